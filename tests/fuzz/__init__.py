@@ -1,0 +1,1 @@
+"""Fuzz runs: long, started by hand, and no part of the test suite."""

@@ -1,0 +1,261 @@
+"""A private RabbitMQ node for tests and benchmarks: started, hurt, restarted and removed without a trace.
+
+It shares nothing with a broker that is already running: ports, node name, cookie, data, logs and epmd are its own. Not
+a client: talk to it through `url`. `RABBITMQ_SERVER` names another build's rabbitmq-server; rabbitmqctl is the one
+beside it.
+"""
+
+import json
+import os
+import random
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.guard import Guard
+
+START_SECONDS = 60.0
+STOP_SECONDS = 60.0
+CTL_SECONDS = 60.0
+_LOG_LINES = 40
+# Below Linux's ephemeral ports (32768 and up): there, while a node restarts, a client that tries to reconnect could be
+# given the node's own port as its source, and would be connected to itself.
+_PORTS = range(20_000, 32_000)
+
+
+class RabbitNodeError(Exception):
+    """The node, or rabbitmqctl, did not do what was asked. The message ends with what it printed."""
+
+
+class RabbitNode:
+    """One RabbitMQ node on 127.0.0.1, with all plugins off.
+
+    A context manager: started on entry, removed on exit. What was started is removed even when the Python process is
+    killed.
+    """
+
+    def __init__(self) -> None:
+        server = _server()
+        self._server = server
+        self._rabbitmqctl = server.with_name("rabbitmqctl")
+        self.directory = Path(tempfile.mkdtemp(prefix="bridge-rabbitmq-"))
+        self._guard = Guard(self.directory)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._vhosts = 0
+        self.port, self._distribution_port, self._epmd_port = _free_ports(3)
+        self._write_files()
+        self._environment = self._make_environment()
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.remove()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.remove()
+
+    @property
+    def url(self) -> str:
+        """The AMQP URL of the default virtual host."""
+        return f"amqp://guest:guest@127.0.0.1:{self.port}/"
+
+    def start(self) -> None:
+        """Start the node, on the data that it has, and return when it serves AMQP."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._server],
+                env=self._environment,
+                cwd=self.directory,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._await_ready(self._process)
+
+    def stop(self) -> None:
+        """Stop the node in good order; its data stay."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            self._process.wait(STOP_SECONDS)
+
+    def restart(self) -> None:
+        """Stop the node in good order and start it again on the same port and data."""
+        self.stop()
+        self.start()
+
+    def kill(self) -> None:
+        """End the node by SIGKILL, as a crash does; its data stay, and `start()` recovers them."""
+        self._signal(signal.SIGKILL)
+        if self._process is not None:
+            self._process.wait(STOP_SECONDS)
+
+    def pause(self) -> None:
+        """Freeze the node: its connections stay open and nothing answers."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a paused node go on."""
+        self._signal(signal.SIGCONT)
+
+    def stop_app(self) -> None:
+        """Stop the broker, its port closed, and leave the Erlang node running."""
+        self.ctl("stop_app")
+
+    def start_app(self) -> None:
+        """Start the broker again after `stop_app()` and return when it serves AMQP."""
+        self.ctl("start_app")
+        if self._process is not None:
+            self._await_ready(self._process)
+
+    def ctl(self, *arguments: str) -> str:
+        """Run rabbitmqctl on this node, some 0.4 s, and return what it printed, without headers."""
+        done = subprocess.run(
+            [str(self._rabbitmqctl), "--silent", *arguments],
+            env=self._environment,
+            cwd=self.directory,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=CTL_SECONDS,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise RabbitNodeError(f"rabbitmqctl {' '.join(arguments)}: exit {done.returncode}\n{done.stdout}")
+        return done.stdout.strip()
+
+    def new_vhost(self) -> str:
+        """Make an empty virtual host, open to guest, and return its URL. A namespace of one's own is cheaper."""
+        self._vhosts += 1
+        name = f"vhost-{self._vhosts}"
+        permissions = {"user": "guest", "vhost": name, "configure": ".*", "write": ".*", "read": ".*"}
+        definitions = self.directory / f"{name}.json"
+        # One import instead of add_vhost and set_permissions: one start of rabbitmqctl instead of two.
+        definitions.write_text(json.dumps({"vhosts": [{"name": name}], "permissions": [permissions]}))
+        self.ctl("import_definitions", str(definitions))
+        return self.url + name
+
+    def remove(self) -> None:
+        """Kill the node and everything it started, and remove its directory. A second call does nothing."""
+        self._guard.clear()
+        if self._process is not None:
+            self._process.wait(STOP_SECONDS)
+
+    @property
+    def _log(self) -> Path:
+        return self.directory / "node.log"
+
+    def _write_files(self) -> None:
+        cookie = self.directory / ".erlang.cookie"
+        cookie.write_text(secrets.token_hex(16))
+        cookie.chmod(0o400)
+        for name in ("enabled_plugins", "rabbitmq-env.conf", "rabbitmq.conf"):
+            (self.directory / name).touch()
+
+    def _make_environment(self) -> dict[str, str]:
+        directory = str(self.directory)
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(("RABBITMQ_", "ERL_"))}
+        return (
+            inherited
+            | self._guard.environment
+            | {
+                "HOME": directory,
+                "LC_ALL": "C.UTF-8",
+                "ERL_EPMD_ADDRESS": "127.0.0.1",
+                "ERL_EPMD_PORT": str(self._epmd_port),
+                "RABBITMQ_NODENAME": f"bridge-test-{self.port}@localhost",
+                "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+                "RABBITMQ_NODE_PORT": str(self.port),
+                "RABBITMQ_DIST_PORT": str(self._distribution_port),
+                "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+                "RABBITMQ_CONF_ENV_FILE": f"{directory}/rabbitmq-env.conf",
+                "RABBITMQ_CONFIG_FILE": f"{directory}/rabbitmq",
+                "RABBITMQ_ADVANCED_CONFIG_FILE": f"{directory}/advanced.config",
+                "RABBITMQ_ENABLED_PLUGINS_FILE": f"{directory}/enabled_plugins",
+                "RABBITMQ_MNESIA_BASE": f"{directory}/data",
+                "RABBITMQ_LOG_BASE": directory,
+                "RABBITMQ_LOGS": "-",
+                "RABBITMQ_PID_FILE": f"{directory}/pid",
+                # The start script then becomes the Erlang VM instead of waiting for it: our child's pid is the node's.
+                "RUNNING_UNDER_SYSTEMD": "true",
+            }
+        )
+
+    def _await_ready(self, process: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not _serves_amqp(self.port):
+            if process.poll() is not None:
+                raise RabbitNodeError(f"{self._server} ended with {process.returncode}\n{self._log_tail()}")
+            if time.monotonic() > deadline:
+                raise RabbitNodeError(
+                    f"{self._server}: no AMQP on port {self.port} in {START_SECONDS:g} s\n{self._log_tail()}"
+                )
+            time.sleep(0.02)
+
+    def _log_tail(self) -> str:
+        return "\n".join(self._log.read_text(errors="replace").splitlines()[-_LOG_LINES:])
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is None or self._process.poll() is not None:
+            raise RabbitNodeError(f"{number.name}: the node is not running")
+        os.killpg(self._process.pid, number)
+
+
+@contextmanager
+def shared_node() -> Iterator[str]:
+    """The URL of a broker that tests need no control of: BRIDGE_TEST_AMQP_URL, else a private node's."""
+    given = os.environ.get("BRIDGE_TEST_AMQP_URL")
+    if given:
+        yield given
+    else:
+        with RabbitNode() as node:
+            yield node.url
+
+
+def _server() -> Path:
+    """The rabbitmq-server to run: RABBITMQ_SERVER, else the one installed."""
+    wanted = os.environ.get("RABBITMQ_SERVER", "rabbitmq-server")
+    # Debian keeps the command in sbin, which is not on an ordinary user's PATH.
+    found = shutil.which(wanted, path=os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin")
+    if found is None:
+        raise RabbitNodeError(f"{wanted}: not found; install rabbitmq-server, or set RABBITMQ_SERVER to its path")
+    server = Path(found).resolve()
+    if server.name == "rabbitmq-script-wrapper":  # Debian's: it would change to the user rabbitmq
+        return server.with_name("rabbitmq-server")
+    return server
+
+
+def _serves_amqp(port: int) -> bool:
+    """Whether an AMQP 0-9-1 header is answered by a method frame, as a broker does once it takes connections."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1.0) as connection:
+            connection.sendall(b"AMQP\x00\x00\x09\x01")
+            return connection.recv(1) == b"\x01"
+    except OSError:
+        return False
+
+
+def _free_ports(count: int) -> list[int]:
+    ports: list[int] = []
+    for port in random.sample(_PORTS, len(_PORTS)):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        ports.append(port)
+        if len(ports) == count:
+            return ports
+    raise RabbitNodeError(f"no {count} free ports between {_PORTS.start} and {_PORTS.stop}")

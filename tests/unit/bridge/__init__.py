@@ -1,0 +1,1 @@
+"""What the actors share, without a broker, a process or a clock."""

@@ -1,0 +1,1 @@
+"""FastCGI: tests of `bridge.fastcgi`, and the application's side that they need."""

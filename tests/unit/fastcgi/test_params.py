@@ -1,0 +1,60 @@
+"""Parameters: names, values and lengths, and pairs that stay whole."""
+
+import pytest
+
+from bridge.fastcgi import InvalidRequest, params
+from bridge.fastcgi.params import encode_params
+from tests.unit.fastcgi.application import pairs_of
+
+
+def test_text_and_bytes() -> None:
+    """Text is sent as UTF-8, bytes as they are, in the order given."""
+    (content,) = encode_params({"PATH_INFO": "/é", "B": b"\xff\x00", "EMPTY": ""})
+    assert list(pairs_of(content)) == [("PATH_INFO", "/é".encode()), ("B", b"\xff\x00"), ("EMPTY", b"")]
+
+
+def test_bytes_on_the_wire() -> None:
+    """A length is one byte below 128, and four with the top bit set from there on."""
+    assert encode_params({"A": b"x" * 127}) == [b"\x01\x7fA" + b"x" * 127]
+    assert encode_params({"A": b"x" * 128}) == [b"\x01\x80\x00\x00\x80A" + b"x" * 128]
+    assert encode_params({"A" * 128: b"x"}) == [b"\x80\x00\x00\x80\x01" + b"A" * 128 + b"x"]
+
+
+def test_no_parameters() -> None:
+    """No parameters need no record; the empty one that ends PARAMS is the connection's."""
+    assert encode_params({}) == []
+
+
+@pytest.mark.parametrize("name", ["", "a", "1A", "_A", "A-B", "A B", "A=B", "É", "A\n", "A\0", "Ab"])
+def test_bad_names_are_refused(name: str) -> None:
+    """A name that does not match [A-Z][A-Z0-9_]* is named in the error."""
+    with pytest.raises(InvalidRequest, match=r"parameter name .* expected \[A-Z\]"):
+        encode_params({"GOOD": "1", name: "x"})
+
+
+def test_lone_surrogate_is_refused() -> None:
+    """A value that UTF-8 cannot hold is our own error, naming the parameter."""
+    with pytest.raises(InvalidRequest, match="HTTP_CE_ID cannot be sent as UTF-8"):
+        encode_params({"HTTP_CE_ID": "\ud800"})
+
+
+def test_pairs_are_never_split() -> None:
+    """Pairs that one record cannot hold together go into several, each of whole pairs and at most 65,528 bytes."""
+    given = {f"P{number}": bytes([number]) * 30_000 for number in range(7)}
+    contents = encode_params(given)
+    assert all(0 < len(content) <= 65_528 for content in contents)
+    assert [pair for content in contents for pair in pairs_of(content)] == list(given.items())
+
+
+def test_largest_pair() -> None:
+    """A pair of 65,528 bytes is sent; one byte more is refused with the parameter's name."""
+    room = 65_528 - len("A") - 1 - 4
+    assert [len(content) for content in encode_params({"B": "x", "A": bytes(room), "C": "x"})] == [4, 65_528, 4]
+    with pytest.raises(InvalidRequest, match="A takes 65529 bytes: expected at most 65528"):
+        encode_params({"A": bytes(room + 1)})
+
+
+def test_lengths_beyond_31_bits_are_refused() -> None:
+    """A length that the top bit would be lost from is refused, not cut."""
+    with pytest.raises(InvalidRequest, match="expected at most 2147483647"):
+        params._encode_length(0x8000_0000)
