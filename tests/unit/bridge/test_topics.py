@@ -54,7 +54,9 @@ def test_a_name_is_dotted_words(name: str) -> None:
     assert check_name(name) == name
 
 
-@pytest.mark.parametrize("name", ["", ".", "a.", ".a", "a..b", "a b", "é", "a/b", "a\n", "x" * 201, None, 7, b"a", "a.*"])
+@pytest.mark.parametrize(
+    "name", ["", ".", "a.", ".a", "a..b", "a b", "é", "a/b", "a\n", "x" * 201, None, 7, b"a", "a.*"]
+)
 def test_anything_else_is_no_name_and_the_error_quotes_it(name: object) -> None:
     """The message says what came and what was expected."""
     assert not is_name(name)

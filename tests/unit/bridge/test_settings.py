@@ -1,0 +1,157 @@
+"""Settings: layers, values, and messages that say what is wrong and where it came from."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.errors import SettingsError
+from bridge.retry_table import DEFAULT, RetryTable
+from bridge.settings import Settings, duration, load_settings
+
+
+@pytest.fixture(autouse=True)
+def _empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def load(toml: str | None = None, **layers: Any) -> Settings:
+    """The settings with this `bridge.toml`, and no environment unless given."""
+    if toml is not None:
+        Path("bridge.toml").write_text(toml)
+    return load_settings(**{"environ": {}, **layers})
+
+
+def failure(toml: str | None = None, **layers: Any) -> str:
+    """What the settings are refused with."""
+    with pytest.raises(SettingsError) as error:
+        load(toml, **layers)
+    return str(error.value)
+
+
+def test_without_anything_there_is_a_catch_all_on_sqlite() -> None:
+    """A newcomer need not write a file."""
+    settings = load()
+    (queue,) = settings.queues()
+    assert settings.values.broker_url == f"sqlite:///{Path.cwd()}/bridge.db"
+    assert (queue.name, queue.catch_all, queue.retry) == ("default", True, DEFAULT)
+    assert settings.origin("broker_url") == "default"
+
+
+def test_the_stronger_layer_wins_and_is_named() -> None:
+    """Command line, Flask's config, environment, file."""
+    layers: dict[str, Any] = {
+        "environ": {"BRIDGE_NAMESPACE": "env", "BRIDGE_CHILDREN": "3", "BRIDGE_GRACE": "1m"},
+        "flask_config": {"BRIDGE_NAMESPACE": "flask", "BRIDGE_CHILDREN": 4, "DEBUG": True},
+        "command_line": {"namespace": "line", "children": None},
+    }
+    settings = load("namespace = 'file'\ndeadline = '5s'", **layers)
+    assert (settings.values.namespace, settings.values.children) == ("line", 4)
+    assert (settings.values.grace, settings.values.deadline) == (timedelta(minutes=1), timedelta(seconds=5))
+    assert settings.origin("namespace") == "command line"
+    assert settings.origin("children") == "Flask's config"
+    assert settings.origin("grace") == "environment variable BRIDGE_GRACE"
+    assert settings.origin("deadline").endswith("bridge.toml")
+
+
+def test_queues_come_from_the_file_with_the_sites_defaults() -> None:
+    """What a queue does not say, the site says."""
+    settings = load(
+        """
+        deadline = "10s"
+        retry = {attempts = 5}
+        [queues.mail]
+        patterns = ["mail.#", "order.paid"]
+        deadline = "2m"
+        retry = "shop_policies:mail"
+        slots = 1
+        [queues.default]
+        """
+    )
+    mail, rest = settings.queues()
+    assert (mail.patterns, mail.deadline, mail.retry, mail.slots) == (
+        ("mail.#", "order.paid"),
+        timedelta(minutes=2),
+        "shop_policies:mail",
+        1,
+    )
+    assert (rest.name, rest.deadline, rest.retry) == ("default", timedelta(seconds=10), RetryTable(attempts=5))
+
+
+def test_a_site_may_leave_the_catch_all_out() -> None:
+    """The file is the whole truth about queues."""
+    assert [queue.name for queue in load("[queues.mail]\npatterns = ['mail.#']").queues()] == ["mail"]
+
+
+def test_a_relative_sqlite_path_is_relative_to_the_file() -> None:
+    """Wherever a program is started."""
+    Path("site").mkdir()
+    Path("site/bridge.toml").write_text("broker_url = 'sqlite:///data/b.db'")
+    assert load(file="site/bridge.toml").values.broker_url == f"sqlite:///{Path.cwd()}/site/data/b.db"
+    assert load(environ={"BRIDGE_CONFIG": "site/bridge.toml"}).file == Path.cwd() / "site/bridge.toml"
+
+
+def test_an_absolute_sqlite_path_and_other_brokers_stay_as_they_are() -> None:
+    """Only what is relative is resolved."""
+    for url in ("sqlite:////var/lib/b.db", "amqp://u:p@h1,h2:5673/v?x=1"):
+        assert load(command_line={"broker_url": url}).values.broker_url == url
+
+
+@pytest.mark.parametrize(
+    ("layers", "said"),
+    [
+        ({"command_line": {"children": "many"}}, "children = 'many' (from command line): expected a valid integer"),
+        ({"environ": {"BRIDGE_CHILDREN": "0"}}, "children = '0' (from environment variable BRIDGE_CHILDREN): expected"),
+        ({"environ": {"BRIDGE_DEADLINE": "soon"}}, "deadline = 'soon' (from environment variable BRIDGE_DEADLINE): "),
+        ({"flask_config": {"BRIDGE_BROKER_URI": "x"}}, "broker_uri = 'x' (from Flask's config): no such setting"),
+        ({"toml": "[queues.mail]\ndeadlin = 3"}, "queues.mail.deadlin = 3 (from "),
+        ({"toml": "[queues.mail]\npatterns = ['a..b']"}, "queues.mail.patterns.0 = 'a..b' (from "),
+        ({"toml": "[queues.'a.b']"}, "queues.a.b = 'a.b' (from "),
+        ({"toml": "[queues.m.retry]\nattempts = 0"}, "queues.m.retry.attempts = 0 (from "),
+        ({"toml": "[queues.m]\nretry = 'nothing'"}, "expected a table such as {attempts = 20"),
+        ({"toml": "queues = 3"}, "queues = 3 (from "),
+        ({"toml": "max_body = '1 MB'"}, "expected a size such as 1048576"),
+        ({"toml": "replay_path = 'x/'"}, "expected a path such as '/_bridge'"),
+        ({"toml": "deadline = 0"}, "expected a time above 0"),
+        ({"toml": "broker_url = 'sqlite:///:memory:'"}, "expected sqlite:///path/to/file.db"),
+        ({"toml": "broker_url = 'sqlite://file.db'"}, "expected sqlite:///path/to/file.db"),
+        ({"toml": "this is no toml"}, "expected a TOML file"),
+        ({"file": "missing.toml"}, "config 'missing.toml': expected a file, and there is none at"),
+    ],
+)
+def test_a_bad_value_is_named_with_its_key_its_origin_and_what_was_expected(layers: dict[str, Any], said: str) -> None:
+    """One line a problem."""
+    assert said in failure(**layers)
+
+
+def test_all_problems_are_said_at_once() -> None:
+    """Nobody should have to start a program five times."""
+    said = failure("children = 0\ngrace = 'x'\nnonsense = 1")
+    assert len(said.splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        (30, 30),
+        ("30", 30),
+        (1.5, 1.5),
+        ("500ms", 0.5),
+        ("5m", 300),
+        ("5min", 300),
+        ("2h", 7200),
+        ("4d", 345_600),
+        (0, 0),
+    ],
+)
+def test_a_duration_is_a_number_of_seconds_or_says_its_unit(text: object, seconds: float) -> None:
+    """As people write times."""
+    assert duration(text) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "1 week", True, None, [], "1e99d", "9" * 30 + "d"])
+def test_anything_else_is_no_duration(text: object) -> None:
+    """The message shows how one looks."""
+    with pytest.raises(ValueError, match="expected a time"):
+        duration(text)

@@ -1,0 +1,201 @@
+"""The event consumer under faults: what runs twice, what is held, what goes back."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+from tenacity import Retrying, stop_after_attempt, wait_fixed
+
+from bridge.errors import BrokerUnavailable, DeliveryLost
+from bridge.ledger import Letter
+from bridge.outcome import NotTaken
+from bridge.request import Site
+from bridge.retry_policy import from_object
+from bridge.settlement import Policies
+from bridge.telemetry import Settled
+from tests.unit.worker.doubles import DELIVERED, FAILED, REJECTED, FakeBroker, FakeDelivery, FakeSlot
+from worker.consumer import EventConsumer
+from worker.replay import Replayer, Rules
+from worker.slots import Slots
+
+
+@dataclass
+class Bench:
+    """An event consumer with one slot, running."""
+
+    broker: FakeBroker
+    slot: FakeSlot
+    events: EventConsumer
+    settled: list[Settled]
+    taking: asyncio.Task[None]
+
+    async def take(self, delivery: FakeDelivery) -> None:
+        """Hand out a delivery, and wait until its replay has begun."""
+        taken = self.events.taken
+        self.broker.deliveries.put_nowait(delivery)
+        await until(lambda: self.events.taken > taken)
+
+    async def done(self, count: int) -> None:
+        """Wait until so many events are settled."""
+        await until(lambda: len(self.settled) >= count)
+
+
+async def until(condition: object) -> None:
+    """Let other tasks run until it holds."""
+    assert callable(condition)
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    """One slot, three attempts a round, one second apart."""
+    policy = from_object(Retrying(stop=stop_after_attempt(3), wait=wait_fixed(1)))
+    settled: list[Settled] = []
+    replayer = Replayer({"default": Rules(30.0, Policies(policy, policy))}, Site(), hooks=(settled.append,))
+    broker, slot = FakeBroker(), FakeSlot()
+    events = EventConsumer(broker, Slots(), replayer)
+    events.open_slot(slot)
+    taking = asyncio.create_task(events.run())
+    yield Bench(broker, slot, events, settled, taking)
+    taking.cancel()
+    await asyncio.wait((taking,))
+    await events.drain(0)
+
+
+async def test_an_event_is_acked_after_its_reply_and_not_before(bench: Bench) -> None:
+    """The ack says that the effect is there."""
+    delivery = FakeDelivery()
+    await bench.take(delivery)
+    assert delivery.verbs == []
+    await bench.slot.answer(DELIVERED)
+    await bench.done(1)
+    assert delivery.verbs == ["ack"]
+
+
+async def test_a_redelivery_of_what_is_running_joins_that_run(bench: Bench) -> None:
+    """The run goes on, and settles what came last."""
+    first = FakeDelivery(faults=[DeliveryLost("gone")])
+    await bench.take(first)
+    again = FakeDelivery(redelivered=True)
+    bench.broker.deliveries.put_nowait(again)
+    await bench.slot.answer(DELIVERED)
+    await bench.done(1)
+    assert (again.verbs, bench.events.taken) == (["ack"], 1)
+
+
+async def test_a_run_whose_delivery_was_lost_waits_for_it_to_come_again(bench: Bench) -> None:
+    """It is not in flight here meanwhile, and its slot is free."""
+    first = FakeDelivery(faults=[DeliveryLost("gone")])
+    await bench.take(first)
+    await bench.slot.answer(FAILED)
+    await until(lambda: bench.events.running == 0)
+    again = FakeDelivery(redelivered=True)
+    bench.broker.deliveries.put_nowait(again)
+    await bench.done(1)
+    ((envelope, _due),) = again.verbs  # type: ignore[misc]
+    assert envelope.spent == 1  # type: ignore[has-type]
+
+
+async def test_a_redelivery_of_what_was_settled_here_is_acked_and_not_run(bench: Bench) -> None:
+    """Its ack was lost with its connection."""
+    await bench.take(FakeDelivery())
+    await bench.slot.answer(DELIVERED)
+    await bench.done(1)
+    again = FakeDelivery(redelivered=True)
+    bench.broker.deliveries.put_nowait(again)
+    await until(lambda: again.verbs)
+    assert (again.verbs, bench.events.taken) == (["ack"], 1)
+
+
+async def test_a_redelivery_that_is_unknown_here_runs(bench: Bench) -> None:
+    """Somebody else had it, and ended."""
+    delivery = FakeDelivery(redelivered=True)
+    await bench.take(delivery)
+    await bench.slot.answer(DELIVERED)
+    await bench.done(1)
+    assert delivery.verbs == ["ack"]
+
+
+async def test_what_cannot_be_confirmed_is_held_and_repeated_and_nothing_new_begins(bench: Bench) -> None:
+    """Taking more would only add to what may run twice."""
+    held = FakeDelivery(faults=[BrokerUnavailable("away")] * 3)
+    await bench.take(held)
+    await bench.slot.answer(REJECTED)
+    await until(lambda: len(held.faults) < 3)
+    bench.broker.deliveries.put_nowait(FakeDelivery("m2"))
+    await bench.done(1)
+    assert bench.slot.asked.empty()
+    assert isinstance(held.verbs[0], Letter)
+    await bench.slot.answer(DELIVERED)
+    await bench.done(2)
+
+
+async def test_what_the_pool_does_not_take_is_kept_and_sent_again(bench: Bench) -> None:
+    """No attempt is spent, nothing is settled in between."""
+    delivery = FakeDelivery()
+    await bench.take(delivery)
+    await bench.slot.answer(NotTaken("refused"))
+    await bench.slot.answer(DELIVERED)
+    await bench.done(1)
+    assert (delivery.verbs, bench.settled[0].envelope.attempt_number) == (["ack"], 1)
+
+
+async def test_what_was_fetched_and_not_begun_goes_back_at_once(bench: Bench) -> None:
+    """While what runs goes on."""
+    running, waiting = FakeDelivery("m1"), FakeDelivery("m2")
+    await bench.take(running)
+    bench.broker.deliveries.put_nowait(waiting)
+    await until(bench.broker.deliveries.empty)
+    bench.taking.cancel()
+    await asyncio.wait((bench.taking,))
+    assert (running.verbs, waiting.verbs) == ([], ["give_back"])
+    draining = asyncio.create_task(bench.events.drain(30))
+    await bench.slot.answer(DELIVERED)
+    assert await draining == 0
+    assert running.verbs == ["ack"]
+
+
+async def test_what_runs_past_the_grace_is_cut_off_and_goes_back(bench: Bench) -> None:
+    """No attempt is spent for it."""
+    delivery = FakeDelivery()
+    await bench.take(delivery)
+    assert await bench.events.drain(0.01) == 1
+    assert delivery.verbs == ["give_back"]
+
+
+async def test_a_limit_is_exact() -> None:
+    """`--max-events 2` begins two, and the third stays where it is."""
+    policy = from_object(Retrying())
+    broker, slot = FakeBroker(), FakeSlot()
+    replayer = Replayer({"default": Rules(30.0, Policies(policy, policy))}, Site(), hooks=())
+    events = EventConsumer(broker, Slots(), replayer, limit=2)
+    events.open_slot(slot)
+    for number in range(3):
+        broker.deliveries.put_nowait(FakeDelivery(f"m{number}"))
+    running = asyncio.create_task(events.run())
+    await slot.answer(DELIVERED)
+    await slot.answer(DELIVERED)
+    await running
+    await events.drain(10)
+    assert (events.taken, broker.deliveries.qsize()) == (2, 1)
+
+
+async def test_a_hook_that_fails_changes_nothing() -> None:
+    """It hears last, and decides nothing."""
+
+    def broken(settled: Settled) -> None:
+        raise RuntimeError("broken hook")
+
+    policy = from_object(Retrying())
+    replayer = Replayer({"default": Rules(30.0, Policies(policy, policy))}, Site(), hooks=(broken,))
+    broker, slot, delivery = FakeBroker(), FakeSlot(), FakeDelivery()
+    events = EventConsumer(broker, Slots(), replayer, limit=1)
+    events.open_slot(slot)
+    broker.deliveries.put_nowait(delivery)
+    await events.run()
+    await slot.answer(DELIVERED)
+    await events.drain(10)
+    assert delivery.verbs == ["ack"]

@@ -1,0 +1,160 @@
+"""From the broker's deliveries to replays: a task for each event, no more at a time than there are slots.
+
+A redelivery of what is running here joins that run. While a settlement cannot be confirmed, nothing new is begun.
+"""
+
+import asyncio
+import contextlib
+from collections import OrderedDict
+
+from bridge.brokers.contract import Consumer, Delivery
+from bridge.errors import BrokerUnavailable, DeliveryLost
+from bridge.telemetry import log
+from worker.held import HeldEvent, back_off
+from worker.replay import Replayer
+from worker.slots import Slot, Slots
+
+SETTLED_REMEMBERED = 4096
+"""How many settled messages are remembered, to ack them again where an ack was lost with its connection."""
+
+DEFECT_GIVEN_BACK_AFTER = 1.0
+"""Seconds before an event that met a defect of ours goes back, so that it does not come round in a hot loop."""
+
+
+class EventConsumer:
+    """Takes deliveries and replays each, until `limit` events are begun (None: without end)."""
+
+    def __init__(self, broker: Consumer, slots: Slots, replayer: Replayer, limit: int | None = None) -> None:
+        self._broker = broker
+        self._slots = slots
+        self._replayer = replayer
+        self._limit = limit
+        self._held: dict[str, HeldEvent] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._settled: OrderedDict[str, None] = OrderedDict()
+        self._unconfirmed: set[HeldEvent] = set()
+        self._confirming = asyncio.Event()
+        self._confirming.set()
+        self._slot_freed = asyncio.Event()
+        self.taken = 0
+        """How many events were begun."""
+
+    @property
+    def running(self) -> int:
+        """How many events are in flight here. What was lost with its connection is in flight elsewhere by now, or
+        comes again."""
+        return sum(not held.lost for held in self._held.values())
+
+    def open_slot(self, slot: Slot) -> None:
+        """Use a further slot from now on."""
+        self._slots.open(slot)
+        self._slot_freed.set()
+
+    def close_slot(self, slot: Slot) -> None:
+        """Use a slot no more; what runs in it ends by itself."""
+        self._slots.condemn(slot)
+
+    async def run(self) -> None:
+        """Take and begin events. Cancelled, it gives back what it has taken and not begun."""
+        while self._limit is None or self.taken < self._limit:
+            delivery = await self._broker.receive()
+            if await self._is_known(delivery):
+                continue
+            try:
+                await self._confirming.wait()
+                slot = await self._lease()
+            except asyncio.CancelledError:
+                await _give_back(delivery)
+                raise
+            self._begin(delivery, slot)
+
+    async def drain(self, grace: float) -> int:
+        """Wait until what runs is settled, at most `grace` seconds; then cut it off and give it back. Return how many
+        were cut off."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace)
+        left = list(self._tasks)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        return len(left)
+
+    async def _is_known(self, delivery: Delivery) -> bool:
+        if not delivery.redelivered:
+            return False
+        held = self._held.get(delivery.token)
+        if held is not None:
+            held.renew(delivery)
+        elif delivery.token in self._settled:
+            with contextlib.suppress(DeliveryLost):  # then it comes once more
+                await delivery.ack()
+        else:
+            return False
+        return True
+
+    async def _lease(self) -> Slot:
+        while (slot := self._slots.lease()) is None:
+            self._slot_freed.clear()
+            await self._slot_freed.wait()
+        return slot
+
+    def _release(self, slot: Slot) -> None:
+        self._slots.give_back(slot)
+        self._slot_freed.set()
+
+    def _begin(self, delivery: Delivery, slot: Slot) -> None:
+        self.taken += 1
+        held = self._held[delivery.token] = HeldEvent(delivery, self._not_confirmed)
+        task = asyncio.create_task(self._run(held, slot))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, held: HeldEvent, slot: Slot) -> None:
+        token = held.delivery.token
+        try:
+            await self._replay(held, slot)
+            self._remember(token)
+        except asyncio.CancelledError:
+            await _give_back(held.delivery)
+        except Exception:
+            log.exception("a defect of the worker met an event; it goes back", extra={"event": token})
+            await asyncio.sleep(DEFECT_GIVEN_BACK_AFTER)
+            await _give_back(held.delivery)
+        finally:
+            del self._held[token]
+            self._confirmed(held)
+
+    async def _replay(self, held: HeldEvent, slot: Slot) -> None:
+        waits = back_off()
+        said = False
+        while unavailable := await self._replayer.replay(held, slot, self._release):
+            if not said:
+                log.warning("the pool does not take requests; the event is kept", extra={"why": unavailable.why})
+                said = True
+            await asyncio.sleep(next(waits))
+            slot = await self._lease()
+
+    def _remember(self, token: str) -> None:
+        self._settled[token] = None
+        if len(self._settled) > SETTLED_REMEMBERED:
+            self._settled.popitem(last=False)
+
+    def _not_confirmed(self, held: HeldEvent, why: str) -> None:
+        if not self._unconfirmed:
+            log.warning("the broker does not confirm; events are held and nothing new is begun", extra={"why": why})
+            self._confirming.clear()
+        self._unconfirmed.add(held)
+
+    def _confirmed(self, held: HeldEvent) -> None:
+        if held not in self._unconfirmed:
+            return
+        self._unconfirmed.remove(held)
+        if not self._unconfirmed:
+            log.info("the broker confirms again")
+            self._confirming.set()
+
+
+async def _give_back(delivery: Delivery) -> None:
+    # Lost or unreachable: the broker has it, or will have it when our connection is closed.
+    with contextlib.suppress(DeliveryLost, BrokerUnavailable):
+        await delivery.give_back()

@@ -1,0 +1,70 @@
+"""An event in our hands, from its delivery to its settlement, whatever the broker's connection does meanwhile.
+
+A delivery whose connection broke comes again; where it comes to us, the run that is under way goes on with it, so that
+nothing runs twice here.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterator
+
+from bridge.brokers.contract import Delivery
+from bridge.errors import BrokerUnavailable, DeliveryLost
+
+FORGOTTEN_AFTER = 900.0
+"""Seconds after which a delivery that was lost has surely been delivered to somebody else."""
+
+
+class HeldEvent:
+    """An event that we hold. `delivery` is the newest one that brought it, `lost` tells that its connection broke;
+    `unconfirmed` hears each time that the broker could not confirm a settlement, and why."""
+
+    def __init__(self, delivery: Delivery, unconfirmed: Callable[["HeldEvent", str], None]) -> None:
+        self.delivery = delivery
+        self.lost = False
+        self._unconfirmed = unconfirmed
+        self._renewed = asyncio.Event()
+
+    def renew(self, delivery: Delivery) -> None:
+        """Go on with a redelivery of the same message."""
+        self.delivery = delivery
+        self.lost = False
+        self._renewed.set()
+
+    async def settle(self, verb: Callable[[Delivery], Awaitable[None]]) -> bool:
+        """Settle it by a verb of `Delivery`, repeated until the broker has confirmed it. Return False where the event
+        went elsewhere and is no longer ours to settle."""
+
+        waits = back_off()
+        while True:
+            delivery = self.delivery
+            try:
+                await verb(delivery)
+            except BrokerUnavailable as error:
+                self._unconfirmed(self, str(error))
+                await asyncio.sleep(next(waits))
+            except DeliveryLost:
+                if not await self._comes_again(delivery):
+                    return False
+            else:
+                return True
+
+    async def _comes_again(self, lost: Delivery) -> bool:
+        if self.delivery is not lost:
+            return True
+        self.lost = True
+        self._renewed.clear()
+        try:
+            async with asyncio.timeout(FORGOTTEN_AFTER):
+                await self._renewed.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+def back_off() -> Iterator[float]:
+    """Yield the seconds to wait before each further try: growing, jittered, at most ten."""
+    wait = 0.2
+    while True:
+        yield wait * random.uniform(0.5, 1)
+        wait = min(wait * 2, 10)

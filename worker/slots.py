@@ -1,0 +1,60 @@
+"""Slots: which are free, leased or gone. Bookkeeping only: whoever calls closes and boots.
+
+A slot is room for one event in flight. What failed is condemned, not returned.
+"""
+
+from typing import Protocol
+
+from bridge.outcome import Exchange
+
+
+class Slot(Protocol):
+    """Room for one event in flight: an own child, or a connection to somebody else's pool."""
+
+    async def exchange(self, parameters: dict[str, str], body: bytes, deadline: float) -> Exchange:
+        """Send one request and return what came of it within `deadline` seconds. Never raises for what a server
+        does."""
+
+    @property
+    def usable(self) -> bool:
+        """Whether a further request may go through it."""
+
+
+class Slots:
+    """The books of a pool's slots. A slot is free, leased, or not in the books."""
+
+    def __init__(self) -> None:
+        self._free: list[Slot] = []
+        self._leased: set[Slot] = set()
+
+    def __repr__(self) -> str:
+        return f"<Slots {len(self._free)} free, {len(self._leased)} leased>"
+
+    def open(self, slot: Slot) -> None:
+        """Take a new slot into the books, free. Raise `ValueError` for one that is there."""
+        if slot in self._leased or slot in self._free:
+            raise ValueError(f"{slot!r} is in the books already")
+        self._free.append(slot)
+
+    def lease(self) -> Slot | None:
+        """Return a free slot, the one used last first (its memory is warm), or None. Those that broke while they were
+        free leave the books."""
+        while self._free:
+            slot = self._free.pop()
+            if slot.usable:
+                self._leased.add(slot)
+                return slot
+        return None
+
+    def give_back(self, slot: Slot) -> None:
+        """Take a leased slot back; one that was condemned meanwhile, or is not usable, is out of the books."""
+        if slot in self._leased:
+            self._leased.remove(slot)
+            if slot.usable:
+                self._free.append(slot)
+
+    def condemn(self, slot: Slot) -> None:
+        """Take a slot out of the books, free or leased; one that is not in them changes nothing."""
+        self._leased.discard(slot)
+        if slot in self._free:
+            self._free.remove(slot)

@@ -1,0 +1,54 @@
+"""When a worker ends by itself: what `--until-empty`, `--until-settled` and `--idle-exit` mean."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bridge.brokers.contract import Backlog, Consumer
+from bridge.errors import BrokerUnavailable
+from worker.consumer import EventConsumer
+
+LOOKED_EVERY = 0.15
+"""Seconds between two looks at the broker. Two in a row must agree, for a message may be on its way to us."""
+
+
+@dataclass(frozen=True, slots=True)
+class Until:
+    """`empty`: end when nothing is ready and nothing runs here. `settled`: when, besides, nothing waits for its time.
+    `idle`: when nothing was begun or running for so many seconds. All unset: go on for ever."""
+
+    empty: bool = False
+    settled: bool = False
+    idle: float | None = None
+
+    def reached(self, backlog: Mapping[str, Backlog], running: int) -> bool:
+        """Tell whether the queues are as empty as was asked for."""
+        if running or any(queue.ready for queue in backlog.values()):
+            return False
+        if self.settled:
+            return not any(queue.waiting or queue.held for queue in backlog.values())
+        return self.empty
+
+
+async def reached(until: Until, events: EventConsumer, broker: Consumer) -> str:
+    """Wait until it is time to end, and say why. Never returns where nothing was asked for."""
+    loop = asyncio.get_running_loop()
+    taken, since = events.taken, loop.time()
+    looks = 0
+    while True:
+        await asyncio.sleep(LOOKED_EVERY)
+        if events.running or events.taken != taken:
+            taken, since, looks = events.taken, loop.time(), 0
+            continue
+        if until.idle is not None and loop.time() - since >= until.idle:
+            return f"idle for {until.idle:g} s"
+        if not (until.empty or until.settled):
+            continue
+        try:
+            backlog = await broker.backlog()
+        except BrokerUnavailable:
+            continue
+        looks = looks + 1 if until.reached(backlog, events.running) else 0
+        if looks >= 2 and events.taken == taken:
+            waiting = max((queue.waiting for queue in backlog.values()), default=0)
+            return f"the queues are empty; {waiting} wait for their time" if waiting else "the queues are empty"
