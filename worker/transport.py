@@ -1,6 +1,7 @@
 """The transport: the socket around `bridge.fastcgi`. One connection, one request at a time, an `Exchange` of each."""
 
 import asyncio
+from typing import cast
 
 from bridge.fastcgi import (
     Connection,
@@ -101,8 +102,7 @@ class Transport(asyncio.Protocol):
             transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are none by inheritance
 
     def data_received(self, data: bytes) -> None:
         try:
