@@ -1,0 +1,9 @@
+"""An app whose own config names another broker than the environment does."""
+
+from flask import Flask
+
+from app_adapter import DeferredEvents
+
+app = Flask(__name__)
+app.config["BRIDGE_BROKER_URL"] = "sqlite:///elsewhere.db"
+events = DeferredEvents(app)

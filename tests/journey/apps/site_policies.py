@@ -1,0 +1,8 @@
+"""Policies of a site's own, as its bridge.toml names them."""
+
+from tenacity import Retrying, stop_after_attempt, stop_after_delay, wait_chain, wait_fixed
+
+WAITS = wait_chain(wait_fixed(1), wait_fixed(3), wait_fixed(2), wait_fixed(1))
+
+chain = Retrying(stop=stop_after_attempt(5), wait=WAITS)
+two_seconds = Retrying(stop=stop_after_delay(2), wait=wait_fixed(1))

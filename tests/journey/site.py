@@ -1,0 +1,181 @@
+"""A site of a test's own: a directory with an app and its settings, a broker, and the programs that run on it."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from bridge.brokers.contract import Backlog, Broker
+from bridge.brokers.opening import open_broker
+from bridge.event import Event, event_id
+from bridge.ledger import Letter, open_letters
+from bridge.settings import load_settings
+from tests.guard import Guard, marked_processes
+
+APPS = Path(__file__).with_name("apps")
+PROGRAMS = Path(sys.executable).parent
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A line that a listener wrote."""
+
+    id: str
+    name: str
+    attempt: int
+    queue: str
+    pid: int
+    at: float
+    step: str
+    began: bool = True
+
+
+class Program:
+    """A running program of ours, and what it logs."""
+
+    def __init__(self, command: Sequence[str], directory: Path, environment: Mapping[str, str]) -> None:
+        self._log = directory / f"{Path(command[0]).name}-{time.monotonic_ns()}.log"
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command, cwd=directory, env={**os.environ, **environment}, stdout=log, stderr=log
+            )
+
+    @property
+    def log(self) -> str:
+        """All that it has printed."""
+        return self._log.read_text(errors="backslashreplace")
+
+    @property
+    def children(self) -> list[int]:
+        """The processes that it has started, and that are alive."""
+        found = subprocess.run(["pgrep", "-P", str(self.process.pid)], capture_output=True, text=True, check=False)
+        return [int(pid) for pid in found.stdout.split()]
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self.process.send_signal(number)
+
+    async def ended(self, within: float = 60.0) -> int:
+        """Wait for its end, and return its exit code."""
+        await eventually(lambda: self.process.poll() is not None, within, lambda: self.log)
+        return self.process.returncode
+
+    async def says(self, text: str, within: float = 30.0) -> None:
+        """Wait until its log has this text."""
+        await eventually(lambda: text in self.log, within, lambda: f"{text!r} is not in: {self.log}")
+
+
+class Site:
+    """A site. `start` what it needs, `defer` to it, and look at its effects and its letters."""
+
+    def __init__(self, directory: Path, broker_url: str, namespace: str) -> None:
+        self.directory = directory
+        self.broker_url = broker_url
+        self.namespace = namespace
+        self._guard = Guard(directory)
+        self.environment = {
+            "BRIDGE_BROKER_URL": broker_url,
+            "BRIDGE_NAMESPACE": namespace,
+            "EFFECTS": str(directory / "effects"),
+            **self._guard.environment,
+        }
+        for app in APPS.glob("*.py"):
+            shutil.copy(app, directory)
+        self.configure("retry = {attempts = 3, initial = '1s', base = 1, jitter = 0}\n")
+
+    def configure(self, toml: str) -> None:
+        """Write its bridge.toml."""
+        (self.directory / "bridge.toml").write_text(toml)
+
+    def remove(self) -> None:
+        """End every program, and remove it."""
+        self._guard.clear()
+
+    @property
+    def processes(self) -> list[int]:
+        """Every process that was started here, by a program too, and is alive."""
+        return [pid for pid in marked_processes(str(self.directory)) if _alive(pid)]
+
+    def run(self, program: str, *arguments: str, **environment: str) -> Program:
+        """Start a program of ours."""
+        command = [str(PROGRAMS / program), *arguments]
+        return Program(command, self.directory, {**self.environment, **environment})
+
+    def worker(self, *arguments: str, app: str = "behaving:app", **environment: str) -> Program:
+        """Start a worker with two children."""
+        return self.run("bridge-worker", app, "--children", "2", *arguments, **environment)
+
+    @asynccontextmanager
+    async def broker(self) -> AsyncIterator[Broker]:
+        """The site's broker, with its queues declared."""
+        broker = open_broker(self.broker_url, self.namespace)
+        try:
+            settings = load_settings(environ=self.environment, file=str(self.directory / "bridge.toml"))
+            await broker.declare(settings.queues())
+            yield broker
+        finally:
+            await broker.close()
+
+    async def defer(self, name: str, *steps: str, count: int = 1, delay: float = 0.0) -> list[str]:
+        """Defer events that ask for these steps, and return their ids."""
+        now = datetime.now(UTC)
+        due = now + timedelta(seconds=delay) if delay else None
+        data = json.dumps({"do": steps}).encode()
+        made = [Event(event_id(now, os.urandom(10)), name, "test", now, "application/json", data) for _ in range(count)]
+        async with self.broker() as broker:
+            publisher = broker.publisher()
+            for some in range(0, count, 200):
+                await asyncio.gather(*(publisher.publish(event, due, within=30) for event in made[some : some + 200]))
+            await publisher.close()
+        return [event.id for event in made]
+
+    def effects(self, **wanted: Any) -> list[Effect]:
+        """What the listeners wrote, in order; with these values where some are given."""
+        try:
+            lines = Path(self.environment["EFFECTS"]).read_text().splitlines()
+        except FileNotFoundError:
+            return []
+        effects = [Effect(**json.loads(line)) for line in lines]
+        return [effect for effect in effects if all(getattr(effect, key) == value for key, value in wanted.items())]
+
+    async def letters(self) -> list[Letter]:
+        """The open dead letters, whole."""
+        async with self.broker() as broker:
+            ledger = broker.ledger()
+            numbers = open_letters([entry async for entry in ledger.entries()])
+            found = [await ledger.letter(number) for number in numbers]
+            await ledger.close()
+        return [letter for letter in found if letter is not None]
+
+    async def backlog(self) -> Mapping[str, Backlog]:
+        """What the queues hold, as somebody sees who takes nothing."""
+        async with self.broker() as broker:
+            consumer = broker.consumer()
+            return await consumer.backlog()
+
+
+async def eventually(
+    holds: Callable[[], bool], within: float = 30.0, report: Callable[[], str] = lambda: "it never came true"
+) -> None:
+    """Wait until it holds; fail with the report where it does not within so many seconds."""
+    end = time.monotonic() + within
+    while not holds():
+        assert time.monotonic() < end, report()
+        await asyncio.sleep(0.02)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -1,0 +1,51 @@
+"""What a bad event does to its process, and to nobody else."""
+
+import signal
+
+import pytest
+
+from tests.journey.site import Site, eventually
+
+
+@pytest.mark.parametrize("step", ["kill", "exit:0", "exit:3"])
+async def test_an_event_that_ends_its_process_does_not_touch_its_neighbour(site: Site, step: str) -> None:
+    """The event in the other child is finished by the process that began it, and the lost child is replaced."""
+    (long,) = await site.defer("do.this", "sleep:2.5")
+    worker = site.worker()
+    await eventually(lambda: len(site.effects(id=long)) == 1, report=lambda: worker.log)
+    (bad,) = await site.defer("do.this", step, "ok")
+    await eventually(lambda: len(site.effects(id=long)) == 2, report=lambda: worker.log)
+    began, ended = site.effects(id=long)
+    assert (began.attempt, began.pid) == (ended.attempt, ended.pid)
+    await eventually(lambda: len(site.effects(id=bad, began=False)) == 1, report=lambda: worker.log)
+    await eventually(lambda: len(worker.children) == 2)
+    worker.signal(signal.SIGTERM)
+    assert await worker.ended() == 0
+    assert await site.letters() == []
+
+
+async def test_a_handler_past_its_deadline_costs_its_own_process_only(site: Site) -> None:
+    """It is ended at the deadline, and what it had started with it."""
+    site.configure("deadline = '1s'\nretry = {attempts = 2, initial = '1s'}")
+    worker = site.worker()
+    (bad,) = await site.defer("do.this", "sleep:3600", "ok")
+    await eventually(lambda: len(site.effects(id=bad)) == 1, report=lambda: worker.log)
+    hung = site.effects(id=bad)[0].pid
+    others = await site.defer("do.this", "ok", count=20)
+    await eventually(lambda: len(site.effects(began=False)) == 21, report=lambda: worker.log)
+    assert hung not in site.processes
+    assert {effect.id for effect in site.effects(began=False)} == {bad, *others}
+
+
+async def test_an_idle_child_that_is_killed_is_replaced_and_no_event_notices(site: Site) -> None:
+    """No attempt is spent on a process that nobody was using."""
+    worker = site.worker()
+    await eventually(lambda: len(worker.children) == 2, report=lambda: worker.log)
+    await worker.says("queue default")
+    import os
+
+    for child in worker.children:
+        os.kill(child, signal.SIGKILL)
+    await site.defer("do.this", "ok", count=5)
+    await eventually(lambda: len(site.effects(began=False)) == 5, report=lambda: worker.log)
+    assert {effect.attempt for effect in site.effects()} == {1}

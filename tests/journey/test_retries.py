@@ -1,0 +1,70 @@
+"""Retries: the waits of a policy, in order, whatever is restarted in between."""
+
+import asyncio
+import signal
+from itertools import pairwise
+
+from tests.journey.site import Effect, Site, eventually
+
+
+def waits(runs: list[Effect]) -> list[float]:
+    """The seconds between the runs."""
+    return [later.at - earlier.at for earlier, later in pairwise(runs)]
+
+
+async def test_a_policys_waits_come_in_order_across_a_restart_of_the_worker(site: Site) -> None:
+    """A worker that is killed between two attempts changes neither the number of the next one nor its time."""
+    site.configure("retry = 'site_policies:chain'")
+    await site.defer("do.this", "fail")
+    first = site.worker()
+    await eventually(lambda: len(site.effects()) == 2)
+    await first.says("ConnectionError")
+    first.signal(signal.SIGKILL)
+    second = site.worker("--until-settled")
+    assert await second.ended() == 0, second.log
+    assert [effect.attempt for effect in site.effects()] == [1, 2, 3, 4, 5]
+    for waited, asked in zip(waits(site.effects()), (1, 3, 2, 1), strict=True):
+        assert asked <= waited < asked + 1.5
+    (letter,) = await site.letters()
+    assert (letter.reason, len(letter.envelope.attempts)) == ("attempts used up", 5)
+
+
+async def test_stop_after_delay_goes_by_the_round(site: Site) -> None:
+    """The seconds since the event was first due, not since a process was started."""
+    site.configure("retry = 'site_policies:two_seconds'")
+    await site.defer("do.this", "fail")
+    worker = site.worker("--until-settled")
+    assert await worker.ended() == 0, worker.log
+    assert [effect.attempt for effect in site.effects()] == [1, 2, 3]
+
+
+async def test_only_the_queue_that_failed_runs_again(site: Site) -> None:
+    """Two queues take the event; one of them succeeds at once."""
+    site.configure(
+        "retry = {attempts = 2, initial = '1s', jitter = 0}\n"
+        "[queues.mail]\npatterns = ['do.#']\n[queues.audit]\npatterns = ['#']\n"
+    )
+    await site.defer("do.this", "fail-in:mail")
+    worker = site.worker("--until-settled")
+    assert await worker.ended() == 0, worker.log
+    runs = [effect for effect in site.effects() if effect.began]
+    assert sorted((effect.queue, effect.attempt) for effect in runs) == [("audit", 1), ("mail", 1), ("mail", 2)]
+    assert [letter.queue for letter in await site.letters()] == ["mail"]
+
+
+async def test_a_policy_that_cannot_be_imported_stops_the_worker_at_its_start(site: Site) -> None:
+    """Exit code 2, and a sentence that names the key, the value and what is wrong."""
+    site.configure("[queues.mail]\npatterns = ['#']\nretry = 'site_policies:nothing'")
+    worker = site.worker()
+    assert await worker.ended() == 2
+    assert "queues.mail.retry = 'site_policies:nothing'" in worker.log
+
+
+async def test_a_delayed_event_is_not_early(site: Site) -> None:
+    """And is delivered by its name when it is due."""
+    start = asyncio.get_running_loop().time()
+    await site.defer("do.this", "ok", delay=2.0)
+    worker = site.worker("--until-settled")
+    assert await worker.ended() == 0, worker.log
+    assert asyncio.get_running_loop().time() - start >= 2.0
+    assert [effect.attempt for effect in site.effects(began=True)] == [1]
