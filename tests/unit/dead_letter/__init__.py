@@ -1,0 +1,1 @@
+"""bridge-dlq's parts, one by one."""

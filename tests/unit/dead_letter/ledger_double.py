@@ -1,0 +1,79 @@
+"""A ledger in memory, with what the tests of this folder put into it. It keeps to the contract, and fails on demand."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from bridge.attempt import Attempt, Error
+from bridge.envelope import Envelope
+from bridge.event import Event
+from bridge.ledger import Dead, Discarded, Entry, Letter, Redriven, summary
+
+NOW = datetime(2026, 3, 1, 3, 0, tzinfo=UTC)
+
+
+def a_letter(
+    *,
+    event_id: str = "0195c7a0-0000-7000-8000-0000000000aa",
+    name: str = "order.paid",
+    queue: str = "mail",
+    error: Error = Error("KeyError", "'id'"),  # noqa: B008 (frozen)
+    data: bytes = b'{"id": 17}',
+    content_type: str = "application/json",
+    age: timedelta = timedelta(hours=2),
+) -> Letter:
+    """A letter that died in its first attempt."""
+    event = Event(event_id, name, "shop", NOW - timedelta(days=1), content_type, data)
+    attempt = Attempt(1, 1, NOW - age, 0.25, "Failed", "v42", error)
+    return Letter(NOW - age, queue, "attempts used up", Envelope(event, event.time).remember(attempt), error)
+
+
+class LedgerDouble:
+    """The ledger and the right to decide in one. `fails` has what deciding about a number raises; `read` is how often
+    the entries were read."""
+
+    def __init__(self, *letters: Letter) -> None:
+        self.all: list[Entry] = []
+        self.letters: dict[int, Letter] = {}
+        self.fails: dict[int, Exception] = {}
+        self.put: list[tuple[Envelope, str]] = []
+        for letter in letters:
+            self.add(letter)
+
+    def add(self, letter: Letter) -> Dead:
+        number = len(self.all) + 1
+        self.letters[number] = letter
+        entry = summary(number, letter)
+        self.all.append(entry)
+        return entry
+
+    async def entries(self) -> AsyncIterator[Entry]:
+        for entry in list(self.all):
+            yield entry
+
+    async def letter(self, number: int) -> Letter | None:
+        return self.letters.get(number)
+
+    @asynccontextmanager
+    async def deciding(self) -> AsyncIterator["LedgerDouble"]:
+        yield self
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    async def redrive(self, number: int, envelope: Envelope, queue: str, actor: str, note: str) -> None:
+        if number in self.fails:
+            raise self.fails[number]
+        self.put.append((envelope, queue))
+        self.all.append(Redriven(len(self.all) + 1, number, NOW, actor, note))
+
+    async def discard(self, number: int, actor: str, note: str) -> None:
+        if number in self.fails:
+            raise self.fails[number]
+        self.all.append(Discarded(len(self.all) + 1, number, NOW, actor, note))
+
+
+def unreadable(letter: Letter) -> Letter:
+    """The letter, its envelope of a version that nobody knows."""
+    return replace(letter, reason="unreadable", unread='{"v":99}')

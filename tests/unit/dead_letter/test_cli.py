@@ -1,0 +1,102 @@
+"""How the program ends where it cannot do what was asked, and what it says then."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from dead_letter.cli import main
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A working directory without a bridge.toml."""
+    monkeypatch.chdir(tmp_path)
+
+
+def _run(*words: str) -> Result:
+    return CliRunner().invoke(main, words, catch_exceptions=False)
+
+
+def _commands() -> Iterator[tuple[str, ...]]:
+    yield ()
+    yield from ((name,) for name in main.commands)
+
+
+@pytest.mark.parametrize("command", list(_commands()), ids=" ".join)
+def test_every_command_has_help_with_an_example(command: tuple[str, ...]) -> None:
+    """And every option says what it does."""
+    result = _run(*command, "--help")
+
+    assert result.exit_code == 0
+    assert "Examples:\n" in result.stdout
+    assert "bridge-dlq" in result.stdout.split("Examples:\n")[1]
+    found = main.commands[command[0]] if command else main
+    assert all(option.help for option in found.params if isinstance(option, click.Option))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--broker-url", "redis://localhost"), "broker_url 'redis://localhost': expected"),
+        (("--namespace", "a b"), "namespace = 'a b' (from command line): expected"),
+        (("--config", "none.toml"), "config 'none.toml': expected a file"),
+        (("list", "--event", "a..b"), "pattern 'a..b': expected"),
+        (("list", "--older", "yesterday"), "'yesterday': expected a time such as"),
+        (("list", "--limit", "0"), "0 is not in the range"),
+        (("redrive", "--all", "--rate", "50"), "'50': expected a rate such as 50/s"),
+        (("redrive", "--yes"), "redrive which letters?"),
+        (("redrive", "--all", "17", "--yes"), "redrive which letters?"),
+        (("discard", "--all", "--queue", "mail", "--yes"), "discard which letters?"),
+        (("discard", "17", "--queue", "mail", "--yes"), "discard which letters?"),
+        (("show", "17", "--body", "--json"), "expected one of them"),
+        (("show", "…"), "expected a number, or the end of an id"),
+        (("redrive", "--all"), "there is no terminal to ask on"),
+    ],
+)
+def test_what_cannot_be_used_is_said(words: tuple[str, ...], said: str) -> None:
+    """Exit code 2: what was given, and what was expected."""
+    result = _run(*words)
+
+    assert result.exit_code == 2
+    assert said in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize(
+    "command", [("list",), ("show", "17"), ("redrive", "--all", "--yes"), ("discard", "1", "--yes")]
+)
+@pytest.mark.parametrize("url", ["amqp://127.0.0.1:1/", "sqlite:///no/such/folder/bridge.db", "sqlite:///junk.db"])
+def test_a_broker_that_cannot_be_reached(url: str, command: tuple[str, ...]) -> None:
+    """Exit code 3 and one sentence that names it."""
+    Path("junk.db").write_bytes(b"no database, but long enough to look like one" * 100)
+
+    result = _run("--broker-url", url, *command)
+
+    assert result.exit_code == 3
+    assert result.stdout == ""
+    assert result.stderr.startswith("Error: ")
+    assert ("127.0.0.1" if url.startswith("amqp") else url.rpartition("/")[2]) in result.stderr
+
+
+def test_no_password_is_shown() -> None:
+    """Neither in errors nor in the commands that are proposed."""
+    result = _run("--broker-url", "amqp://ann:s3cret@127.0.0.1:1/")
+
+    assert result.exit_code == 3
+    assert "s3cret" not in result.output
+
+
+def test_output_that_cannot_be_written() -> None:
+    """A full disk is said once, and not as a traceback."""
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "dead_letter.cli", "--broker-url", f"sqlite:///{Path.cwd()}/bridge.db"]
+        done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+
+    assert done.returncode == 1
+    assert done.stderr == "Error: the output cannot be written: No space left on device\n"
