@@ -30,7 +30,7 @@ from dead_letter.rendering import (
     terminal,
     visible,
 )
-from dead_letter.site import BrokerFailed, Incomplete, Misused, Site
+from dead_letter.site import BrokerFailed, Incomplete, Misused, Site, site_options
 
 ROWS = 50
 INTERRUPTED = 130
@@ -65,11 +65,9 @@ class _Program(click.Group):
 
 
 @click.group(cls=_Program, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--broker-url", metavar="URL", help="sqlite:///path, amqp://… or amqps://…, else as the site's settings.")
-@click.option("--namespace", metavar="NAME", help="The prefix of all names on the broker [bridge].")
-@click.option("--config", metavar="FILE", help="The settings' file [bridge.toml].")
+@site_options
 @click.pass_context
-def main(ctx: click.Context, broker_url: str | None, namespace: str | None, config: str | None) -> None:
+def main(ctx: click.Context) -> None:
     """Look at the events that ended as dead letters, and decide about them.
 
     Without a command: list.
@@ -89,12 +87,12 @@ def main(ctx: click.Context, broker_url: str | None, namespace: str | None, conf
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that knows less than UTF-8 is no reason to end
-    ctx.obj = Site(broker_url, namespace, config)
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_letters)
 
 
 @main.command("list")
+@site_options
 @filter_options
 @click.option("--ids", is_flag=True, help="A row for each letter, newest first.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help=f"Rows of --ids [{ROWS}; with --json, all].")
@@ -126,6 +124,7 @@ def list_letters(site: Site, /, ids: bool, limit: int | None, as_json: bool, **c
 
 
 @main.command()
+@site_options
 @click.argument("letter", metavar="NUMBER|ID_END")
 @click.option("--body", is_flag=True, help="Write the event's data, byte for byte, and nothing else.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
@@ -174,6 +173,7 @@ def _deciding_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @main.command()
+@site_options
 @_deciding_options
 def redrive(site: Site, /, **options: Any) -> None:
     """Put dead letters back into their own queues, each as a new round of attempts.
@@ -191,6 +191,7 @@ def redrive(site: Site, /, **options: Any) -> None:
 
 
 @main.command()
+@site_options
 @_deciding_options
 def discard(site: Site, /, **options: Any) -> None:
     """Let dead letters go. Their entries stay in the ledger; they are open no more.

@@ -4,9 +4,10 @@ import getpass
 import os
 import shlex
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import click
 
@@ -74,6 +75,22 @@ class Site:
         )
         options = [word for option, value in given if value is not None for word in (option, value)]
         return shlex.join(["bridge-dlq", *options, *words])
+
+
+def site_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that make its `Site`, so that they may stand before the command or behind it."""
+
+    def note(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+        site = ctx.find_object(Site) or Site()
+        ctx.obj = site if value is None else replace(site, **{str(param.name): value})
+
+    for option, metavar, text in (
+        ("--config", "FILE", "The settings' file [bridge.toml]."),
+        ("--namespace", "NAME", "The prefix of all names on the broker [bridge]."),
+        ("--broker-url", "URL", "sqlite:///path, amqp://… or amqps://…, else as the site's settings."),
+    ):
+        command = click.option(option, metavar=metavar, help=text, callback=note, expose_value=False)(command)
+    return command
 
 
 def actor() -> str:
