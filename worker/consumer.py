@@ -6,11 +6,14 @@ A redelivery of what is running here joins that run. While a settlement cannot b
 import asyncio
 import contextlib
 from collections import OrderedDict
+from collections.abc import Mapping
+from typing import NoReturn
 
 from bridge.brokers.contract import Consumer, Delivery
 from bridge.errors import BrokerUnavailable, DeliveryLost
 from bridge.telemetry import log
 from worker.held import HeldEvent, back_off
+from worker.pace import LOOKED_EVERY, Pace
 from worker.replay import Replayer
 from worker.slots import Slot, Slots
 
@@ -38,6 +41,8 @@ class EventConsumer:
         self._slot_freed = asyncio.Event()
         self.taken = 0
         """How many events were begun."""
+        self.finished = 0
+        """How many replays have ended, settled or not."""
 
     @property
     def running(self) -> int:
@@ -54,8 +59,8 @@ class EventConsumer:
         """Use a slot no more; what runs in it ends by itself."""
         self._slots.condemn(slot)
 
-    async def run(self) -> None:
-        """Take and begin events. Cancelled, it gives back what it has taken and not begun."""
+    async def run(self) -> str:
+        """Take and begin events, and return why it ended. Cancelled, it gives back what it has taken and not begun."""
         while self._limit is None or self.taken < self._limit:
             delivery = await self._broker.receive()
             if await self._is_known(delivery):
@@ -67,6 +72,19 @@ class EventConsumer:
                 await _give_back(delivery)
                 raise
             self._begin(delivery, slot)
+        return f"{self.taken} events were begun, as many as asked for"
+
+    async def keep_pace(self, rooms: Mapping[str, int], slots: int) -> NoReturn:
+        """Hold as many deliveries as the pace of the events asks for; see `worker.pace`."""
+        clock = asyncio.get_running_loop().time
+        pace = Pace()
+        while True:
+            finished, since = self.finished, clock()
+            await asyncio.sleep(LOOKED_EVERY)
+            now = pace.after(self.finished - finished, clock() - since, slots)
+            if now != pace:
+                pace = now
+                await self._broker.adjust(pace.prefetch(rooms, slots))
 
     async def drain(self, grace: float) -> int:
         """Wait until what runs is settled, at most `grace` seconds; then cut it off and give it back. Return how many
@@ -99,6 +117,7 @@ class EventConsumer:
         return slot
 
     def _release(self, slot: Slot) -> None:
+        self.finished += 1
         self._slots.give_back(slot)
         self._slot_freed.set()
 

@@ -1,10 +1,11 @@
 """The service: start order, run, drain. What goes wrong at the start has an exit code of its own."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from importlib.metadata import version
+from typing import Any
 
 from bridge.brokers.contract import Broker, Consumer
 from bridge.brokers.opening import open_broker
@@ -88,10 +89,12 @@ async def _serve_broker(
         replayer = Replayer(rules, Site(ready.host, values.replay_path), hooks=(tally,))
         events = EventConsumer(consumer, Slots(), replayer, order.max_events)
         pool.keep(_watcher(events))
-        await consumer.start({queue.name: min(queue.slots or values.children, values.children) for queue in queues})
+        rooms = {queue.name: min(queue.slots or values.children, values.children) for queue in queues}
+        await consumer.start(rooms)
         _say_broker(order, broker, queues)
         try:
-            why = await _run(order, events, consumer, signals)
+            pacing = events.keep_pace(rooms, values.children)
+            why = await _run(events.run(), reached(order.until, events, consumer), pacing, signals)
             log.info("stopping: %s", why, extra={"running": events.running})
         finally:
             await _drain(events, consumer, values.grace.total_seconds(), signals)
@@ -106,22 +109,21 @@ async def _declare(broker: Broker, queues: Sequence[Queue]) -> bool:
     return True
 
 
-async def _run(order: Order, events: EventConsumer, consumer: Consumer, signals: StopSignals) -> str:
-    """Take events until there is a reason to stop, and return it."""
-    taking = asyncio.create_task(events.run())
-    ending = asyncio.create_task(reached(order.until, events, consumer))
-    stopping = asyncio.create_task(signals.stop.wait())
-    tasks = (taking, ending, stopping)
+async def _run(
+    taking: Coroutine[Any, Any, str],
+    ending: Coroutine[Any, Any, str],
+    pacing: Coroutine[Any, Any, str],
+    signals: StopSignals,
+) -> str:
+    """Run all of them until one has a reason to stop, or a signal comes; return the reason."""
+    tasks = [asyncio.create_task(work) for work in (signals.heard(), taking, ending, pacing)]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
-    if taking in done:
-        taking.result()
-        return f"{events.taken} events were begun, as many as asked for"
-    return ending.result() if ending in done else "asked to"
+    return next(task.result() for task in tasks if task in done)
 
 
 async def _drain(events: EventConsumer, consumer: Consumer, grace: float, signals: StopSignals) -> None:
@@ -186,7 +188,7 @@ def _child_said(pid: int, line: str) -> None:
 
 
 def _say_pool(order: Order, children: Sequence[Child]) -> None:
-    slowest = max(child.ready.boot_seconds for child in children)
+    slowest = max(child.boot_seconds for child in children)
     release = children[0].ready.release
     log.info("bridge-worker %s serves %s", version("deferred-event-bridge"), order.app)
     log.info(

@@ -21,14 +21,19 @@ class StopSignals:
 
     def __enter__(self) -> Self:
         for number in HANDLED:
-            asyncio.get_running_loop().add_signal_handler(number, self._heard)
+            asyncio.get_running_loop().add_signal_handler(number, self._note)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         for number in HANDLED:
             asyncio.get_running_loop().remove_signal_handler(number)
 
-    def _heard(self) -> None:
+    async def heard(self) -> str:
+        """Wait for the first, and return it as a reason to stop."""
+        await self.stop.wait()
+        return "asked to"
+
+    def _note(self) -> None:
         (self.end if self.stop.is_set() else self.stop).set()
 
 

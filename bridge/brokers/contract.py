@@ -15,11 +15,14 @@ from bridge.event import Event
 from bridge.ledger import Entry, Letter
 from bridge.queues import Queue
 
+WITHIN = 10.0
+"""Seconds that a publish may take where nobody says otherwise, the publishes behind a settlement included."""
+
 
 class Publisher(Protocol):
     """Puts events on their way. When a method returns, the broker has the event durably."""
 
-    async def publish(self, event: Event, due: datetime | None = None, *, within: float) -> None:
+    async def publish(self, event: Event, due: datetime | None = None, *, within: float = WITHIN) -> None:
         """Publish to every queue that takes the event's name, now or when it is due, within so many seconds.
 
         Raise `Unroutable` where none does (an event that is not due yet is routed when it is), `DeferRejected` where
@@ -28,7 +31,7 @@ class Publisher(Protocol):
         that broke, as long as there is time. Cancelled, it withdraws what was not written yet.
         """
 
-    async def put(self, envelope: Envelope, queue: str, due: datetime | None = None, *, within: float) -> None:
+    async def put(self, envelope: Envelope, queue: str, due: datetime | None = None, *, within: float = WITHIN) -> None:
         """Put an envelope into one queue, now or when it is due, within so many seconds. Raises what `publish`
         raises; `Unroutable` where there is no such queue."""
 
@@ -90,6 +93,10 @@ class Consumer(Protocol):
 
     async def start(self, prefetch: Mapping[str, int]) -> None:
         """Begin to take from these queues, at most so many unsettled deliveries of each at a time."""
+
+    async def adjust(self, prefetch: Mapping[str, int]) -> None:
+        """From now on, hold at most so many of each queue. Where less is to be held than before, what was fetched and
+        not handed out goes back at once. Where the broker cannot be told now, it is told when it can."""
 
     async def receive(self) -> Delivery:
         """Return the next delivery, of any of the queues; wait for one."""

@@ -34,15 +34,22 @@ class BootFailed(Exception):
 
 
 class Child:
-    """A process that serves one connected socket. `socket` is our end of it; its end tells both sides."""
+    """A process that serves one connected socket. `socket` is our end of it; its end tells both sides. `boot_seconds`
+    is how long it took from its start until it was ready."""
 
     def __init__(
-        self, process: asyncio.subprocess.Process, sock: socket.socket, ready: Ready, output: asyncio.Task[None]
+        self,
+        process: asyncio.subprocess.Process,
+        sock: socket.socket,
+        ready: Ready,
+        boot_seconds: float,
+        output: asyncio.Task[None],
     ) -> None:
         self.pid = process.pid
         self._output = output  # kept, for a task that nobody holds may vanish
         self.socket = sock
         self.ready = ready
+        self.boot_seconds = boot_seconds
         self._process = process
 
     def __repr__(self) -> str:
@@ -64,6 +71,8 @@ class Child:
 
 async def boot(launch: Launch, output: Output) -> Child:
     """Start a child and wait until it is ready. Raise `BootFailed` where it ends, fails, or takes too long."""
+    clock = asyncio.get_running_loop().time
+    started = clock()
     ours, theirs = socket.socketpair()
     heard, said = socket.socketpair()
     inherited = (theirs.fileno(), said.fileno())
@@ -93,7 +102,7 @@ async def boot(launch: Launch, output: Output) -> Child:
         ours.close()
         await process.wait()
         raise
-    return Child(process, ours, ready, outputs)
+    return Child(process, ours, ready, clock() - started, outputs)
 
 
 async def _hear(process: asyncio.subprocess.Process, heard: socket.socket, timeout: float) -> Ready:

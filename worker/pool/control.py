@@ -14,7 +14,6 @@ class Ready:
     `settings` are those of the app that a worker must share; `host` is the name the app answers to.
     """
 
-    boot_seconds: float
     release: str | None = None
     host: str = "localhost"
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -35,7 +34,6 @@ def read(line: bytes) -> Ready | CannotBoot | None:
             return CannotBoot(str(said["failed"]))
         ready = said["ready"]
         return Ready(
-            boot_seconds=float(ready["boot_seconds"]),
             release=ready["release"],
             host=str(ready["host"]),
             settings={str(key): str(value) for key, value in ready["settings"].items()},

@@ -55,6 +55,9 @@ class FakeBroker:
     async def start(self, prefetch: Mapping[str, int]) -> None:
         """Nothing to start."""
 
+    async def adjust(self, prefetch: Mapping[str, int]) -> None:
+        """Nothing to adjust."""
+
     async def receive(self) -> FakeDelivery:
         return await self.deliveries.get()
 

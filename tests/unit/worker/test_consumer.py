@@ -28,7 +28,7 @@ class Bench:
     slot: FakeSlot
     events: EventConsumer
     settled: list[Settled]
-    taking: asyncio.Task[None]
+    taking: asyncio.Task[str]
 
     async def take(self, delivery: FakeDelivery) -> None:
         """Hand out a delivery, and wait until its replay has begun."""
