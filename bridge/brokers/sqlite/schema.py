@@ -1,0 +1,58 @@
+"""The tables: their names and their shape. One set for each namespace, so that two namespaces in one file never mix.
+
+`queue` has the declared queues. `event` has one row for each event and queue, or, where `queue` is NULL, an event that
+waits to be routed by its name when it is due. `delivery` has a row for each event that is held (`owner`) or was held
+before (`owner` is NULL): taking an event writes there only, and leaves the event's own row as it is. `ledger` is in
+`ledger_table`.
+"""
+
+import sqlite3
+
+from bridge.brokers.sqlite.ledger_table import LedgerTable
+from bridge.errors import BrokerRefused
+
+VERSION = 1
+
+
+class Schema:
+    """The names of one namespace's tables, quoted for SQL."""
+
+    def __init__(self, namespace: str) -> None:
+        # SQLite does not tell "Shop" from "shop" in a name; a namespace does.
+        prefix = "".join(f"^{letter.lower()}" if letter.isupper() else letter for letter in namespace)
+        self.prefix = prefix
+        self.ledger_name = f"{prefix}.ledger"
+        self.queue = _quoted(f"{prefix}.queue")
+        self.event = _quoted(f"{prefix}.event")
+        self.delivery = _quoted(f"{prefix}.delivery")
+        self._due_index = _quoted(f"{prefix}.event.due")
+        self._version = _quoted(f"{prefix}.version")
+
+    def create(self, connection: sqlite3.Connection) -> None:
+        """Create what is not there yet, in the transaction that is open. Raise `BrokerRefused` where the tables are of
+        another version."""
+        connection.execute(f"CREATE TABLE IF NOT EXISTS {self._version} (version INTEGER NOT NULL)")
+        found = connection.execute(f"SELECT version FROM {self._version}").fetchone()
+        if found is not None and found[0] != VERSION:
+            raise BrokerRefused(f"its tables are of version {found[0]}, this program knows version {VERSION}")
+        if found is None:
+            self._create_tables(connection)
+
+    def _create_tables(self, connection: sqlite3.Connection) -> None:
+        connection.execute(f"INSERT INTO {self._version} VALUES ({VERSION})")
+        connection.execute(f"CREATE TABLE {self.queue} (name TEXT PRIMARY KEY, patterns TEXT NOT NULL) WITHOUT ROWID")
+        # AUTOINCREMENT: a token is made of the number, so a number is never used again. The data come last: whoever
+        # reads the columns before them does not read the pages that large data overflow into.
+        connection.execute(
+            f"CREATE TABLE {self.event} (number INTEGER PRIMARY KEY AUTOINCREMENT, queue TEXT, due INTEGER NOT NULL,"
+            " retries INTEGER NOT NULL DEFAULT 0, name TEXT NOT NULL, head TEXT NOT NULL, data BLOB NOT NULL)"
+        )
+        connection.execute(f"CREATE INDEX {self._due_index} ON {self.event} (queue, due)")
+        connection.execute(
+            f"CREATE TABLE {self.delivery} (number INTEGER PRIMARY KEY, owner TEXT, count INTEGER NOT NULL)"
+        )
+        LedgerTable(connection, self.ledger_name).create()
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,98 @@
+"""What the tests of this folder do again and again: make an event, take a delivery, await a condition."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from bridge.attempt import Error
+from bridge.brokers.contract import Broker, Consumer, Delivery
+from bridge.envelope import Envelope
+from bridge.event import Event, event_id
+from bridge.ledger import Entry, Letter
+
+T = TypeVar("T")
+
+PATIENCE = 20.0
+"""Seconds after which what was awaited is missing. A test that passes never waits so long."""
+
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+def now() -> datetime:
+    """The clock of this machine."""
+    return datetime.now(UTC)
+
+
+def soon(seconds: float = 1.2) -> datetime:
+    """A due time that is worth awaiting. RabbitMQ's ladder has steps of a second."""
+    return now() + timedelta(seconds=seconds)
+
+
+def an_event(
+    name: str = "account.created", data: bytes = b'{"id": 17}', content_type: str = "application/json"
+) -> Event:
+    """An event as `defer()` makes it, traced."""
+    deferred = now()
+    return Event(event_id(deferred, os.urandom(10)), name, "shop", deferred, content_type, data, TRACE)
+
+
+def an_envelope(event: Event | None = None) -> Envelope:
+    """A fresh envelope."""
+    event = event or an_event()
+    return Envelope(event, round_began=event.time)
+
+
+def a_letter(delivery: Delivery) -> Letter:
+    """A dead letter for this delivery."""
+    return Letter(now(), delivery.queue, "rejected", delivery.envelope, Error("ValueError", "no such account"))
+
+
+async def consuming(broker: Broker, *queues: str, prefetch: int = 10) -> Consumer:
+    """A consumer of these queues that has started."""
+    consumer = broker.consumer()
+    await consumer.start(dict.fromkeys(queues, prefetch))
+    return consumer
+
+
+async def take(consumer: Consumer) -> Delivery:
+    """The next delivery."""
+    async with asyncio.timeout(PATIENCE):
+        return await consumer.receive()
+
+
+async def take_and_ack(consumer: Consumer, count: int) -> list[Delivery]:
+    """The next deliveries, each acked."""
+    taken = []
+    for _ in range(count):
+        taken.append(await take(consumer))
+        await taken[-1].ack()
+    return taken
+
+
+async def names_until_last(consumer: Consumer) -> list[str]:
+    """The names of the events that come before one named `last`, each acked."""
+    names: list[str] = []
+    while (delivery := await take(consumer)).envelope.event.name != "last":
+        names.append(delivery.envelope.event.name)
+        await delivery.ack()
+    await delivery.ack()
+    return names
+
+
+async def entries_of(broker: Broker) -> list[Entry]:
+    """All entries of the ledger."""
+    ledger = broker.ledger()
+    try:
+        return [entry async for entry in ledger.entries()]
+    finally:
+        await ledger.close()
+
+
+async def eventually(look: Callable[[], Awaitable[T]], expected: Callable[[T], bool]) -> T:
+    """What the look sees once it is as expected."""
+    async with asyncio.timeout(PATIENCE):
+        while not expected(seen := await look()):  # what is looked at is in another process
+            await asyncio.sleep(0.01)
+    return seen

@@ -1,0 +1,181 @@
+"""Events that are published for a later time."""
+
+from datetime import timedelta
+
+import pytest
+
+from bridge.brokers.contract import Broker
+from bridge.errors import Unroutable
+from bridge.ledger import Dead
+from bridge.queues import Queue
+from tests.contract.acts import (
+    an_envelope,
+    an_event,
+    consuming,
+    entries_of,
+    eventually,
+    names_until_last,
+    now,
+    soon,
+    take,
+    take_and_ack,
+)
+from tests.contract.conftest import OpenBroker, Site
+
+
+async def test_never_early(broker: Broker) -> None:
+    """A delayed event comes whole, and not before its time."""
+    await broker.declare([Queue("default")])
+    consumer = await consuming(broker, "default")
+    event, due = an_event(), soon()
+
+    await broker.publisher().publish(event, due)
+
+    delivery = await take(consumer)
+    assert now() >= due
+    assert delivery.envelope.event == event
+
+
+async def test_round_begins_when_due(broker: Broker) -> None:
+    """The first round of a delayed event begins when it is due, so that policies do not count the delay."""
+    await broker.declare([Queue("default")])
+    due = soon()
+
+    await broker.publisher().publish(an_event(), due)
+
+    delivery = await take(await consuming(broker, "default"))
+    assert abs(delivery.envelope.round_began - due) < timedelta(milliseconds=1)
+
+
+async def test_waiting_holds_nobody_up(broker: Broker) -> None:
+    """What is due comes before what is not, whichever was published first."""
+    await broker.declare([Queue("default")])
+    publisher = broker.publisher()
+    await publisher.publish(an_event("later"), soon())
+
+    await publisher.publish(an_event("now"))
+
+    taken = await take_and_ack(await consuming(broker, "default"), 2)
+    assert [delivery.envelope.event.name for delivery in taken] == ["now", "later"]
+
+
+async def test_already_due(broker: Broker) -> None:
+    """A time in the past is now: routed, and refused, at once."""
+    await broker.declare([Queue("mail", ("mail.#",))])
+    publisher = broker.publisher()
+
+    await publisher.publish(an_event("mail.sent"), now() - timedelta(days=1))
+
+    assert (await take(await consuming(broker, "mail"))).envelope.event.name == "mail.sent"
+    with pytest.raises(Unroutable):
+        await publisher.publish(an_event("other"), now() - timedelta(days=1))
+
+
+async def test_routed_when_due_to_all_that_take_it(broker: Broker) -> None:
+    """A delayed event goes to every queue that takes it, once, as any other."""
+    await broker.declare([Queue("mail", ("mail.#",)), Queue("audit", ("#",)), Queue("default")])
+    consumers = [await consuming(broker, queue) for queue in ("mail", "audit")]
+    event = an_event("mail.sent")
+
+    await broker.publisher().publish(event, soon())
+
+    for consumer in consumers:
+        assert (await take(consumer)).envelope.event == event
+
+
+async def test_catch_all_takes_the_rest_when_due(broker: Broker) -> None:
+    """A delayed event that no pattern takes goes to the catch-all."""
+    await broker.declare([Queue("mail", ("mail.#",)), Queue("default")])
+    publisher = broker.publisher()
+    due = soon()
+    await publisher.publish(an_event("mail.sent"), due)
+    await publisher.publish(an_event("other"), due)
+
+    delivery = await take(await consuming(broker, "mail"))
+    rest = await take(await consuming(broker, "default"))
+
+    assert (delivery.envelope.event.name, rest.envelope.event.name) == ("mail.sent", "other")
+
+
+async def test_queue_declared_while_it_waits(broker: Broker) -> None:
+    """Nobody needs to take it when it is published: what counts is which queues there are when it is due."""
+    await broker.declare([Queue("mail", ("mail.#",))])
+    event = an_event("account.created")
+    await broker.publisher().publish(event, soon())
+
+    await broker.declare([Queue("accounts", ("account.#",))])
+
+    assert (await take(await consuming(broker, "accounts"))).envelope.event == event
+
+
+async def test_no_queue_left(site: Site, broker: Broker) -> None:
+    """What is due and finds no queue becomes a dead letter, whole, that names no queue."""
+    await broker.declare([Queue("mail", ("mail.#",)), Queue("other", ("other.#",))])
+    await consuming(broker, "other")
+    event = an_event("mail.sent")
+    await broker.publisher().publish(event, soon())
+
+    await site.drop_queue("mail")
+
+    (entry,) = await eventually(lambda: entries_of(broker), bool)
+    assert isinstance(entry, Dead)
+    assert (entry.reason, entry.queue, entry.event_id, entry.event_name) == ("unroutable", "", event.id, "mail.sent")
+    letter = await broker.ledger().letter(entry.number)
+    assert letter is not None
+    assert letter.envelope.event == event
+
+
+async def test_redrive_of_what_found_no_queue(broker: Broker) -> None:
+    """A letter without a queue is routed by its name when it is put back."""
+    await broker.declare([Queue("other", ("other.#",))])
+    await consuming(broker, "other")
+    await broker.publisher().publish(an_event("mail.sent"), soon())
+    (entry,) = await eventually(lambda: entries_of(broker), bool)
+    await broker.declare([Queue("mail", ("mail.#",))])
+    ledger = broker.ledger()
+    letter = await ledger.letter(entry.number)
+    assert letter is not None
+
+    async with ledger.deciding() as decisions:
+        await decisions.redrive(entry.number, letter.revived(now()), "", "ada", "")
+
+    assert (await take(await consuming(broker, "mail"))).envelope.round == 2
+
+
+async def test_put_for_later(broker: Broker) -> None:
+    """An envelope can be put into one queue for a later time."""
+    await broker.declare([Queue("mail", ("mail.#",)), Queue("audit", ("#",))])
+    consumer = await consuming(broker, "mail")
+    envelope, due = an_envelope(an_event("mail.sent")), soon()
+
+    await broker.publisher().put(envelope, "mail", due)
+
+    assert (await take(consumer)).envelope == envelope
+    assert now() >= due
+    await broker.publisher().put(an_envelope(an_event("last")), "audit")
+    assert await names_until_last(await consuming(broker, "audit")) == []
+
+
+async def test_waits_while_nobody_is_there(another_broker: OpenBroker) -> None:
+    """Nothing needs to run while an event waits."""
+    before = another_broker()
+    await before.declare([Queue("default")])
+    due = soon()
+    await before.publisher().publish(an_event(), due)
+    await before.close()
+
+    after = another_broker()
+
+    await take(await consuming(after, "default"))
+    assert now() >= due
+
+
+async def test_far_future(broker: Broker) -> None:
+    """A time years away is taken, and keeps nobody from working."""
+    await broker.declare([Queue("default")])
+    publisher = broker.publisher()
+    await publisher.publish(an_event("far"), now() + timedelta(days=10_000))
+
+    await publisher.publish(an_event("last"))
+
+    assert await names_until_last(await consuming(broker, "default")) == []

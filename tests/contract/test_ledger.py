@@ -1,0 +1,231 @@
+"""The ledger of dead letters: reading it, and deciding."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import pytest
+
+from bridge.brokers.contract import Broker, Decisions
+from bridge.errors import BrokerRefused, Unroutable
+from bridge.ledger import Dead, Discarded, Entry, Redriven, open_letters
+from bridge.queues import Queue
+from tests.contract.acts import a_letter, an_event, consuming, entries_of, names_until_last, now, take
+from tests.contract.conftest import OpenBroker
+
+
+async def _dead(broker: Broker, *names: str) -> list[Dead]:
+    """Dead letters of these events, in this order."""
+    publisher = broker.publisher()
+    consumer = await consuming(broker, "default", prefetch=1)
+    for name in names:
+        await publisher.publish(an_event(name))
+        delivery = await take(consumer)
+        await delivery.dead_letter(a_letter(delivery))
+    await consumer.close()
+    return [entry for entry in await entries_of(broker) if isinstance(entry, Dead)]
+
+
+async def _redrive(broker: Broker, decisions: Decisions, number: int) -> None:
+    letter = await broker.ledger().letter(number)
+    assert letter is not None
+    await decisions.redrive(number, letter.revived(now()), letter.queue, "ada", "fixed in v2")
+
+
+async def test_empty(broker: Broker) -> None:
+    """A ledger that nothing was written to has no entries and no letters."""
+    await broker.declare([Queue("default")])
+
+    assert await entries_of(broker) == []
+    assert await broker.ledger().letter(1) is None
+
+
+async def test_oldest_first(broker: Broker) -> None:
+    """Entries come in the order in which they were written, with rising numbers."""
+    await broker.declare([Queue("default")])
+
+    dead = await _dead(broker, "first", "second", "third")
+
+    assert [entry.event_name for entry in dead] == ["first", "second", "third"]
+    assert [entry.number for entry in dead] == sorted({entry.number for entry in dead})
+
+
+async def test_no_such_letter(broker: Broker) -> None:
+    """A number that is no dead letter's has no letter: neither one beyond the end nor a decision's."""
+    await broker.declare([Queue("default")])
+    (dead,) = await _dead(broker, "first")
+    async with broker.ledger().deciding() as decisions:
+        await decisions.discard(dead.number, "ada", "")
+    decision = (await entries_of(broker))[-1]
+
+    assert await broker.ledger().letter(dead.number + 1000) is None
+    assert await broker.ledger().letter(decision.number) is None
+
+
+async def test_reading_changes_nothing(broker: Broker) -> None:
+    """However often it is read, every entry and letter is there and the same."""
+    await broker.declare([Queue("default")])
+    await _dead(broker, "first", "second")
+
+    async def read() -> list[object]:
+        entries = await entries_of(broker)
+        return [entries, [await broker.ledger().letter(entry.number) for entry in entries]]
+
+    assert await read() == await read() == await read()
+
+
+async def test_two_readers_at_once(another_broker: OpenBroker) -> None:
+    """Two readers, in two processes, each see all of it, in step."""
+    first, second = another_broker(), another_broker()
+    await first.declare([Queue("default")])
+    dead = await _dead(first, "first", "second", "third")
+
+    async with aclosing(_stepping(first)) as one, aclosing(_stepping(second)) as other:
+        seen = [(await anext(one), await anext(other)) for _ in range(3)]
+
+    assert seen == [(entry, entry) for entry in dead]
+
+
+async def _stepping(broker: Broker) -> AsyncGenerator[Entry, None]:
+    async for entry in broker.ledger().entries():
+        yield entry
+
+
+async def test_read_while_somebody_decides(another_broker: OpenBroker) -> None:
+    """The right to decide keeps nobody from reading, publishing and consuming."""
+    first, second = another_broker(), another_broker()
+    await first.declare([Queue("default")])
+    (dead,) = await _dead(first, "first")
+
+    async with first.ledger().deciding():
+        assert await entries_of(second) == [dead]
+        await second.publisher().publish(an_event("last"))
+        assert await names_until_last(await consuming(second, "default")) == []
+
+
+async def test_redrive(broker: Broker) -> None:
+    """A redriven event keeps its id and history, begins a new round in its queue, and the ledger says who did it."""
+    await broker.declare([Queue("default"), Queue("audit", ("never",))])
+    (dead,) = await _dead(broker, "account.created")
+
+    async with broker.ledger().deciding() as decisions:
+        await _redrive(broker, decisions, dead.number)
+
+    delivery = await take(await consuming(broker, "default"))
+    assert (delivery.envelope.event.id, delivery.envelope.round) == (dead.event_id, 2)
+    entries = await entries_of(broker)
+    decision = entries[-1]
+    assert entries[:-1] == [dead]
+    assert decision == Redriven(decision.number, dead.number, decision.time, "ada", "fixed in v2")
+    assert open_letters(entries) == {}
+
+
+async def test_discard(broker: Broker) -> None:
+    """A discarded letter is closed and stays readable; nothing is published."""
+    await broker.declare([Queue("default")])
+    first, second = await _dead(broker, "first", "second")
+
+    async with broker.ledger().deciding() as decisions:
+        await decisions.discard(first.number, "ada", "nobody needs it")
+
+    entries = await entries_of(broker)
+    decision = entries[-1]
+    assert decision == Discarded(decision.number, first.number, decision.time, "ada", "nobody needs it")
+    assert open_letters(entries) == {second.number: second}
+    assert await broker.ledger().letter(first.number) is not None
+    await broker.publisher().publish(an_event("last"))
+    assert await names_until_last(await consuming(broker, "default")) == []
+
+
+async def test_dies_again(broker: Broker) -> None:
+    """A redriven event that dies again is another letter, open by itself."""
+    await broker.declare([Queue("default")])
+    (dead,) = await _dead(broker, "account.created")
+    async with broker.ledger().deciding() as decisions:
+        await _redrive(broker, decisions, dead.number)
+    delivery = await take(await consuming(broker, "default"))
+
+    await delivery.dead_letter(a_letter(delivery))
+
+    (open_letter,) = open_letters(await entries_of(broker)).values()
+    assert open_letter.event_id == dead.event_id
+    assert open_letter.number > dead.number
+
+
+async def test_dead_in_two_queues(broker: Broker) -> None:
+    """An event that dies in two queues is two letters, and deciding about one leaves the other."""
+    await broker.declare([Queue("mail", ("mail.#",)), Queue("audit", ("#",))])
+    await broker.publisher().publish(an_event("mail.sent"))
+    for queue in ("mail", "audit"):
+        delivery = await take(await consuming(broker, queue))
+        await delivery.dead_letter(a_letter(delivery))
+    in_mail, in_audit = open_letters(await entries_of(broker)).values()
+
+    async with broker.ledger().deciding() as decisions:
+        await decisions.discard(in_mail.number, "ada", "")
+
+    assert open_letters(await entries_of(broker)) == {in_audit.number: in_audit}
+
+
+async def test_redrive_into_no_queue(broker: Broker) -> None:
+    """A letter whose queue is gone is refused, and stays open."""
+    await broker.declare([Queue("default")])
+    (dead,) = await _dead(broker, "account.created")
+    letter = await broker.ledger().letter(dead.number)
+    assert letter is not None
+
+    async with broker.ledger().deciding() as decisions:
+        with pytest.raises(Unroutable, match="absent"):
+            await decisions.redrive(dead.number, letter.revived(now()), "absent", "ada", "")
+
+    assert open_letters(await entries_of(broker)) == {dead.number: dead}
+
+
+async def test_deciding_is_one_at_a_time(another_broker: OpenBroker) -> None:
+    """Who comes second is refused at once, and may decide when the first is done."""
+    first, second = another_broker(), another_broker()
+    await first.declare([Queue("default")])
+    (dead,) = await _dead(first, "account.created")
+
+    async with first.ledger().deciding():
+        async with asyncio.timeout(5):
+            with pytest.raises(BrokerRefused, match="another bridge-dlq"):
+                async with second.ledger().deciding():
+                    pytest.fail("two decide at once")
+
+    async with second.ledger().deciding() as decisions:
+        await decisions.discard(dead.number, "bob", "")
+
+
+async def test_deciding_ends_with_an_error(broker: Broker) -> None:
+    """Whatever ends the decisions, the right is free again."""
+    await broker.declare([Queue("default")])
+    with pytest.raises(ZeroDivisionError):
+        async with broker.ledger().deciding():
+            raise ZeroDivisionError
+
+    async with broker.ledger().deciding():
+        pass
+
+
+async def test_two_deciders_redrive_each_letter_once(another_broker: OpenBroker) -> None:
+    """Two who decide at once, each reading again inside, put every letter back exactly once."""
+    brokers = [another_broker(), another_broker()]
+    await brokers[0].declare([Queue("default")])
+    dead = await _dead(brokers[0], *(f"event.{number}" for number in range(6)))
+
+    async def redrive_some(broker: Broker) -> None:
+        while open_letters(await entries_of(broker)):
+            try:
+                async with broker.ledger().deciding() as decisions:
+                    for number in list(open_letters(await entries_of(broker)))[:2]:
+                        await _redrive(broker, decisions, number)
+            except BrokerRefused:
+                await asyncio.sleep(0.01)
+
+    await asyncio.gather(*map(redrive_some, brokers))
+
+    redriven = [entry.letter for entry in await entries_of(brokers[0]) if isinstance(entry, Redriven)]
+    assert sorted(redriven) == [entry.number for entry in dead]
+    await brokers[0].publisher().publish(an_event("last"))
+    assert len(await names_until_last(await consuming(brokers[0], "default"))) == 6

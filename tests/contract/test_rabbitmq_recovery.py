@@ -1,0 +1,271 @@
+"""RabbitMQ restarted, frozen, out of memory, away, and its connections closed: nothing lost, and back by itself."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import timedelta
+
+import pytest
+
+from bridge.brokers.contract import Broker, Publisher
+from bridge.brokers.opening import open_broker
+from bridge.errors import BrokerRefused, BrokerUnavailable, DeferUnconfirmed, DeliveryLost
+from bridge.event import Event
+from bridge.queues import Queue
+from tests.contract.acts import an_envelope, an_event, consuming, eventually, now, take, take_and_ack
+from tests.rabbitmq_node import RabbitNode
+
+pytestmark = pytest.mark.rabbitmq
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[RabbitNode]:
+    """A node to be hurt; each test leaves it running and unhurt."""
+    with RabbitNode() as node:
+        yield node
+
+
+@pytest.fixture
+async def broker(node: RabbitNode) -> AsyncIterator[Broker]:
+    """A broker on the node, with the queue `default`."""
+    broker = open_broker(node.url, f"t{uuid.uuid4().hex[:10]}")
+    await broker.declare([Queue("default")])
+    yield broker
+    await broker.close()
+
+
+@pytest.fixture
+async def lasting(broker: Broker) -> Broker:
+    """A broker whose queues outlast a crash: RabbitMQ 3.10 loses a queue that was declared within the last second, and
+    there is nothing to see when that second is over."""
+    await asyncio.sleep(2)
+    return broker
+
+
+async def in_thread(work: Callable[..., object], *arguments: str) -> None:
+    """Do to the node what blocks, while this process goes on."""
+    await asyncio.to_thread(work, *arguments)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until the condition holds."""
+
+    async def look() -> bool:
+        return condition()
+
+    await eventually(look, bool)
+
+
+async def publish_until(stop: asyncio.Event, publisher: Publisher) -> list[Event]:
+    """Publish one event after another until told to stop; return those that are confirmed."""
+    confirmed = []
+    while not stop.is_set():
+        event = an_event()
+        await publisher.publish(event, within=60)
+        confirmed.append(event)
+    return confirmed
+
+
+@pytest.mark.parametrize("hurt", ["restart", "kill and start", "close connections"])
+async def test_back_under_load(node: RabbitNode, lasting: Broker, hurt: str) -> None:
+    """Events are published and taken while the broker goes and comes back: every confirmed one is delivered."""
+    consumer = await consuming(lasting, "default", prefetch=20)
+    seen: set[str] = set()
+
+    async def work() -> None:
+        while True:
+            delivery = await consumer.receive()
+            seen.add(delivery.envelope.event.id)
+            try:
+                await delivery.ack()
+            except DeliveryLost:
+                continue
+
+    worker = asyncio.create_task(work())
+    stop = asyncio.Event()
+    publishing = [asyncio.create_task(publish_until(stop, lasting.publisher())) for _ in range(3)]
+    await until(lambda: len(seen) > 50)
+
+    if hurt == "restart":
+        await in_thread(node.restart)
+    elif hurt == "kill and start":
+        await in_thread(node.kill)
+        await in_thread(node.start)
+    else:
+        await in_thread(node.ctl, "close_all_connections", "test")
+
+    count = len(seen)
+    await until(lambda: len(seen) > count + 50)
+    stop.set()
+    confirmed = {event.id for events in await asyncio.gather(*publishing) for event in events}
+    await until(lambda: confirmed <= seen)
+    worker.cancel()
+
+
+async def test_stale_ack(node: RabbitNode, broker: Broker) -> None:
+    """A delivery of a connection that is gone cannot be settled; it comes again under the same token."""
+    consumer = await consuming(broker, "default")
+    await broker.publisher().publish(an_event())
+    stale = await take(consumer)
+
+    await in_thread(node.ctl, "close_all_connections", "test")
+
+    again = await take(consumer)
+    assert (again.token, again.redelivered) == (stale.token, True)
+    for verb in (stale.ack(), stale.give_back(), stale.retry(an_envelope(), now())):
+        with pytest.raises(DeliveryLost):
+            await verb
+    await again.ack()
+
+
+async def test_original_is_held_until_the_copy_is_confirmed(node: RabbitNode, broker: Broker) -> None:
+    """A retry that was written and not confirmed leaves its original with RabbitMQ."""
+    consumer = await consuming(broker, "default")
+    await broker.publisher().publish(an_event())
+    delivery = await take(consumer)
+    await delivery.retry(delivery.envelope, now())  # so that everything is connected
+    delivery = await take(consumer)
+    node.pause()
+
+    retry = asyncio.create_task(delivery.retry(delivery.envelope, now()))
+    await asyncio.wait({retry}, timeout=0.3)
+
+    retry.cancel()
+    node.resume()
+    await consumer.close()
+    tokens = {again.token for again in await take_and_ack(await consuming(broker, "default"), 2)}
+    assert delivery.token in tokens
+
+
+async def test_unconfirmed(node: RabbitNode, broker: Broker) -> None:
+    """What was written to a broker that froze may have been published, and the error says so with the event's id."""
+    publisher = broker.publisher()
+    await publisher.publish(an_event())
+    event = an_event()
+    node.pause()
+    try:
+        with pytest.raises(DeferUnconfirmed) as raised:
+            await publisher.publish(event, within=0.3)
+    finally:
+        node.resume()
+    assert raised.value.event_id == event.id
+
+
+async def test_away(node: RabbitNode, broker: Broker) -> None:
+    """With the broker away a publish ends within its time, and nothing was published."""
+    publisher = broker.publisher()
+    await publisher.publish(an_event("first"))
+    await in_thread(node.stop)
+    try:
+        for anyone in (publisher, broker.publisher()):
+            began = time.monotonic()
+            with pytest.raises(BrokerUnavailable):
+                await anyone.publish(an_event("lost"), within=0.5)
+            assert time.monotonic() - began < 1.0
+    finally:
+        await in_thread(node.start)
+    await publisher.publish(an_event("last"), within=30)
+    names = [taken.envelope.event.name for taken in await take_and_ack(await consuming(broker, "default"), 2)]
+    assert names == ["first", "last"]
+
+
+async def test_declare_while_away(node: RabbitNode, broker: Broker) -> None:
+    """Declaring gives up after some seconds, naming the broker."""
+    await in_thread(node.stop)
+    try:
+        began = time.monotonic()
+        with pytest.raises(BrokerUnavailable, match=f"127.0.0.1:{node.port}"):
+            await broker.declare([Queue("default")])
+        assert 3 < time.monotonic() - began < 10
+    finally:
+        await in_thread(node.start)
+
+
+async def test_waits_for_a_broker_that_comes(node: RabbitNode, broker: Broker) -> None:
+    """A publish that has time waits for the broker, and so does a consumer that starts."""
+    await in_thread(node.stop)
+    publishing = asyncio.create_task(broker.publisher().publish(an_event(), within=60))
+    starting = asyncio.create_task(consuming(broker, "default"))
+
+    await in_thread(node.start)
+
+    await publishing
+    await take(await starting)
+
+
+async def test_blocked(node: RabbitNode, broker: Broker) -> None:
+    """A broker out of memory takes no publishes; what is held can be acked all the same, and then all goes on."""
+    publisher = broker.publisher()
+    consumer = await consuming(broker, "default")
+    await publisher.publish(an_event())
+    held = await take(consumer)
+    await in_thread(node.ctl, "set_vm_memory_high_watermark", "0")
+    try:
+
+        async def blocked() -> bool:
+            try:
+                await publisher.publish(an_event("filling"), within=0.3)
+            except DeferUnconfirmed:
+                return False
+            except BrokerUnavailable as error:
+                return "memory" in str(error)
+            return False
+
+        await eventually(blocked, bool)
+        await held.ack()
+    finally:
+        await in_thread(node.ctl, "set_vm_memory_high_watermark", "0.4")
+    await publisher.publish(an_event("last"), within=30)
+    while (await take(consumer)).envelope.event.name != "last":
+        pass
+
+
+async def test_close_is_bounded(node: RabbitNode, broker: Broker) -> None:
+    """Closing takes some seconds at most, from a broker that answers nothing too."""
+    await broker.publisher().publish(an_event())
+    await consuming(broker, "default")
+    node.pause()
+    try:
+        began = time.monotonic()
+        await broker.close()
+        assert time.monotonic() - began < 5
+    finally:
+        node.resume()
+
+
+async def test_wrong_password(node: RabbitNode) -> None:
+    """A login that is refused is said at once, without the password."""
+    broker = open_broker(node.url.replace("guest:guest", "guest:sesame"), "bridge")
+    with pytest.raises(BrokerRefused) as raised:
+        await broker.declare([Queue("default")])
+    assert "sesame" not in f"{raised.value} {broker.name}"
+    with pytest.raises(BrokerRefused):
+        await broker.consumer().start({"default": 1})
+    with pytest.raises(BrokerUnavailable):
+        await broker.publisher().publish(an_event(), within=5)
+    await broker.close()
+
+
+async def test_other_hosts(node: RabbitNode) -> None:
+    """Of several hosts, the one that answers is used."""
+    url = f"amqp://guest:guest@127.0.0.1:1,127.0.0.1:{node.port},127.0.0.1:2/"
+    broker = open_broker(url, f"t{uuid.uuid4().hex[:10]}")
+    await broker.declare([Queue("default")])
+
+    await broker.publisher().publish(an_event())
+
+    await take(await consuming(broker, "default"))
+    await broker.close()
+
+
+async def test_delay_outlasts_a_restart(node: RabbitNode, broker: Broker) -> None:
+    """What waits for its time waits on through a restart, and is not early. It is due when the node is up again: what
+    matures while the queues are still coming up is tried again by RabbitMQ only three minutes later."""
+    due = now() + timedelta(seconds=12)
+    await broker.publisher().publish(an_event(), due)
+
+    await in_thread(node.restart)
+
+    await take(await consuming(broker, "default"))
+    assert now() >= due

@@ -1,0 +1,232 @@
+"""What only RabbitMQ has: objects that differ, queues that vanish, a broker that gives up, the ledger's local index."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from functools import partial
+from operator import eq
+from pathlib import Path
+
+import pytest
+
+from bridge.brokers.contract import Backlog, Broker
+from bridge.brokers.opening import open_broker
+from bridge.brokers.rabbitmq.ladder import LONGEST
+from bridge.errors import BrokerRefused
+from bridge.ledger import Dead
+from bridge.queues import Queue
+from tests.contract.acts import (
+    a_letter,
+    an_envelope,
+    an_event,
+    consuming,
+    entries_of,
+    eventually,
+    now,
+    take,
+    take_and_ack,
+)
+from tests.contract.rabbitmq_site import RabbitSite
+
+pytestmark = pytest.mark.rabbitmq
+
+
+@pytest.fixture(autouse=True)
+def indexes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[Path]]:
+    """A folder of this test's own for local indexes. It lists them."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "mine"))
+    return lambda: list((tmp_path / "mine").glob("*/*.db"))
+
+
+@pytest.fixture
+def site(rabbitmq_url: str) -> RabbitSite:
+    """A namespace of this test's own."""
+    return RabbitSite(rabbitmq_url, f"t{uuid.uuid4().hex[:10]}")
+
+
+@pytest.fixture
+async def broker(site: RabbitSite) -> AsyncIterator[Broker]:
+    """A broker with nothing declared."""
+    broker = open_broker(site.url, site.namespace)
+    yield broker
+    await broker.close()
+
+
+async def test_queue_that_differs(site: RabbitSite, broker: Broker) -> None:
+    """A queue that exists with other arguments is a message to the operator that names it and the difference."""
+    async with site.channel() as channel:
+        await channel.queue_declare(f"{site.namespace}.q.mail", durable=True, arguments={"x-queue-type": "classic"})
+
+    with pytest.raises(BrokerRefused, match=rf"queue '{site.namespace}\.q\.mail'.*inequivalent arg 'x-.*current is"):
+        await broker.declare([Queue("mail", ("mail.#",))])
+
+
+async def test_consumer_of_a_queue_that_is_not_there(broker: Broker) -> None:
+    """A consumer of a queue that nobody declared is refused, not left waiting."""
+    with pytest.raises(BrokerRefused, match="mail"):
+        await broker.consumer().start({"mail": 1})
+
+
+async def test_deleted_queue(site: RabbitSite, broker: Broker) -> None:
+    """A queue deleted under its consumer is there again, and its neighbour's deliveries can still be settled."""
+    await broker.declare([Queue("mail", ("mail.#",)), Queue("default")])
+    consumer = broker.consumer()
+    await consumer.start({"mail": 1, "default": 2})
+    publisher = broker.publisher()
+    await publisher.publish(an_event("other"))
+    neighbour = await take(consumer)
+
+    await site.drop_queue("mail")
+
+    publishing = asyncio.create_task(publisher.publish(an_event("last")))
+    assert (await take(consumer)).envelope.event.name == "last"
+    await publishing
+    await eventually(lambda: site.has_queue("mail"), bool)
+    await publisher.put(an_envelope(an_event("mail.sent")), "mail")
+    assert (await take(consumer)).queue == "mail"
+    await neighbour.ack()
+
+
+async def test_prefetch_adjusted(broker: Broker) -> None:
+    """A consumer holds more, and less, as told; what it holds too much goes back, and no delivery is lost by it."""
+    await broker.declare([Queue("default")])
+    publisher = broker.publisher()
+    for _ in range(10):
+        await publisher.publish(an_event())
+    consumer = await consuming(broker, "default", prefetch=2)
+
+    for prefetch in (5, 7, 1, 3, 0, 4):
+        await consumer.adjust({"default": prefetch})
+        expected = {"default": Backlog(ready=10 - prefetch, held=prefetch, waiting=0)}
+        await eventually(consumer.backlog, partial(eq, expected))
+
+    await take_and_ack(consumer, 10)
+    await eventually(consumer.backlog, lambda seen: seen["default"] == Backlog(0, 0, 0))
+
+
+async def test_everything_deleted(site: RabbitSite, broker: Broker) -> None:
+    """Where an operator deleted the exchanges, a publish declares again what this process declared."""
+    await broker.declare([Queue("default")])
+    publisher = broker.publisher()
+    await publisher.publish(an_event("first"))
+    async with site.channel() as channel:
+        await channel.exchange_delete(f"{site.namespace}.events")
+        await channel.exchange_delete(f"{site.namespace}.delay.00")
+
+    await publisher.publish(an_event("second"))
+    await publisher.publish(an_event("third"), now() + timedelta(seconds=1))
+
+    names = [taken.envelope.event.name for taken in await take_and_ack(await consuming(broker, "default"), 3)]
+    assert names == ["first", "second", "third"]
+
+
+async def test_delivery_limit(site: RabbitSite, broker: Broker) -> None:
+    """What is delivered again and again is given up by RabbitMQ, and stands in the ledger with its history."""
+    await broker.declare([Queue("default")])
+    consumer = await consuming(broker, "default")
+    event = an_event(data=b"\0\xff")
+    await broker.publisher().publish(event)
+
+    async def give_back_for_ever() -> None:
+        while True:
+            await (await consumer.receive()).give_back()
+
+    giving_back = asyncio.create_task(give_back_for_ever())
+    (entry,) = await eventually(lambda: entries_of(broker), bool)
+    giving_back.cancel()
+
+    assert isinstance(entry, Dead)
+    assert (entry.reason, entry.queue, entry.event_id) == ("delivery limit", "default", event.id)
+    letter = await broker.ledger().letter(entry.number)
+    assert letter is not None
+    assert letter.revived(now()).event == event
+
+
+async def test_parked(site: RabbitSite, broker: Broker) -> None:
+    """What is due beyond the ladder's end is put back when it leaves the ladder too early."""
+    await broker.declare([Queue("default")])
+    consumer = await consuming(broker, "default")
+    event, due = an_event(), now() + timedelta(seconds=LONGEST + 60)
+    await broker.publisher().publish(event, due)
+    await _let_out(site, "19")
+
+    await broker.publisher().publish(an_event("last"))
+
+    assert (await take(consumer)).envelope.event.name == "last"
+    await eventually(lambda: site.count(f"{site.namespace}.delay.19"), lambda count: count == 1)
+
+
+async def test_index_is_used_and_disposable(
+    site: RabbitSite, broker: Broker, indexes: Callable[[], list[Path]]
+) -> None:
+    """A second reading goes on where the first one ended; without the index, or with a damaged one, it reads all."""
+    await broker.declare([Queue("default")])
+    await _die(broker, 3)
+    entries = await entries_of(broker)
+    assert len(entries) == 3
+    (index,) = indexes()
+
+    await _die(broker, 1)
+    assert (await entries_of(broker))[:3] == entries
+
+    index.write_bytes(b"no database at all, but some bytes of it" * 100)
+    assert len(await entries_of(broker)) == 4
+    index.unlink()
+    assert len(await entries_of(broker)) == 4
+
+
+async def test_index_of_another_stream(site: RabbitSite, broker: Broker) -> None:
+    """A stream that was made anew is not mistaken for the one that the index knows, whichever is longer."""
+    await broker.declare([Queue("default")])
+    await _die(broker, 2)
+    assert len(await entries_of(broker)) == 2
+    async with site.channel() as channel:
+        await channel.queue_delete(f"{site.namespace}.dead")
+    await broker.declare([Queue("default")])
+
+    await _die(broker, 4)
+
+    assert [entry.number for entry in await entries_of(broker)] == [0, 1, 2, 3]
+
+
+async def test_ledger_of_a_namespace_that_is_not_there(broker: Broker) -> None:
+    """Where nothing was declared, no letter is dead."""
+    assert await entries_of(broker) == []
+    assert await broker.ledger().letter(0) is None
+
+
+async def test_long_ledger(broker: Broker) -> None:
+    """Many letters, in chunks of many, are read to the last one at once."""
+    await broker.declare([Queue("default")])
+    await _die(broker, 3000)
+
+    assert len(await entries_of(broker)) == 3000
+
+
+async def _die(broker: Broker, count: int) -> None:
+    """Let so many events become dead letters."""
+    publisher = broker.publisher()
+    consumer = await consuming(broker, "default", prefetch=100)
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(count):
+            tasks.create_task(publisher.publish(an_event(), within=60))
+        for _ in range(count):
+            delivery = await take(consumer)
+            tasks.create_task(delivery.dead_letter(a_letter(delivery)))
+    await consumer.close()
+    await publisher.close()
+
+
+async def _let_out(site: RabbitSite, level: str) -> None:
+    """Hand what is on a level of the ladder to its way out, as if its time was over."""
+    async with site.channel() as channel:
+        queue = f"{site.namespace}.delay.{level}"
+        message = await channel.basic_get(queue, no_ack=True)
+        properties = message.header.properties
+        await channel.basic_publish(
+            message.body,
+            exchange=f"{site.namespace}.delay.out",
+            routing_key=message.routing_key or "",
+            properties=properties,
+        )

@@ -1,0 +1,171 @@
+"""SQLite alone: the database thread and its group commit."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from bridge.brokers.sqlite.database import Database
+from bridge.brokers.sqlite.schema import Schema
+from bridge.errors import BrokerUnavailable, Unroutable
+from tests.contract.acts import PATIENCE, eventually
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    """A database with a table of names, and a trigger that refuses one."""
+    database = Database(tmp_path / "bridge.db", Schema("bridge"))
+    await database.run(lambda connection: connection.execute("CREATE TABLE name (name TEXT CHECK (name != 'bad'))"))
+    yield database
+    await database.close()
+
+
+def adding(name: str) -> Callable[[sqlite3.Connection], None]:
+    """An operation that adds a name."""
+
+    def work(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO name VALUES (?)", (name,))
+
+    return work
+
+
+async def names(database: Database) -> list[str]:
+    """All names that were committed."""
+    return await database.run(
+        lambda connection: [name for (name,) in connection.execute("SELECT name FROM name ORDER BY rowid")],
+        writes=False,
+    )
+
+
+async def test_pending_operations_share_a_transaction(database: Database) -> None:
+    """What is submitted together is committed together: nobody sees a part of it."""
+    seen: list[int] = []
+
+    def look(_: sqlite3.Connection) -> None:
+        with closing(sqlite3.connect(database.path)) as other:
+            seen.append(other.execute("SELECT count(*) FROM name").fetchone()[0])
+
+    await asyncio.gather(*(database.run(work) for work in (adding("a"), look, adding("b"), look)))
+
+    assert seen == [0, 0]
+    assert await names(database) == ["a", "b"]
+
+
+async def test_refusal_spoils_no_neighbour(database: Database) -> None:
+    """An operation that refuses before it writes fails alone, and its neighbours are committed with the rest."""
+
+    def refuse(_: sqlite3.Connection) -> None:
+        raise Unroutable("no queue")
+
+    results = await asyncio.gather(
+        database.run(adding("a")), database.run(refuse), database.run(adding("b")), return_exceptions=True
+    )
+
+    assert isinstance(results[1], Unroutable)
+    assert await names(database) == ["a", "b"]
+
+
+@pytest.mark.parametrize("failing", [adding("bad"), lambda connection: 1 / 0], ids=["refused by SQLite", "a defect"])
+async def test_failure_spoils_no_neighbour(database: Database, failing: Callable[[sqlite3.Connection], object]) -> None:
+    """An operation that fails half way leaves nothing, and its neighbours are committed, once each."""
+
+    def half(connection: sqlite3.Connection) -> object:
+        connection.execute("INSERT INTO name VALUES ('half')")
+        return failing(connection)
+
+    results = await asyncio.gather(
+        database.run(adding("a")), database.run(half), database.run(adding("b")), return_exceptions=True
+    )
+
+    assert isinstance(results[1], BrokerUnavailable | ZeroDivisionError)
+    assert [results[0], results[2]] == [None, None]
+    assert await names(database) == ["a", "b"]
+
+
+async def test_withdrawn(database: Database) -> None:
+    """What is cancelled before it begins is not done; what was submitted with it is."""
+    first, second = (asyncio.create_task(database.run(adding(name))) for name in ("a", "b"))
+    await asyncio.sleep(0)
+
+    first.cancel()
+
+    await second
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    assert await names(database) == ["b"]
+
+
+async def test_withdrawn_while_the_file_is_busy(database: Database) -> None:
+    """An operation that waits for the file can still be taken back."""
+    with closing(sqlite3.connect(database.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        operation = database.submit(adding("a"))
+        done, _ = await asyncio.wait({operation.future}, timeout=0.3)
+        assert not done
+
+        assert operation.withdraw()
+
+        other.execute("ROLLBACK")
+    await database.run(adding("b"))
+    assert await names(database) == ["b"]
+
+
+async def test_done_cannot_be_withdrawn(database: Database) -> None:
+    """What has begun cannot be taken back."""
+    operation = database.submit(adding("a"))
+    await operation.future
+
+    assert not operation.withdraw()
+
+
+async def test_watchers_hear_of_others_alone(database: Database) -> None:
+    """A watcher is told of another connection's commits, and not of this one's own."""
+    told: list[str] = []
+    await names(database)
+    database.watch(lambda: told.append("changed"))
+
+    async def counted() -> int:
+        return len(told)
+
+    await eventually(counted, lambda count: count == 1)  # the first look: it may have been missed before
+    for name in ("a", "b", "c"):
+        await database.run(adding(name))
+    assert len(told) == 1
+    with closing(sqlite3.connect(database.path)) as other, other:
+        other.execute("INSERT INTO name VALUES ('other')")
+
+    await eventually(counted, lambda count: count == 2)
+
+
+async def test_closed(database: Database) -> None:
+    """After it was closed nothing is done any more, and it says so; closing again does nothing."""
+    await database.close()
+    await database.close()
+
+    with pytest.raises(BrokerUnavailable, match="closed"):
+        await database.run(adding("a"))
+
+
+async def test_closed_unused(tmp_path: Path) -> None:
+    """What was never used is closed at once, and no file is made."""
+    database = Database(tmp_path / "bridge.db", Schema("bridge"))
+
+    async with asyncio.timeout(PATIENCE):
+        await database.close()
+
+    assert not database.path.exists()
+
+
+async def test_submitted_before_close_is_done(database: Database) -> None:
+    """Closing does first what was submitted before."""
+    adding_a = asyncio.create_task(database.run(adding("a")))
+    await asyncio.sleep(0)
+
+    await database.close()
+
+    await adding_a
+    with closing(sqlite3.connect(database.path)) as connection:
+        assert connection.execute("SELECT name FROM name").fetchall() == [("a",)]

@@ -1,0 +1,207 @@
+"""SQLite alone: its URL, its file, how durable it is, and what is said when the file cannot serve."""
+
+import asyncio
+import re
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from bridge.brokers.contract import Broker
+from bridge.brokers.opening import open_broker
+from bridge.brokers.sqlite.database import Database
+from bridge.brokers.sqlite.events import Events
+from bridge.brokers.sqlite.publisher import SqlitePublisher
+from bridge.brokers.sqlite.routing import Routing
+from bridge.brokers.sqlite.schema import Schema
+from bridge.errors import BrokerRefused, BrokerUnavailable, DeferRejected, SettingsError
+from bridge.queues import Queue
+from tests.contract.acts import PATIENCE, an_event, consuming, names_until_last
+from tests.contract.sqlite_site import SqliteSite
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> SqliteSite:
+    """A file of this test's own."""
+    return SqliteSite(f"sqlite:///{tmp_path}/bridge.db")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite://",
+        "sqlite:///",
+        "sqlite:///:memory:",
+        "sqlite://bridge.db",
+        "sqlite://host/bridge.db",
+        "sqlite:///folder/",
+        "sqlite:///bridge.db?mode=ro",
+        "sqlite:///a%00b",
+    ],
+)
+def test_url_of_no_file(url: str) -> None:
+    """A URL that names no file is a settings error that quotes it."""
+    with pytest.raises(SettingsError, match=re.escape(repr(url))):
+        open_broker(url, "bridge")
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("sqlite:///bridge.db", "bridge.db"),
+        ("sqlite:///data/bridge.db", "data/bridge.db"),
+        ("sqlite:///a%20b%3F.db", "a b?.db"),
+    ],
+)
+def test_relative_url(url: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative path is relative to the working directory, percent-decoded, and shown absolute."""
+    monkeypatch.chdir(tmp_path)
+
+    assert open_broker(url, "bridge").name == f"SQLite {tmp_path / name}"
+
+
+def test_absolute_url() -> None:
+    """Four slashes begin an absolute path."""
+    assert open_broker("sqlite:////var/lib/bridge.db", "bridge").name == "SQLite /var/lib/bridge.db"
+
+
+def test_nothing_is_made_before_use(site: SqliteSite) -> None:
+    """Opening a broker touches no file."""
+    open_broker(site.url, "bridge")
+
+    assert not site.path.exists()
+
+
+async def test_no_such_directory(tmp_path: Path) -> None:
+    """A file in a directory that is not there cannot be had, and the message names both."""
+    broker = open_broker(f"sqlite:///{tmp_path}/absent/bridge.db", "bridge")
+
+    with pytest.raises(BrokerUnavailable, match=rf"{tmp_path}/absent/bridge\.db.*no directory {tmp_path}/absent"):
+        await broker.publisher().publish(an_event())
+
+    await broker.close()
+
+
+async def test_directory_made_later(tmp_path: Path) -> None:
+    """What was wrong once is tried anew with the next use."""
+    broker = open_broker(f"sqlite:///{tmp_path}/absent/bridge.db", "bridge")
+    with pytest.raises(BrokerUnavailable):
+        await broker.declare([Queue("default")])
+
+    (tmp_path / "absent").mkdir()
+
+    await broker.declare([Queue("default")])
+    await broker.close()
+
+
+async def test_directory_in_its_place(site: SqliteSite) -> None:
+    """A directory is no database."""
+    site.path.mkdir()
+    broker = open_broker(site.url, "bridge")
+
+    with pytest.raises(BrokerUnavailable, match="it is a directory"):
+        await broker.declare([Queue("default")])
+
+    await broker.close()
+
+
+async def test_file_of_something_else(site: SqliteSite) -> None:
+    """A file that is no database is left as it is."""
+    site.path.write_bytes(b"not a database\n" * 100)
+    broker = open_broker(site.url, "bridge")
+
+    with pytest.raises(BrokerUnavailable, match="not a database"):
+        await broker.declare([Queue("default")])
+
+    assert site.path.read_bytes() == b"not a database\n" * 100
+    await broker.close()
+
+
+async def test_tables_of_a_later_version(site: SqliteSite, broker: Broker) -> None:
+    """Tables that a later version made are not touched, and the message says which versions met."""
+    await broker.declare([Queue("default")])
+    await broker.close()
+    with closing(site.connection()) as connection:
+        connection.execute('UPDATE "bridge.version" SET version = 99')
+    later = open_broker(site.url, "bridge")
+
+    with pytest.raises(BrokerRefused, match=r"bridge\.db.*version 99.*version 1"):
+        await later.declare([Queue("default")])
+
+    await later.close()
+
+
+async def test_full_disk(site: SqliteSite) -> None:
+    """Where there is no room for an event, it is refused, whole, and the next that fits is taken."""
+    schema = Schema("bridge")
+    database, events = Database(site.path, schema), Events(schema, Routing(schema))
+    publisher = SqlitePublisher(database, events, lambda: None)
+    await database.run(lambda connection: Routing(schema).declare(connection, [Queue("default")]))
+    pages = await database.run(lambda connection: connection.execute("PRAGMA page_count").fetchone()[0], writes=False)
+    await database.run(lambda connection: connection.execute(f"PRAGMA max_page_count = {pages + 5}"), writes=False)
+
+    with pytest.raises(DeferRejected, match=r"bridge\.db: database or disk is full"):
+        await publisher.publish(an_event("large", data=bytes(200_000)))
+
+    await publisher.publish(an_event("last"))
+    await database.close()
+    broker = open_broker(site.url, "bridge")
+    assert await names_until_last(await consuming(broker, "default")) == []
+    await broker.close()
+
+
+async def test_durability(site: SqliteSite) -> None:
+    """Every commit is synced to the disk: a write-ahead log, and synchronous = FULL."""
+    database = Database(site.path, Schema("bridge"))
+
+    def pragma(name: str) -> object:
+        return database.run(lambda connection: connection.execute(f"PRAGMA {name}").fetchone()[0], writes=False)
+
+    assert await pragma("synchronous") == 2  # type: ignore[misc]
+    assert await pragma("journal_mode") == "wal"  # type: ignore[misc]
+    await database.close()
+
+
+async def test_waits_for_a_busy_file(site: SqliteSite, broker: Broker) -> None:
+    """A publish waits while another program has the file locked, and is done when it lets go."""
+    await broker.declare([Queue("default")])
+    with closing(site.connection()) as other:
+        other.execute("BEGIN IMMEDIATE")
+        publishing = asyncio.create_task(broker.publisher().publish(an_event("last")))
+        done, _ = await asyncio.wait({publishing}, timeout=0.3)
+        assert not done
+
+        other.execute("ROLLBACK")
+
+        await asyncio.wait_for(publishing, PATIENCE)
+    assert await names_until_last(await consuming(broker, "default")) == []
+
+
+async def test_busy_for_too_long(site: SqliteSite, broker: Broker) -> None:
+    """A publish whose time is over while the file is locked was certainly not done."""
+    await broker.declare([Queue("default")])
+    publisher = broker.publisher()
+    with closing(site.connection()) as other:
+        other.execute("BEGIN IMMEDIATE")
+
+        with pytest.raises(BrokerUnavailable, match=r"bridge\.db.*0\.2 s"):
+            await publisher.publish(an_event("first"), within=0.2)
+
+        other.execute("ROLLBACK")
+    await publisher.publish(an_event("last"))
+    assert await names_until_last(await consuming(broker, "default")) == []
+
+
+async def test_close_does_not_wait_for_a_busy_file(site: SqliteSite, broker: Broker) -> None:
+    """A broker is closed though the file is locked; who still waits hears that nothing was published."""
+    await broker.declare([Queue("default")])
+    with closing(site.connection()) as other:
+        other.execute("BEGIN IMMEDIATE")
+        publishing = asyncio.create_task(broker.publisher().publish(an_event()))
+        await asyncio.sleep(0)
+
+        async with asyncio.timeout(5):
+            await broker.close()
+
+        with pytest.raises(BrokerUnavailable):
+            await publishing

@@ -1,0 +1,353 @@
+"""SQLite alone: what its rows promise beyond the contract: exact counts, strict order, speed with a long backlog."""
+
+import asyncio
+import fcntl
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from bridge.brokers.contract import Backlog, Broker
+from bridge.brokers.sqlite.lock_file import LockFile, remove_if_free
+from bridge.envelope import encode_head
+from bridge.errors import BrokerRefused, DeliveryLost, Unroutable
+from bridge.ledger import Dead, Entry
+from bridge.queues import Queue
+from tests.contract.acts import (
+    a_letter,
+    an_envelope,
+    an_event,
+    consuming,
+    entries_of,
+    eventually,
+    now,
+    take,
+    take_and_ack,
+)
+from tests.contract.conftest import OpenBroker
+from tests.contract.sqlite_site import SqliteSite
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> SqliteSite:
+    """A file of this test's own."""
+    return SqliteSite(f"sqlite:///{tmp_path}/bridge.db")
+
+
+async def test_burst_in_order(broker: Broker) -> None:
+    """Ten thousand events that are published at once come in the order in which they were published."""
+    await broker.declare([Queue("default")])
+    publisher = broker.publisher()
+    events = [an_event() for _ in range(10_000)]
+
+    await asyncio.gather(*(publisher.publish(event) for event in events))
+
+    consumer = await consuming(broker, "default", prefetch=200)
+    ids: list[str] = []
+    while len(ids) < len(events):
+        deliveries = [await take(consumer) for _ in range(200)]
+        await asyncio.gather(*(delivery.ack() for delivery in deliveries))
+        ids += [delivery.envelope.event.id for delivery in deliveries]
+    assert ids == [event.id for event in events]
+
+
+async def test_oldest_due_first(broker: Broker) -> None:
+    """What has been due longest comes first, whenever it was published."""
+    await broker.declare([Queue("default")])
+    publisher = broker.publisher()
+    for age in (1, 3, 2):
+        await publisher.put(an_envelope(an_event(f"age.{age}")), "default", now() - timedelta(minutes=age))
+
+    taken = await take_and_ack(await consuming(broker, "default"), 3)
+
+    assert [delivery.envelope.event.name for delivery in taken] == ["age.3", "age.2", "age.1"]
+
+
+async def test_long_backlog_is_no_slower(site: SqliteSite, broker: Broker) -> None:
+    """Behind a hundred thousand events, taking and counting are as quick as ever."""
+    await broker.declare([Queue("default")])
+    with closing(site.connection()) as connection:
+        connection.execute(
+            'INSERT INTO "bridge.event" (queue, due, name, head, data)'
+            " WITH RECURSIVE counting(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counting WHERE n < 100000)"
+            " SELECT 'default', n, 'a', ?, x'00' FROM counting",
+            (encode_head(an_envelope()),),
+        )
+    consumer = await consuming(broker, "default", prefetch=8)
+    began = time.monotonic()
+
+    await take_and_ack(consumer, 500)
+
+    assert time.monotonic() - began < 5  # sorting the backlog for each would take a minute
+    held = await eventually(consumer.backlog, lambda backlog: backlog["default"].held == 8)
+    assert held == {"default": Backlog(ready=99_492, held=8, waiting=0)}
+
+
+async def test_backlog_counts_what_others_hold(another_broker: OpenBroker) -> None:
+    """Held is held, by whichever worker."""
+    holding, looking = another_broker(), another_broker()
+    await holding.declare([Queue("default"), Queue("mail", ("mail.#",))])
+    publisher = holding.publisher()
+    for _ in range(5):
+        await publisher.publish(an_event())
+    await consuming(holding, "default", prefetch=2)
+
+    expected = {"default": Backlog(3, 2, 0), "mail": Backlog(0, 0, 0)}
+
+    await eventually(looking.consumer().backlog, lambda backlog: backlog == expected)
+
+
+async def test_backlog_of_what_is_not_routed_yet(broker: Broker) -> None:
+    """A delayed event is counted for every queue that would take it now."""
+    await broker.declare([Queue("mail", ("mail.#",)), Queue("audit", ("#",)), Queue("default")])
+    publisher = broker.publisher()
+    await publisher.publish(an_event("mail.sent"), now() + timedelta(hours=1))
+    await publisher.put(an_envelope(), "mail", now() + timedelta(hours=1))
+
+    backlog = await broker.consumer().backlog()
+
+    assert backlog == {"mail": Backlog(0, 0, 2), "audit": Backlog(0, 0, 1), "default": Backlog(0, 0, 0)}
+
+
+async def test_delivery_limit(site: SqliteSite, broker: Broker) -> None:
+    """What was lost a hundred times by workers that ended becomes a dead letter instead of being delivered again."""
+    await broker.declare([Queue("default")])
+    event = an_event()
+    await broker.publisher().publish(event)
+    consumer = await consuming(broker, "default")
+    await take(consumer)
+    await consumer.close()
+    with closing(site.connection()) as connection:
+        connection.execute('UPDATE "bridge.delivery" SET count = 100')
+
+    await consuming(broker, "default")
+
+    (entry,) = await eventually(lambda: entries_of(broker), bool)
+    assert isinstance(entry, Dead)
+    assert (entry.reason, entry.event_id, entry.queue) == ("delivery limit", event.id, "default")
+    assert "100 times" in entry.error_message
+
+
+async def test_token_outlives_given_back_and_counts_no_delivery(site: SqliteSite, broker: Broker) -> None:
+    """Giving back is no lost delivery, so it brings no message nearer to the limit."""
+    await broker.declare([Queue("default")])
+    await broker.publisher().publish(an_event())
+    consumer = await consuming(broker, "default", prefetch=1)
+    for _ in range(5):
+        await (await take(consumer)).give_back()
+    await take(consumer)
+
+    with closing(site.connection()) as connection:
+        assert connection.execute('SELECT count FROM "bridge.delivery"').fetchall() == [(1,)]
+
+
+async def test_adjusted_to_less_counts_what_was_handed_out(broker: Broker) -> None:
+    """A prefetch that shrinks to what was handed out holds nothing else."""
+    await broker.declare([Queue("default")])
+    publisher = broker.publisher()
+    for _ in range(10):
+        await publisher.publish(an_event())
+    consumer = await consuming(broker, "default", prefetch=6)
+    await take(consumer)
+
+    await consumer.adjust({"default": 1})
+
+    assert await consumer.backlog() == {"default": Backlog(9, 1, 0)}
+
+
+async def test_settled_twice(broker: Broker) -> None:
+    """A delivery that was settled cannot be settled again."""
+    await broker.declare([Queue("default")])
+    await broker.publisher().publish(an_event())
+    delivery = await take(await consuming(broker, "default"))
+    await delivery.ack()
+
+    for settle in (delivery.ack, delivery.give_back, lambda: delivery.dead_letter(a_letter(delivery))):
+        with pytest.raises(DeliveryLost):
+            await settle()
+    assert await entries_of(broker) == []
+
+
+async def test_nothing_is_left_of_what_was_acked(site: SqliteSite, broker: Broker) -> None:
+    """Settled events leave no rows behind."""
+    await broker.declare([Queue("default")])
+    await broker.publisher().publish(an_event())
+
+    await take_and_ack(await consuming(broker, "default"), 1)
+
+    with closing(site.connection()) as connection:
+        for table in ("event", "delivery"):
+            assert connection.execute(f'SELECT count(*) FROM "bridge.{table}"').fetchone() == (0,)
+
+
+async def test_letter_is_decided_about_once(broker: Broker) -> None:
+    """A second decision about a letter is refused, also by the same decider, and nothing is published by it."""
+    await broker.declare([Queue("default")])
+    await broker.publisher().publish(an_event())
+    consumer = await consuming(broker, "default")
+    delivery = await take(consumer)
+    await delivery.dead_letter(a_letter(delivery))
+    await consumer.close()
+    (dead,) = await entries_of(broker)
+
+    async with broker.ledger().deciding() as decisions:
+        await decisions.discard(dead.number, "ada", "")
+        with pytest.raises(BrokerRefused, match=f"dead letter {dead.number}"):
+            await decisions.redrive(dead.number, delivery.envelope, "default", "ada", "")
+        with pytest.raises(BrokerRefused, match="dead letter 999"):
+            await decisions.discard(999, "ada", "")
+
+    assert len(await entries_of(broker)) == 2
+    assert (await broker.consumer().backlog())["default"].ready == 0
+
+
+async def test_long_ledger_is_read_in_pages(site: SqliteSite, broker: Broker) -> None:
+    """A reader gets the entries that were there when it began, and keeps nobody from writing meanwhile."""
+    await broker.declare([Queue("default")])
+    _fill_ledger(site, 2500)
+    seen: list[Entry] = []
+
+    async for entry in broker.ledger().entries():
+        if len(seen) in (0, 1500):
+            _fill_ledger(site, 1)
+        seen.append(entry)
+
+    assert [entry.number for entry in seen] == list(range(1, 2501))
+
+
+def _fill_ledger(site: SqliteSite, count: int) -> None:
+    with closing(site.connection()) as connection:
+        connection.executemany(
+            'INSERT INTO "bridge.ledger" (kind, time, letter, actor, note) VALUES (?, 0, 1, ?, ?)',
+            (("discarded", "ada", "") for _ in range(count)),
+        )
+
+
+async def test_pattern_taken_away(broker: Broker) -> None:
+    """A queue that is declared again takes no more what only its old patterns matched."""
+    await broker.declare([Queue("mail", ("mail.#", "letter.#"))])
+    await broker.declare([Queue("mail", ("mail.#",))])
+
+    with pytest.raises(Unroutable):
+        await broker.publisher().publish(an_event("letter.sent"))
+
+
+async def test_lease_that_was_taken_away(site: SqliteSite, another_broker: OpenBroker) -> None:
+    """Where somebody removes a worker's lock file, another has what it held; the first can settle nothing of it."""
+    first, second = another_broker(), another_broker()
+    await first.declare([Queue("default")])
+    await first.publisher().publish(an_event())
+    losing = await take(await consuming(first, "default"))
+    (lock,) = site.path.parent.glob("bridge.db.worker-*")
+    lock.unlink()
+
+    taking = await take(await consuming(second, "default"))
+
+    for settle in (losing.ack, losing.give_back, lambda: losing.retry(losing.envelope, now())):
+        with pytest.raises(DeliveryLost):
+            await settle()
+    assert taking.token == losing.token
+    await taking.ack()
+
+
+async def test_due_is_awaited_by_a_timer(broker: Broker) -> None:
+    """What is due is delivered at its time, whether it is routed then or was put into its queue, and not at the next
+    occasion."""
+    await broker.declare([Queue("default")])
+    publisher, consumer = broker.publisher(), await consuming(broker, "default")
+    late: list[float] = []
+
+    for number in range(6):
+        due = now() + timedelta(seconds=0.15)
+        if number % 2:
+            await publisher.put(an_envelope(), "default", due)
+        else:
+            await publisher.publish(an_event(), due)
+        await (await take(consumer)).ack()
+        late.append((now() - due).total_seconds())
+
+    assert min(late) >= 0
+    assert sorted(late)[3] < 0.1
+
+
+async def test_published_while_the_consumer_looks(broker: Broker) -> None:
+    """What is published while a look is under way that no longer sees it is delivered without waiting for another
+    occasion."""
+    await broker.declare([Queue("default")])
+    publisher, consumer = broker.publisher(), await consuming(broker, "default")
+    await publisher.publish(an_event())
+    delivery = await take(consumer)
+    seconds: list[float] = []
+
+    for turns in range(60):
+        acking = asyncio.create_task(delivery.ack())
+        for _ in range(turns % 6):
+            await asyncio.sleep(0)
+        began = time.monotonic()
+        await publisher.publish(an_event())
+        delivery = await take(consumer)
+        seconds.append(time.monotonic() - began)
+        await acking
+
+    assert sum(seconds) < 2
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Iterator[LockFile]:
+    """A lock file that this process holds."""
+    lock = LockFile.acquire(tmp_path / "lock")
+    assert lock is not None
+    yield lock
+    lock.release()
+
+
+def test_lock_file_is_held_by_one(held: LockFile) -> None:
+    """What one holds, nobody else gets or removes."""
+    assert LockFile.acquire(held.path) is None
+    assert not remove_if_free(held.path)
+    assert held.path.exists()
+
+
+def test_lock_file_released(held: LockFile) -> None:
+    """What was let go is gone, and free for the next; letting go twice harms nobody."""
+    held.release()
+    assert not held.path.exists()
+    second = LockFile.acquire(held.path)
+
+    held.release()
+
+    assert second is not None
+    assert LockFile.acquire(held.path) is None
+    second.release()
+
+
+def test_free_lock_file_is_removed(tmp_path: Path) -> None:
+    """A file that nobody holds is removed; one that is gone already is as good as removed."""
+    path = tmp_path / "lock"
+    path.touch()
+
+    assert remove_if_free(path)
+
+    assert not path.exists()
+    assert remove_if_free(path)
+
+
+def test_lock_file_removed_before_it_was_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep that removes the file between its making and its locking leaves nobody with a lock on nothing."""
+    path, lock = tmp_path / "lock", fcntl.flock
+
+    def remove_first(descriptor: int, operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", lock)
+        assert remove_if_free(path)
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", remove_first)
+
+    held = LockFile.acquire(path)
+
+    assert held is not None
+    assert not remove_if_free(path)
+    held.release()
