@@ -1,0 +1,70 @@
+"""A contender's worker while it runs, watched by the records that its handlers write."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from benchmarks import records
+
+STALLED_SECONDS = 30.0
+STOP_SECONDS = 20.0
+
+
+class Stalled(Exception):
+    """A worker ended, or handled nothing for a while. The message ends with its last words."""
+
+
+class RunningWorker:
+    """A context manager: started on entry, ended with all that it started on exit."""
+
+    def __init__(self, command: Sequence[str], file: Path) -> None:
+        program, *arguments = command
+        self._command = [str(Path(sys.executable).with_name(program)), *arguments]
+        self._log = file.with_suffix(".log")
+        self._process: subprocess.Popen[bytes] | None = None
+        self.records = file
+
+    def __enter__(self) -> Self:
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        process = self._running
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    @property
+    def pid(self) -> int:
+        """The process that was started; the others are its children."""
+        return self._running.pid
+
+    def handled(self, count: int) -> int:
+        """Return how many events were handled, once there are so many. Raise `Stalled` where they do not come."""
+        seen, since = 0, time.monotonic()
+        while (now := records.count(self.records)) < count:
+            if now > seen:
+                seen, since = now, time.monotonic()
+            if time.monotonic() - since > STALLED_SECONDS or self._running.poll() is not None:
+                last = self._log.read_text(errors="replace")[-3000:]
+                raise Stalled(f"{now:,} of {count:,} events handled; the worker's log ends:\n{last}")
+            time.sleep(0.01)
+        return now
+
+    @property
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise RuntimeError("the worker was not started")
+        return self._process
