@@ -6,7 +6,7 @@ can set them through a web server.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -19,10 +19,12 @@ WARM_UP = "bridge.warmup"
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where replays go: the app's `host`, and the `replay_path` below which its receiver answers."""
+    """Where replays go: the app's `host`, and the `replay_path` below which its receiver answers. `fixed` are parameters
+    that every replay has besides: SCRIPT_FILENAME and what else a pool that others run is set to be told."""
 
     host: str = "localhost"
     replay_path: str = "/_bridge"
+    fixed: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ def parameters(envelope: Envelope, queue: str, site: Site) -> dict[str, str]:
     path = f"{site.replay_path}/{event.name}"
     host, _, port = site.host.partition(":")
     result = {
+        **site.fixed,
         "GATEWAY_INTERFACE": "CGI/1.1",
         "SERVER_SOFTWARE": "deferred-event-bridge",
         "SERVER_PROTOCOL": "HTTP/1.1",

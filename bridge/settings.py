@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from bridge.errors import SettingsError
+from bridge.foreign_pool import ForeignPool, Server
 from bridge.queues import CATCH_ALL, Queue
 from bridge.retry_table import DEFAULT, RetryTable
 from bridge.topics import check_pattern
@@ -127,6 +128,7 @@ class Values(_Checked):
     retry: Retry = RetrySettings()
     grace: Duration = timedelta(seconds=30)
     boot_timeout: PositiveDuration = timedelta(seconds=60)
+    fastcgi: ForeignPool | None = None
     queues: Mapping[PlainName, QueueSettings] = Field(default_factory=lambda: {CATCH_ALL: QueueSettings()})
 
 
@@ -179,7 +181,7 @@ def load_settings(
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for origin, layer in layers:
-        values.update(layer)
+        values.update(_laid_over(values, layer))
         origins.update((key, origin.format(PREFIX + key.upper())) for key in layer)
     try:
         checked = Values.model_validate(values)
@@ -189,6 +191,15 @@ def load_settings(
     base = path.parent if path is not None else Path.cwd()
     resolved = checked.model_copy(update={"broker_url": _absolute(checked.broker_url, base)})
     return Settings(resolved, origins, path)
+
+
+def _laid_over(values: Mapping[str, Any], layer: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the layer as it goes over the weaker ones: whole values, but what the command line says of `[fastcgi]`
+    leaves the rest of that table as it was."""
+    weaker, stronger = values.get("fastcgi"), layer.get("fastcgi")
+    if isinstance(weaker, Mapping) and isinstance(stronger, Mapping):
+        return {**layer, "fastcgi": {**weaker, **stronger}}
+    return layer
 
 
 def _file(named: str | None) -> Path | None:
@@ -209,7 +220,7 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 def _of_environment(environ: Mapping[str, str]) -> Mapping[str, Any]:
     """Return the settings that the environment gives. A `BRIDGE_*` that is none of them is somebody else's."""
-    known = set(Values.model_fields) - {"queues", "retry"}
+    known = set(Values.model_fields) - {"queues", "retry", "fastcgi"}
     return {key: environ[PREFIX + key.upper()] for key in known if PREFIX + key.upper() in environ}
 
 
@@ -239,11 +250,19 @@ def _sentence(problem: Any, origins: Mapping[str, str]) -> str:
     key = ".".join(parts)
     origin = origins.get(location[0], "default")
     if problem["type"] == "extra_forbidden":
-        model: type[BaseModel] = Values if len(parts) == 1 else RetrySettings if "retry" in parts else QueueSettings
-        expected = f"no such setting; expected one of {', '.join(model.model_fields)}"
+        expected = f"no such setting; expected one of {', '.join(_model(parts).model_fields)}"
     else:
         said = str(problem["msg"]).removeprefix("Value error, ")
         expected = said.replace("Input should be", "expected").replace("Extra inputs are", "expected none, extra are")
     if "expected" not in expected:
         expected = f"expected otherwise: {expected}"
     return f"{key} = {problem['input']!r:.200} (from {origin}): {expected}"
+
+
+def _model(parts: list[str]) -> type[BaseModel]:
+    """Return the table that the last part would be a key of."""
+    if len(parts) == 1:
+        return Values
+    if parts[0] == "fastcgi":
+        return Server if "addresses" in parts else ForeignPool
+    return RetrySettings if "retry" in parts else QueueSettings

@@ -1,0 +1,1 @@
+"""The broker on RabbitMQ 3.10 to 4.x."""

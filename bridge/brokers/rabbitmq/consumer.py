@@ -1,0 +1,205 @@
+"""Takes deliveries from RabbitMQ's queues and comes back after every break. Settles by itself what is no event."""
+
+import asyncio
+import logging
+import os
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from aiormq.channel import Channel
+from pamqp.commands import Basic
+
+from bridge.brokers.contract import Backlog
+from bridge.brokers.rabbitmq.address import Address
+from bridge.brokers.rabbitmq.arrival import Arrived, Bury, HandOut, PutBack, judge
+from bridge.brokers.rabbitmq.connection import BROKEN, cancelled_by_us_alone
+from bridge.brokers.rabbitmq.delivery import Held, RabbitDelivery
+from bridge.brokers.rabbitmq.intake import take_in
+from bridge.brokers.rabbitmq.ladder import LEVELS
+from bridge.brokers.rabbitmq.link import Link
+from bridge.brokers.rabbitmq.publisher import RabbitPublisher
+from bridge.brokers.rabbitmq.session import Session
+from bridge.brokers.rabbitmq.subscriptions import Subscriptions
+from bridge.brokers.rabbitmq.topology import Names
+from bridge.errors import BridgeError, BrokerUnavailable, DeferError
+
+ASK_SECONDS = 5.0
+STOP_SECONDS = 2.0
+REPLACE_AGAIN_SECONDS = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class RabbitConsumer:
+    """A consumer with a connection of its own, and a publisher with another: RabbitMQ stops reading from connections
+    that publish when it runs short of memory, and acknowledgements must come through."""
+
+    def __init__(self, address: Address, names: Names, repair: Callable[[], Awaitable[None]]) -> None:
+        self._names = names
+        self._repair = repair
+        self._publisher = RabbitPublisher(address, names, repair)
+        self._link = Link(address, self._prepare, repair, confirms=False)
+        self._prefetch: dict[str, int] = {}
+        self._subscriptions: Subscriptions | None = None
+        self._buffer: deque[RabbitDelivery] = deque()
+        self._arrival = asyncio.Event()
+        self._aside: set[asyncio.Task[None]] = set()
+        self._asking: asyncio.Task[Mapping[str, Backlog]] | None = None
+        self._stopped = False
+
+    async def start(self, prefetch: Mapping[str, int]) -> None:
+        """Begin to take from these queues; wait for a broker that is away. Raise `BrokerRefused`."""
+        self._prefetch = dict(prefetch)
+        await self._link.channel()
+
+    async def adjust(self, prefetch: Mapping[str, int]) -> None:
+        """From now on, hold at most so many of each queue; see the contract."""
+        self._prefetch.update(prefetch)
+        if self._subscriptions is not None:
+            await asyncio.shield(self._spawn(self._follow(self._subscriptions)))
+
+    async def receive(self) -> RabbitDelivery:
+        """Return the next delivery; wait for one."""
+        while True:
+            while self._buffer:
+                delivery = self._buffer.popleft()
+                if not delivery.lost:
+                    return delivery
+            self._arrival.clear()
+            await self._arrival.wait()
+
+    async def stop(self) -> None:
+        """Take nothing more, and give back what was fetched and not handed out."""
+        if self._stopped:
+            return
+        self._stopped = True
+        if self._subscriptions is not None:
+            with suppress(*BROKEN), cancelled_by_us_alone():
+                async with asyncio.timeout(STOP_SECONDS):
+                    await self._subscriptions.end()
+        self._give_back(list(self._buffer))
+
+    async def backlog(self) -> Mapping[str, Backlog]:
+        """Return what each queue holds; see the contract. Raise `BrokerUnavailable`."""
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask())
+        # Shielded: a question that is cancelled half way would end the channel, and with it all that is held.
+        try:
+            async with asyncio.timeout(ASK_SECONDS):
+                return await asyncio.shield(self._asking)
+        except BROKEN as error:
+            raise BrokerUnavailable(f"RabbitMQ does not say what its queues hold: {error}") from error
+
+    async def _ask(self) -> Mapping[str, Backlog]:
+        with cancelled_by_us_alone():
+            return await self._count()
+
+    async def _count(self) -> Mapping[str, Backlog]:
+        channel = await self._link.channel()
+        ready = {queue: await _ready(channel, self._names.queue(queue)) for queue in self._prefetch}
+        waiting = sum([await _ready(channel, self._names.delay(level)) for level in range(LEVELS)])
+        # What left a queue before it was counted was sent to this channel before the last answer, and is held by now.
+        held = self._subscriptions.session.window.held() if self._subscriptions is not None else {}
+        return {queue: Backlog(ready[queue], held.get(queue, 0), waiting) for queue in self._prefetch}
+
+    async def close(self) -> None:
+        """Close it, within some 2 s; what is not settled is delivered again, to anyone."""
+        self._stopped = True
+        for task in (*self._aside, self._asking):
+            if task is not None:
+                task.cancel()
+        if self._subscriptions is not None:
+            self._subscriptions.session.flush()
+        await asyncio.gather(self._link.close(), self._publisher.close())
+
+    async def _prepare(self, channel: Channel) -> None:
+        session = Session(channel, lambda: not self._buffer)
+        subscriptions = Subscriptions(session, self._names)
+        channel.on_consumer_cancel_callbacks.add(partial(self._cancelled_by_broker, subscriptions))
+        take_in(channel, partial(self._arrived, subscriptions))
+        if not self._stopped:
+            for queue, prefetch in self._prefetch.items():
+                await subscriptions.hold(queue, prefetch)
+        self._subscriptions = subscriptions
+
+    async def _follow(self, subscriptions: Subscriptions) -> None:
+        """Hold what is to be held now. What fails means a broken connection: the next one begins with it."""
+        try:
+            for queue, prefetch in tuple(self._prefetch.items()):
+                if not self._stopped:
+                    with cancelled_by_us_alone():
+                        ended = await subscriptions.hold(queue, prefetch)
+                    self._give_back([delivery for delivery in self._buffer if delivery.subscription in ended])
+        except BROKEN as error:
+            log.warning("RabbitMQ cannot be told how much to deliver: %s; connecting again", error)
+            await self._link.drop()
+
+    def _give_back(self, deliveries: list[RabbitDelivery]) -> None:
+        """Give back what was fetched and not handed out."""
+        for delivery in deliveries:
+            self._buffer.remove(delivery)
+            if not delivery.lost:
+                delivery.return_now()
+
+    def _arrived(
+        self, subscriptions: Subscriptions, deliver: Basic.Deliver, properties: Basic.Properties, body: bytes
+    ) -> None:
+        tag, subscription = int(deliver.delivery_tag or 0), str(deliver.consumer_tag)
+        session, queue = subscriptions.session, subscriptions.queue_of(subscription)
+        session.window.arrived(tag, queue)
+        routing_key = str(deliver.routing_key)
+        match judge(Arrived(queue, routing_key, properties, body, datetime.now(UTC), os.urandom(10))):
+            case HandOut(envelope=envelope):
+                token = f"{queue}:{properties.message_id}"
+                held = Held(tag, subscription, session)
+                self._buffer.append(
+                    RabbitDelivery(envelope, queue, token, bool(deliver.redelivered), held, self._publisher)
+                )
+                self._arrival.set()
+            case PutBack(envelope=envelope, due=due):
+                put = partial(self._publisher.put, envelope, queue, due, exact=True)
+                self._spawn(self._replace(put, session, tag))
+            case Bury(letter=letter):
+                log.warning("a message in queue %s goes to the ledger: %s", queue, letter.error.message)
+                self._spawn(self._replace(partial(self._publisher.bury, letter), session, tag))
+
+    async def _replace(self, publish: Callable[[], Awaitable[None]], session: Session, tag: int) -> None:
+        """Publish what takes the place of a message, however often that fails, then acknowledge the message."""
+        while not session.lost:
+            try:
+                await publish()
+            except DeferError as error:
+                log.warning("RabbitMQ does not take what replaces a message, which is held: %s", error)
+                await asyncio.sleep(REPLACE_AGAIN_SECONDS)
+            else:
+                session.ack_replaced(tag)
+                return
+
+    def _cancelled_by_broker(self, subscriptions: Subscriptions, cancel: Basic.Cancel) -> None:
+        """A queue was deleted, or lost its leader."""
+        queue = subscriptions.forget(str(cancel.consumer_tag))
+        log.warning("RabbitMQ has ended the consumer of queue %s; declaring it again", queue)
+        if not self._stopped:
+            self._spawn(self._subscribe_again(subscriptions))
+
+    async def _subscribe_again(self, subscriptions: Subscriptions) -> None:
+        try:
+            await self._repair()
+        except BridgeError as error:
+            log.warning("the queues cannot be declared: %s; connecting again", error)
+            await self._link.drop()
+        await self._follow(subscriptions)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._aside.add(task)
+        task.add_done_callback(self._aside.discard)
+        return task
+
+
+async def _ready(channel: Channel, queue: str) -> int:
+    return (await channel.queue_declare(queue, passive=True)).message_count or 0

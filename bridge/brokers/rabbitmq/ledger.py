@@ -1,0 +1,125 @@
+"""The ledger on RabbitMQ: a stream, read over AMQP, with a disposable local index of what was read before."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+
+from aiormq.channel import Channel
+from aiormq.exceptions import ChannelLockedResource, ChannelNotFoundEntity
+
+from bridge.brokers.rabbitmq.address import Address
+from bridge.brokers.rabbitmq.connection import BROKEN, cancelled_by_us_alone, connect, disconnect, open_channel, refusal
+from bridge.brokers.rabbitmq.decisions import RabbitDecisions
+from bridge.brokers.rabbitmq.publisher import RabbitPublisher
+from bridge.brokers.rabbitmq.record import entry, letter
+from bridge.brokers.rabbitmq.stream import Stream
+from bridge.brokers.rabbitmq.topology import Names
+from bridge.brokers.sqlite.index_file import new_index, open_index
+from bridge.brokers.sqlite.ledger_table import LedgerTable
+from bridge.errors import BrokerRefused, BrokerUnavailable
+from bridge.ledger import Entry, Letter, open_letters
+
+BATCH = 1000
+
+
+class RabbitLedger:
+    """See the contract. Raises `BrokerUnavailable` or `BrokerRefused` where RabbitMQ cannot be asked."""
+
+    def __init__(self, address: Address, names: Names, publisher: Callable[[], RabbitPublisher]) -> None:
+        self._address = address
+        self._names = names
+        self._publisher = publisher
+        self._identity = f"{address} {names.namespace}"
+
+    async def entries(self) -> AsyncIterator[Entry]:
+        """Yield all entries there are now, oldest first."""
+        async with self._channel() as channel:
+            stream = Stream(channel, self._names.ledger)
+            end = await stream.last()
+            if end is None:
+                return
+            oldest = await stream.oldest(end)
+            index = await self._up_to_date(stream, end)
+        try:
+            after = oldest - 1
+            while page := list(index.entries(after, end, BATCH)):
+                for one in page:
+                    yield one
+                after = page[-1].number
+        finally:
+            index.close()
+
+    async def letter(self, number: int) -> Letter | None:
+        """Return one dead letter whole; None where the ledger holds none of this number."""
+        async with self._channel() as channel:
+            stream = Stream(channel, self._names.ledger)
+            end = await stream.last()
+            if end is None or not 0 <= number <= end or await stream.oldest(end) > number:
+                return None
+            async with aclosing(stream.read(number, number)) as records:
+                async for record in records:
+                    is_letter = record.number == number and not record.is_decision
+                    return letter(record) if is_letter else None
+        return None
+
+    @asynccontextmanager
+    async def deciding(self) -> AsyncIterator[RabbitDecisions]:
+        """Hold the exclusive right to decide. Raise `BrokerRefused` where somebody else holds it."""
+        async with self._channel() as channel:
+            try:
+                await channel.queue_declare(self._names.deciding, exclusive=True, durable=False)
+            except ChannelLockedResource as error:
+                message = f"another bridge-dlq is deciding about dead letters of RabbitMQ at {self._address}"
+                raise BrokerRefused(message) from error
+            undecided = set(open_letters([one async for one in self.entries()]))
+            publisher = self._publisher()
+            try:
+                yield RabbitDecisions(channel, publisher, self._names, undecided)
+            finally:
+                await publisher.close()
+
+    async def close(self) -> None:
+        """Nothing stays open between two calls."""
+
+    async def _up_to_date(self, stream: Stream, end: int) -> LedgerTable:
+        """Return the index, with all entries to `end`. It is made anew where the stream is not the one it knows."""
+        index = open_index(self._identity)
+        known = index.last_number()
+        if known is not None and (known > end or not await self._knows(index, stream, known)):
+            index.close()
+            index, known = new_index(self._identity), None
+        batch: list[Entry] = []
+        start = 0 if known is None else known + 1
+        if start <= end:
+            async with aclosing(stream.read(start, end)) as records:
+                async for record in records:
+                    one = entry(record)
+                    batch += [one] if one is not None else []
+                    if len(batch) >= BATCH:
+                        index.add_many(batch)
+                        batch.clear()
+        index.add_many(batch)
+        return index
+
+    async def _knows(self, index: LedgerTable, stream: Stream, known: int) -> bool:
+        """Tell whether the newest entry of the index is what the stream has there."""
+        async with aclosing(stream.read(known, known)) as records:
+            async for record in records:
+                return [entry(record)] == list(index.entries(known - 1, known))
+        return False
+
+    @asynccontextmanager
+    async def _channel(self) -> AsyncIterator[Channel]:
+        try:
+            connection = await connect(self._address)
+        except BROKEN as error:
+            raise BrokerUnavailable(f"RabbitMQ at {self._address} cannot be reached: {error}") from error
+        try:
+            with cancelled_by_us_alone():
+                yield await open_channel(connection, confirms=False)
+        except ChannelNotFoundEntity:
+            raise
+        except BROKEN as error:
+            unavailable = BrokerUnavailable(f"RabbitMQ at {self._address} does not answer: {error}")
+            raise refusal(error, self._address) or unavailable from error
+        finally:
+            await disconnect(connection)

@@ -1,0 +1,206 @@
+"""A connection to RabbitMQ that is kept up: down, connecting, up, blocked, and up again. Knows nothing of events.
+
+After a break everything is built from scratch: a new connection, a new channel, a new generation. aio-pika's robust
+connections, which restore objects instead, are not used: a restored consumer acks tags of a channel that is gone.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import cast
+
+from aiormq.channel import Channel
+from aiormq.connection import Connection
+from aiormq.exceptions import AMQPConnectionError, AMQPError, ChannelNotFoundEntity
+
+from bridge.brokers.contract import ConnectionState
+from bridge.brokers.rabbitmq.address import Address
+from bridge.brokers.rabbitmq.connection import (
+    CLOSE_SECONDS,
+    again_and_again,
+    cancelled_by_us_alone,
+    connect,
+    disconnect,
+    is_blocked,
+    open_channel,
+    refusal,
+)
+from bridge.brokers.rabbitmq.topology import said
+from bridge.errors import BridgeError, BrokerRefused, BrokerUnavailable
+
+PREPARE_SECONDS = 30.0
+
+log = logging.getLogger(__name__)
+
+
+class Link:
+    """One connection and one channel, for one purpose, kept up from the first use until `close()`.
+
+    `prepare` sets each new channel up. `repair` makes lost objects be there again; it is called when RabbitMQ says
+    that something does not exist.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        prepare: Callable[[Channel], Awaitable[None]],
+        repair: Callable[[], Awaitable[None]],
+        *,
+        confirms: bool,
+    ) -> None:
+        self.generation = 0
+        self.trouble = "not connected yet"
+        self._address = address
+        self._prepare = prepare
+        self._repair = repair
+        self._confirms = confirms
+        self._connection: Connection | None = None
+        self._channel: Channel | None = None
+        self._refusal: BrokerRefused | None = None
+        self._changed = asyncio.Event()
+        self._keeper: asyncio.Task[None] | None = None
+        self._repaired = False
+        self._closed = False
+
+    @property
+    def state(self) -> ConnectionState:
+        """How the connection is now."""
+        if self._usable() is not None:
+            return "blocked" if is_blocked(cast(Connection, self._connection)) else "up"
+        return "connecting" if self._keeper is not None and not self._keeper.done() else "down"
+
+    async def channel(self) -> Channel:
+        """Return the channel, as soon as it is up and not blocked. Raise `BrokerRefused` where RabbitMQ was never
+        reached but to refuse, `BrokerUnavailable` after `close()`. What it waits for is in `trouble`."""
+        while True:
+            self._keep_or_raise()
+            channel = self._usable()
+            if channel is None:
+                if self._refusal is not None and self.generation == 0:
+                    raise self._refusal
+                await self._changed.wait()
+            elif is_blocked(connection := cast(Connection, channel.connection)):
+                self.trouble = "RabbitMQ has blocked the connection: it is out of memory or disk space"
+                await _until_unblocked_or_closed(connection)
+                self.trouble = ""
+            else:
+                return channel
+
+    async def drop(self) -> None:
+        """Close the connection that is up; a new one takes its place."""
+        if self._connection is not None:
+            await disconnect(self._connection)
+
+    async def close(self) -> None:
+        """Close it for good, within some 2 s; twice is as good as once."""
+        self._closed = True
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.wait({self._keeper}, timeout=CLOSE_SECONDS)
+        await self.drop()
+
+    def _keep_or_raise(self) -> None:
+        """See to it that the connection is kept up. Raise `BrokerUnavailable` where it is closed for good."""
+        if self._closed:
+            raise BrokerUnavailable("the connection to RabbitMQ was closed by this process")
+        if self._keeper is None:
+            self._keeper = asyncio.create_task(self._keep_up(), name="RabbitMQ connection")
+            self._keeper.add_done_callback(lambda _: self._tell())
+        if self._keeper.done():
+            self._keeper.result()  # a defect: it never ends by itself
+
+    def _usable(self) -> Channel | None:
+        if self._channel is None or self._channel.is_closed or self._channel.connection.is_closed:
+            return None
+        return self._channel
+
+    async def _keep_up(self) -> None:
+        while True:
+            await again_and_again(self._open)
+            await self._until_lost()
+            await asyncio.sleep(random.uniform(0, 0.2))  # when a broker comes back, so do all its clients
+
+    async def _open(self) -> None:
+        try:
+            with cancelled_by_us_alone():
+                channel = await self._new_channel()
+        except BaseException as error:
+            await self._failed(error)
+            raise
+        if self.generation:
+            log.info("RabbitMQ at %s is back", self._address)
+        self.generation += 1
+        self.trouble = ""
+        self._refusal = None
+        self._channel = channel
+        self._tell()
+
+    async def _new_channel(self) -> Channel:
+        self._connection = await connect(self._address)
+        async with asyncio.timeout(PREPARE_SECONDS):
+            channel = await open_channel(self._connection, confirms=self._confirms)
+            await self._prepare_or_repair(channel)
+        return channel
+
+    async def _prepare_or_repair(self, channel: Channel) -> None:
+        try:
+            await self._prepare(channel)
+        except ChannelNotFoundEntity as error:
+            if self._repaired:
+                raise BrokerRefused(f"RabbitMQ at {self._address}: {said(error)}") from error
+            self._repaired = True
+            await self._repair()
+            raise AMQPConnectionError(f"{said(error)}; declared again") from error
+        self._repaired = False
+
+    async def _failed(self, error: BaseException) -> None:
+        if self._connection is not None:
+            await disconnect(self._connection)
+        if not isinstance(error, Exception):
+            return
+        self._note(error)
+        self._refusal = refusal(error, self._address)
+        self._tell()
+
+    async def _until_lost(self) -> None:
+        channel = cast(Channel, self._channel)
+        await asyncio.wait({channel.closing, channel.connection.closing}, return_when=asyncio.FIRST_COMPLETED)
+        cause = _cause(channel)
+        self._note(cause)
+        self._tell()
+        await self.drop()
+        if isinstance(cause, ChannelNotFoundEntity):
+            with suppress(BridgeError):  # said by the repair; the next attempt meets it again
+                await self._repair()
+
+    def _note(self, error: BaseException) -> None:
+        text = said(error) if isinstance(error, AMQPError) else str(error) or type(error).__name__
+        if not self.trouble:
+            log.warning("RabbitMQ at %s is lost: %s; connecting again", self._address, text)
+        self.trouble = text
+
+    def _tell(self) -> None:
+        """Wake everyone who waits for a change."""
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+
+def _cause(channel: Channel) -> BaseException:
+    for closing in (channel.closing, channel.connection.closing):
+        if closing.done() and not closing.cancelled():
+            error = closing.exception()
+            if error is not None:
+                return error
+    return AMQPConnectionError("the connection was closed")
+
+
+async def _until_unblocked_or_closed(connection: Connection) -> None:
+    unblocked = asyncio.ensure_future(connection.ready())
+    closing = connection.closing
+    try:
+        await asyncio.wait({unblocked, closing}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        unblocked.cancel()
+        closing.cancel()

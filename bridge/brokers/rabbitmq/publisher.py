@@ -1,0 +1,192 @@
+"""Publishes to RabbitMQ with confirms: by event name, into one queue, onto the delay ladder, into the ledger."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from aiormq.channel import Channel
+from aiormq.exceptions import ChannelInvalidStateError, DeliveryError, PublishError
+
+from bridge.brokers.contract import WITHIN
+from bridge.brokers.rabbitmq.address import Address
+from bridge.brokers.rabbitmq.connection import BROKEN, cancelled_by_us_alone
+from bridge.brokers.rabbitmq.ladder import climb, to_event, to_queue
+from bridge.brokers.rabbitmq.link import Link
+from bridge.brokers.rabbitmq.topology import Names
+from bridge.brokers.rabbitmq.wire import Message, envelope_message, letter_message
+from bridge.envelope import Envelope
+from bridge.errors import BrokerRefused, BrokerUnavailable, DeferError, DeferRejected, DeferUnconfirmed, Unroutable
+from bridge.event import Event
+from bridge.ledger import Letter
+
+IN_FLIGHT = 500
+"""Unconfirmed publishes at a time: aiormq looks through all of them at every confirm of several."""
+
+LARGE_BODY = 64 * 1024
+"""From here on, a publish waits until the socket has taken it, so that 500 of them do not pile up in memory."""
+
+
+class Addressed(NamedTuple):
+    """A message, and where it goes."""
+
+    message: Message
+    exchange: str
+    routing_key: str
+
+
+class RabbitPublisher:
+    """A publisher with one connection and one channel of its own."""
+
+    def __init__(self, address: Address, names: Names, repair: Callable[[], Awaitable[None]]) -> None:
+        self._names = names
+        self._link = Link(address, _no_preparation, repair, confirms=True)
+        self._room = asyncio.Semaphore(IN_FLIGHT)
+
+    async def publish(self, event: Event, due: datetime | None = None, *, within: float = WITHIN) -> None:
+        """Publish to every queue that takes the event's name, now or when it is due; see the contract."""
+        envelope = Envelope(event, round_began=due or event.time)
+        await self.publish_envelope(envelope, due, within=within)
+
+    async def publish_envelope(
+        self, envelope: Envelope, due: datetime | None = None, *, within: float = WITHIN
+    ) -> None:
+        """Publish an envelope as `publish` does its event."""
+        name = envelope.event.name
+        at_once = Addressed(envelope_message(envelope), self._names.events, name)
+        await self._by_ladder(envelope, at_once, to_event(name), due, within, exact=True)
+
+    async def put(
+        self,
+        envelope: Envelope,
+        queue: str,
+        due: datetime | None = None,
+        *,
+        within: float = WITHIN,
+        exact: bool = False,
+    ) -> None:
+        """Put an envelope into one queue, now or when it is due; see the contract. Unless `exact`, a delay may be
+        some 12 % longer."""
+        at_once = Addressed(envelope_message(envelope), "", self._names.queue(queue))
+        await self._by_ladder(envelope, at_once, to_queue(queue), due, within, exact=exact)
+
+    async def bury(self, letter: Letter, *, within: float = WITHIN) -> None:
+        """Publish a dead letter to the ledger. Raises what `publish` raises."""
+        event_id = letter.envelope.event.id
+        await self.send(letter_message(letter), self._names.dead_letters, letter.queue, event_id, within)
+
+    async def send(
+        self, message: Message, exchange: str, routing_key: str, event_id: str, within: float = WITHIN
+    ) -> None:
+        """Publish one message, confirmed. Raises what `publish` raises."""
+        await self._confirmed(lambda: Addressed(message, exchange, routing_key), event_id, within)
+
+    async def close(self) -> None:
+        """Close it; twice is as good as once."""
+        await self._link.close()
+
+    async def _by_ladder(
+        self,
+        envelope: Envelope,
+        at_once: Addressed,
+        destination: str,
+        due: datetime | None,
+        within: float,
+        *,
+        exact: bool,
+    ) -> None:
+        if due is None:
+            await self._confirmed(lambda: at_once, envelope.event.id, within)
+            return
+
+        def addressed() -> Addressed:
+            step = climb(due, datetime.now(UTC), destination, exact=exact)
+            if step is None:
+                return at_once
+            message = envelope_message(envelope, parked_until=due) if step.parked else at_once.message
+            return Addressed(message, self._names.delay(step.level), step.routing_key)
+
+        await self._confirmed(addressed, envelope.event.id, within)
+
+    async def _confirmed(self, addressed: Callable[[], Addressed], event_id: str, within: float) -> None:
+        """Publish until it is confirmed or the time is over. It is addressed anew for every try: what is due later
+        comes closer meanwhile."""
+        fate = _Fate(within)
+        try:
+            async with asyncio.timeout(within), self._room:
+                while True:
+                    if await self._try(addressed, fate):
+                        return
+                    await asyncio.sleep(random.uniform(0, fate.pause()))
+        except (TimeoutError, BrokerRefused, BrokerUnavailable) as error:
+            raise fate.as_error(event_id, within, str(error) or self._link.trouble) from error
+
+    async def _try(self, addressed: Callable[[], Addressed], fate: "_Fate") -> bool:
+        channel = await self._link.channel()
+        if fate.out_of_time():
+            raise TimeoutError
+        message, exchange, routing_key = addressed()
+        fate.in_flight = True
+        try:
+            with cancelled_by_us_alone():
+                await channel.basic_publish(
+                    message.body,
+                    exchange=exchange,
+                    routing_key=routing_key,
+                    properties=message.properties(),
+                    mandatory=True,
+                    wait=len(message.body) >= LARGE_BODY,
+                )
+        except PublishError as error:
+            raise _unroutable(exchange, routing_key) from error
+        except DeliveryError:
+            fate.rejected = True
+        except ChannelInvalidStateError:
+            pass  # the channel was gone before anything was written
+        except BROKEN:
+            fate.unknown = True
+        else:
+            return True
+        fate.in_flight = False
+        return False
+
+
+class _Fate:
+    """What became of one event's publishes so far."""
+
+    def __init__(self, within: float) -> None:
+        self._deadline = time.monotonic() + within
+        self.in_flight = False
+        self.unknown = False
+        self.rejected = False
+        self._pause = 0.02
+
+    def out_of_time(self) -> bool:
+        """Tell whether the time is over, so that nothing is written any more."""
+        return time.monotonic() >= self._deadline
+
+    def pause(self) -> float:
+        """Return the most seconds to wait before the next try: twice as long each time, up to one."""
+        self._pause = min(2 * self._pause, 1.0)
+        return self._pause
+
+    def as_error(self, event_id: str, within: float, trouble: str) -> DeferError:
+        """Return what to raise where the time is over."""
+        because = f": {trouble}" if trouble else ""
+        if self.in_flight or self.unknown:
+            return DeferUnconfirmed(event_id, f"event {event_id}: written, not confirmed within {within:g} s{because}")
+        if self.rejected:
+            return DeferRejected(f"event {event_id}: RabbitMQ does not take it (a full queue or disk) for {within:g} s")
+        return BrokerUnavailable(f"event {event_id}: not published within {within:g} s{because}")
+
+
+def _unroutable(exchange: str, routing_key: str) -> Unroutable:
+    if not exchange:
+        return Unroutable(f"there is no queue {routing_key!r}")
+    return Unroutable(f"event {routing_key!r}: no queue takes it; a [queues.default] would catch what no other does")
+
+
+async def _no_preparation(channel: Channel) -> None:
+    """A channel to publish on needs nothing."""

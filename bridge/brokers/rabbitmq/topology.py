@@ -1,0 +1,202 @@
+"""The objects on RabbitMQ as data: names, exchanges, queues and bindings. Declares them, and decides nothing else.
+
+Everything is durable and the same on every version from 3.10. What depends on a version belongs in an operator's
+policies: RabbitMQ takes unknown arguments and holds every later declaration to them.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiormq.channel import Channel
+from aiormq.exceptions import AMQPError, ChannelAccessRefused, ChannelPreconditionFailed
+
+from bridge.brokers.rabbitmq.ladder import LEVELS, to_event, to_queue
+from bridge.errors import BrokerRefused
+from bridge.queues import Queue
+
+DELIVERY_LIMIT = 100
+LADDER_DELIVERY_LIMIT = 1_000_000  # -1 would mean "at once" on RabbitMQ 3.10
+
+_ANY_DELAY = "*." * LEVELS
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names of one namespace."""
+
+    namespace: str
+
+    @property
+    def events(self) -> str:
+        """The exchange that events are published to by name."""
+        return f"{self.namespace}.events"
+
+    @property
+    def rest(self) -> str:
+        """The exchange of what no pattern took."""
+        return f"{self.namespace}.rest"
+
+    @property
+    def delay_out(self) -> str:
+        """The exchange of what left the ladder."""
+        return f"{self.namespace}.delay.out"
+
+    @property
+    def delay_rest(self) -> str:
+        """The exchange of what left the ladder and no pattern took."""
+        return f"{self.namespace}.delay.rest"
+
+    @property
+    def dead_letters(self) -> str:
+        """The exchange of dead letters."""
+        return f"{self.namespace}.dlx"
+
+    @property
+    def ledger(self) -> str:
+        """The stream of dead letters and decisions."""
+        return f"{self.namespace}.dead"
+
+    @property
+    def unrouted(self) -> str:
+        """The exchange and the queue of what even the ledger did not take: anything in it is a fault."""
+        return f"{self.namespace}.unrouted"
+
+    @property
+    def deciding(self) -> str:
+        """The queue that whoever decides about dead letters holds exclusively."""
+        return f"{self.namespace}.deciding"
+
+    def queue(self, name: str) -> str:
+        """The queue of a queue."""
+        return f"{self.namespace}.q.{name}"
+
+    def delay(self, level: int) -> str:
+        """The exchange and the queue of a level of the ladder."""
+        return f"{self.namespace}.delay.{level:02}"
+
+    def below(self, level: int) -> str:
+        """The exchange that a level hands its messages to."""
+        return self.delay(level - 1) if level else self.delay_out
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """An exchange to be declared."""
+
+    name: str
+    type: str = "topic"
+    alternate: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AmqpQueue:
+    """A queue to be declared."""
+
+    name: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """A queue or an exchange bound to an exchange."""
+
+    source: str
+    target: str
+    pattern: str
+    to_exchange: bool = False
+
+
+Declaration = Exchange | AmqpQueue | Binding
+
+
+def declarations(names: Names, queues: Sequence[Queue]) -> Iterator[Declaration]:
+    """Yield all that a namespace with these queues needs, each after what it refers to."""
+    yield Exchange(names.unrouted, "fanout")
+    yield AmqpQueue(names.unrouted, {"x-queue-type": "quorum"})
+    yield Binding(names.unrouted, names.unrouted, "")
+    yield Exchange(names.dead_letters, alternate=names.unrouted)
+    yield AmqpQueue(names.ledger, {"x-queue-type": "stream"})
+    yield Binding(names.dead_letters, names.ledger, "#")
+    yield Exchange(names.rest)
+    yield Exchange(names.events, alternate=names.rest)
+    yield Exchange(names.delay_rest, alternate=names.dead_letters)
+    yield Exchange(names.delay_out, alternate=names.delay_rest)
+    yield from _ladder(names)
+    for queue in queues:
+        yield from _queue(names, queue)
+
+
+def _ladder(names: Names) -> Iterator[Declaration]:
+    for level in range(LEVELS):
+        skipped = "*." * (LEVELS - 1 - level)
+        yield Exchange(names.delay(level))
+        yield AmqpQueue(names.delay(level), _kept(names.below(level), LADDER_DELIVERY_LIMIT, time_to_live=2**level))
+        yield Binding(names.delay(level), names.delay(level), f"{skipped}1.#")
+        yield Binding(names.delay(level), names.below(level), f"{skipped}0.#", to_exchange=True)
+
+
+def _queue(names: Names, queue: Queue) -> Iterator[Declaration]:
+    name = names.queue(queue.name)
+    arguments = _kept(names.dead_letters, DELIVERY_LIMIT) | {"x-dead-letter-routing-key": queue.name}
+    yield AmqpQueue(name, arguments)
+    yield Binding(names.delay_out, name, _ANY_DELAY + to_queue(queue.name))
+    for pattern in queue.patterns:
+        yield Binding(names.events, name, pattern)
+        yield Binding(names.delay_out, name, _ANY_DELAY + to_event(pattern))
+    if queue.catch_all:
+        yield Binding(names.rest, name, "#")
+        yield Binding(names.delay_rest, name, _ANY_DELAY + to_event("#"))
+
+
+def _kept(next_exchange: str, delivery_limit: int, time_to_live: int | None = None) -> dict[str, Any]:
+    """The arguments of a quorum queue that hands on what it gives up only once it is safe there: at-least-once is
+    at-most-once unless the overflow is reject-publish."""
+    arguments: dict[str, Any] = {
+        "x-queue-type": "quorum",
+        "x-delivery-limit": delivery_limit,
+        "x-dead-letter-exchange": next_exchange,
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+    }
+    if time_to_live is not None:
+        arguments["x-message-ttl"] = time_to_live * 1000
+    return arguments
+
+
+async def declare(channel: Channel, names: Names, queues: Sequence[Queue]) -> None:
+    """Declare everything. Raise `BrokerRefused` where something of a name exists and differs, or where the user may
+    not; the channel is closed then."""
+    for declaration in declarations(names, queues):
+        try:
+            await _declare_one(channel, declaration)
+        except (ChannelPreconditionFailed, ChannelAccessRefused) as error:
+            raise BrokerRefused(f"RabbitMQ refuses {_named(declaration)}: {said(error)}") from error
+
+
+async def _declare_one(channel: Channel, declaration: Declaration) -> None:
+    match declaration:
+        case Exchange(name=name, type=kind, alternate=alternate):
+            arguments: dict[str, Any] | None = {"alternate-exchange": alternate} if alternate else None
+            await channel.exchange_declare(name, exchange_type=kind, durable=True, arguments=arguments)
+        case AmqpQueue() as queue:
+            await channel.queue_declare(queue.name, durable=True, arguments=queue.arguments)
+        case Binding(source=source, target=target, pattern=pattern, to_exchange=True):
+            await channel.exchange_bind(target, source, pattern)
+        case Binding(source=source, target=target, pattern=pattern):
+            await channel.queue_bind(target, source, pattern)
+
+
+def said(error: AMQPError) -> str:
+    """Return what RabbitMQ said, in its words."""
+    return " ".join(str(argument) for argument in error.args if argument is not None) or type(error).__name__
+
+
+def _named(declaration: Declaration) -> str:
+    match declaration:
+        case Exchange(name=name):
+            return f"exchange '{name}'"
+        case AmqpQueue(name=name):
+            return f"queue '{name}'"
+        case Binding(source=source, target=target, pattern=pattern):
+            return f"the binding of '{target}' to '{source}' by '{pattern}'"

@@ -1,0 +1,47 @@
+"""A RabbitMQ URL taken apart."""
+
+import pytest
+
+from bridge.brokers.rabbitmq.address import address
+from bridge.errors import SettingsError
+
+
+def test_several_hosts() -> None:
+    """Each host is tried with the same login and virtual host."""
+    urls = address("amqp://ada:s%40fe@one:5673,two/shop").urls
+
+    assert [(url.host, url.port, url.user, url.password, url.path) for url in urls] == [
+        ("one", 5673, "ada", "s@fe", "/shop"),
+        ("two", None, "ada", "s@fe", "/shop"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("amqp://ada:secret@one:5673,two/shop", "amqp://one:5673,two/shop"),
+        ("amqps://ada:secret@one", "amqps://one/"),
+        ("amqp://one/%2Fodd", "amqp://one/odd"),
+    ],
+)
+def test_shown_without_password(url: str, shown: str) -> None:
+    """What people see has no login."""
+    made = address(url)
+
+    assert str(made) == shown
+    assert "secret" not in repr(made)
+
+
+@pytest.mark.parametrize("url", ["amqp://ada:secret@", "amqp://ada:secret@one:port/", "amqp://ada:secret@a,,b/x"])
+def test_unusable(url: str) -> None:
+    """A URL without a usable host is named, without its password."""
+    with pytest.raises(SettingsError, match="broker_url") as raised:
+        address(url)
+    assert "secret" not in str(raised.value)
+
+
+def test_own_heartbeat() -> None:
+    """A heartbeat in the URL is left as it is."""
+    (url,) = address("amqp://one/?heartbeat=77").urls
+
+    assert url.query["heartbeat"] == "77"
