@@ -1,0 +1,110 @@
+"""A child of the pool, started as the worker starts one, and asked over its socket."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+from bridge.envelope import Envelope
+from bridge.event import Event
+from bridge.fastcgi import Connection, ErrorOutput, ReplyBody, ReplyEnd, ReplyHead
+from bridge.request import Site, parameters
+
+NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
+SECONDS = 30.0
+
+
+@dataclass
+class Reply:
+    """A whole reply."""
+
+    status: int = 0
+    headers: dict[str, str] | None = None
+    body: bytes = b""
+    errors: bytes = b""
+
+    @property
+    def outcome(self) -> str | None:
+        """What the receiver said."""
+        return (self.headers or {}).get("Bridge-Outcome")
+
+
+class Child:
+    """A process that serves an app; `report` is what it said on the control descriptor."""
+
+    def __init__(self, directory: Path, source: str | None, target: str = "shop:app") -> None:
+        if source is not None:
+            (directory / "shop.py").write_text(textwrap.dedent(source))
+        self.errors = directory / "stderr"
+        self.socket, theirs = socket.socketpair()
+        self.socket.settimeout(SECONDS)
+        self._connection = Connection()
+        reading, writing = os.pipe()
+        command = [sys.executable, "-P", "-m", "app_adapter.app_server"]
+        command += ["--fd", str(theirs.fileno()), "--control", str(writing), target]
+        with self.errors.open("wb") as errors, theirs:
+            self.process = subprocess.Popen(command, cwd=directory, pass_fds=[theirs.fileno(), writing], stderr=errors)
+        os.close(writing)
+        with os.fdopen(reading) as control:
+            self.report: dict[str, Any] = json.loads(control.read())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+        self.process.kill()
+        self.process.wait()
+
+    @property
+    def failed(self) -> str:
+        """Why it did not boot; it has exited with 1."""
+        assert "failed" in self.report, self.report
+        assert self.process.wait(SECONDS) == 1
+        message: str = self.report["failed"]
+        return message
+
+    def send(self, name: str = "order.paid", data: bytes = b"{}", **changes: str) -> None:
+        """Send a replay."""
+        event = Event("the-id", name, "till", NOW, "application/octet-stream", data)
+        params = parameters(Envelope(event, NOW), "orders", Site()) | changes
+        self.socket.sendall(self._connection.begin_request(params, keep_connection=True))
+        self.socket.sendall(self._connection.body(data) + self._connection.end_of_body())
+
+    def receive(self) -> Reply:
+        """Await the reply."""
+        reply, body, errors = Reply(), bytearray(), bytearray()
+        while True:
+            for event in self._connection.receive(self.socket.recv(1 << 18)):
+                match event:
+                    case ReplyHead(status=status, headers=headers):
+                        reply.status, reply.headers = status, dict(headers)
+                    case ReplyBody(data=data):
+                        body += data
+                    case ErrorOutput(data=data):
+                        errors += data
+                    case ReplyEnd():
+                        reply.body, reply.errors = bytes(body), bytes(errors)
+                        return reply
+                    case _:
+                        raise AssertionError(event)
+
+    def ask(self, name: str = "order.paid", data: bytes = b"{}", **changes: str) -> Reply:
+        """Send a replay and await its reply."""
+        self.send(name, data, **changes)
+        return self.receive()
+
+    def get(self, path: str) -> Reply:
+        """Send a request that is no replay."""
+        return self.ask(data=b"", BRIDGE_REPLAY="", REQUEST_METHOD="GET", PATH_INFO=path, REQUEST_URI=path)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self.process.send_signal(number)
