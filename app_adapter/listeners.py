@@ -8,6 +8,9 @@ from app_adapter.received import Event
 from bridge.reply import MAX_LISTENER_NAME
 from bridge.topics import check_pattern, matches
 
+NAMES_REMEMBERED = 1000
+"""Event names whose listeners are remembered. A site has some dozens; names that are made up must not fill memory."""
+
 Function = Callable[[Event], Any]
 F = TypeVar("F", bound=Function)
 
@@ -33,6 +36,7 @@ class Listeners:
 
     def __init__(self) -> None:
         self._by_name: dict[str, Listener] = {}
+        self._matching: dict[str, tuple[Listener, ...]] = {}
 
     def on(
         self, *patterns: str, priority: int = 0, observer: bool = False, name: str | None = None
@@ -53,10 +57,16 @@ class Listeners:
 
     def matching(self, event_name: str) -> Sequence[Listener]:
         """Return those that take an event of this name: highest priority first, then in order of registration."""
-        taken = [listener for listener in self._by_name.values() if listener.takes(event_name)]
-        return sorted(taken, key=lambda listener: -listener.priority)
+        known = self._matching.get(event_name)
+        if known is None:
+            taken = [listener for listener in self._by_name.values() if listener.takes(event_name)]
+            known = tuple(sorted(taken, key=lambda listener: -listener.priority))
+            if len(self._matching) < NAMES_REMEMBERED:
+                self._matching[event_name] = known
+        return known
 
     def _add(self, new: Listener) -> None:
+        self._matching.clear()
         old = self._by_name.get(new.name)
         if old is None:
             self._by_name[new.name] = new

@@ -75,6 +75,8 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     """Return the seconds that `Retry-After` asks for, given as seconds or as an HTTP date; None where it is absent or
     is neither. A date that has passed is 0."""
     text = headers.get("retry-after", "").strip()
+    if not text:
+        return None
     if text.isascii() and text.isdecimal():
         return float(text[:10])
     try:
@@ -96,8 +98,10 @@ def _error(text: str | None) -> Error | None:
 
 
 def _finished(text: str | None) -> tuple[str, ...]:
+    if text is None:
+        return ()
     try:
-        names = json.loads(text or "[]")
+        names = json.loads(text)
     except (ValueError, RecursionError):
         return ()
     if not isinstance(names, list):

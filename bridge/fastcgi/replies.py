@@ -5,9 +5,13 @@ It reads contents and knows no records. What a status means for the caller is no
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from bridge.fastcgi.errors import ProtocolError
 from bridge.fastcgi.records import ProtocolStatus
+
+SHORT_HEAD = 1024
+"""Header blocks shorter than this are remembered as they were read: an application's replies begin much alike."""
 
 _END_OF_BLOCK = re.compile(rb"\n\r?\n")
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -112,7 +116,8 @@ class ReplyReader:
             raise ProtocolError(f"a header block of more than {self._limits.header} bytes: expected its end before")
         if end is None:
             return []
-        head, self._promised = _read_head(self._block[: end.start() + 1].decode("latin-1"))
+        block = self._block[: end.start() + 1].decode("latin-1")
+        head, self._promised = _read_short_head(block) if len(block) < SHORT_HEAD else _read_head(block)
         if self._bodiless or head.status == 304:
             self._promised = None
         if self._promised is not None and self._promised > self._limits.body:
@@ -172,6 +177,9 @@ def _read_head(block: str) -> tuple[ReplyHead, int | None]:
         headers.append((name, value))
     code, reason = _read_status(status) if status is not None else (200 if location is None else 302, "")
     return ReplyHead(code, reason, tuple(headers)), None if length is None else _read_length(length)
+
+
+_read_short_head = lru_cache(maxsize=64)(_read_head)
 
 
 def _read_status(value: str) -> tuple[int, str]:
