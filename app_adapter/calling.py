@@ -2,7 +2,7 @@
 
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from logging import Logger
 from typing import Any
@@ -59,24 +59,21 @@ def call_all(
     if not matched:
         nobody = Error("no listener", f"no listener for {event.name!r} in this app")
         return Conclusion(Verdict("failed", nobody, finished=tuple(succeeded)))
-    conclusion = _conclude(raised, now)
     if not raised:
-        return conclusion
-    return replace(conclusion, verdict=replace(conclusion.verdict, finished=tuple(succeeded)))
+        return Conclusion(Verdict("delivered"))
+    return _conclude(raised, tuple(succeeded), now)
 
 
-def _conclude(raised: Sequence[BaseException], now: datetime) -> Conclusion:
+def _conclude(raised: Sequence[BaseException], finished: tuple[str, ...], now: datetime) -> Conclusion:
     """Any failure outweighs any wish to wait, and both outweigh a Reject, which is then said again."""
     failures = tuple(error for error in raised if not isinstance(error, Retry | Reject))
     retries = [error for error in raised if isinstance(error, Retry)]
     if failures:
-        return Conclusion(Verdict("failed", error_of(failures)), failures)
+        return Conclusion(Verdict("failed", error_of(failures), finished=finished), failures)
     if retries:
         waits = [wait for wait in (retry.seconds(now) for retry in retries) if wait is not None]
-        return Conclusion(Verdict("retry", _quiet(retries), max(waits, default=None)))
-    if raised:
-        return Conclusion(Verdict("reject", _quiet(raised)))
-    return Conclusion(Verdict("delivered"))
+        return Conclusion(Verdict("retry", _quiet(retries), max(waits, default=None), finished))
+    return Conclusion(Verdict("reject", _quiet(raised), finished=finished))
 
 
 def error_of(failures: Sequence[BaseException]) -> Error:

@@ -76,7 +76,7 @@ class Receiver:
             request.environ[_VERDICT] = self._failed(exception)
 
     def _note(self, verdict: Verdict) -> Response:
-        request.environ[_VERDICT] = replace(verdict, release=self._release)
+        request.environ[_VERDICT] = verdict if self._release is None else replace(verdict, release=self._release)
         return Response(f"{verdict.kind}\n", mimetype="text/plain")
 
     def _failed(self, error: BaseException) -> Verdict:

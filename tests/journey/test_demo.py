@@ -1,0 +1,41 @@
+"""`make demo`, as a newcomer runs it: the main job on each broker, and sums that balance."""
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.guard import Guard
+from tests.journey.conftest import BROKERS
+from tests.journey.site import Program
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(params=BROKERS)
+def broker_arguments(request: pytest.FixtureRequest) -> list[str]:
+    """What `make demo` and `make demo BROKER=…` pass on."""
+    return [] if request.param == "sqlite" else ["--broker-url", request.getfixturevalue("rabbitmq_url")]
+
+
+@pytest.fixture
+def guard(tmp_path: Path) -> Iterator[Guard]:
+    """Ends what the demo leaves behind, were it to leave something."""
+    guard = Guard(tmp_path)
+    yield guard
+    guard.clear()
+
+
+async def test_the_demo_accounts_for_every_event(broker_arguments: list[str], tmp_path: Path, guard: Guard) -> None:
+    """It exits with 0, and shows that some failed and came back, and some never could succeed."""
+    environment = {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path), **guard.environment}
+    demo = Program([sys.executable, "-m", "examples.demo", *broker_arguments], tmp_path, environment)
+    assert await demo.ended(within=90) == 0, demo.log
+    figures = {name.strip(): int(count) for name, count in re.findall(r"(?m)^([a-z -]+?)  +(\d+)\b", demo.log)}
+    assert figures["unaccounted for"] == 0
+    assert figures["delivered after retries"] > 0
+    assert figures["dead-lettered"] > 0
+    parts = ("delivered at first try", "delivered after retries", "dead-lettered")
+    assert figures["deferred"] == sum(figures[part] for part in parts)
