@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,8 @@ from tests.rabbitmq_node import RabbitNode
 pytestmark = pytest.mark.rabbitmq
 
 FAULTS: dict[str, Callable[[RabbitNode], object]] = {
-    "restart": lambda node: node.restart(),
-    "close_all_connections": lambda node: node.ctl("close_all_connections", "for a test"),
     "kill": lambda node: (node.kill(), node.start()),
+    "close_all_connections": lambda node: node.ctl("close_all_connections", "for a test"),
 }
 
 
@@ -52,6 +52,22 @@ async def test_what_runs_while_the_broker_is_away_is_not_started_twice(
     assert await worker.ended() == 0, worker.log
     assert len(rabbit_site.effects(began=True)) == 2
     assert len(rabbit_site.effects(began=False)) == 2
+
+
+async def test_a_policys_waits_come_in_order_across_a_restart_of_the_broker(
+    node: RabbitNode, rabbit_site: Site
+) -> None:
+    """What waits for its time waits on the broker's disk, and comes neither early nor out of order."""
+    rabbit_site.configure("retry = 'site_policies:chain'")
+    await rabbit_site.defer("do.this", "fail")
+    worker = rabbit_site.worker("--until-settled")
+    await eventually(lambda: len(rabbit_site.effects()) == 2, report=lambda: worker.log)
+    await asyncio.to_thread(node.restart)
+    assert await worker.ended() == 0, worker.log
+    effects = rabbit_site.effects()
+    assert [effect.attempt for effect in effects] == [1, 2, 3, 4, 5]
+    waits = [later.at - earlier.at for earlier, later in pairwise(effects)]
+    assert all(waited >= asked for waited, asked in zip(waits, (1, 3, 2, 1), strict=True))
 
 
 @pytest.mark.parametrize("fault", FAULTS)
