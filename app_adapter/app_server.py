@@ -2,6 +2,8 @@
 
     python -P -m app_adapter.app_server --fd N --control M APP
 
+or the entry of a nursery, with `--nursery N` instead, which imports the app and forks such children.
+
 It boots and warms the app, says on the control descriptor in one line of JSON that it is ready, or why not, and serves
 FastCGI until the stream ends or SIGTERM comes (what runs is finished). Starting, watching and ending such processes is
 the pool's task. flup is the protocol engine; the subclasses here make it write a reply in one piece, read through a
@@ -10,91 +12,91 @@ buffer, and keep every error of the exchange to itself.
 
 import argparse
 import contextlib
-import ctypes
-import json
-import os
 import signal
 import socket
 import struct
 import sys
 import time
-import traceback
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from flask import Flask
 from flup.server import fcgi_base as fcgi
 from flup.server.fcgi_single import WSGIServer
 
-from app_adapter.booting import BootError, boot
-from bridge.attempt import cut_in_the_middle
+from app_adapter.booting import load, warm_up
+from app_adapter.child_process import Wires, keep_from_descendants, prepare, reporting, tie_to_parent
+from app_adapter.extension import AppState
+from app_adapter.nursery import nurse
 
 MAX_CONTENT = 65_528
 READ_SIZE = WRITE_SIZE = 65_536
 FAREWELL = 1.0
 """Seconds that the other side has to close, once it has its reply, before unread input is dropped."""
-MESSAGE_KEPT = 16_000
-_PR_SET_PDEATHSIG = 1
 _HEADER = struct.Struct(">BBHHBx")
 
 
-def main() -> int:
-    """Boot, report and serve. Return the exit code: 0 after serving, 1 where the app cannot boot or the other side
-    broke the protocol."""
+class Service(Protocol):
+    """What a child does once it has booted, with the socket that it inherited."""
+
+    def run(self) -> bool:
+        """Serve until there is nothing more to serve. Return False where the other side broke the protocol."""
+
+    def drain(self) -> None:
+        """Finish what runs, and end. It is called by a signal, wherever the process is."""
+
+
+def main(service: Callable[[socket.socket, "Server"], Service]) -> int:
+    """Boot, report and serve, or be the nursery of children that do. Return the exit code: 0 after serving, 1 where
+    the app cannot boot or the other side broke the protocol."""
     parser = argparse.ArgumentParser(prog="app_adapter.app_server", description="One process of the pool.")
-    parser.add_argument("--fd", type=int, required=True, help="a connected stream socket to serve FastCGI on")
+    parser.add_argument("--fd", type=int, help="a connected stream socket to serve FastCGI on")
     parser.add_argument("--control", type=int, required=True, help="where to say in one line of JSON: ready, or failed")
+    parser.add_argument("--stacks", type=int, help="where to write the stacks of all threads at SIGUSR2")
+    parser.add_argument("--nursery", type=int, help="a socket that asks for children; in place of --fd and --stacks")
     parser.add_argument("app", help="the app as 'flask --app' takes it, such as shop:app")
     arguments = parser.parse_args()
-    began = time.monotonic()
+    if (arguments.fd is None) is (arguments.nursery is None):
+        parser.error("expected --fd or --nursery, one of them")
     tie_to_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the worker, which then ends us in good order
-    os.set_inheritable(arguments.control, False)
-    sock = socket.socket(fileno=arguments.fd)
+    if arguments.nursery is None:
+        return _run_child(
+            Wires(arguments.fd, arguments.control, arguments.stacks), lambda: load(arguments.app), service
+        )
+    state: list[AppState] = []
+    with reporting(arguments.control) as say:
+        state.append(load(arguments.app))
+        say({"release": None, "host": "", "settings": {}})
+    if not state:
+        return 1
+    wires = nurse(arguments.nursery)
+    return 0 if wires is None else _run_child(wires, lambda: state[0], service)
+
+
+def _run_child(
+    wires: Wires, load: Callable[[], AppState], service: Callable[[socket.socket, "Server"], Service]
+) -> int:
+    began = time.monotonic()
+    prepare(wires.stacks)
+    sock = socket.socket(fileno=wires.serve)
     keep_from_descendants(sock)
-    with os.fdopen(arguments.control, "w", encoding="utf-8") as control:
-        try:
-            state = boot(arguments.app, serve)
-        except (Exception, SystemExit) as error:
-            told = str(error) if isinstance(error, BootError) else traceback.format_exc()
-            print(json.dumps({"failed": cut_in_the_middle(told, MESSAGE_KEPT)}), file=control)
-            return 1
+    serving: Service | None = None
+    with reporting(wires.control) as say:
+        state = load()
+        warm_up(state, serve)
         values = state.settings.values
-        ready = {
-            "boot_seconds": round(time.monotonic() - began, 3),
-            "release": values.release,
-            "host": state.site_host,
-            "settings": values.model_dump(include={"broker_url", "namespace", "replay_path"}),
-        }
-        print(json.dumps({"ready": ready}), file=control)
-    connection = _Connection(sock, _Server(state.app, debug=False))
-    signal.signal(signal.SIGTERM, lambda *_: connection.drain())
-    return 0 if connection.run() else 1
-
-
-def tie_to_parent() -> None:
-    """Let this process die when its parent does, on Linux; elsewhere the end of the stream alone ends it."""
-    parent = os.getppid()
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        sys.exit("the parent has gone")
-
-
-def keep_from_descendants(sock: socket.socket) -> None:
-    """Close the socket in whatever the app starts or forks: while a copy is open, the worker cannot see our end."""
-    owner = os.getpid()
-    sock.set_inheritable(False)
-
-    def let_go() -> None:
-        if os.getpid() != owner and sock.fileno() >= 0:
-            os.close(sock.detach())
-
-    os.register_at_fork(after_in_child=let_go)
+        serving = service(sock, Server(state.app, debug=False))
+        signal.signal(signal.SIGTERM, lambda *_: serving.drain())
+        settings = values.model_dump(include={"broker_url", "namespace", "replay_path"})
+        seconds = round(time.monotonic() - began, 3)
+        say({"boot_seconds": seconds, "release": values.release, "host": state.site_host, "settings": settings})
+    return 0 if serving is not None and serving.run() else 1
 
 
 def serve(app: Flask, sock: socket.socket) -> None:
     """Serve FastCGI on a connected socket until its end."""
-    _Connection(sock, _Server(app, debug=False)).run()
+    Connection(sock, Server(app, debug=False)).run()
 
 
 class _Output(fcgi.OutputStream):  # type: ignore[misc]
@@ -121,23 +123,29 @@ class _Output(fcgi.OutputStream):  # type: ignore[misc]
 class _Request(fcgi.Request):  # type: ignore[misc]
     """A request whose streams are ours."""
 
-    def __init__(self, connection: "_Connection", input_stream: Any, timeout: Any) -> None:
+    def __init__(self, connection: "Connection", input_stream: Any, timeout: Any) -> None:
         super().__init__(connection, input_stream, timeout)
         self.stdout = _Output(connection, self, fcgi.FCGI_STDOUT)
         self.stderr = _Output(connection, self, fcgi.FCGI_STDERR, buffered=True)
 
 
-class _Server(WSGIServer):  # type: ignore[misc]
+class Server(WSGIServer):  # type: ignore[misc]
     """What flup's handler needs of a server; it never listens."""
 
     request_class = _Request
     maxwrite = MAX_CONTENT + fcgi.FCGI_HEADER_LEN
 
+    def handler(self, request: Any) -> Any:
+        """Serve a request, without the client's `Proxy` header: as HTTP_PROXY it would be taken for the variable that
+        says which proxy this process should use."""
+        request.params.pop("HTTP_PROXY", None)
+        return super().handler(request)
 
-class _Connection(fcgi.Connection):  # type: ignore[misc]
+
+class Connection(fcgi.Connection):  # type: ignore[misc]
     """The one connection of a child."""
 
-    def __init__(self, sock: socket.socket, server: _Server) -> None:
+    def __init__(self, sock: socket.socket, server: Server) -> None:
         super().__init__(sock, None, server, None)
         sock.setblocking(True)
         self._input = sock.makefile("rb", READ_SIZE)
@@ -145,6 +153,8 @@ class _Connection(fcgi.Connection):  # type: ignore[misc]
         self._pending = 0
         self._keepGoing = True
         self._draining = False
+        self.broken = False
+        """Whether the other side broke the protocol."""
         self._takers: dict[int, Any] = {
             fcgi.FCGI_BEGIN_REQUEST: self._do_begin_request,
             fcgi.FCGI_ABORT_REQUEST: self._do_abort_request,
@@ -156,25 +166,44 @@ class _Connection(fcgi.Connection):  # type: ignore[misc]
 
     def run(self) -> bool:
         """Serve until the end of the stream, or of the request that runs when the drain begins."""
+        while self.advance():
+            pass
+        return not self.broken
+
+    def advance(self) -> bool:
+        """Take one record, with the whole request where that completes one. Return False at the connection's end: then
+        it is closed."""
+        going = False
         try:
-            while self._keepGoing:
-                self.process_input()
+            self.process_input()
+            going = self._keepGoing
         except EOFError:
-            return True
+            pass
         except (struct.error, IndexError, ValueError) as error:
+            self.broken = True
             print(f"the FastCGI client broke the protocol: {error}", file=sys.stderr, flush=True)
-            return False
-        else:
-            return True
         finally:
-            self._cleanupSocket()
+            if not going:
+                self._cleanupSocket()
+        return going
 
     def drain(self) -> None:
-        """Finish the request that runs, and end; end at once when there is none."""
+        """Finish the request that runs, and end; end at once when there is none. What runs for nobody any more is
+        interrupted, so that it may clean up."""
         self._draining = True
         if not self._requests:
             with contextlib.suppress(OSError):  # the other side has gone already
                 self._sock.shutdown(socket.SHUT_RD)
+        elif self._is_alone():
+            raise KeyboardInterrupt
+
+    def _is_alone(self) -> bool:
+        try:
+            return not self._sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
     def process_input(self) -> None:
         """Take one record. Raise `EOFError` at the end of the stream."""
@@ -234,4 +263,4 @@ class _Connection(fcgi.Connection):  # type: ignore[misc]
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(Connection))

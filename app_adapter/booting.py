@@ -31,14 +31,8 @@ class BootError(BridgeError):
     """The app cannot take events; the message is for whoever started it."""
 
 
-def boot(target: str, serve: Serve) -> AppState:
-    """Load the app that `flask --app` would and let it answer a warm-up. Raise `BootError`, or what the app raises."""
-    state = _load(target)
-    _warm_up(state, serve)
-    return state
-
-
-def _load(target: str) -> AppState:
+def load(target: str) -> AppState:
+    """Load the app that `flask --app` would. Raise `BootError`, or what the app raises."""
     sys.path.insert(0, str(Path.cwd()))
     try:
         app = ScriptInfo(app_import_path=target, set_debug_flag=False).load_app()
@@ -68,7 +62,15 @@ def shadowed(directory: Path) -> list[str]:
     ]
 
 
-def _warm_up(state: AppState, serve: Serve) -> None:
+def warm_up(state: AppState, serve: Serve) -> None:
+    """Let the app answer a warm-up, then call its `on_warmup` functions. Raise `BootError`, or what they raise."""
+    _probe(state, serve)
+    for function in state.events.warm_ups:
+        with state.app.app_context():
+            state.app.ensure_sync(function)()
+
+
+def _probe(state: AppState, serve: Serve) -> None:
     """Replay the reserved event through the whole stack, as the worker would, and insist on the receiver's word."""
     now = datetime.now(UTC)
     event = Event(event_id(now, os.urandom(10)), WARM_UP, "bridge", now, "application/json", b"{}")

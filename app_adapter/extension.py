@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from flask import Flask, current_app, got_request_exception, has_request_context, request
 
@@ -23,6 +23,8 @@ from bridge.queues import route
 from bridge.request import Site
 from bridge.settings import PREFIX, Settings, load_settings
 
+W = TypeVar("W", bound=Callable[[], object])
+
 
 class DeferredEvents:
     """Deferred events for one app or several: `DeferredEvents(app)`, or `DeferredEvents()` and `init_app(app)`."""
@@ -30,6 +32,7 @@ class DeferredEvents:
     def __init__(self, app: Flask | None = None) -> None:
         self.listeners = Listeners()
         self.recording: Recording | None = None
+        self.warm_ups: list[Callable[[], object]] = []
         self._apps: weakref.WeakSet[Flask] = weakref.WeakSet()
         if app is not None:
             self.init_app(app)
@@ -65,6 +68,13 @@ class DeferredEvents:
         the listener across attempts. Raise `ValueError` for a pattern that is none, and for a name that is taken.
         """
         return self.listeners.on(*patterns, priority=priority, observer=observer, name=name)
+
+    def on_warmup(self, function: W) -> W:
+        """Make the decorated function, plain or async and without arguments, part of the boot of every child: it runs
+        in an app context, in the child itself, before the child takes its first event. Where it raises, the child
+        cannot boot."""
+        self.warm_ups.append(function)
+        return function
 
     def defer(
         self,

@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from bridge.errors import SettingsError
-from bridge.foreign_pool import ForeignPool, Server
+from bridge.foreign_pool import ForeignPoolSettings, ServerSettings
 from bridge.queues import CATCH_ALL, Queue
 from bridge.retry_table import DEFAULT, RetryTable
 from bridge.topics import check_pattern
@@ -28,7 +28,7 @@ CONFIG = "BRIDGE_CONFIG"
 COMMAND_LINE = "command line"
 
 _DURATION_UNITS = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
-_SIZE_UNITS = {"": 1, "B": 1, "KiB": 1024, "MiB": 1024**2}
+_SIZE_UNITS = {"": 1, "B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -124,11 +124,20 @@ class Values(_Checked):
     publish_timeout: PositiveDuration = timedelta(seconds=2)
     max_body: Size = 1024**2
     children: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
+    spare: int = Field(default=1, ge=0)
+    """Children that are warm and take nothing until another is lost. One covers any single loss; each costs memory."""
+    preload: bool = False
+    max_requests: int = Field(default=0, ge=0)
+    """A child is replaced after so many requests, or a little fewer; 0: never. So with `max_age` and `max_memory`."""
+    max_age: Duration = timedelta(0)
+    max_memory: Size = 0
     deadline: PositiveDuration = timedelta(seconds=60)
     retry: Retry = RetrySettings()
     grace: Duration = timedelta(seconds=30)
     boot_timeout: PositiveDuration = timedelta(seconds=60)
-    fastcgi: ForeignPool | None = None
+    control_directory: str | None = Field(default=None, min_length=1, max_length=80)
+    """Where workers can be asked for their status; 80, for a socket's whole path has room for 107 bytes."""
+    fastcgi: ForeignPoolSettings | None = None
     queues: Mapping[PlainName, QueueSettings] = Field(default_factory=lambda: {CATCH_ALL: QueueSettings()})
 
 
@@ -264,5 +273,5 @@ def _model(parts: list[str]) -> type[BaseModel]:
     if len(parts) == 1:
         return Values
     if parts[0] == "fastcgi":
-        return Server if "addresses" in parts else ForeignPool
+        return ServerSettings if "addresses" in parts else ForeignPoolSettings
     return RetrySettings if "retry" in parts else QueueSettings

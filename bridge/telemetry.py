@@ -52,6 +52,8 @@ def configure_logging(form: LogFormat, stream: TextIO = sys.stderr) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     log.setLevel(logging.INFO)
+    for engine in ("aiormq", "aio_pika"):  # they tell of every attempt to connect again; we tell once
+        logging.getLogger(engine).setLevel(logging.CRITICAL)
 
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}

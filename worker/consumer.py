@@ -12,7 +12,7 @@ from typing import NoReturn
 from bridge.brokers.contract import Consumer, Delivery
 from bridge.errors import BrokerUnavailable, DeliveryLost
 from bridge.telemetry import log
-from worker.held import HeldEvent, back_off
+from worker.held import HeldEvent
 from worker.pace import LOOKED_EVERY, Pace
 from worker.replay import Replayer
 from worker.slots import Slot, Slots
@@ -22,6 +22,10 @@ SETTLED_REMEMBERED = 4096
 
 DEFECT_GIVEN_BACK_AFTER = 1.0
 """Seconds before an event that met a defect of ours goes back, so that it does not come round in a hot loop."""
+
+
+class _NoSlotToCome(Exception):
+    """The worker drains, and the pool takes nothing."""
 
 
 class EventConsumer:
@@ -39,6 +43,11 @@ class EventConsumer:
         self._confirming = asyncio.Event()
         self._confirming.set()
         self._slot_freed = asyncio.Event()
+        self._draining = False
+        self._leaving: dict[Slot, asyncio.Event] = {}
+        self._pace = Pace()
+        self._rooms: Mapping[str, int] = {}
+        self._size = 1
         self.taken = 0
         """How many events were begun."""
         self.finished = 0
@@ -59,6 +68,12 @@ class EventConsumer:
         """Use a slot no more; what runs in it ends by itself."""
         self._slots.condemn(slot)
 
+    async def vacate_slot(self, slot: Slot) -> None:
+        """Use a slot no more, and return when nothing runs in it."""
+        if self._slots.condemn(slot):
+            self._leaving[slot] = asyncio.Event()
+            await self._leaving[slot].wait()
+
     async def run(self) -> str:
         """Take and begin events, and return why it ended. Cancelled, it gives back what it has taken and not begun."""
         while self._limit is None or self.taken < self._limit:
@@ -74,21 +89,32 @@ class EventConsumer:
             self._begin(delivery, slot)
         return f"{self.taken} events were begun, as many as asked for"
 
-    async def keep_pace(self, rooms: Mapping[str, int], slots: int) -> NoReturn:
+    async def start(self, rooms: Mapping[str, int], slots: int) -> None:
+        """Begin to receive. `rooms` says how many events of each queue may be in flight, in so many slots."""
+        self._rooms, self._size = rooms, slots
+        await self._broker.start(rooms)
+
+    async def resize(self, rooms: Mapping[str, int], slots: int) -> None:
+        """There are more slots from now on, or fewer."""
+        self._rooms, self._size = rooms, slots
+        await self._broker.adjust(self._pace.prefetch(rooms, slots))
+
+    async def keep_pace(self) -> NoReturn:
         """Hold as many deliveries as the pace of the events asks for; see `worker.pace`."""
         clock = asyncio.get_running_loop().time
-        pace = Pace()
         while True:
             finished, since = self.finished, clock()
             await asyncio.sleep(LOOKED_EVERY)
-            now = pace.after(self.finished - finished, clock() - since, slots)
-            if now != pace:
-                pace = now
-                await self._broker.adjust(pace.prefetch(rooms, slots))
+            now = self._pace.after(self.finished - finished, clock() - since, self._size)
+            if now != self._pace:
+                self._pace = now
+                await self._broker.adjust(now.prefetch(self._rooms, self._size))
 
     async def drain(self, grace: float) -> int:
         """Wait until what runs is settled, at most `grace` seconds; then cut it off and give it back. Return how many
-        were cut off."""
+        were cut off. An event that no pool takes goes back at once."""
+        self._draining = True
+        self._slot_freed.set()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace)
         left = list(self._tasks)
@@ -112,6 +138,8 @@ class EventConsumer:
 
     async def _lease(self) -> Slot:
         while (slot := self._slots.lease()) is None:
+            if self._draining:
+                raise _NoSlotToCome
             self._slot_freed.clear()
             await self._slot_freed.wait()
         return slot
@@ -120,6 +148,8 @@ class EventConsumer:
         self.finished += 1
         self._slots.give_back(slot)
         self._slot_freed.set()
+        if left := self._leaving.pop(slot, None):
+            left.set()
 
     def _begin(self, delivery: Delivery, slot: Slot) -> None:
         self.taken += 1
@@ -133,7 +163,7 @@ class EventConsumer:
         try:
             await self._replay(held, slot)
             self._remember(token)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, _NoSlotToCome):
             await _give_back(held.delivery)
         except Exception:
             log.exception("a defect of the worker met an event; it goes back", extra={"event": token})
@@ -144,13 +174,9 @@ class EventConsumer:
             self._confirmed(held)
 
     async def _replay(self, held: HeldEvent, slot: Slot) -> None:
-        waits = back_off()
-        said = False
-        while unavailable := await self._replayer.replay(held, slot, self._release):
-            if not said:
-                log.warning("the pool does not take requests; the event is kept", extra={"why": unavailable.why})
-                said = True
-            await asyncio.sleep(next(waits))
+        # What was not taken is kept for the next slot. The one that did not take it is out of the books: its pool says
+        # why, and tries again with back-off.
+        while await self._replayer.replay(held, slot, self._release):
             slot = await self._lease()
 
     def _remember(self, token: str) -> None:

@@ -1,33 +1,42 @@
 """The service: start order, run, drain. What goes wrong at the start has an exit code of its own."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+import os
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from enum import IntEnum
 from importlib.metadata import version
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn, Protocol
 
 from bridge.brokers.contract import Broker, Consumer
 from bridge.brokers.opening import open_broker
 from bridge.errors import BrokerRefused, BrokerUnavailable, SettingsError
+from bridge.foreign_pool import ForeignPoolSettings
+from bridge.outcome import Trust
 from bridge.queues import Queue
 from bridge.request import Site
-from bridge.settings import COMMAND_LINE, CONFIG, PREFIX, Settings
+from bridge.settings import Settings, Values
 from bridge.telemetry import log
-from worker.child_slot import ChildSlot, open_slot
+from worker.agreement import agreed, told_to_children
 from worker.consumer import EventConsumer
+from worker.control_socket import ControlSocket, directory_of, socket_path
+from worker.foreign_seating import ForeignSeating
 from worker.policies import policies_of
-from worker.pool.child import BootFailed, Child, Launch
-from worker.pool.control import Ready
-from worker.pool.supervisor import Supervisor, Watcher
+from worker.pool.child import Child
+from worker.pool.process import BootFailed, Launch
+from worker.pool.recycling import Limits
+from worker.pool.supervisor import Plan, Supervisor
 from worker.replay import Replayer, Rules
-from worker.signals import StopSignals, unless
+from worker.seating import Seating
+from worker.signals import Handlers, StopSignals, unless
 from worker.slots import Slots
+from worker.status import About, worker_status
 from worker.tally import Tally
 from worker.until import Until, reached
 
 CHILD_MODULE = "app_adapter.app_server"
-SHARED_SETTINGS = ("broker_url", "namespace", "replay_path")
 
 
 class Exit(IntEnum):
@@ -41,28 +50,46 @@ class Exit(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What one run of the worker is asked to do."""
+    """What one run of the worker is asked to do. `app` is what a pool of our own runs, None for a pool that others
+    run."""
 
-    app: str
+    app: str | None
     settings: Settings
     until: Until
     max_events: int | None
 
 
+class Seats(Protocol):
+    """The slots of a pool, whoever runs it: opened to the events once, and stopped before they drain."""
+
+    async def open(self) -> None: ...
+    def rooms(self) -> Mapping[str, int]: ...
+    def signals(self) -> Handlers: ...
+    def status(self) -> Mapping[str, Any]: ...
+    async def broken(self) -> NoReturn: ...
+    async def stop(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A pool, as events are replayed into it: `slots` are its books, empty yet, and `size` how many there will be."""
+
+    site: Site
+    trust: Trust
+    slots: Slots
+    size: int
+    seats: Callable[[EventConsumer, Sequence[Queue]], Seats]
+
+
 async def serve(order: Order) -> Exit:
     """Run the worker until it is asked to stop, or has done what was ordered."""
-    values = order.settings.values
-    launch = Launch(CHILD_MODULE, order.app, values.boot_timeout.total_seconds(), _told_to_children(order.settings))
-    pool = Supervisor(launch, values.children, _child_said)
     try:
         with StopSignals() as signals:
             rules = {queue.name: _rules(queue) for queue in order.settings.queues()}
-            children = await unless(signals.stop, pool.start())
-            if children is None:
-                return Exit.DONE
-            order = replace(order, settings=_agreed(order.settings, children[0].ready))
-            _say_pool(order, children)
-            return await _serve_broker(order, pool, children[0].ready, rules, signals)
+            if order.app is not None:
+                await _serve_app(order, order.app, rules, signals)
+            elif order.settings.values.fastcgi is not None:
+                await _serve_foreign_pool(order, order.settings.values.fastcgi, rules, signals)
     except SettingsError as error:
         log.error("%s", error)
         return Exit.SETTINGS
@@ -72,36 +99,80 @@ async def serve(order: Order) -> Exit:
     except (BrokerUnavailable, BrokerRefused) as error:
         log.error("%s", error)
         return Exit.BROKER
+    return Exit.DONE
+
+
+async def _serve_app(order: Order, app: str, rules: Mapping[str, Rules], signals: StopSignals) -> None:
+    values = order.settings.values
+    launch = Launch(CHILD_MODULE, app, values.boot_timeout.total_seconds(), told_to_children(order.settings))
+    supervisor = Supervisor(launch, _plan(values), _child_said)
+    try:
+        children = await unless(signals.stop, supervisor.start())
+        if children is None:
+            return
+        ready = children[0].ready
+        order = replace(order, settings=agreed(order.settings, ready))
+        _say_pool(order, children)
+        site = Site(ready.host, order.settings.values.replay_path)
+
+        def seats(events: EventConsumer, queues: Sequence[Queue]) -> Seats:
+            return Seating(supervisor, events, queues, ready)
+
+        await _serve_broker(order, Pool(site, Trust.RECEIVER, Slots(), values.children, seats), rules, signals)
     finally:
-        await pool.stop()
+        await supervisor.stop()
 
 
-async def _serve_broker(
-    order: Order, pool: Supervisor, ready: Ready, rules: dict[str, Rules], signals: StopSignals
-) -> Exit:
+async def _serve_foreign_pool(
+    order: Order, fastcgi: ForeignPoolSettings, rules: Mapping[str, Rules], signals: StopSignals
+) -> None:
+    log.info("bridge-worker %s serves a pool that others run", version("deferred-event-bridge"))
+    for address, connections in fastcgi.connections_by_address.items():
+        log.info("pool: %s, at most %d connections", address, connections)
+    site = fastcgi.site(order.settings.values.replay_path)
+
+    def seats(events: EventConsumer, queues: Sequence[Queue]) -> Seats:
+        return ForeignSeating(fastcgi, events, queues)
+
+    await _serve_broker(order, Pool(site, fastcgi.trust, Slots(in_turn=True), fastcgi.size, seats), rules, signals)
+
+
+async def _serve_broker(order: Order, pool: Pool, rules: Mapping[str, Rules], signals: StopSignals) -> None:
     values, queues = order.settings.values, order.settings.queues()
     broker = open_broker(values.broker_url, values.namespace)
     tally = Tally()
     try:
         if await unless(signals.stop, _declare(broker, queues)) is None:
-            return Exit.DONE
+            return
         consumer = broker.consumer()
-        replayer = Replayer(rules, Site(ready.host, values.replay_path), hooks=(tally,))
-        events = EventConsumer(consumer, Slots(), replayer, order.max_events)
-        pool.keep(_watcher(events))
-        rooms = {queue.name: min(queue.slots or values.children, values.children) for queue in queues}
-        await consumer.start(rooms)
+        events = EventConsumer(consumer, pool.slots, Replayer(rules, pool.site, (tally,), pool.trust), order.max_events)
+        seats = pool.seats(events, queues)
+        await seats.open()
+        await events.start(seats.rooms(), pool.size)
         _say_broker(order, broker, queues)
-        try:
-            pacing = events.keep_pace(rooms, values.children)
-            why = await _run(events.run(), reached(order.until, events, consumer), pacing, signals)
-            log.info("stopping: %s", why, extra={"running": events.running})
-        finally:
-            await _drain(events, consumer, values.grace.total_seconds(), signals)
-            log.info("ended: %s", tally)
+        about = About(order.app or "a pool that others run", broker.name, values.namespace, datetime.now(UTC))
+        control = ControlSocket(_control_path(values), lambda: worker_status(about, events, tally, seats.status()))
+        async with control:
+            with seats.signals():
+                await _work(order, events, consumer, seats, signals)
+        log.info("ended: %s", tally)
     finally:
         await broker.close()
-    return Exit.DONE
+
+
+async def _work(order: Order, events: EventConsumer, consumer: Consumer, seats: Seats, signals: StopSignals) -> None:
+    """Take events until there is a reason to stop, then drain."""
+    try:
+        ending = reached(order.until, events, consumer)
+        why = await _run(signals.heard(), events.run(), ending, events.keep_pace(), seats.broken())
+        log.info("stopping: %s", why, extra={"running": events.running})
+    finally:
+        await seats.stop()
+        await _drain(events, consumer, order.settings.values.grace.total_seconds(), signals)
+
+
+def _control_path(values: Values) -> Path:
+    return socket_path(directory_of(values.control_directory), values.broker_url, values.namespace, os.getpid())
 
 
 async def _declare(broker: Broker, queues: Sequence[Queue]) -> bool:
@@ -109,14 +180,9 @@ async def _declare(broker: Broker, queues: Sequence[Queue]) -> bool:
     return True
 
 
-async def _run(
-    taking: Coroutine[Any, Any, str],
-    ending: Coroutine[Any, Any, str],
-    pacing: Coroutine[Any, Any, str],
-    signals: StopSignals,
-) -> str:
-    """Run all of them until one has a reason to stop, or a signal comes; return the reason."""
-    tasks = [asyncio.create_task(work) for work in (signals.heard(), taking, ending, pacing)]
+async def _run(*works: Coroutine[Any, Any, str]) -> str:
+    """Run all of them until one has a reason to stop; return the reason."""
+    tasks = [asyncio.create_task(work) for work in works]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -135,52 +201,13 @@ async def _drain(events: EventConsumer, consumer: Consumer, grace: float, signal
         log.warning("events were cut off and went back to their queue", extra={"events": cut_off})
 
 
+def _plan(values: Values) -> Plan:
+    limits = Limits(values.max_requests, values.max_age.total_seconds(), values.max_memory)
+    return Plan(values.children, values.spare, values.preload, limits)
+
+
 def _rules(queue: Queue) -> Rules:
     return Rules(queue.deadline.total_seconds(), policies_of(queue))
-
-
-def _told_to_children(settings: Settings) -> dict[str, str]:
-    """Return what the worker's command line said, as the environment says it: the app shares it, unless its own Flask
-    config says otherwise."""
-    told = {
-        key: str(getattr(settings.values, key)) for key in SHARED_SETTINGS if settings.origins.get(key) == COMMAND_LINE
-    }
-    return {PREFIX + key.upper(): value for key, value in told.items()} | (
-        {CONFIG: str(settings.file)} if settings.file else {}
-    )
-
-
-def _agreed(settings: Settings, ready: Ready) -> Settings:
-    """Return the settings with what the app alone knows (its Flask config). Raise `SettingsError` where the worker was
-    told otherwise: it would wait at one broker while the app defers to another."""
-    adopted = {}
-    for key in SHARED_SETTINGS:
-        ours, theirs = getattr(settings.values, key), ready.settings.get(key)
-        if theirs is None or theirs == ours:
-            continue
-        if key in settings.origins:
-            raise SettingsError(
-                f"{key} = {ours!r} (from {settings.origin(key)}): expected {theirs!r}, which is what the app uses"
-            )
-        adopted[key] = theirs
-    return replace(settings, values=settings.values.model_copy(update=adopted))
-
-
-def _watcher(events: EventConsumer) -> Watcher:
-    slots: dict[Child, ChildSlot] = {}
-
-    async def ready(child: Child) -> None:
-        slots[child] = await open_slot(child)
-        events.open_slot(slots[child])
-
-    def lost(child: Child, how: str) -> None:
-        events.close_slot(slots.pop(child))
-        log.warning("a child %s; another takes its place", how, extra={"pid": child.pid})
-
-    def trouble(why: str) -> None:
-        log.error("a child cannot boot: %s", why)
-
-    return Watcher(ready, lost, trouble)
 
 
 def _child_said(pid: int, line: str) -> None:

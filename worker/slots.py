@@ -21,9 +21,13 @@ class Slot(Protocol):
 
 
 class Slots:
-    """The books of a pool's slots. A slot is free, leased, or not in the books."""
+    """The books of a pool's slots. A slot is free, leased, or not in the books.
 
-    def __init__(self) -> None:
+    The slot used last is leased first, for its memory is warm; with `in_turn` the one used longest ago, so that each
+    server has its share."""
+
+    def __init__(self, *, in_turn: bool = False) -> None:
+        self._next = 0 if in_turn else -1
         self._free: list[Slot] = []
         self._leased: set[Slot] = set()
 
@@ -37,10 +41,9 @@ class Slots:
         self._free.append(slot)
 
     def lease(self) -> Slot | None:
-        """Return a free slot, the one used last first (its memory is warm), or None. Those that broke while they were
-        free leave the books."""
+        """Return a free slot, or None. Those that broke while they were free leave the books."""
         while self._free:
-            slot = self._free.pop()
+            slot = self._free.pop(self._next)
             if slot.usable:
                 self._leased.add(slot)
                 return slot
@@ -53,8 +56,11 @@ class Slots:
             if slot.usable:
                 self._free.append(slot)
 
-    def condemn(self, slot: Slot) -> None:
-        """Take a slot out of the books, free or leased; one that is not in them changes nothing."""
-        self._leased.discard(slot)
+    def condemn(self, slot: Slot) -> bool:
+        """Take a slot out of the books, free or leased; one that is not in them changes nothing. Return whether it was
+        leased."""
         if slot in self._free:
             self._free.remove(slot)
+        leased = slot in self._leased
+        self._leased.discard(slot)
+        return leased

@@ -1,6 +1,7 @@
 """The transport: the socket around `bridge.fastcgi`. One connection, one request at a time, an `Exchange` of each."""
 
 import asyncio
+import select
 from typing import cast
 
 from bridge.fastcgi import (
@@ -8,6 +9,7 @@ from bridge.fastcgi import (
     ErrorOutput,
     Limits,
     ProtocolError,
+    ProtocolStatus,
     Refused,
     ReplyBody,
     ReplyEnd,
@@ -42,7 +44,7 @@ class _Pending:
             case ReplyEnd(overlong=overlong):
                 self.settle(self._reply(overlong))
             case Refused(protocol_status=status):
-                self.settle(NotTaken(f"the server answered {status.name}"))
+                self.settle(NotTaken(f"the server answered {status.name}", status is ProtocolStatus.UNKNOWN_ROLE))
 
     def break_off(self, why: str) -> None:
         self.settle(BrokenOff(why, self._error_output.bytes()))
@@ -57,10 +59,10 @@ class _Pending:
     def _reply(self, overlong: bool) -> Exchange:
         if self._head is None:  # cannot be by the protocol's states, and must not be a reply if it is
             return BrokenOff("the reply ended without a header block", self._error_output.bytes())
-        headers: dict[str, str] = {}
+        fields: dict[str, list[str]] = {}
         for name, value in self._head.headers:
-            name = name.lower()
-            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+            fields.setdefault(name.lower(), []).append(value)
+        headers = {name: ", ".join(values) for name, values in fields.items()}
         return Reply(self._head.status, headers, self._body.bytes(), self._error_output.bytes(), overlong)
 
 
@@ -76,6 +78,15 @@ class Transport(asyncio.Protocol):
     def usable(self) -> bool:
         """Whether a request may go over it."""
         return self._transport is not None and self._pending is None
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing waits to be read. On an idle connection anything would be its end, on the way to us."""
+        if self._transport is None:
+            return True
+        looked = select.poll()
+        looked.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return not looked.poll(0)
 
     async def exchange(self, parameters: dict[str, str], body: bytes, deadline: float, *, keep: bool) -> Exchange:
         """Send a request and return what came of it. After anything but a whole and clean reply it is closed."""
@@ -116,6 +127,7 @@ class Transport(asyncio.Protocol):
             self._connection.receive(b"")
         except ProtocolError as error:
             self._break_off(str(error))
+        self.close()
 
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None

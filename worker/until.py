@@ -8,8 +8,12 @@ from bridge.brokers.contract import Backlog, Consumer
 from bridge.errors import BrokerUnavailable
 from worker.consumer import EventConsumer
 
-LOOKED_EVERY = 0.15
-"""Seconds between two looks at the broker. Two in a row must agree, for a message may be on its way to us."""
+LOOKED_EVERY = 0.1
+"""Seconds between two looks at the broker."""
+
+AGREED_FOR = 0.5
+"""Seconds through which all looks must agree: a message that is on its way to us, or between two levels of RabbitMQ's
+delay ladder, is counted nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,21 +38,31 @@ async def reached(until: Until, events: EventConsumer, broker: Consumer) -> str:
     """Wait until it is time to end, and say why. Never returns where nothing was asked for."""
     loop = asyncio.get_running_loop()
     taken, since = events.taken, loop.time()
-    looks = 0
+    agreed_since: float | None = None
     while True:
         await asyncio.sleep(LOOKED_EVERY)
         if events.running or events.taken != taken:
-            taken, since, looks = events.taken, loop.time(), 0
+            taken, since, agreed_since = events.taken, loop.time(), None
             continue
         if until.idle is not None and loop.time() - since >= until.idle:
             return f"idle for {until.idle:g} s"
         if not (until.empty or until.settled):
             continue
-        try:
-            backlog = await broker.backlog()
-        except BrokerUnavailable:
+        looked = loop.time()
+        backlog = await _empty(until, events, broker)
+        if backlog is None or events.taken != taken:
+            agreed_since = None
             continue
-        looks = looks + 1 if until.reached(backlog, events.running) else 0
-        if looks >= 2 and events.taken == taken:
+        agreed_since = looked if agreed_since is None else agreed_since
+        if looked - agreed_since >= AGREED_FOR:
             waiting = max((queue.waiting for queue in backlog.values()), default=0)
             return f"the queues are empty; {waiting} wait for their time" if waiting else "the queues are empty"
+
+
+async def _empty(until: Until, events: EventConsumer, broker: Consumer) -> Mapping[str, Backlog] | None:
+    """Return what the queues hold where they are as empty as was asked for; None where not, or where nobody can say."""
+    try:
+        backlog = await broker.backlog()
+    except BrokerUnavailable:
+        return None
+    return backlog if until.reached(backlog, events.running) else None

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.journey.pool_site import PoolSite, pool_site
 from tests.journey.site import Site
 
 BROKERS = ["sqlite", pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)]
@@ -24,3 +25,10 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
     site = make_site(request, tmp_path)
     yield site
     site.remove()
+
+
+@pytest.fixture
+def pool(site: Site) -> Iterator[PoolSite]:
+    """The site, to try its workers' pools."""
+    with pool_site(site) as pool:
+        yield pool

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,8 +17,11 @@ from typing import Any
 
 from bridge.brokers.contract import Backlog, Broker
 from bridge.brokers.opening import open_broker
+from bridge.brokers.rabbitmq.broker import RabbitBroker
+from bridge.errors import BrokerUnavailable
 from bridge.event import Event, event_id
 from bridge.ledger import Letter, open_letters
+from bridge.queues import Queue
 from bridge.settings import load_settings
 from tests.guard import Guard, marked_processes
 
@@ -82,6 +85,7 @@ class Site:
         self.directory = directory
         self.broker_url = broker_url
         self.namespace = namespace
+        self._declared: dict[str, Queue] = {}
         self._guard = Guard(directory)
         self.environment = {
             "BRIDGE_BROKER_URL": broker_url,
@@ -98,8 +102,11 @@ class Site:
         (self.directory / "bridge.toml").write_text(toml)
 
     def remove(self) -> None:
-        """End every program, and remove it."""
+        """End every program, and remove it, with what it has on RabbitMQ."""
         self._guard.clear()
+        if self.broker_url.startswith("amqp"):
+            broker = RabbitBroker.from_url(self.broker_url, self.namespace)
+            asyncio.run(when_reached(lambda: broker.remove(tuple(self._declared.values()))))
 
     @property
     def processes(self) -> list[int]:
@@ -112,7 +119,7 @@ class Site:
         return Program(command, self.directory, {**self.environment, **environment})
 
     def worker(self, *arguments: str, app: str = "behaving:app", **environment: str) -> Program:
-        """Start a worker with two children."""
+        """Start a worker with two children and their spare."""
         return self.run("bridge-worker", app, "--children", "2", *arguments, **environment)
 
     @asynccontextmanager
@@ -121,7 +128,8 @@ class Site:
         broker = open_broker(self.broker_url, self.namespace)
         try:
             settings = load_settings(environ=self.environment, file=str(self.directory / "bridge.toml"))
-            await broker.declare(settings.queues())
+            self._declared.update((queue.name, queue) for queue in settings.queues())
+            await when_reached(lambda: broker.declare(settings.queues()))
             yield broker
         finally:
             await broker.close()
@@ -162,6 +170,17 @@ class Site:
         async with self.broker() as broker:
             consumer = broker.consumer()
             return await consumer.backlog()
+
+
+async def when_reached(work: Callable[[], Coroutine[Any, Any, object]], within: float = 60.0) -> None:
+    """Do it as soon as the broker can be reached: a node that a test has hurt takes its time to come back."""
+    async with asyncio.timeout(within):
+        while True:
+            try:
+                await work()
+            except BrokerUnavailable:
+                continue  # it has waited for some seconds
+            return
 
 
 async def eventually(

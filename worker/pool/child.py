@@ -5,107 +5,172 @@ import contextlib
 import os
 import signal
 import socket
-import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from worker.pool.control import MAX_LINE, CannotBoot, Ready, read
+from worker.pool.output import Hear, Output
+from worker.pool.process import BootFailed, Inherited, Process, Starter, ending, memory_of, signal_group
+from worker.pool.recycling import Wear
 
-MAX_OUTPUT_LINE = 8 * 1024
-_READ = 64 * 1024
-
-Output = Callable[[int, str], None]
-"""Hears each line that a child (named by its process id) writes to its stdout or stderr."""
-
-
-@dataclass(frozen=True, slots=True)
-class Launch:
-    """How a child is started: the module that is its entry, the app that it serves, the seconds that its boot may
-    take, and what its environment has besides ours."""
-
-    module: str
-    app: str
-    boot_timeout: float
-    environment: Mapping[str, str]
-
-
-class BootFailed(Exception):
-    """The child did not become ready; the message is its own, or says how it ended."""
+STACKS_SIGNAL = signal.SIGUSR2
+"""What a child answers with the Python stacks of all its threads, whatever it is doing."""
+STACKS_WITHIN = 0.5
+STACKS_QUIET = 0.05
+"""Seconds without a further byte after which the stacks are taken to be whole: nothing marks their end."""
+STACKS_KEPT = 64 * 1024
 
 
 class Child:
     """A process that serves one connected socket. `socket` is our end of it; its end tells both sides. `boot_seconds`
-    is how long it took from its start until it was ready."""
+    is how long it took from its start until it was ready, `born` (the loop's clock) when that was; `requests` counts
+    what it has served, and whoever sends them counts."""
 
-    def __init__(
-        self,
-        process: asyncio.subprocess.Process,
-        sock: socket.socket,
-        ready: Ready,
-        boot_seconds: float,
-        output: asyncio.Task[None],
-    ) -> None:
+    def __init__(self, process: Process, wires: "_Wires", ready: Ready, boot_seconds: float, output: Output) -> None:
         self.pid = process.pid
-        self._output = output  # kept, for a task that nobody holds may vanish
-        self.socket = sock
+        self.socket = wires.ours
         self.ready = ready
         self.boot_seconds = boot_seconds
+        self.born = asyncio.get_running_loop().time()
+        self.requests = 0
+        self.output = output
         self._process = process
+        self._stacks = wires.stacks
 
     def __repr__(self) -> str:
         return f"<Child {self.pid}>"
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was ready."""
+        return asyncio.get_running_loop().time() - self.born
+
+    @property
+    def wear(self) -> Wear:
+        """What it has behind it."""
+        return Wear(self.requests, self.age, memory_of(self.pid))
 
     async def exited(self) -> str:
         """Wait for the process to end, and say how it did."""
         return ending(await self._process.wait())
 
-    def terminate(self) -> None:
-        """Ask it to finish what it runs and to end."""
+    def forget(self) -> None:
+        """Let go of what we had for it: it has ended."""
+        self.output.drain()
+        if self._stacks >= 0:
+            os.close(self._stacks)
+            self._stacks = -1
+
+    async def finish(self, grace: float) -> None:
+        """Let it finish what it runs, and end; end it after so many seconds."""
         with contextlib.suppress(ProcessLookupError):
-            self._process.terminate()
+            self._process.send_signal(signal.SIGTERM)
+        if not await self._ends_within(grace):
+            self.kill()
+            await self._process.wait()
+
+    async def destroy(self, grace: float) -> None:
+        """End it and what it started: first asked, then after so many seconds by SIGKILL."""
+        signal_group(self._process, signal.SIGTERM)
+        await self._ends_within(grace)
+        self.kill()  # what it started may not have ended with it
+        await self._process.wait()
 
     def kill(self) -> None:
         """End it and what it started, now."""
-        _kill(self._process)
+        signal_group(self._process, signal.SIGKILL)
+
+    async def stacks(self) -> bytes:
+        """Return the Python stacks of all its threads, as faulthandler writes them; nothing where it cannot answer
+        within `STACKS_WITHIN` seconds."""
+        if self._stacks < 0:
+            return b""
+        loop, told, said = asyncio.get_running_loop(), asyncio.Event(), bytearray()
+        loop.add_reader(self._stacks, told.set)
+        try:
+            self._process.send_signal(STACKS_SIGNAL)
+            async with asyncio.timeout(STACKS_WITHIN):
+                await told.wait()
+                while len(said) < STACKS_KEPT and (piece := await _next(self._stacks, told)):
+                    said += piece
+        except (TimeoutError, ProcessLookupError):
+            pass  # what has come so far is what there is
+        finally:
+            loop.remove_reader(self._stacks)
+        return bytes(said[:STACKS_KEPT])
+
+    async def _ends_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._process.wait()
+        except TimeoutError:
+            return False
+        return True
 
 
-async def boot(launch: Launch, output: Output) -> Child:
+async def _next(pipe: int, told: asyncio.Event) -> bytes:
+    try:
+        async with asyncio.timeout(STACKS_QUIET):
+            await told.wait()
+    except TimeoutError:
+        return b""
+    told.clear()
+    try:
+        return os.read(pipe, STACKS_KEPT)
+    except BlockingIOError:
+        return await _next(pipe, told)
+
+
+class _Wires:
+    """What connects a child to us, both ends of it, until the child has its own."""
+
+    def __init__(self) -> None:
+        self.ours, self._theirs = socket.socketpair()
+        self.heard, self._said = socket.socketpair()
+        self.printed, self._output = os.pipe()
+        self.stacks, self._stacks = os.pipe()
+        os.set_blocking(self.stacks, False)
+        self.inherited = Inherited(self._theirs.fileno(), self._said.fileno(), self._output, self._stacks)
+
+    def hand_over(self) -> None:
+        """Close the child's ends, which it has by now."""
+        self._theirs.close()
+        self._said.close()
+        os.close(self._output)
+        os.close(self._stacks)
+
+    def close(self) -> None:
+        """Close our ends, but for those that have a reader of their own."""
+        self.ours.close()
+        self.heard.close()
+        os.close(self.stacks)
+
+
+async def boot(starter: Starter, timeout: float, hear: Hear) -> Child:
     """Start a child and wait until it is ready. Raise `BootFailed` where it ends, fails, or takes too long."""
     clock = asyncio.get_running_loop().time
     started = clock()
-    ours, theirs = socket.socketpair()
-    heard, said = socket.socketpair()
-    inherited = (theirs.fileno(), said.fileno())
+    wires = _Wires()
     try:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", launch.module),
-            *("--fd", str(inherited[0]), "--control", str(inherited[1]), launch.app),
-            pass_fds=inherited,
-            env={**os.environ, **launch.environment},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-        )
-    except OSError as error:
-        ours.close()
-        heard.close()
-        raise BootFailed(f"no process could be started: {error}") from error
-    finally:
-        theirs.close()
-        said.close()
-    outputs = asyncio.create_task(_tell_output(process, output))
-    try:
-        ready = await _hear(process, heard, launch.boot_timeout)
+        process = await starter.start(wires.inherited)
     except BaseException:
-        _kill(process)
-        ours.close()
-        await process.wait()
+        wires.close()
+        os.close(wires.printed)
         raise
-    return Child(process, ours, ready, clock() - started, outputs)
+    finally:
+        wires.hand_over()
+    output = Output(wires.printed, process.pid, hear)
+    try:
+        ready = await report(process, wires.heard, timeout)
+    except BaseException:
+        signal_group(process, signal.SIGKILL)
+        await process.wait()
+        output.drain()
+        wires.close()
+        raise
+    return Child(process, wires, ready, clock() - started, output)
 
 
-async def _hear(process: asyncio.subprocess.Process, heard: socket.socket, timeout: float) -> Ready:
+async def report(process: Process, heard: socket.socket, timeout: float) -> Ready:
+    """Wait for the one line that a process says about its boot. Raise `BootFailed` for any but `Ready`."""
     reader, writer = await asyncio.open_connection(sock=heard, limit=MAX_LINE)
     try:
         async with asyncio.timeout(timeout):
@@ -119,40 +184,3 @@ async def _hear(process: asyncio.subprocess.Process, heard: socket.socket, timeo
     if isinstance(message, CannotBoot):
         raise BootFailed(message.message)
     return message
-
-
-async def _tell_output(process: asyncio.subprocess.Process, output: Output) -> None:
-    """Read what a child prints, without end and in bounded memory, a line at a time."""
-    stream = process.stdout
-    assert stream is not None
-    rest = b""
-    while chunk := await stream.read(_READ):
-        *lines, rest = (rest + chunk).split(b"\n")
-        if len(rest) > MAX_OUTPUT_LINE:  # a line without end is told in pieces
-            lines.append(rest)
-            rest = b""
-        for line in lines:
-            output(process.pid, _safe(line))
-    if rest:
-        output(process.pid, _safe(rest))
-
-
-def _safe(line: bytes) -> str:
-    text = line[:MAX_OUTPUT_LINE].decode("utf-8", "backslashreplace").rstrip("\r")
-    return "".join(letter if letter.isprintable() or letter == "\t" else repr(letter)[1:-1] for letter in text)
-
-
-def ending(status: int) -> str:
-    """Say in words how a process ended: `status` as `subprocess` gives it."""
-    if status >= 0:
-        return f"ended with exit status {status}"
-    try:
-        return f"was ended by {signal.Signals(-status).name}"
-    except ValueError:
-        return f"was ended by signal {-status}"
-
-
-def _kill(process: asyncio.subprocess.Process) -> None:
-    # Its session is its own, so what its handlers started goes with it.
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.attempt import MAX_MESSAGE, MAX_TRACEBACK, Error, cut_in_the_middle
-from bridge.envelope import FIRST_ATTEMPTS_KEPT, LAST_ATTEMPTS_KEPT, decode_head, encode_head
+from bridge.envelope import FIRST_ATTEMPTS_KEPT, LAST_ATTEMPTS_KEPT, MAX_HEAD, decode_head, encode_head
 from bridge.errors import UnreadableEnvelope
 from tests.unit.bridge.examples import ERROR, NOW, attempt, envelope, event
 
@@ -86,13 +86,28 @@ def test_the_first_error_keeps_its_traceback_and_later_ones_are_summaries() -> N
     assert [kept.error and kept.error.traceback for kept in tried.attempts] == [None, None]
 
 
-def test_errors_of_any_size_leave_a_head_that_rabbitmq_takes() -> None:
-    """The worst that apps can raise, for ever, stays under the 128 KiB of AMQP headers."""
-    worst = Error("€" * 10_000, "€" * 100_000, "€" * 1_000_000)
+@pytest.mark.parametrize("letter", ["x", "€", "\0", '"', "\udc80"])
+def test_errors_of_any_size_leave_a_head_that_rabbitmq_takes(letter: str) -> None:
+    """The worst that apps can raise, for ever, leaves a head that fits, and says how many attempts are not in it."""
+    worst = Error(letter * 500, letter * 1_000, letter * 20_000)
     tried = envelope()
     for number in range(100):
         tried = tried.remember(attempt(number, error=worst, release="€" * 200))
-    assert len(encode_head(tried).encode()) < 120_000
+    head = encode_head(tried)
+    assert len(head.encode()) <= MAX_HEAD
+    read = decode_head(head, b"")
+    assert len(read.attempts) + read.omitted == 100
+    assert read.attempts[-1].number == 99
+    assert read.first_error is not None
+
+
+def test_half_a_surrogate_pair_is_spelled_out() -> None:
+    """JSON may bring it and no encoding takes it; what is written can be encoded, and what is read as well."""
+    tried = envelope(finished=("a:\udc80",)).remember(attempt(error=Error("E", "bad \ud800 text", "\udfff€")))
+    read = decode_head(encode_head(tried).encode(), b"")
+    assert read.finished == ("a:\\udc80",)
+    assert read.attempts[0].error == Error("E", "bad \\ud800 text")
+    assert read.first_error == Error("E", "bad \\ud800 text", "\\udfff€")
 
 
 def test_a_new_round_forgets_what_policies_count_and_keeps_the_history() -> None:

@@ -11,6 +11,7 @@ from bridge.envelope import encode_head
 from bridge.errors import UnreadableEnvelope
 from bridge.ledger import (
     MAX_LETTER_HEAD,
+    MAX_UNREAD,
     Dead,
     Discarded,
     Entry,
@@ -25,6 +26,9 @@ from bridge.ledger import (
     summary,
 )
 from tests.unit.bridge.examples import ERROR, NOW, attempt, envelope, event
+
+HEADERS = 131_064 - 1_000
+"""Bytes that RabbitMQ takes as headers, and some for the other ones."""
 
 
 def letter(**changes: object) -> Letter:
@@ -135,6 +139,43 @@ def test_an_unread_letter_that_still_cannot_be_read_says_so() -> None:
     """It stays where it is."""
     with pytest.raises(UnreadableEnvelope, match="version 99"):
         letter(unread=json.dumps({"v": 99})).revived(NOW)
+
+
+@pytest.mark.parametrize("head", ["x" * MAX_UNREAD, '{"v":99,"a":"' + '\\"' * 20_000 + '"}', "€" * (MAX_UNREAD // 3)])
+def test_an_unread_head_is_kept_whole_up_to_its_limit(head: str) -> None:
+    """A later version of the program may read it."""
+    written = letter(unread=head)
+    read = decode_letter(encode_letter(written), written.envelope.event.data)
+    assert (read.unread, read.unread_cut) == (head, 0)
+
+
+@pytest.mark.parametrize("text", ["x", "€", "\0", '"'])
+def test_an_unread_head_beyond_its_limit_is_cut_and_its_letter_stays(text: str) -> None:
+    """It fits into the headers of RabbitMQ, says how much is missing, and cannot be put back."""
+    written = letter(unread=text * 100_000, transcript=None)
+    encoded = encode_letter(written)
+    assert len(encoded.encode()) < HEADERS
+    read = decode_letter(encoded, b"")
+    assert read.unread is not None
+    assert len(read.unread) + read.unread_cut == 100_000
+    with pytest.raises(UnreadableEnvelope, match=f"{read.unread_cut} characters are cut"):
+        read.revived(NOW)
+    assert decode_letter(encode_letter(read), b"") == read
+
+
+@pytest.mark.parametrize("text", ["x", "€", "\0", '"', "\udc80"])
+def test_the_worst_letter_of_all_fits(text: str) -> None:
+    """A history, an error and a transcript of whatever an app can say."""
+    worst = Error(text * 500, text * 1_000, text * 20_000)
+    tried = envelope()
+    for number in range(100):
+        tried = tried.remember(attempt(number, error=worst, release="€" * 200))
+    transcript = Transcript({"A": text * 9_000}, 500, {"b": text * 9_000}, text * 90_000, text * 90_000)
+    encoded = encode_letter(letter(envelope=tried, error=worst, transcript=transcript))
+    assert len(encoded.encode()) < HEADERS
+    read = decode_letter(encoded, b"")
+    assert read.error == worst.bounded()
+    assert read.transcript is not None
 
 
 def test_a_summary_counts_the_attempts_of_all_rounds() -> None:

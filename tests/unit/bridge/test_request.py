@@ -40,6 +40,13 @@ def test_the_path_is_the_sites_and_the_name_is_the_events() -> None:
     )
 
 
+def test_what_a_pool_is_told_is_there_and_replaces_nothing_of_the_replays_own() -> None:
+    """SCRIPT_FILENAME comes from settings, and an event's own parameters win."""
+    site = Site(fixed={"SCRIPT_FILENAME": "/srv/shop.php", "REQUEST_METHOD": "GET"})
+    written = parameters(envelope(), "q", site)
+    assert (written["SCRIPT_FILENAME"], written["REQUEST_METHOD"]) == ("/srv/shop.php", "POST")
+
+
 def test_the_length_is_exact_and_there_for_an_empty_body_too() -> None:
     """A responder reads by CONTENT_LENGTH."""
     assert parameters(envelope(event=event(data=b"")), "q", Site())["CONTENT_LENGTH"] == "0"

@@ -158,6 +158,17 @@ async def test_what_was_fetched_and_not_begun_goes_back_at_once(bench: Bench) ->
     assert running.verbs == ["ack"]
 
 
+async def test_what_no_slot_takes_goes_back_at_once_when_the_worker_drains(bench: Bench) -> None:
+    """Nothing runs that the grace could be for."""
+    delivery = FakeDelivery()
+    await bench.take(delivery)
+    bench.taking.cancel()
+    bench.slot.usable = False
+    await bench.slot.answer(NotTaken("away"))
+    assert await bench.events.drain(30) == 0
+    assert (delivery.verbs, bench.settled) == (["give_back"], [])
+
+
 async def test_what_runs_past_the_grace_is_cut_off_and_goes_back(bench: Bench) -> None:
     """No attempt is spent for it."""
     delivery = FakeDelivery()

@@ -82,3 +82,18 @@ def test_a_slot_is_in_the_books_once() -> None:
     slots.open(place)
     with pytest.raises(ValueError, match="in the books"):
         slots.open(place)
+
+
+def test_in_turn_the_slot_that_was_used_longest_ago_is_leased() -> None:
+    """So that each of several servers has its share."""
+    slots = Slots(in_turn=True)
+    first, second = Place(), Place()
+    slots.open(first)
+    slots.open(second)
+    leased = []
+    for _ in range(4):
+        slot = slots.lease()
+        assert slot is not None
+        leased.append(slot)
+        slots.give_back(slot)
+    assert leased == [first, second, first, second]

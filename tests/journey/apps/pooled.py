@@ -1,0 +1,134 @@
+"""An app whose files say how it boots, and whose events say what they do to their process. What it writes to `EFFECTS`
+is as in `behaving`; a boot that is warm is a line of its own, with the step `warm`.
+
+`release.txt` names the release and `broker.txt` the broker; `broken`, where it is there, is why it cannot be imported;
+`cold`, why it cannot warm up; `dying` lets each process die as soon as it is warm. When it is imported, `greeting` is
+printed, `threaded` starts a thread, and `WEIGHT` makes so many MB of objects.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from flask import Flask, current_app
+
+from app_adapter import DeferredEvents, Event
+
+HERE = Path(__file__).parent
+
+if (HERE / "broken").exists():
+    raise RuntimeError((HERE / "broken").read_text())
+
+if (HERE / "greeting").exists():
+    print((HERE / "greeting").read_text())
+if (HERE / "threaded").exists():
+    threading.Thread(target=time.sleep, args=(3600,), name="watcher", daemon=True).start()
+
+ballast = [{"number": n, "text": f"row {n}"} for n in range(int(os.environ.get("WEIGHT", "0")) * 3000)]
+kept: list[bytes] = []
+
+app = Flask(__name__)
+if (HERE / "release.txt").exists():
+    app.config["BRIDGE_RELEASE"] = (HERE / "release.txt").read_text()
+if (HERE / "broker.txt").exists():
+    app.config["BRIDGE_BROKER_URL"] = (HERE / "broker.txt").read_text()
+events = DeferredEvents(app)
+
+
+def note(step: str, event: Event | None = None, began: bool = True) -> None:
+    """Append a line, whole or not at all."""
+    about = (event.id, event.name, event.attempt, event.queue) if event else ("", "", 0, "")
+    fields = dict(zip(("id", "name", "attempt", "queue"), about, strict=True))
+    line = {**fields, "pid": os.getpid(), "at": time.time(), "step": step, "began": began}
+    with Path(os.environ["EFFECTS"]).open("a") as effects:
+        effects.write(json.dumps(line) + "\n")
+
+
+@events.on_warmup
+def warm() -> None:
+    """Note it, in an app context."""
+    if (HERE / "cold").exists():
+        raise LookupError(f"{current_app.name}: {(HERE / 'cold').read_text()}")
+    note("warm")
+    if (HERE / "dying").exists():
+        threading.Timer(0.1, os._exit, [7]).start()
+
+
+def stuck_in_here(seconds: str = "3600") -> None:
+    time.sleep(float(seconds))
+
+
+def stuck_in_c() -> None:
+    sum(range(10**15))  # one call, which looks at no signal
+
+
+def deaf() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP})
+    stuck_in_here()
+
+
+def tidy() -> None:
+    try:
+        stuck_in_here()
+    finally:
+        note("tidied")
+
+
+def threads() -> None:
+    threading.Thread(target=stuck_in_here, name="second", daemon=True).start()
+    time.sleep(3600)
+
+
+def say(text: str) -> None:
+    print(text)
+    print("to stderr:", text, file=sys.stderr)
+
+
+def shout(text: str) -> None:
+    say(text)
+    os.write(1, b"no end of line")
+    raise RuntimeError("after it was said")
+
+
+def say_and_die() -> None:
+    say("my last words")
+    os._exit(9)
+
+
+def flood(lines: str) -> None:
+    for number in range(int(lines)):
+        print("line", number)
+    raise RuntimeError("after the flood")
+
+
+BEHAVIOURS: dict[str, Callable[..., None]] = {
+    "ok": lambda: None,
+    "sleep": stuck_in_here,
+    "stuck": stuck_in_here,
+    "stuck-in-c": stuck_in_c,
+    "deaf": deaf,
+    "tidy": tidy,
+    "threads": threads,
+    "say": say,
+    "shout": shout,
+    "say_and_die": say_and_die,
+    "flood": flood,
+    "exit": lambda status: os._exit(int(status)),
+    "grow": lambda megabytes: kept.append(os.urandom(1024) * 1024 * int(megabytes)),
+}
+
+
+@events.on("do.#")
+def do(event: Event) -> None:
+    """Do what the event asks of this attempt."""
+    steps = event.payload["do"]
+    step = steps[min(event.attempt, len(steps)) - 1]
+    note(step, event)
+    name, *arguments = step.split(":")
+    BEHAVIOURS[name](*arguments)
+    note(step, event, began=False)

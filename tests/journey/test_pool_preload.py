@@ -1,0 +1,94 @@
+"""`--preload`: the app is imported once, and the children are forked from the process that did."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.journey.pool_site import PoolSite
+from tests.journey.site import eventually
+
+pytestmark = pytest.mark.parametrize("site", ["sqlite"], indirect=True)
+
+WEIGHT = "60"
+
+
+def _memory(pid: int) -> float:
+    """MiB that this process costs: what it shares is counted by its share."""
+    rows = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(row.split()[1]) for row in rows if row.startswith("Pss:")) / 1024
+
+
+async def _cost(pool: PoolSite, *options: str) -> float:
+    """MiB that the processes of a pool of four cost, after each has served some events."""
+    worker = pool.worker("--children", "4", "--spare", "0", *options, WEIGHT=WEIGHT)
+    await eventually(lambda: len(pool.pids("idle")) == 4, report=lambda: worker.log)
+    await pool.site.defer("do.this", "sleep:0.01", count=200)
+    await eventually(lambda: pool.status()[0]["delivered"] == 200, report=lambda: worker.log)
+    cost = sum(map(_memory, set(pool.site.processes) - {worker.process.pid}))
+    worker.signal(signal.SIGTERM)
+    assert await worker.ended() == 0
+    return cost
+
+
+async def test_it_saves_memory(pool: PoolSite, record_property: Callable[[str, object], None]) -> None:
+    """Measured with an app that has made some 60 MB of objects: what children have in common is there once."""
+    alone = await _cost(pool)
+    forked = await _cost(pool, "--preload")
+    record_property("MiB of four children, each booted on its own", round(alone))
+    record_property("MiB of four children and their nursery", round(forked))
+    print(f"four children: {alone:.0f} MiB alone, {forked:.0f} MiB with --preload: {1 - forked / alone:.0%} saved")
+    assert forked < alone * 0.6
+
+
+async def test_the_app_is_imported_once(pool: PoolSite) -> None:
+    """A child that is lost is forked anew, and its exit status is known."""
+    pool.put("greeting", "once and for all")
+    worker = pool.worker("--preload")
+    await eventually(lambda: len(pool.pids("idle", "spare")) == 3, report=lambda: worker.log)
+    await pool.site.defer("do.this", "exit:5", "ok")
+    await eventually(lambda: len(pool.site.effects(step="ok", began=False)) == 1, report=lambda: worker.log)
+    await eventually(lambda: len(pool.pids("idle", "spare")) == 3, report=lambda: worker.log)
+    assert worker.log.count("once and for all") == 1
+    assert "a child ended with exit status 5" in worker.log
+    (nursery,) = worker.children
+    assert nursery not in pool.pids("idle", "spare")
+
+
+async def test_no_orphan_outlives_the_worker(pool: PoolSite) -> None:
+    """It is killed in mid-event; nursery, children and spare end with it."""
+    worker = pool.worker("--preload")
+    await eventually(lambda: bool(pool.pids("spare")), report=lambda: worker.log)
+    (event,) = await pool.site.defer("do.this", "stuck", "ok")
+    await eventually(lambda: len(pool.site.effects(id=event)) == 1, report=lambda: worker.log)
+    assert len(pool.site.processes) == 5
+    worker.signal(signal.SIGKILL)
+    await worker.ended()
+    await eventually(lambda: not pool.site.processes, within=5)
+    second = pool.worker("--preload")
+    await eventually(lambda: len(pool.site.effects(id=event)) == 2, report=lambda: second.log)
+
+
+async def test_a_nursery_that_is_killed_is_made_anew(pool: PoolSite) -> None:
+    """Its children end with it, and new ones come from a new one."""
+    worker = pool.worker("--preload")
+    await eventually(lambda: len(pool.pids("idle", "spare")) == 3, report=lambda: worker.log)
+    (nursery,) = worker.children
+    os.kill(nursery, signal.SIGKILL)
+    await pool.site.defer("do.this", "ok", count=5)
+    await eventually(lambda: len(pool.site.effects(step="ok", began=False)) == 5, report=lambda: worker.log)
+    await eventually(lambda: len(pool.pids("idle", "spare")) == 3, report=lambda: worker.log)
+    assert worker.children != [nursery]
+    worker.signal(signal.SIGTERM)
+    assert await worker.ended() == 0
+    assert not pool.site.processes
+
+
+async def test_an_app_that_starts_threads_when_it_is_imported_is_told(pool: PoolSite) -> None:
+    """No child would have them."""
+    pool.put("threaded", "")
+    worker = pool.worker("--preload")
+    await worker.says("queue default")
+    assert "warning: the app has threads after its import (watcher)" in worker.log

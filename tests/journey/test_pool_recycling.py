@@ -1,0 +1,68 @@
+"""A child that has served long enough is replaced between two events, and no event notices."""
+
+import signal
+from collections import Counter
+
+import pytest
+
+from tests.journey.pool_site import PoolSite
+from tests.journey.site import eventually
+
+
+@pytest.mark.parametrize("options", [(), ("--preload",), ("--spare", "0")], ids=["own boot", "preload", "no spare"])
+async def test_by_requests(pool: PoolSite, options: tuple[str, ...]) -> None:
+    """No child serves for long, and each event is served once."""
+    await pool.site.defer("do.this", "sleep:0.05", count=120)
+    worker = pool.worker("--until-settled", *options, BRIDGE_MAX_REQUESTS="20")
+    assert await worker.ended() == 0, worker.log
+    done = pool.site.effects(began=False, step="sleep:0.05")
+    assert len({effect.id for effect in done}) == len(done) == 120
+    assert {effect.attempt for effect in pool.site.effects(step="sleep:0.05")} == {1}
+    served = Counter(effect.pid for effect in done)
+    assert len(served) >= 4
+    assert max(served.values()) < 60  # a child that is due goes on until another is warm
+    assert "recycled after" in worker.log
+    assert "120 delivered, 0 to be retried, 0 dead-lettered" in worker.log
+
+
+@pytest.mark.parametrize("site", ["sqlite"], indirect=True)
+async def test_by_requests_under_a_burst(pool: PoolSite) -> None:
+    """Events that are faster than children boot lose nothing either."""
+    await pool.site.defer("do.this", "ok", count=2000)
+    worker = pool.worker("--until-settled", BRIDGE_MAX_REQUESTS="50")
+    assert await worker.ended() == 0, worker.log
+    assert "2000 delivered, 0 to be retried, 0 dead-lettered" in worker.log
+    assert len(pool.site.effects(step="ok", began=True)) == 2000
+
+
+@pytest.mark.parametrize("site", ["sqlite"], indirect=True)
+async def test_by_age(pool: PoolSite) -> None:
+    """Idle ones too; but what runs is finished first, by the process that began it."""
+    worker = pool.worker(BRIDGE_MAX_AGE="2s")
+    (long,) = await pool.site.defer("do.this", "sleep:5")
+    await eventually(lambda: len(pool.pids("idle", "busy")) == 2, report=lambda: worker.log)
+    first = pool.pids("idle", "busy")
+    await eventually(lambda: not first & pool.pids("idle", "busy"), report=lambda: worker.log)
+    assert [slot["event"] for slot in pool.slots("retiring") if "event" in slot] == ["do.this"]
+    await eventually(lambda: len(pool.site.effects(id=long)) == 2, report=lambda: worker.log)
+    began, ended = pool.site.effects(id=long)
+    assert (began.pid, began.attempt) == (ended.pid, ended.attempt)
+    assert began.pid in first
+    assert "recycled after" in next(slot["why"] for slot in pool.slots("idle"))
+    worker.signal(signal.SIGTERM)
+    assert await worker.ended() == 0
+    assert "1 delivered, 0 to be retried" in worker.log
+
+
+@pytest.mark.parametrize("site", ["sqlite"], indirect=True)
+async def test_by_memory(pool: PoolSite) -> None:
+    """The child that has grown is replaced, and its neighbour is not."""
+    worker = pool.worker(BRIDGE_MAX_MEMORY="150MiB")
+    await eventually(lambda: len(pool.pids("idle")) == 2, report=lambda: worker.log)
+    before = pool.pids("idle")
+    await pool.site.defer("do.this", "grow:150")
+    await worker.says("recycled at")
+    (grown,) = pool.site.effects(step="grow:150", began=False)
+    await eventually(lambda: len(pool.pids("idle")) == 2 and grown.pid not in pool.site.processes)
+    assert before & pool.pids("idle") == before - {grown.pid}
+    assert all(slot["rss"] < 150 * 1024**2 for slot in pool.slots("idle"))

@@ -1,0 +1,61 @@
+"""A lost child's place is taken at once by one that is already warm."""
+
+import asyncio
+import os
+import signal
+import statistics
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.journey.pool_site import PoolSite
+from tests.journey.site import Program, eventually
+
+pytestmark = pytest.mark.parametrize("site", ["sqlite"], indirect=True)
+
+KILLS = 8
+
+
+@pytest.mark.parametrize("options", [(), ("--preload",)], ids=["own boot", "preload"])
+async def test_a_spare_takes_the_place_of_a_child_that_is_killed(
+    pool: PoolSite, options: tuple[str, ...], record_property: Callable[[str, object], None]
+) -> None:
+    """The process that goes on was warm when the other was killed, and a new spare is booted."""
+    await pool.site.defer("do.this", "sleep:0.002", "ok", count=4000)
+    worker = pool.worker("--children", "1", *options)
+    gaps = []
+    for _ in range(KILLS):
+        await eventually(lambda: bool(pool.pids("spare")), report=lambda: worker.log)
+        gaps.append(await _kill(pool, worker))
+    milliseconds = sorted(round(gap * 1000, 1) for gap in gaps)
+    record_property("milliseconds from SIGKILL to the next event in the slot", milliseconds)
+    print(f"SIGKILL to the slot's next event: p50 {statistics.median(milliseconds)} ms, worst {milliseconds[-1]} ms")
+
+
+async def _kill(pool: PoolSite, worker: Program) -> float:
+    (spare,) = pool.pids("spare")
+    (seated,) = pool.pids("busy", "idle")
+    killed = time.time()
+    os.kill(seated, signal.SIGKILL)
+    await eventually(lambda: any(effect.at > killed for effect in pool.site.effects(pid=spare, step="sleep:0.002")))
+    return min(effect.at for effect in pool.site.effects(step="sleep:0.002") if effect.at > killed) - killed
+
+
+async def test_a_spare_that_is_killed_is_replaced_and_no_event_notices(pool: PoolSite) -> None:
+    """It had nothing to do."""
+    worker = pool.worker()
+    await eventually(lambda: bool(pool.pids("spare")), report=lambda: worker.log)
+    before = pool.pids("spare")
+    os.kill(min(before), signal.SIGKILL)
+    await eventually(lambda: bool(pool.pids("spare") - before), report=lambda: worker.log)
+    assert len(pool.pids("idle")) == 2
+    assert [slot["restarts"] for slot in pool.slots("idle")] == [0, 0]
+
+
+async def test_without_spares_there_is_none(pool: PoolSite) -> None:
+    """`--spare 0` saves its memory."""
+    worker = pool.worker("--spare", "0")
+    await worker.says("queue default")
+    await asyncio.sleep(1)
+    assert len(worker.children) == 2

@@ -1,0 +1,103 @@
+"""`[fastcgi]`: the settings of a pool that others run."""
+
+import pytest
+
+from bridge.foreign_pool import Address, ForeignPoolSettings
+from bridge.outcome import Trust
+from bridge.request import Site
+from tests.unit.bridge.test_settings import _empty_directory, failure, load
+
+__all__ = ["_empty_directory"]
+
+
+def pool(toml: str = "", **line: object) -> ForeignPoolSettings:
+    """The pool that this table and this command line name."""
+    settings = load("[fastcgi]\n" + toml, command_line={"fastcgi": line} if line else None)
+    assert settings.values.fastcgi is not None
+    return settings.values.fastcgi
+
+
+def test_there_is_none_unless_it_is_named() -> None:
+    """A pool of our own is the default."""
+    assert load().values.fastcgi is None
+
+
+def test_each_address_has_its_connections() -> None:
+    """Its own number, or the pool's."""
+    settings = pool("addresses = ['unix:/run/a.sock', {address = '10.0.0.2:9000', connections = 8}]\nconnections = 3")
+    assert settings.connections_by_address == {Address("/run/a.sock"): 3, Address(host="10.0.0.2", port=9000): 8}
+    assert settings.size == 11
+
+
+def test_the_command_line_changes_what_it_names_and_leaves_the_rest() -> None:
+    """So that a pool can be tried elsewhere."""
+    settings = pool("addresses = ['a:1']\nscript_filename = '/srv/shop.php'\nconnections = 2", addresses=("b:2",))
+    assert list(settings.connections_by_address) == [Address(host="b", port=2)]
+    assert (settings.script_filename, settings.connections) == ("/srv/shop.php", 2)
+
+
+def test_a_pool_is_trusted_no_further_than_it_is_said() -> None:
+    """A connection a request, and the receiver's word, are the defaults."""
+    assert (pool().trust, pool().keep_connection) == (Trust.RECEIVER, False)
+    assert pool("trust = 'status'\nkeep_connection = true").trust is Trust.STATUS
+
+
+def test_the_site_has_what_the_pool_is_to_be_told() -> None:
+    """The script, its root, and the parameters of the settings."""
+    settings = pool(
+        "host = 'shop.example'\nscript_filename = '/srv/a.php'\ndocument_root = '/srv'\nparams = {APP_ENV = 'live'}"
+    )
+    told = {"SCRIPT_FILENAME": "/srv/a.php", "DOCUMENT_ROOT": "/srv", "APP_ENV": "live"}
+    assert settings.site("/in") == Site("shop.example", "/in", told)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("unix:/run/a.sock", Address("/run/a.sock")),
+        ("localhost:9000", Address(host="localhost", port=9000)),
+        ("[::1]:9000", Address(host="::1", port=9000)),
+    ],
+)
+def test_an_address_is_written_as_it_is_read(text: str, address: Address) -> None:
+    """A socket's path, or a host and a port."""
+    assert Address.parsed(text) == address
+    assert str(address) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "unix:", "unix:run/a.sock", "/run/a.sock", "unix:/a\0b", "h", "h:", ":1", "h:0", "h:65536", "::1:9000", 9000],
+)
+def test_anything_else_is_no_address(text: object) -> None:
+    """The message shows how one looks."""
+    with pytest.raises(ValueError, match="expected 'unix:/absolute/path' or 'host:port'"):
+        Address.parsed(text)
+
+
+def test_a_path_that_no_socket_can_have_is_refused() -> None:
+    """107 bytes is the system's limit."""
+    assert Address.parsed("unix:/" + "x" * 106)
+    with pytest.raises(ValueError, match="at most 107 bytes"):
+        Address.parsed("unix:/" + "x" * 107)
+
+
+@pytest.mark.parametrize(
+    ("toml", "said"),
+    [
+        ("addresses = ['run/a']", "fastcgi.addresses.0.address = 'run/a'"),
+        ("addresses = ['a:1', 'a:1']", "expected each address once"),
+        ("addresses = [{address = 'a:1', weight = 1}]", "no such setting; expected one of address, connections"),
+        ("connections = 0", "expected greater than or equal to 1"),
+        ("trust = 'blindly'", "expected 'receiver' or 'status'"),
+        ("script_filename = 'shop.php'", "expected an absolute path"),
+        ("host = 'a/b'", "expected a host name"),
+        ("params = {HTTP_PROXY = 'evil:80'}", "fastcgi.params.HTTP_PROXY"),
+        ("params = {SCRIPT_FILENAME = '/x'}", "fastcgi.params.SCRIPT_FILENAME"),
+        ("params = {'php-value' = '/x'}", "fastcgi.params.php-value"),
+        ("children = 4", "no such setting; expected one of addresses, connections"),
+    ],
+)
+def test_a_bad_value_is_named_with_what_was_expected(toml: str, said: str) -> None:
+    """As with every setting."""
+    assert said in failure("[fastcgi]\n" + toml)

@@ -1,0 +1,136 @@
+"""Between the pool and the events: a child that sits is a slot. And what an operator asks of the pool by signals."""
+
+import asyncio
+import signal
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, NoReturn
+
+from bridge.queues import Queue
+from bridge.telemetry import log
+from worker.child_slot import ChildSlot, open_slot
+from worker.consumer import EventConsumer
+from worker.pool.child import Child
+from worker.pool.control import Ready
+from worker.pool.process import BootFailed
+from worker.pool.status import pool_status
+from worker.pool.supervisor import Supervisor, Watcher
+from worker.signals import Handlers
+from worker.status import event_of
+
+
+class Seating:
+    """The slots of a pool's children. `agreed` is what the first children said; all that follow must say the same."""
+
+    def __init__(self, pool: Supervisor, events: EventConsumer, queues: Sequence[Queue], agreed: Ready) -> None:
+        self._release = agreed.release
+        self._slots: dict[Child, ChildSlot] = {}
+        self._trouble: str | None = None
+        self._pool = pool
+        self._events = events
+        self._queues = queues
+        self._agreed = agreed
+        self._work: set[asyncio.Task[None]] = set()
+        self._reloading: asyncio.Task[None] | None = None
+
+    def signals(self) -> Handlers:
+        """Return the handlers of SIGHUP, SIGTTIN and SIGTTOU."""
+        return Handlers(
+            {
+                signal.SIGHUP: self._asked_to_reload,
+                signal.SIGTTIN: lambda: self._asked_to_resize(+1),
+                signal.SIGTTOU: lambda: self._asked_to_resize(-1),
+            }
+        )
+
+    def rooms(self) -> Mapping[str, int]:
+        """Return how many events of each queue may be in flight."""
+        size = self._pool.seats.size
+        return {queue.name: min(queue.slots or size, size) for queue in self._queues}
+
+    def status(self) -> Mapping[str, Any]:
+        """Return what the pool and its slots are doing."""
+        return pool_status(self._pool.seats, self._event_in, self._release, self._trouble)
+
+    def _event_in(self, child: Child) -> Mapping[str, Any]:
+        return event_of(self._slots.get(child))
+
+    def watcher(self) -> Watcher:
+        """Return what the pool tells of its children."""
+        return Watcher(self._accepts, self._ready, self._seated, self._leave, self._lost, self._gone, self._troubled)
+
+    async def open(self) -> None:
+        """Open a slot for each child, and from now on for each that comes."""
+        await self._pool.keep(self.watcher())
+
+    async def broken(self) -> NoReturn:
+        """Wait for ever: a pool of our own is booted again until it works."""
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def stop(self) -> None:
+        """Drop what is asked for and not done."""
+        for task in self._work:
+            task.cancel()
+        await asyncio.gather(*self._work, return_exceptions=True)
+
+    def _accepts(self, ready: Ready) -> str | None:
+        theirs = {**ready.settings, "host": ready.host}
+        for key, ours in {**self._agreed.settings, "host": self._agreed.host}.items():
+            if theirs.get(key) != ours:
+                return f"{key} = {theirs.get(key)!r}: expected {ours!r}, as when the worker started; restart it instead"
+        return None
+
+    async def _ready(self, child: Child) -> None:
+        self._slots[child] = await open_slot(child, self._pool)
+        self._trouble = None
+
+    def _seated(self, child: Child) -> None:
+        self._release = child.ready.release
+        self._events.open_slot(self._slots[child])
+
+    async def _leave(self, child: Child) -> None:
+        await self._events.vacate_slot(self._slots[child])
+
+    def _lost(self, child: Child, how: str) -> None:
+        self._events.close_slot(self._slots.pop(child))
+        log.warning("a child %s; another takes its place", how, extra={"pid": child.pid})
+
+    def _gone(self, child: Child, why: str) -> None:
+        del self._slots[child]
+        log.info("a child has ended: %s", why, extra={"pid": child.pid, "requests": child.requests})
+
+    def _troubled(self, why: str) -> None:
+        self._trouble = why
+        log.error("a child cannot boot: %s", why)
+
+    def _asked_to_reload(self) -> None:
+        if self._reloading is not None:
+            self._reloading.cancel()  # what it boots may be older than what is there now
+        self._reloading = self._begin(self._reload())
+
+    def _asked_to_resize(self, more: int) -> None:
+        size = max(1, self._pool.seats.size + more)
+        self._pool.resize(size)
+        log.info("children: %d, as asked for by a signal", size)
+        self._begin(self._events.resize(self.rooms(), size))
+
+    async def _reload(self) -> None:
+        log.info("reload: new children boot beside the old ones")
+        try:
+            children = await self._pool.reload()
+        except BootFailed as error:
+            self._trouble = str(error)
+            log.error("reload: the new version cannot boot; the old one goes on: %s", error)
+            return
+        slowest = max(child.boot_seconds for child in children)
+        log.info("reload: %d new children took over after %.2f s, %s", len(children), slowest, _release(self._release))
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
+        return task
+
+
+def _release(release: str | None) -> str:
+    return f"release {release}" if release else "no release is named"

@@ -1,0 +1,98 @@
+"""`bridge-status`: what the workers of this user on this machine are doing."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from bridge.errors import SettingsError
+from bridge.settings import load_settings
+from worker.control_socket import SUFFIX, ask, directory_of
+
+NO_WORKER = 1
+BAD_SETTINGS = 2
+_UNITS = ((86400, "d"), (3600, "h"), (60, "m"))
+
+
+@click.command(epilog="Example: bridge-status --json | jq '.[].slots[] | select(.state == \"busy\")'")
+@click.option("--json", "as_json", is_flag=True, help="Print a list of workers, for machines: seconds and bytes.")
+@click.option("--config", metavar="FILE", help="The settings' file. [bridge.toml, where there is one]")
+@click.version_option(package_name="deferred-event-bridge")
+def main(as_json: bool, config: str | None) -> None:
+    """Show every worker of this user on this machine, and what each of its slots does.
+
+    It asks the workers' control sockets and waits for no child. Exit codes: 0 shown, 1 no worker runs, 2 usage or
+    settings.
+    """
+    try:
+        directory = directory_of(load_settings(file=config).values.control_directory)
+    except SettingsError as error:
+        click.echo(f"bridge-status: {error}", err=True)
+        sys.exit(BAD_SETTINGS)
+    workers = list(filter(None, map(_status, sorted(directory.glob(f"*{SUFFIX}")))))
+    if as_json:
+        click.echo(json.dumps(workers, indent=2))
+    else:
+        console = Console(width=None if sys.stdout.isatty() else 200)
+        for worker in workers:
+            _show(console, worker)
+    if not workers:
+        click.echo(f"no worker runs (looked in {directory})", err=True)
+        sys.exit(NO_WORKER)
+
+
+def _status(path: Path) -> dict[str, Any] | None:
+    try:
+        return ask(path)
+    except TimeoutError:
+        return {"pid": int(path.stem.rpartition("-")[2]), "trouble": "it does not answer", "slots": []}
+
+
+def _show(console: Console, worker: dict[str, Any]) -> None:
+    release = f", release {worker['release']}" if worker.get("release") else ""
+    kind = "pool" if "address" in worker else "worker"
+    console.print(f"[bold]{kind} {worker['pid']}[/]: {escape(worker.get('app', '?'))}{escape(release)}")
+    if "address" in worker:
+        console.print(
+            f"  {escape(worker['address'])}; up {_time(worker['age'])}; {worker['served']} requests served; "
+            f"{worker['restarts']} restarts, {worker['booting']} booting"
+        )
+    if "broker" in worker:
+        console.print(
+            f"  {escape(worker['broker'])}; up {_time(worker['age'])}; {worker['delivered']} delivered, "
+            f"{worker['retried']} to be retried, {worker['dead_lettered']} dead-lettered; "
+            f"{worker['restarts']} restarts, {worker['booting']} booting"
+        )
+    if worker["trouble"]:
+        console.print(f"  [red]{escape(worker['trouble'].strip().splitlines()[-1])}[/]")
+    if worker["slots"]:
+        console.print(_table(worker["slots"]))
+
+
+def _table(slots: list[dict[str, Any]]) -> Table:
+    table = Table("slot", "state", "pid", "event", "for", "age", "requests", "memory", "restarts", "last restart")
+    for slot in slots:
+        event = f"{slot['event']} {slot['id']} (attempt {slot['attempt']})" if "event" in slot else ""
+        table.add_row(
+            str(slot["slot"] or "-"),
+            slot["state"],
+            str(slot.get("pid", "")),
+            escape(event),
+            _time(slot["seconds"]) if "seconds" in slot else "",
+            _time(slot["age"]) if "age" in slot else "",
+            str(slot.get("requests", "")),
+            f"{slot['rss'] / 1024**2:.0f} MiB" if "rss" in slot else "",
+            str(slot.get("restarts", "")),
+            escape(slot.get("why") or ""),
+        )
+    return table
+
+
+def _time(seconds: float) -> str:
+    """Return seconds in the largest unit that they fill."""
+    return next((f"{seconds / size:.1f} {unit}" for size, unit in _UNITS if seconds >= size), f"{seconds:.1f} s")
