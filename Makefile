@@ -10,7 +10,7 @@ bench  := .venv/.installed-bench$(suffix)
 python := .venv/bin/python
 code   := bridge app_adapter worker dead_letter tests examples benchmarks
 
-.PHONY: help env demo test bench lint fuzz rabbitmq
+.PHONY: help env demo test bench lint fuzz rabbitmq servers
 
 help:
 	@echo "make demo            the whole journey in half a minute, on SQLite"
@@ -35,10 +35,13 @@ $(bench): $(dev)
 rabbitmq:
 	@scripts/install-rabbitmq.sh
 
+servers:
+	@scripts/install-fastcgi-servers.sh
+
 demo: env
 	@$(python) -m examples.demo $(if $(BROKER),--broker-url "$(BROKER)")
 
-test: env rabbitmq
+test: env rabbitmq servers
 	@$(python) -m pytest -q tests
 
 bench: $(bench) rabbitmq

@@ -1,10 +1,13 @@
 """The attempt: one replay as remembered, small enough that an envelope can carry many."""
 
+import re
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 MAX_MESSAGE = 500
 MAX_TRACEBACK = 8_000
+BRIEF_MESSAGE = 100
+BRIEF_TRACEBACK = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,9 +19,14 @@ class Error:
     traceback: str | None = None
 
     def bounded(self) -> "Error":
-        """Return it cut to what an envelope and a header can carry."""
-        trace = None if self.traceback is None else cut_in_the_middle(self.traceback, MAX_TRACEBACK)
-        return Error(self.type[:200], cut_in_the_middle(self.message, MAX_MESSAGE), trace)
+        """Return it cut to what an envelope and a header can carry, as text that can be encoded."""
+        trace = None if self.traceback is None else cut_in_the_middle(encodable(self.traceback), MAX_TRACEBACK)
+        return Error(encodable(self.type)[:200], cut_in_the_middle(encodable(self.message), MAX_MESSAGE), trace)
+
+    def in_brief(self) -> "Error":
+        """Return it cut to a few lines."""
+        trace = None if self.traceback is None else cut_in_the_middle(self.traceback, BRIEF_TRACEBACK)
+        return Error(self.type[:100], cut_in_the_middle(self.message, BRIEF_MESSAGE), trace)
 
     def without_traceback(self) -> "Error":
         """Return its summary, as the history of attempts keeps it."""
@@ -36,6 +44,15 @@ class Attempt:
     outcome: str
     release: str | None = None
     error: Error | None = None
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def encodable(text: str, backslash: str = "\\") -> str:
+    """Return the text with every lone surrogate spelled out, as in `\\udc80`: JSON may bring them, and no encoding
+    takes them."""
+    return text if text.isascii() else _SURROGATE.sub(lambda half: f"{backslash}u{ord(half[0]):x}", text)
 
 
 def cut_in_the_middle(text: str, limit: int) -> str:

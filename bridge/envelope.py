@@ -5,17 +5,21 @@ This file alone knows the form of the head.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from bridge.attempt import Attempt, Error
+from bridge.attempt import Attempt, Error, encodable
 from bridge.errors import UnreadableEnvelope
 from bridge.event import Event, moment, timestamp
 
 VERSION = 1
 FIRST_ATTEMPTS_KEPT = 10
 LAST_ATTEMPTS_KEPT = 20
+BRIEFLY_KEPT = 6
+MAX_HEAD = 48 * 1024
+"""Bytes. RabbitMQ closes a connection whose headers pass 128 KiB, and a dead letter's has more than this in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,18 @@ class Envelope:
             first_error=self.first_error or (attempt.error and attempt.error.bounded()),
         )
 
+    def in_brief(self) -> "Envelope":
+        """Return the envelope with few of its attempts, and what they say cut short."""
+        kept = self.attempts
+        if len(kept) > BRIEFLY_KEPT:
+            kept = (*kept[:1], *kept[1 - BRIEFLY_KEPT :])
+        return replace(
+            self,
+            attempts=tuple(replace(attempt, error=attempt.error and attempt.error.in_brief()) for attempt in kept),
+            omitted=self.omitted + len(self.attempts) - len(kept),
+            first_error=self.first_error and self.first_error.in_brief(),
+        )
+
     def next_round(self, now: datetime) -> "Envelope":
         """Return the envelope as a redrive puts it back: a new round, the same event, the history kept."""
         return replace(
@@ -64,7 +80,21 @@ class Envelope:
 
 
 def encode_head(envelope: Envelope) -> str:
-    """Return all of the envelope but the event's data, as one line of JSON."""
+    """Return all of the envelope but the event's data, as one line of JSON. A history that weighs more than `MAX_HEAD`
+    is written in brief."""
+    head = to_json(_to_fields(envelope))
+    if len(head) > MAX_HEAD // 4 and len(head.encode()) > MAX_HEAD:
+        return to_json(_to_fields(envelope.in_brief()))
+    return head
+
+
+def to_json(fields: Mapping[str, Any]) -> str:
+    """Return the fields as one line of JSON that can be encoded, whatever text is in them."""
+    line = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+    return encodable(line, backslash=r"\\")
+
+
+def _to_fields(envelope: Envelope) -> dict[str, Any]:
     event = envelope.event
     head: dict[str, Any] = {
         "v": VERSION,
@@ -88,7 +118,7 @@ def encode_head(envelope: Envelope) -> str:
         "first_error": envelope.first_error and error_to_json(envelope.first_error),
     }
     head.update((key, value) for key, value in optional.items() if value)
-    return json.dumps(head, ensure_ascii=False, separators=(",", ":"))
+    return head
 
 
 def decode_head(head: str | bytes, data: bytes) -> Envelope:

@@ -1,4 +1,4 @@
-"""A FastCGI pool that others run, as `[fastcgi]` in the settings describes it. Values only: nothing is connected here."""
+"""A FastCGI pool that others run, as `[fastcgi]` in the settings describes it. Values only: it connects to nothing."""
 
 import re
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ MAX_SOCKET_PATH = 107
 """Bytes of a path that the system takes for a Unix socket."""
 
 _HOST_AND_PORT = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
-_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
+_HOST = re.compile(r"[A-Za-z0-9._-]+(:[0-9]{1,5})?")
 _PARAMETER = re.compile(r"[A-Z][A-Z0-9_]*")
 
 # What a replay says itself; and HTTP_*, for a program believes these of its client (HTTP_PROXY!).
@@ -83,24 +83,27 @@ class _Checked(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
 
-class Server(_Checked):
+class ServerSettings(_Checked):
     """One address of the pool; `connections` where it may have another number of them than the rest."""
 
     address: Annotated[Address, BeforeValidator(Address.parsed)]
     connections: int | None = Field(default=None, ge=1)
 
 
-def _each_once(servers: tuple[Server, ...]) -> tuple[Server, ...]:
+OneServer = Annotated[ServerSettings, BeforeValidator(_server)]
+
+
+def _each_once(servers: tuple[ServerSettings, ...]) -> tuple[ServerSettings, ...]:
     if len({server.address for server in servers}) < len(servers):
         raise ValueError("expected each address once")
     return servers
 
 
-class ForeignPool(_Checked):
+class ForeignPoolSettings(_Checked):
     """`[fastcgi]`: servers that run the same program, and what holds for all of them. Without addresses here, the
     worker is told them on its command line, or has a pool of its own."""
 
-    addresses: Annotated[tuple[Annotated[Server, BeforeValidator(_server)], ...], AfterValidator(_each_once)] = ()
+    addresses: Annotated[tuple[OneServer, ...], AfterValidator(_each_once)] = ()
     connections: int = Field(default=4, ge=1)
     keep_connection: bool = False
     trust: Trust = Trust.RECEIVER
@@ -113,6 +116,11 @@ class ForeignPool(_Checked):
     def connections_by_address(self) -> dict[Address, int]:
         """How many connections each address may have."""
         return {server.address: server.connections or self.connections for server in self.addresses}
+
+    @property
+    def size(self) -> int:
+        """How many connections there may be in all."""
+        return sum(self.connections_by_address.values())
 
     def site(self, replay_path: str) -> Site:
         """Return where replays go in this pool."""

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, get_args
 
 from bridge.attempt import Error, cut_in_the_middle
-from bridge.envelope import Envelope, decode_head, encode_head, error_from_json, error_to_json
+from bridge.envelope import Envelope, decode_head, encode_head, error_from_json, error_to_json, to_json
 from bridge.errors import UnreadableEnvelope
 from bridge.event import moment, timestamp
 from bridge.settlement import Reason
@@ -21,6 +21,9 @@ MAX_LETTER_HEAD = 64 * 1024
 """Bytes that a letter may weigh beyond the event's data. RabbitMQ closes a connection whose headers pass 128 KiB."""
 
 TRANSCRIPT_AT_LEAST = 4 * 1024
+
+MAX_UNREAD = 48 * 1024
+"""Bytes of a head that could not be read which a letter keeps. What is longer is cut, and cannot be read ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,8 @@ class Transcript:
 class Letter:
     """A dead letter, whole. `queue` is empty where no queue took the event (`unroutable`): a redrive then routes it by
     its name again. `error` is the last one, with its traceback; the first is in the envelope. `unread` is the
-    envelope's head as it came where this program could not read it: a later version may."""
+    envelope's head as it came where this program could not read it: a later version may, but for one so long that it
+    lacks its last `unread_cut` characters."""
 
     time: datetime
     queue: str
@@ -47,9 +51,14 @@ class Letter:
     error: Error
     transcript: Transcript | None = None
     unread: str | None = None
+    unread_cut: int = 0
 
     def revived(self, now: datetime) -> Envelope:
         """Return the envelope that a redrive puts back. Raise `UnreadableEnvelope` where it still cannot be read."""
+        if self.unread_cut:
+            raise UnreadableEnvelope(
+                f"the envelope's head was too long to be kept: {self.unread_cut} characters are cut"
+            )
         envelope = self.envelope if self.unread is None else decode_head(self.unread, self.envelope.event.data)
         return envelope.next_round(now)
 
@@ -163,7 +172,8 @@ def grouped(letters: Iterable[Dead]) -> list[Group]:
 
 def encode_letter(letter: Letter) -> str:
     """Return all of the letter but the event's data, as JSON of at most `MAX_LETTER_HEAD` bytes. What does not fit is
-    cut out of the transcript; errors are always kept."""
+    cut out of the transcript; errors are always kept, and a head that could not be read as far as `MAX_UNREAD`, which
+    may take twice as much as JSON."""
     fields: dict[str, Any] = {
         "letter": 1,
         "time": timestamp(letter.time),
@@ -173,11 +183,12 @@ def encode_letter(letter: Letter) -> str:
         "error": error_to_json(letter.error.bounded()),
     }
     if letter.unread is not None:
-        fields["unread"] = letter.unread
+        fields["unread"] = _cut_to(letter.unread, MAX_UNREAD)
+        fields["unread_cut"] = letter.unread_cut + len(letter.unread) - len(fields["unread"])
     if letter.transcript is not None:
-        room = MAX_LETTER_HEAD - len(_json(fields).encode()) - 200
+        room = MAX_LETTER_HEAD - len(to_json(fields).encode()) - 200
         fields["transcript"] = _fitted(letter.transcript, max(room, TRANSCRIPT_AT_LEAST))
-    return _json(fields)
+    return to_json(fields)
 
 
 def decode_letter(head: str | bytes, data: bytes) -> Letter:
@@ -195,6 +206,7 @@ def decode_letter(head: str | bytes, data: bytes) -> Letter:
             error=error_from_json(fields["error"]),
             transcript=transcript and Transcript(**transcript),
             unread=fields.get("unread"),
+            unread_cut=int(fields.get("unread_cut", 0)),
         )
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise UnreadableEnvelope(f"the dead letter is damaged: {type(error).__name__}: {error}") from error
@@ -225,7 +237,7 @@ def _fitted(transcript: Transcript, room: int) -> dict[str, Any]:
         "error_output": transcript.error_output,
     }
     for limit in (room // 2, room // 4, room // 8, room // 32, 64):
-        if len(_json(fields).encode()) <= room:
+        if len(to_json(fields).encode()) <= room:
             break
         for part in ("body", "error_output"):
             fields[part] = cut_in_the_middle(fields[part], limit)
@@ -235,5 +247,9 @@ def _fitted(transcript: Transcript, room: int) -> dict[str, Any]:
     return fields
 
 
-def _json(fields: Mapping[str, Any]) -> str:
-    return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+def _cut_to(text: str, limit: int) -> str:
+    """Return the beginning of the text that weighs at most so many bytes, and twice as many in JSON."""
+    text = text[:limit]
+    while len(text.encode(errors="replace")) > limit or len(to_json({"": text}).encode()) > 2 * limit:
+        text = text[: len(text) * 3 // 4]
+    return text

@@ -52,9 +52,11 @@ class BrokenOff:
 
 @dataclass(frozen=True, slots=True)
 class NotTaken:
-    """The server did not take the request: refused, overloaded, or away. It is certain that nothing ran."""
+    """The server did not take the request: refused, overloaded, or away. It is certain that nothing ran. `for_ever`: it
+    never will, because it serves another role."""
 
     why: str
+    for_ever: bool = False
 
 
 Exchange = Reply | OutOfTime | BrokenOff | NotTaken

@@ -19,8 +19,8 @@ WARM_UP = "bridge.warmup"
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where replays go: the app's `host`, and the `replay_path` below which its receiver answers. `fixed` are parameters
-    that every replay has besides: SCRIPT_FILENAME and what else a pool that others run is set to be told."""
+    """Where replays go: the app's `host`, and the `replay_path` below which its receiver answers. `fixed` are the
+    parameters that every replay has besides: SCRIPT_FILENAME, and what else a pool that others run is to be told."""
 
     host: str = "localhost"
     replay_path: str = "/_bridge"

@@ -1,8 +1,11 @@
 """RabbitMQ as one process uses it: declares the topology, and makes publishers, consumers and the ledger."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TypeVar
+
+from aio_pika.abc import AbstractChannel
 
 from bridge.brokers.rabbitmq import topology
 from bridge.brokers.rabbitmq.address import Address, address
@@ -55,13 +58,20 @@ class RabbitBroker:
         self._declared.update((queue.name, queue) for queue in queues)
         await self._declare_all()
 
+    async def remove(self, queues: Sequence[Queue]) -> int:
+        """Delete the exchanges and queues of the namespace, these queues among them, with all that they hold, and
+        return how many those are; what is not there is no error. Raises what `declare` raises."""
+        objects = topology.objects(self._names, queues)
+        await self._within_reach(partial(topology.remove, objects=objects))
+        return len(objects)
+
     def publisher(self) -> RabbitPublisher:
         """Return a publisher, with a connection of its own."""
         return self._opened(RabbitPublisher(self._address, self._names, self._declare_all))
 
     def consumer(self) -> RabbitConsumer:
         """Return a consumer, with two connections of its own."""
-        return self._opened(RabbitConsumer(self._address, self._names, self._declare_all))
+        return self._opened(RabbitConsumer(self._address, self._names, self._declare_all, self._declared.keys()))
 
     def ledger(self) -> RabbitLedger:
         """Return the ledger; it connects for each reading."""
@@ -76,19 +86,25 @@ class RabbitBroker:
         return one
 
     async def _declare_all(self) -> None:
+        async def declare(channel: AbstractChannel) -> None:
+            await topology.declare(channel, self._names, tuple(self._declared.values()))
+
+        async with self._declaring:
+            await self._within_reach(declare)
+
+    async def _within_reach(self, work: Callable[[AbstractChannel], Awaitable[None]]) -> None:
         try:
-            async with self._declaring:
-                await again_for(DECLARE_SECONDS, self._declare_once)
+            await again_for(DECLARE_SECONDS, partial(self._on_a_channel, work))
         except BROKEN as error:
             raise BrokerUnavailable(f"RabbitMQ at {self._address} cannot be reached: {error}") from error
 
-    async def _declare_once(self) -> None:
+    async def _on_a_channel(self, work: Callable[[AbstractChannel], Awaitable[None]]) -> None:
+        """Do this on a channel to be thrown away: it is closed where RabbitMQ refuses something."""
         connection = await connect(self._address)
         try:
             with cancelled_by_us_alone():
                 async with asyncio.timeout(DECLARING_SECONDS):
-                    channel = await open_channel(connection, confirms=False)
-                    await topology.declare(channel, self._names, tuple(self._declared.values()))
+                    await work(await open_channel(connection, confirms=False))
         except BROKEN as error:
             raise refusal(error, self._address) or error from error
         finally:

@@ -4,19 +4,19 @@ import asyncio
 import logging
 import os
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
-from aiormq.channel import Channel
+from aio_pika.abc import AbstractChannel
 from pamqp.commands import Basic
 
 from bridge.brokers.contract import Backlog
 from bridge.brokers.rabbitmq.address import Address
 from bridge.brokers.rabbitmq.arrival import Arrived, Bury, HandOut, PutBack, judge
-from bridge.brokers.rabbitmq.connection import BROKEN, cancelled_by_us_alone
+from bridge.brokers.rabbitmq.connection import BROKEN, cancelled_by_us_alone, engine_of
 from bridge.brokers.rabbitmq.delivery import Held, RabbitDelivery
 from bridge.brokers.rabbitmq.intake import take_in
 from bridge.brokers.rabbitmq.ladder import LEVELS
@@ -24,7 +24,7 @@ from bridge.brokers.rabbitmq.link import Link
 from bridge.brokers.rabbitmq.publisher import RabbitPublisher
 from bridge.brokers.rabbitmq.session import Session
 from bridge.brokers.rabbitmq.subscriptions import Subscriptions
-from bridge.brokers.rabbitmq.topology import Names
+from bridge.brokers.rabbitmq.topology import Names, message_count
 from bridge.errors import BridgeError, BrokerUnavailable, DeferError
 
 ASK_SECONDS = 5.0
@@ -38,12 +38,16 @@ class RabbitConsumer:
     """A consumer with a connection of its own, and a publisher with another: RabbitMQ stops reading from connections
     that publish when it runs short of memory, and acknowledgements must come through."""
 
-    def __init__(self, address: Address, names: Names, repair: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, address: Address, names: Names, repair: Callable[[], Awaitable[None]], declared: Collection[str]
+    ) -> None:
         self._names = names
+        self._declared = declared
         self._repair = repair
         self._publisher = RabbitPublisher(address, names, repair)
         self._link = Link(address, self._prepare, repair, confirms=False)
         self._prefetch: dict[str, int] = {}
+        self._channel: AbstractChannel | None = None
         self._subscriptions: Subscriptions | None = None
         self._buffer: deque[RabbitDelivery] = deque()
         self._arrival = asyncio.Event()
@@ -99,12 +103,14 @@ class RabbitConsumer:
             return await self._count()
 
     async def _count(self) -> Mapping[str, Backlog]:
-        channel = await self._link.channel()
-        ready = {queue: await _ready(channel, self._names.queue(queue)) for queue in self._prefetch}
-        waiting = sum([await _ready(channel, self._names.delay(level)) for level in range(LEVELS)])
+        await self._link.channel()
+        channel = cast(AbstractChannel, self._channel)
+        queues = {*self._declared, *self._prefetch}
+        ready = {queue: await message_count(channel, self._names.queue(queue)) for queue in queues}
+        waiting = sum([await message_count(channel, self._names.delay(level)) for level in range(LEVELS)])
         # What left a queue before it was counted was sent to this channel before the last answer, and is held by now.
         held = self._subscriptions.session.window.held() if self._subscriptions is not None else {}
-        return {queue: Backlog(ready[queue], held.get(queue, 0), waiting) for queue in self._prefetch}
+        return {queue: Backlog(ready[queue], held.get(queue, 0), waiting) for queue in queues}
 
     async def close(self) -> None:
         """Close it, within some 2 s; what is not settled is delivered again, to anyone."""
@@ -116,15 +122,15 @@ class RabbitConsumer:
             self._subscriptions.session.flush()
         await asyncio.gather(self._link.close(), self._publisher.close())
 
-    async def _prepare(self, channel: Channel) -> None:
-        session = Session(channel, lambda: not self._buffer)
-        subscriptions = Subscriptions(session, self._names)
-        channel.on_consumer_cancel_callbacks.add(partial(self._cancelled_by_broker, subscriptions))
-        take_in(channel, partial(self._arrived, subscriptions))
+    async def _prepare(self, channel: AbstractChannel) -> None:
+        engine = await engine_of(channel)
+        subscriptions = Subscriptions(Session(engine, lambda: not self._buffer), self._names)
+        engine.on_consumer_cancel_callbacks.add(partial(self._cancelled_by_broker, subscriptions))
+        take_in(engine, partial(self._arrived, subscriptions))
         if not self._stopped:
             for queue, prefetch in self._prefetch.items():
                 await subscriptions.hold(queue, prefetch)
-        self._subscriptions = subscriptions
+        self._channel, self._subscriptions = channel, subscriptions
 
     async def _follow(self, subscriptions: Subscriptions) -> None:
         """Hold what is to be held now. What fails means a broken connection: the next one begins with it."""
@@ -199,7 +205,3 @@ class RabbitConsumer:
         self._aside.add(task)
         task.add_done_callback(self._aside.discard)
         return task
-
-
-async def _ready(channel: Channel, queue: str) -> int:
-    return (await channel.queue_declare(queue, passive=True)).message_count or 0

@@ -2,8 +2,9 @@
 
 from datetime import UTC, datetime
 
-from aiormq.channel import Channel
+from aiormq.channel import Channel as Engine
 
+from bridge.brokers.rabbitmq.connection import is_open
 from bridge.brokers.rabbitmq.publisher import RabbitPublisher
 from bridge.brokers.rabbitmq.record import decision_message
 from bridge.brokers.rabbitmq.topology import Names
@@ -17,7 +18,7 @@ DECISION_KEY = "decision"
 class RabbitDecisions:
     """The right to decide, as long as the connection that holds it lasts."""
 
-    def __init__(self, lock: Channel, publisher: RabbitPublisher, names: Names, undecided: set[int]) -> None:
+    def __init__(self, lock: Engine, publisher: RabbitPublisher, names: Names, undecided: set[int]) -> None:
         self._lock = lock
         self._publisher = publisher
         self._names = names
@@ -39,7 +40,7 @@ class RabbitDecisions:
         await self._record(Discarded(0, number, datetime.now(UTC), actor, note))
 
     def _check(self, number: int) -> None:
-        if self._lock.is_closed or self._lock.connection.is_closed:
+        if not is_open(self._lock):
             raise BrokerUnavailable("the connection that held the right to decide is gone; nothing was decided")
         if number not in self._undecided:
             raise BrokerRefused(f"dead letter {number}: it is not open; somebody has decided about it, or it never was")

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from aiormq.channel import Channel
+from aiormq.channel import Channel as Engine
 from pamqp.body import ContentBody
 from pamqp.commands import Basic
 from pamqp.header import ContentHeader
@@ -63,7 +63,7 @@ class Intake:
         self._deliver(method, self._properties, parts[0] if len(parts) == 1 else b"".join(parts))
 
 
-def take_in(channel: Channel, deliver: Deliver) -> None:
+def take_in(channel: Engine, deliver: Deliver) -> None:
     """Let the channel's deliveries go straight to `deliver`."""
     channel.frames = Intake(channel.frames, deliver)  # type: ignore[assignment]  # all that is used of a queue
 

@@ -3,11 +3,19 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 
-from aiormq.channel import Channel
+from aio_pika.abc import AbstractChannel
 from aiormq.exceptions import ChannelLockedResource, ChannelNotFoundEntity
 
 from bridge.brokers.rabbitmq.address import Address
-from bridge.brokers.rabbitmq.connection import BROKEN, cancelled_by_us_alone, connect, disconnect, open_channel, refusal
+from bridge.brokers.rabbitmq.connection import (
+    BROKEN,
+    cancelled_by_us_alone,
+    connect,
+    disconnect,
+    engine_of,
+    open_channel,
+    refusal,
+)
 from bridge.brokers.rabbitmq.decisions import RabbitDecisions
 from bridge.brokers.rabbitmq.publisher import RabbitPublisher
 from bridge.brokers.rabbitmq.record import entry, letter
@@ -66,14 +74,14 @@ class RabbitLedger:
         """Hold the exclusive right to decide. Raise `BrokerRefused` where somebody else holds it."""
         async with self._channel() as channel:
             try:
-                await channel.queue_declare(self._names.deciding, exclusive=True, durable=False)
+                await channel.declare_queue(self._names.deciding, exclusive=True)
             except ChannelLockedResource as error:
                 message = f"another bridge-dlq is deciding about dead letters of RabbitMQ at {self._address}"
                 raise BrokerRefused(message) from error
             undecided = set(open_letters([one async for one in self.entries()]))
             publisher = self._publisher()
             try:
-                yield RabbitDecisions(channel, publisher, self._names, undecided)
+                yield RabbitDecisions(await engine_of(channel), publisher, self._names, undecided)
             finally:
                 await publisher.close()
 
@@ -108,7 +116,7 @@ class RabbitLedger:
         return False
 
     @asynccontextmanager
-    async def _channel(self) -> AsyncIterator[Channel]:
+    async def _channel(self) -> AsyncIterator[AbstractChannel]:
         try:
             connection = await connect(self._address)
         except BROKEN as error:

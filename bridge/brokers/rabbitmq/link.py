@@ -11,8 +11,10 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import cast
 
-from aiormq.channel import Channel
-from aiormq.connection import Connection
+from aio_pika import Connection
+from aio_pika.abc import AbstractChannel
+from aiormq.channel import Channel as Engine
+from aiormq.connection import Connection as EngineConnection
 from aiormq.exceptions import AMQPConnectionError, AMQPError, ChannelNotFoundEntity
 
 from bridge.brokers.contract import ConnectionState
@@ -23,7 +25,9 @@ from bridge.brokers.rabbitmq.connection import (
     cancelled_by_us_alone,
     connect,
     disconnect,
+    engine_of,
     is_blocked,
+    is_open,
     open_channel,
     refusal,
 )
@@ -45,7 +49,7 @@ class Link:
     def __init__(
         self,
         address: Address,
-        prepare: Callable[[Channel], Awaitable[None]],
+        prepare: Callable[[AbstractChannel], Awaitable[None]],
         repair: Callable[[], Awaitable[None]],
         *,
         confirms: bool,
@@ -57,7 +61,7 @@ class Link:
         self._repair = repair
         self._confirms = confirms
         self._connection: Connection | None = None
-        self._channel: Channel | None = None
+        self._channel: Engine | None = None
         self._refusal: BrokerRefused | None = None
         self._changed = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
@@ -67,13 +71,13 @@ class Link:
     @property
     def state(self) -> ConnectionState:
         """How the connection is now."""
-        if self._usable() is not None:
-            return "blocked" if is_blocked(cast(Connection, self._connection)) else "up"
+        if (channel := self._usable()) is not None:
+            return "blocked" if is_blocked(cast(EngineConnection, channel.connection)) else "up"
         return "connecting" if self._keeper is not None and not self._keeper.done() else "down"
 
-    async def channel(self) -> Channel:
-        """Return the channel, as soon as it is up and not blocked. Raise `BrokerRefused` where RabbitMQ was never
-        reached but to refuse, `BrokerUnavailable` after `close()`. What it waits for is in `trouble`."""
+    async def channel(self) -> Engine:
+        """Return what the channel runs on, as soon as it is up and not blocked. Raise `BrokerRefused` where RabbitMQ
+        was never reached but to refuse, `BrokerUnavailable` after `close()`. What it waits for is in `trouble`."""
         while True:
             self._keep_or_raise()
             channel = self._usable()
@@ -81,7 +85,7 @@ class Link:
                 if self._refusal is not None and self.generation == 0:
                     raise self._refusal
                 await self._changed.wait()
-            elif is_blocked(connection := cast(Connection, channel.connection)):
+            elif is_blocked(connection := cast(EngineConnection, channel.connection)):
                 self.trouble = "RabbitMQ has blocked the connection: it is out of memory or disk space"
                 await _until_unblocked_or_closed(connection)
                 self.trouble = ""
@@ -111,10 +115,8 @@ class Link:
         if self._keeper.done():
             self._keeper.result()  # a defect: it never ends by itself
 
-    def _usable(self) -> Channel | None:
-        if self._channel is None or self._channel.is_closed or self._channel.connection.is_closed:
-            return None
-        return self._channel
+    def _usable(self) -> Engine | None:
+        return self._channel if self._channel is not None and is_open(self._channel) else None
 
     async def _keep_up(self) -> None:
         while True:
@@ -137,14 +139,14 @@ class Link:
         self._channel = channel
         self._tell()
 
-    async def _new_channel(self) -> Channel:
+    async def _new_channel(self) -> Engine:
         self._connection = await connect(self._address)
         async with asyncio.timeout(PREPARE_SECONDS):
             channel = await open_channel(self._connection, confirms=self._confirms)
             await self._prepare_or_repair(channel)
-        return channel
+            return await engine_of(channel)
 
-    async def _prepare_or_repair(self, channel: Channel) -> None:
+    async def _prepare_or_repair(self, channel: AbstractChannel) -> None:
         try:
             await self._prepare(channel)
         except ChannelNotFoundEntity as error:
@@ -165,7 +167,7 @@ class Link:
         self._tell()
 
     async def _until_lost(self) -> None:
-        channel = cast(Channel, self._channel)
+        channel = cast(Engine, self._channel)
         await asyncio.wait({channel.closing, channel.connection.closing}, return_when=asyncio.FIRST_COMPLETED)
         cause = _cause(channel)
         self._note(cause)
@@ -187,7 +189,7 @@ class Link:
         changed.set()
 
 
-def _cause(channel: Channel) -> BaseException:
+def _cause(channel: Engine) -> BaseException:
     for closing in (channel.closing, channel.connection.closing):
         if closing.done() and not closing.cancelled():
             error = closing.exception()
@@ -196,7 +198,7 @@ def _cause(channel: Channel) -> BaseException:
     return AMQPConnectionError("the connection was closed")
 
 
-async def _until_unblocked_or_closed(connection: Connection) -> None:
+async def _until_unblocked_or_closed(connection: EngineConnection) -> None:
     unblocked = asyncio.ensure_future(connection.ready())
     closing = connection.closing
     try:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from aiormq.channel import Channel
+from aio_pika.abc import AbstractChannel
 from aiormq.exceptions import ChannelInvalidStateError, DeliveryError, PublishError
 
 from bridge.brokers.contract import WITHIN
@@ -188,5 +188,5 @@ def _unroutable(exchange: str, routing_key: str) -> Unroutable:
     return Unroutable(f"event {routing_key!r}: no queue takes it; a [queues.default] would catch what no other does")
 
 
-async def _no_preparation(channel: Channel) -> None:
+async def _no_preparation(channel: AbstractChannel) -> None:
     """A channel to publish on needs nothing."""

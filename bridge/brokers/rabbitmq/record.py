@@ -12,7 +12,7 @@ from bridge.attempt import Error
 from bridge.brokers.rabbitmq.arrival import Arrived, foreign, time_of
 from bridge.brokers.rabbitmq.ladder import destination
 from bridge.brokers.rabbitmq.wire import DECISION, ENVELOPE, LETTER, Message
-from bridge.envelope import Envelope, decode_head
+from bridge.envelope import Envelope, decode_head, to_json
 from bridge.errors import UnreadableEnvelope
 from bridge.event import moment, timestamp
 from bridge.ledger import Decision, Discarded, Entry, Letter, Redriven, decode_letter, summary
@@ -72,7 +72,7 @@ def decision_message(decision: Decision) -> Message:
         "actor": decision.actor,
         "note": decision.note,
     }
-    return Message(b"", {DECISION: json.dumps(fields, ensure_ascii=False, separators=(",", ":"))})
+    return Message(b"", {DECISION: to_json(fields)})
 
 
 def _decision(record: Record) -> Decision | None:

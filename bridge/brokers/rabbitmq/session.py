@@ -8,9 +8,10 @@ import asyncio
 from collections.abc import Callable
 
 from aiormq.abc import ChannelFrame
-from aiormq.channel import Channel
+from aiormq.channel import Channel as Engine
 from pamqp.commands import Basic
 
+from bridge.brokers.rabbitmq.connection import is_open
 from bridge.brokers.rabbitmq.window import Window
 from bridge.errors import DeliveryLost
 
@@ -21,7 +22,7 @@ class Session:
     """The settlements of one channel. `idle` tells whether nothing waits to be handed out, so that gathering more
     would only delay."""
 
-    def __init__(self, channel: Channel, idle: Callable[[], bool]) -> None:
+    def __init__(self, channel: Engine, idle: Callable[[], bool]) -> None:
         self.channel = channel
         self.window = Window()
         self._idle = idle
@@ -31,7 +32,7 @@ class Session:
     @property
     def lost(self) -> bool:
         """Whether the channel is gone, and its deliveries with it."""
-        return self.channel.is_closed or self.channel.connection.is_closed
+        return not is_open(self.channel)
 
     def ack(self, tag: int) -> None:
         """Acknowledge a delivery within some 2 ms. Raise `DeliveryLost`."""

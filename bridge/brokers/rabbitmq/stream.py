@@ -5,11 +5,11 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
-from aiormq.abc import DeliveredMessage
-from aiormq.channel import Channel
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from aiormq.exceptions import AMQPConnectionError, ChannelNotFoundEntity
 
 from bridge.brokers.rabbitmq.record import Record
+from bridge.brokers.rabbitmq.topology import message_count
 
 PREFETCH = 1000
 QUIET_SECONDS = 10.0
@@ -20,14 +20,14 @@ EMPTY_SECONDS = 0.3
 class Stream:
     """A stream, read through one channel, one reading at a time."""
 
-    def __init__(self, channel: Channel, name: str) -> None:
+    def __init__(self, channel: AbstractChannel, name: str) -> None:
         self._channel = channel
         self._name = name
 
     async def last(self) -> int | None:
         """Return the offset of the newest message; None where there is none, or no stream as nothing was declared."""
         try:
-            patience = QUIET_SECONDS if await self._message_count() else EMPTY_SECONDS
+            patience = QUIET_SECONDS if await message_count(self._channel, self._name) else EMPTY_SECONDS
         except ChannelNotFoundEntity:
             return None
         async with self._attached("last") as reading:
@@ -36,7 +36,7 @@ class Stream:
             except TimeoutError:
                 return None
             while True:
-                await self._message_count()  # what there was to read came before this answer
+                await message_count(self._channel, self._name)  # what there was to read came before this answer
                 if not reading.waiting:
                     return newest
                 while reading.waiting:
@@ -57,41 +57,39 @@ class Stream:
         async with self._attached("first") as reading:
             return min((await reading.next(QUIET_SECONDS)).number, end)
 
-    async def _message_count(self) -> int:
-        return (await self._channel.queue_declare(self._name, passive=True)).message_count or 0
-
     @asynccontextmanager
     async def _attached(self, offset: int | str) -> AsyncIterator["_Reading"]:
+        await self._channel.set_qos(prefetch_count=PREFETCH)
         reading = _Reading(self._channel)
-        await self._channel.basic_qos(prefetch_count=PREFETCH)
-        consumed = await self._channel.basic_consume(self._name, reading.arrived, arguments={"x-stream-offset": offset})
+        queue = await self._channel.get_queue(self._name, ensure=False)
+        tag = await queue.consume(reading.arrived, arguments={"x-stream-offset": offset})
         try:
             yield reading
         finally:
             if not self._channel.is_closed:
-                await self._channel.basic_cancel(str(consumed.consumer_tag))
+                await queue.cancel(tag)
                 await reading.settle()
 
 
 class _Reading:
     """The messages of one consumer of the stream, and the acknowledgements that make room for more."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: AbstractChannel) -> None:
         self._channel = channel
-        self._arrived: deque[DeliveredMessage] = deque()
+        self._arrived: deque[AbstractIncomingMessage] = deque()
         self._news = asyncio.Event()
         self._unsettled = 0
-        self._newest_tag = 0
-        channel.closing.add_done_callback(lambda _: self._news.set())
+        self._newest: AbstractIncomingMessage | None = None
+        channel.close_callbacks.add(lambda *_: self._news.set())
 
     @property
     def waiting(self) -> bool:
         """Whether a message has arrived that was not taken yet."""
         return bool(self._arrived)
 
-    async def arrived(self, message: DeliveredMessage) -> None:
+    async def arrived(self, message: AbstractIncomingMessage) -> None:
         """Take a message from RabbitMQ."""
-        self._newest_tag = message.delivery_tag or 0
+        self._newest = message
         self._unsettled += 1
         self._arrived.append(message)
         self._news.set()
@@ -107,12 +105,11 @@ class _Reading:
             async with asyncio.timeout(patience):
                 await self._news.wait()
         message = self._arrived.popleft()
-        properties = message.header.properties
-        offset = (properties.headers or {}).get("x-stream-offset")
-        return Record(int(str(offset)), message.routing_key or "", properties, message.body)
+        offset = int(str(message.headers["x-stream-offset"]))
+        return Record(offset, message.routing_key or "", message.properties, message.body)
 
     async def settle(self) -> None:
         """Acknowledge what has arrived."""
-        if self._unsettled:
-            self._unsettled = 0
-            await self._channel.basic_ack(self._newest_tag, multiple=True, wait=False)
+        if self._newest is not None:
+            newest, self._newest, self._unsettled = self._newest, None, 0
+            await newest.ack(multiple=True)

@@ -1,4 +1,5 @@
-"""The objects on RabbitMQ as data: names, exchanges, queues and bindings. Declares them, and decides nothing else.
+"""The objects on RabbitMQ as data: names, exchanges, queues and bindings. Declares and removes them, and decides
+nothing else.
 
 Everything is durable and the same on every version from 3.10. What depends on a version belongs in an operator's
 policies: RabbitMQ takes unknown arguments and holds every later declaration to them.
@@ -8,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from aiormq.channel import Channel
+from aio_pika.abc import AbstractChannel
 from aiormq.exceptions import AMQPError, ChannelAccessRefused, ChannelPreconditionFailed
 
 from bridge.brokers.rabbitmq.ladder import LEVELS, to_event, to_queue
@@ -164,7 +165,7 @@ def _kept(next_exchange: str, delivery_limit: int, time_to_live: int | None = No
     return arguments
 
 
-async def declare(channel: Channel, names: Names, queues: Sequence[Queue]) -> None:
+async def declare(channel: AbstractChannel, names: Names, queues: Sequence[Queue]) -> None:
     """Declare everything. Raise `BrokerRefused` where something of a name exists and differs, or where the user may
     not; the channel is closed then."""
     for declaration in declarations(names, queues):
@@ -174,17 +175,39 @@ async def declare(channel: Channel, names: Names, queues: Sequence[Queue]) -> No
             raise BrokerRefused(f"RabbitMQ refuses {_named(declaration)}: {said(error)}") from error
 
 
-async def _declare_one(channel: Channel, declaration: Declaration) -> None:
+async def _declare_one(channel: AbstractChannel, declaration: Declaration) -> None:
     match declaration:
         case Exchange(name=name, type=kind, alternate=alternate):
             arguments: dict[str, Any] | None = {"alternate-exchange": alternate} if alternate else None
-            await channel.exchange_declare(name, exchange_type=kind, durable=True, arguments=arguments)
+            await channel.declare_exchange(name, kind, durable=True, arguments=arguments)
         case AmqpQueue() as queue:
-            await channel.queue_declare(queue.name, durable=True, arguments=queue.arguments)
+            await channel.declare_queue(queue.name, durable=True, arguments=queue.arguments)
         case Binding(source=source, target=target, pattern=pattern, to_exchange=True):
-            await channel.exchange_bind(target, source, pattern)
+            await (await channel.get_exchange(target, ensure=False)).bind(source, pattern)
         case Binding(source=source, target=target, pattern=pattern):
-            await channel.queue_bind(target, source, pattern)
+            await (await channel.get_queue(target, ensure=False)).bind(source, pattern)
+
+
+def objects(names: Names, queues: Sequence[Queue]) -> list[AmqpQueue | Exchange]:
+    """Return all that has a name in a namespace with these queues."""
+    return [each for each in declarations(names, queues) if not isinstance(each, Binding)]
+
+
+async def remove(channel: AbstractChannel, objects: Sequence[AmqpQueue | Exchange]) -> None:
+    """Delete these objects, with what they hold. One after the other: RabbitMQ 3.10 closes a connection that deletes
+    what is bound to each other at the same time."""
+    for each in objects:
+        if isinstance(each, AmqpQueue):
+            await channel.queue_delete(each.name)
+        else:
+            await channel.exchange_delete(each.name)
+
+
+async def message_count(channel: AbstractChannel, queue: str) -> int:
+    """Return how many messages are ready in a queue. Raise `ChannelNotFoundEntity` where there is no such queue; the
+    channel is closed then."""
+    declared = await (await channel.get_queue(queue, ensure=False)).declare()  # passively: it asks, and makes nothing
+    return declared.message_count or 0
 
 
 def said(error: AMQPError) -> str:

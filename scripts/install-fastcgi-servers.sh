@@ -1,0 +1,25 @@
+#!/bin/sh
+# Sees to it that the web servers and FastCGI servers are there of which the tests start private instances. Never starts
+# or stops a service. What is missing is installed with apt, if this user is root or may use sudo without a password.
+set -eu
+
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin # Debian keeps servers where only root's PATH leads
+
+packages=
+need() { # need PACKAGE, unless this command succeeds
+    package=$1
+    shift
+    "$@" >/dev/null 2>&1 || packages="$packages $package"
+}
+need php8.2-fpm command -v php-fpm8.2
+need nginx command -v nginx
+need lighttpd command -v lighttpd
+need spawn-fcgi command -v spawn-fcgi
+need libfcgi-bin command -v cgi-fcgi
+need libfcgi-dev test -e /usr/include/fcgi_stdio.h
+need gcc command -v gcc
+need libc6-dev test -e /usr/include/stdio.h
+
+[ -n "$packages" ] || exit 0
+# shellcheck disable=SC2086
+exec "$(dirname "$0")/apt-install.sh" "The tests start private web servers and FastCGI servers, and some are missing" $packages
