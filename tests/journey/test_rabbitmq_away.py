@@ -14,10 +14,19 @@ from tests.rabbitmq_node import RabbitNode
 
 pytestmark = pytest.mark.rabbitmq
 
-FAULTS: dict[str, Callable[[RabbitNode], object]] = {
-    "kill": lambda node: (node.kill(), node.start()),
-    "close_all_connections": lambda node: node.ctl("close_all_connections", "for a test"),
-}
+
+def killed(node: RabbitNode) -> None:
+    """It is killed, and started again."""
+    node.kill()
+    node.start()
+
+
+def without_connections(node: RabbitNode) -> None:
+    """It closes every connection from its side."""
+    node.ctl("close_all_connections", "for a test")
+
+
+FAULTS: dict[str, Callable[[RabbitNode], None]] = {"killed": killed, "closes connections": without_connections}
 
 
 @pytest.fixture(scope="module")
