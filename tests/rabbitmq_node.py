@@ -15,7 +15,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -43,17 +43,19 @@ class RabbitNode:
     killed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        """`environment` is what it is told besides, such as RABBITMQ_DEFAULT_USER."""
         server = _server()
         self._server = server
-        self._rabbitmqctl = server.with_name("rabbitmqctl")
         self.directory = Path(tempfile.mkdtemp(prefix="bridge-rabbitmq-"))
         self._guard = Guard(self.directory)
         self._process: subprocess.Popen[bytes] | None = None
         self._vhosts = 0
+        self.start_seconds = 0.0
+        """How long the last start took."""
         self.port, self._distribution_port, self._epmd_port = _free_ports(3)
         self._write_files()
-        self._environment = self._make_environment()
+        self._environment = self._make_environment() | dict(environment or {})
 
     def __enter__(self) -> Self:
         try:
@@ -73,6 +75,7 @@ class RabbitNode:
 
     def start(self) -> None:
         """Start the node, on the data that it has, and return when it serves AMQP."""
+        began = time.monotonic()
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [self._server],
@@ -84,6 +87,7 @@ class RabbitNode:
                 start_new_session=True,
             )
         self._await_ready(self._process)
+        self.start_seconds = time.monotonic() - began
 
     def stop(self) -> None:
         """Stop the node in good order; its data stay."""
@@ -103,8 +107,10 @@ class RabbitNode:
             self._process.wait(STOP_SECONDS)
 
     def pause(self) -> None:
-        """Freeze the node: its connections stay open and nothing answers."""
+        """Freeze the node: its connections stay open and nothing answers. Return when all its threads have stopped."""
         self._signal(signal.SIGSTOP)
+        while self._process is not None and _runs(self._process.pid):
+            time.sleep(0.001)
 
     def resume(self) -> None:
         """Let a paused node go on."""
@@ -122,8 +128,12 @@ class RabbitNode:
 
     def ctl(self, *arguments: str) -> str:
         """Run rabbitmqctl on this node, some 0.4 s, and return what it printed, without headers."""
+        return self.tool("rabbitmqctl", "--silent", *arguments)
+
+    def tool(self, name: str, *arguments: str) -> str:
+        """Run one of RabbitMQ's command-line tools on this node, and return what it printed."""
         done = subprocess.run(
-            [str(self._rabbitmqctl), "--silent", *arguments],
+            [str(self._server.with_name(name)), *arguments],
             env=self._environment,
             cwd=self.directory,
             stdout=subprocess.PIPE,
@@ -133,7 +143,7 @@ class RabbitNode:
             check=False,
         )
         if done.returncode != 0:
-            raise RabbitNodeError(f"rabbitmqctl {' '.join(arguments)}: exit {done.returncode}\n{done.stdout}")
+            raise RabbitNodeError(f"{name} {' '.join(arguments)}: exit {done.returncode}\n{done.stdout}")
         return done.stdout.strip()
 
     def new_vhost(self) -> str:
@@ -235,6 +245,12 @@ def _server() -> Path:
     if server.name == "rabbitmq-script-wrapper":  # Debian's: it would change to the user rabbitmq
         return server.with_name("rabbitmq-server")
     return server
+
+
+def _runs(pid: int) -> bool:
+    """Whether any thread of a process is not stopped."""
+    states = [stat.read_text().rpartition(")")[2].split()[0] for stat in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return any(state not in "Tt" for state in states)
 
 
 def _serves_amqp(port: int) -> bool:

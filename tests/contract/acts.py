@@ -25,8 +25,8 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def soon(seconds: float = 1.2) -> datetime:
-    """A due time that is worth awaiting. RabbitMQ's ladder has steps of a second."""
+def soon(seconds: float = 0.95) -> datetime:
+    """A due time that is worth awaiting. RabbitMQ's ladder has steps of a second, and the lowest is one."""
     return now() + timedelta(seconds=seconds)
 
 

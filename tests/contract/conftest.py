@@ -1,14 +1,17 @@
 """The broker under test: each test of this folder runs once on SQLite and once on RabbitMQ."""
 
-import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
 from bridge.brokers.contract import Broker
 from bridge.brokers.opening import open_broker
+
+if TYPE_CHECKING:
+    from tests.contract.rabbitmq_namespaces import Namespaces
+    from tests.contract.rabbitmq_site import RabbitSite
 
 
 class Site(Protocol):
@@ -38,6 +41,25 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
+@pytest.fixture(scope="session")
+def namespaces(rabbitmq_url: str) -> "Iterator[Namespaces]":
+    """The namespaces on RabbitMQ."""
+    from tests.contract.rabbitmq_namespaces import Namespaces
+
+    namespaces = Namespaces(rabbitmq_url)
+    yield namespaces
+    namespaces.remove()
+
+
+@pytest.fixture
+def rabbit_site(rabbitmq_url: str, namespaces: "Namespaces") -> "Iterator[RabbitSite]":
+    """An empty namespace on RabbitMQ that no other test uses meanwhile."""
+    from tests.contract.rabbitmq_site import RabbitSite
+
+    with namespaces.lent() as namespace:
+        yield RabbitSite(rabbitmq_url, namespace)
+
+
 @pytest.fixture(params=["sqlite", pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)])
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
     """An empty broker that no other test uses."""
@@ -46,9 +68,7 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
 
         yield SqliteSite(f"sqlite:///{tmp_path}/bridge.db")
     else:
-        from tests.contract.rabbitmq_site import RabbitSite
-
-        yield RabbitSite(request.getfixturevalue("rabbitmq_url"), f"t{uuid.uuid4().hex[:10]}")
+        yield request.getfixturevalue("rabbit_site")
 
 
 @pytest.fixture

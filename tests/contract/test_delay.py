@@ -101,7 +101,7 @@ async def test_queue_declared_while_it_waits(broker: Broker) -> None:
     """Nobody needs to take it when it is published: what counts is which queues there are when it is due."""
     await broker.declare([Queue("mail", ("mail.#",))])
     event = an_event("account.created")
-    await broker.publisher().publish(event, soon())
+    await broker.publisher().publish(event, soon(1.5))
 
     await broker.declare([Queue("accounts", ("account.#",))])
 
@@ -113,7 +113,7 @@ async def test_no_queue_left(site: Site, broker: Broker) -> None:
     await broker.declare([Queue("mail", ("mail.#",)), Queue("other", ("other.#",))])
     await consuming(broker, "other")
     event = an_event("mail.sent")
-    await broker.publisher().publish(event, soon())
+    await broker.publisher().publish(event, soon(1.5))
 
     await site.drop_queue("mail")
 

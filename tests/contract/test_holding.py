@@ -308,3 +308,14 @@ async def test_settled_together(broker: Broker) -> None:
     expected = sorted(delivery.envelope.event.id for delivery in held[6:])
     assert sorted(delivery.envelope.event.id for delivery in again) == expected
     await _await_backlog(consumer, default=Backlog(0, 0, 0))
+
+
+async def test_backlog_of_who_takes_nothing(broker: Broker) -> None:
+    """A consumer that was not started tells what the declared queues hold, and leaves it there."""
+    await broker.declare([Queue("mail", ("mail.#",)), Queue("default")])
+    await _publish(broker, 3, "mail.sent")
+
+    looking = broker.consumer()
+
+    await _await_backlog(looking, mail=Backlog(3, 0, 0), default=Backlog(0, 0, 0))
+    await take_and_ack(await consuming(broker, "mail"), 3)

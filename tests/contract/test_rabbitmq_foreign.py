@@ -1,7 +1,6 @@
 """Messages that somebody else published to RabbitMQ, in every shape that RabbitMQ lets through."""
 
 import struct
-import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
@@ -20,9 +19,9 @@ pytestmark = pytest.mark.rabbitmq
 
 
 @pytest.fixture
-def site(rabbitmq_url: str) -> RabbitSite:
+def site(rabbit_site: RabbitSite) -> RabbitSite:
     """A namespace of this test's own."""
-    return RabbitSite(rabbitmq_url, f"t{uuid.uuid4().hex[:10]}")
+    return rabbit_site
 
 
 @pytest.fixture
@@ -142,13 +141,14 @@ async def test_foreign_message_in_the_ledger(site: RabbitSite, broker: Broker, d
     )
     for headers in shapes:
         await site.publish_raw(f"{site.namespace}.dlx", "x", data, Basic.Properties(headers=headers, message_id="m"))
+    await site.publish_raw(f"{site.namespace}.dlx", "x", data, RawProperties())
     consumer = await consuming(broker, "default")
     await broker.publisher().publish(an_event())
     await take_and_ack(consumer, 1)
 
     entries = await entries_of(broker)
 
-    assert [type(entry) for entry in entries] == [Dead] * 4
+    assert [type(entry) for entry in entries] == [Dead] * 5
     for entry in entries:
         letter = await broker.ledger().letter(entry.number)
         assert letter is not None

@@ -4,12 +4,14 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
 
 from bridge.brokers.contract import Broker, Publisher
 from bridge.brokers.opening import open_broker
+from bridge.brokers.rabbitmq.broker import RabbitBroker
 from bridge.errors import BrokerRefused, BrokerUnavailable, DeferUnconfirmed, DeliveryLost
 from bridge.event import Event
 from bridge.queues import Queue
@@ -28,24 +30,28 @@ def node() -> Iterator[RabbitNode]:
 
 @pytest.fixture
 async def broker(node: RabbitNode) -> AsyncIterator[Broker]:
-    """A broker on the node, with the queue `default`."""
-    broker = open_broker(node.url, f"t{uuid.uuid4().hex[:10]}")
+    """A broker on the node, with the queue `default`. Nothing of it is left to be recovered by the next restart."""
+    broker = RabbitBroker.from_url(node.url, f"t{uuid.uuid4().hex[:10]}")
     await broker.declare([Queue("default")])
     yield broker
     await broker.close()
-
-
-@pytest.fixture
-async def lasting(broker: Broker) -> Broker:
-    """A broker whose queues outlast a crash: RabbitMQ 3.10 loses a queue that was declared within the last second, and
-    there is nothing to see when that second is over."""
-    await asyncio.sleep(2)
-    return broker
+    await broker.remove([Queue("default")])
 
 
 async def in_thread(work: Callable[..., object], *arguments: str) -> None:
     """Do to the node what blocks, while this process goes on."""
     await asyncio.to_thread(work, *arguments)
+
+
+@asynccontextmanager
+async def away(node: RabbitNode) -> AsyncIterator[None]:
+    """Nobody can connect to the node, and nobody is connected."""
+    await in_thread(node.ctl, "suspend_listeners")
+    try:
+        await in_thread(node.ctl, "close_all_connections", "away")
+        yield
+    finally:
+        await in_thread(node.ctl, "resume_listeners")
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -67,10 +73,10 @@ async def publish_until(stop: asyncio.Event, publisher: Publisher) -> list[Event
     return confirmed
 
 
-@pytest.mark.parametrize("hurt", ["restart", "kill and start", "close connections"])
-async def test_back_under_load(node: RabbitNode, lasting: Broker, hurt: str) -> None:
+@pytest.mark.parametrize("hurt", ["kill and start", "close connections"])
+async def test_back_under_load(node: RabbitNode, broker: Broker, hurt: str) -> None:
     """Events are published and taken while the broker goes and comes back: every confirmed one is delivered."""
-    consumer = await consuming(lasting, "default", prefetch=20)
+    consumer = await consuming(broker, "default", prefetch=20)
     seen: set[str] = set()
 
     async def work() -> None:
@@ -84,12 +90,11 @@ async def test_back_under_load(node: RabbitNode, lasting: Broker, hurt: str) -> 
 
     worker = asyncio.create_task(work())
     stop = asyncio.Event()
-    publishing = [asyncio.create_task(publish_until(stop, lasting.publisher())) for _ in range(3)]
+    publishing = [asyncio.create_task(publish_until(stop, broker.publisher())) for _ in range(3)]
     await until(lambda: len(seen) > 50)
 
-    if hurt == "restart":
-        await in_thread(node.restart)
-    elif hurt == "kill and start":
+    if hurt == "kill and start":
+        await asyncio.sleep(1.5)  # RabbitMQ 3.10 loses a queue that was declared within the second before a crash
         await in_thread(node.kill)
         await in_thread(node.start)
     else:
@@ -156,39 +161,32 @@ async def test_away(node: RabbitNode, broker: Broker) -> None:
     """With the broker away a publish ends within its time, and nothing was published."""
     publisher = broker.publisher()
     await publisher.publish(an_event("first"))
-    await in_thread(node.stop)
-    try:
+    async with away(node):
         for anyone in (publisher, broker.publisher()):
             began = time.monotonic()
             with pytest.raises(BrokerUnavailable):
                 await anyone.publish(an_event("lost"), within=0.5)
             assert time.monotonic() - began < 1.0
-    finally:
-        await in_thread(node.start)
     await publisher.publish(an_event("last"), within=30)
     names = [taken.envelope.event.name for taken in await take_and_ack(await consuming(broker, "default"), 2)]
     assert names == ["first", "last"]
 
 
-async def test_declare_while_away(node: RabbitNode, broker: Broker) -> None:
-    """Declaring gives up after some seconds, naming the broker."""
-    await in_thread(node.stop)
-    try:
-        began = time.monotonic()
-        with pytest.raises(BrokerUnavailable, match=f"127.0.0.1:{node.port}"):
-            await broker.declare([Queue("default")])
-        assert 3 < time.monotonic() - began < 10
-    finally:
-        await in_thread(node.start)
+async def test_declare_while_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Declaring gives up after a time, naming the broker."""
+    monkeypatch.setattr("bridge.brokers.rabbitmq.broker.DECLARE_SECONDS", 1.0)
+    began = time.monotonic()
+    with pytest.raises(BrokerUnavailable, match=r"127\.0\.0\.1:1/"):
+        await open_broker("amqp://127.0.0.1:1/", "t").declare([Queue("default")])
+    assert 0.5 < time.monotonic() - began < 5
 
 
 async def test_waits_for_a_broker_that_comes(node: RabbitNode, broker: Broker) -> None:
     """A publish that has time waits for the broker, and so does a consumer that starts."""
-    await in_thread(node.stop)
-    publishing = asyncio.create_task(broker.publisher().publish(an_event(), within=60))
-    starting = asyncio.create_task(consuming(broker, "default"))
-
-    await in_thread(node.start)
+    async with away(node):
+        publishing = asyncio.create_task(broker.publisher().publish(an_event(), within=60))
+        starting = asyncio.create_task(consuming(broker, "default"))
+        await asyncio.wait({publishing, starting}, timeout=0.5)
 
     await publishing
     await take(await starting)
@@ -262,10 +260,12 @@ async def test_other_hosts(node: RabbitNode) -> None:
 async def test_delay_outlasts_a_restart(node: RabbitNode, broker: Broker) -> None:
     """What waits for its time waits on through a restart, and is not early. It is due when the node is up again: what
     matures while the queues are still coming up is tried again by RabbitMQ only three minutes later."""
-    due = now() + timedelta(seconds=12)
-    await broker.publisher().publish(an_event(), due)
+    publisher, due = broker.publisher(), now() + timedelta(seconds=2 * node.start_seconds)
+    await publisher.publish(an_event("delayed"), due)
 
     await in_thread(node.restart)
 
-    await take(await consuming(broker, "default"))
+    await publisher.publish(an_event("first"), within=30)
+    names = [taken.envelope.event.name for taken in await take_and_ack(await consuming(broker, "default"), 2)]
+    assert names == ["first", "delayed"]
     assert now() >= due

@@ -1,7 +1,6 @@
 """What only RabbitMQ has: objects that differ, queues that vanish, a broker that gives up, the ledger's local index."""
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from functools import partial
@@ -9,10 +8,13 @@ from operator import eq
 from pathlib import Path
 
 import pytest
+from aiormq.exceptions import ChannelNotFoundEntity
 
 from bridge.brokers.contract import Backlog, Broker
 from bridge.brokers.opening import open_broker
+from bridge.brokers.rabbitmq.broker import RabbitBroker
 from bridge.brokers.rabbitmq.ladder import LONGEST
+from bridge.brokers.rabbitmq.topology import AmqpQueue, Binding, Exchange, Names, declarations
 from bridge.errors import BrokerRefused
 from bridge.ledger import Dead
 from bridge.queues import Queue
@@ -40,9 +42,9 @@ def indexes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], lis
 
 
 @pytest.fixture
-def site(rabbitmq_url: str) -> RabbitSite:
+def site(rabbit_site: RabbitSite) -> RabbitSite:
     """A namespace of this test's own."""
-    return RabbitSite(rabbitmq_url, f"t{uuid.uuid4().hex[:10]}")
+    return rabbit_site
 
 
 @pytest.fixture
@@ -199,9 +201,31 @@ async def test_ledger_of_a_namespace_that_is_not_there(broker: Broker) -> None:
 async def test_long_ledger(broker: Broker) -> None:
     """Many letters, in chunks of many, are read to the last one at once."""
     await broker.declare([Queue("default")])
-    await _die(broker, 3000)
+    await _die(broker, 1500)
 
-    assert len(await entries_of(broker)) == 3000
+    assert len(await entries_of(broker)) == 1500
+
+
+async def test_removed(site: RabbitSite) -> None:
+    """A namespace that is removed leaves nothing behind, whatever it held; to remove it again is no error."""
+    broker = RabbitBroker.from_url(site.url, site.namespace)
+    queues = [Queue("mail", ("mail.#",)), Queue("default")]
+    await broker.declare(queues)
+    await broker.publisher().publish(an_event("mail.sent"))
+
+    count = await broker.remove(queues)
+    assert await broker.remove(queues) == count
+
+    names = Names(site.namespace)
+    for each in declarations(names, queues):
+        async with site.channel() as channel:
+            with pytest.raises(ChannelNotFoundEntity):
+                match each:
+                    case AmqpQueue(name=name):
+                        await channel.queue_declare(name, passive=True)
+                    case Exchange(name=name) | Binding(source=name):
+                        await channel.exchange_declare(name, passive=True)
+    await broker.close()
 
 
 async def _die(broker: Broker, count: int) -> None:

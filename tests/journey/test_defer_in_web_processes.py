@@ -21,6 +21,8 @@ from pathlib import Path
 import pytest
 
 from bridge.brokers.opening import open_broker
+from bridge.brokers.rabbitmq.broker import RabbitBroker
+from bridge.queues import Queue
 
 PROCESSES, THREADS = 4, 8
 REQUESTS = 400
@@ -114,11 +116,14 @@ async def events_in(url: str, namespace: str, expected: int) -> Counter[str]:
 
 
 @pytest.fixture(params=["sqlite", pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)])
-def broker(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
+def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, str]]:
     """The URL and namespace of an empty broker."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/bridge.db", "bridge"
-    return request.getfixturevalue("rabbitmq_url"), f"t{uuid.uuid4().hex[:10]}"
+        yield f"sqlite:///{tmp_path}/bridge.db", "bridge"
+    else:
+        url, namespace = request.getfixturevalue("rabbitmq_url"), f"t{uuid.uuid4().hex[:10]}"
+        yield url, namespace
+        asyncio.run(RabbitBroker.from_url(url, namespace).remove([Queue("default")]))
 
 
 @pytest.mark.parametrize("options", [(), ("--preload",)], ids=["fork first", "import first"])

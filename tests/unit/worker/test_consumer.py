@@ -150,7 +150,7 @@ async def test_what_was_fetched_and_not_begun_goes_back_at_once(bench: Bench) ->
     bench.broker.deliveries.put_nowait(waiting)
     await until(bench.broker.deliveries.empty)
     bench.taking.cancel()
-    await asyncio.wait((bench.taking,))
+    await until(lambda: waiting.verbs)
     assert (running.verbs, waiting.verbs) == ([], ["give_back"])
     draining = asyncio.create_task(bench.events.drain(30))
     await bench.slot.answer(DELIVERED)

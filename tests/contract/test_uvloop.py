@@ -1,0 +1,71 @@
+"""On uvloop, the loop that the worker runs on: its timers and transports are its own."""
+
+import asyncio
+from collections.abc import Coroutine
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import uvloop
+
+from bridge.brokers.contract import Broker
+from bridge.brokers.opening import open_broker
+from bridge.brokers.sqlite.events import now_microseconds
+from bridge.queues import Queue
+from tests.contract.acts import a_letter, an_event, consuming, entries_of, now, soon, take
+from tests.contract.conftest import Site
+
+
+def on_uvloop(work: Coroutine[Any, Any, None]) -> None:
+    """Run it, with no error in anything that the loop calls by itself."""
+    errors: list[dict[str, Any]] = []
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.get_loop().set_exception_handler(lambda _, context: errors.append(context))
+        runner.run(work)
+    assert errors == []
+
+
+async def opened(site: Site) -> Broker:
+    """A broker on the site with the queue `default`."""
+    broker = open_broker(site.url, site.namespace)
+    await broker.declare([Queue("default")])
+    return broker
+
+
+def test_round_trip(site: Site) -> None:
+    """Published, delivered, retried, buried and listed."""
+
+    async def journey() -> None:
+        broker = await opened(site)
+        event, due = an_event(data=bytes(range(256)) * 1000), soon()
+        consumer = await consuming(broker, "default")
+        await broker.publisher().publish(event)
+        first = await take(consumer)
+        await first.retry(first.envelope, due)
+        second = await take(consumer)
+        assert now() >= due
+        assert second.envelope.event == event
+        await second.dead_letter(a_letter(second))
+        assert len(await entries_of(broker)) == 1
+        await broker.close()
+
+    on_uvloop(journey())
+
+
+@pytest.mark.parametrize("site", ["sqlite"], indirect=True)
+def test_timer_for_a_moment_that_is_past(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is due when its consumer plans to look again, and only just was not, is looked for at once."""
+    late = "bridge.brokers.sqlite.consumer.now_microseconds"
+    monkeypatch.setattr(late, lambda: now_microseconds() + 3_600_000_000)
+
+    async def journey() -> None:
+        broker = await opened(site)
+        consumer = await consuming(broker, "default")
+        publisher = broker.publisher()
+        for milliseconds in (300, 100, 200):
+            await publisher.publish(an_event(f"after.{milliseconds}"), now() + timedelta(milliseconds=milliseconds))
+        names = [(await take(consumer)).envelope.event.name for _ in range(3)]
+        assert names == ["after.100", "after.200", "after.300"]
+        await broker.close()
+
+    on_uvloop(journey())
