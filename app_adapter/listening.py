@@ -39,7 +39,7 @@ SPREAD_AFTER = 1.0
 DRAINED_AFTER = 0.02
 """Seconds without a request after which a draining child closes a connection."""
 
-DRAIN_WITHIN = 2.0
+DRAIN_WITHIN = 5.0
 """Seconds after which a draining child closes a connection in use too, between two requests."""
 
 BEGUN, SERVED = b"+", b"."

@@ -15,6 +15,7 @@ from bridge.telemetry import log
 from worker.held import HeldEvent
 from worker.pace import LOOKED_EVERY, Pace
 from worker.replay import Replayer
+from worker.slot_queue import NoSlotToCome, SlotQueue
 from worker.slots import Slot, Slots
 
 SETTLED_REMEMBERED = 4096
@@ -24,45 +25,35 @@ DEFECT_GIVEN_BACK_AFTER = 1.0
 """Seconds before an event that met a defect of ours goes back, so that it does not come round in a hot loop."""
 
 
-class _NoSlotToCome(Exception):
-    """The worker drains, and the pool takes nothing."""
-
-
 class EventConsumer:
     """Takes deliveries and replays each, until `limit` events are begun (None: without end)."""
 
     def __init__(self, broker: Consumer, slots: Slots, replayer: Replayer, limit: int | None = None) -> None:
         self._broker = broker
-        self._slots = slots
+        self._slots = SlotQueue(slots)
         self._replayer = replayer
         self._limit = limit
         self._held: dict[str, HeldEvent] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._settled: OrderedDict[str, None] = OrderedDict()
         self._unconfirmed: set[HeldEvent] = set()
-        self._confirming = asyncio.Event()
-        self._confirming.set()
-        self._slot_freed = asyncio.Event()
-        self._draining = False
-        self._leaving: dict[Slot, asyncio.Event] = {}
         self._pace = Pace()
         self._rooms: Mapping[str, int] = {}
         self._size = 1
         self.taken = 0
-        """How many events were begun."""
+        """How many events were accepted, to be replayed as soon as a slot is free."""
         self.finished = 0
-        """How many replays have ended, settled or not."""
+        """How many events are settled."""
 
     @property
     def running(self) -> int:
-        """How many events are in flight here. What was lost with its connection is in flight elsewhere by now, or
-        comes again."""
+        """How many events are in our hands. What was lost with its connection is in flight elsewhere by now, or comes
+        again."""
         return sum(not held.lost for held in self._held.values())
 
     def open_slot(self, slot: Slot) -> None:
         """Use a further slot from now on."""
         self._slots.open(slot)
-        self._slot_freed.set()
 
     def close_slot(self, slot: Slot) -> None:
         """Use a slot no more; what runs in it ends by itself."""
@@ -70,23 +61,22 @@ class EventConsumer:
 
     async def vacate_slot(self, slot: Slot) -> None:
         """Use a slot no more, and return when nothing runs in it."""
-        if self._slots.condemn(slot):
-            self._leaving[slot] = asyncio.Event()
-            await self._leaving[slot].wait()
+        await self._slots.vacate(slot)
 
     async def run(self) -> str:
-        """Take and begin events, and return why it ended. Cancelled, it gives back what it has taken and not begun."""
-        while self._limit is None or self.taken < self._limit:
-            delivery = await self._broker.receive()
-            if await self._is_known(delivery):
-                continue
-            try:
-                await self._confirming.wait()
-                slot = await self._lease()
-            except asyncio.CancelledError:
-                await _give_back(delivery)
-                raise
-            self._begin(delivery, slot)
+        """Take events and replay them, and return why it ended, when as many as asked for have a slot. Cancelled, it
+        gives back what has none."""
+        try:
+            while self._limit is None or self.taken < self._limit:
+                await self._slots.shorter_than(self._size)
+                delivery = await self._broker.receive()
+                if not await self._is_known(delivery):
+                    self._begin(delivery)
+                    await asyncio.sleep(0)  # it queues for a slot before the queue's length is looked at again
+            await self._slots.shorter_than(1)
+        except asyncio.CancelledError:
+            self._slots.drain()
+            raise
         return f"{self.taken} events were begun, as many as asked for"
 
     async def start(self, rooms: Mapping[str, int], slots: int) -> None:
@@ -112,9 +102,8 @@ class EventConsumer:
 
     async def drain(self, grace: float) -> int:
         """Wait until what runs is settled, at most `grace` seconds; then cut it off and give it back. Return how many
-        were cut off. An event that no pool takes goes back at once."""
-        self._draining = True
-        self._slot_freed.set()
+        were cut off. What has no slot goes back at once."""
+        self._slots.drain()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace)
         left = list(self._tasks)
@@ -136,34 +125,23 @@ class EventConsumer:
             return False
         return True
 
-    async def _lease(self) -> Slot:
-        while (slot := self._slots.lease()) is None:
-            if self._draining:
-                raise _NoSlotToCome
-            self._slot_freed.clear()
-            await self._slot_freed.wait()
-        return slot
-
-    def _release(self, slot: Slot) -> None:
-        self.finished += 1
-        self._slots.give_back(slot)
-        self._slot_freed.set()
-        if left := self._leaving.pop(slot, None):
-            left.set()
-
-    def _begin(self, delivery: Delivery, slot: Slot) -> None:
+    def _begin(self, delivery: Delivery) -> None:
         self.taken += 1
         held = self._held[delivery.token] = HeldEvent(delivery, self._not_confirmed)
-        task = asyncio.create_task(self._run(held, slot))
+        task = asyncio.create_task(self._run(held))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _run(self, held: HeldEvent, slot: Slot) -> None:
+    async def _run(self, held: HeldEvent) -> None:
         token = held.delivery.token
         try:
-            await self._replay(held, slot)
+            # What was not taken is kept for the next slot. The one that did not take it is out of the books: its pool
+            # says why, and tries again with back-off.
+            while await self._replayer.replay(held, self._slots):
+                pass
+            self.finished += 1
             self._remember(token)
-        except (asyncio.CancelledError, _NoSlotToCome):
+        except (asyncio.CancelledError, NoSlotToCome):
             await _give_back(held.delivery)
         except Exception:
             log.exception("a defect of the worker met an event; it goes back", extra={"event": token})
@@ -173,12 +151,6 @@ class EventConsumer:
             del self._held[token]
             self._confirmed(held)
 
-    async def _replay(self, held: HeldEvent, slot: Slot) -> None:
-        # What was not taken is kept for the next slot. The one that did not take it is out of the books: its pool says
-        # why, and tries again with back-off.
-        while await self._replayer.replay(held, slot, self._release):
-            slot = await self._lease()
-
     def _remember(self, token: str) -> None:
         self._settled[token] = None
         if len(self._settled) > SETTLED_REMEMBERED:
@@ -187,7 +159,7 @@ class EventConsumer:
     def _not_confirmed(self, held: HeldEvent, why: str) -> None:
         if not self._unconfirmed:
             log.warning("the broker does not confirm; events are held and nothing new is begun", extra={"why": why})
-            self._confirming.clear()
+            self._slots.hold_back(hold=True)
         self._unconfirmed.add(held)
 
     def _confirmed(self, held: HeldEvent) -> None:
@@ -196,7 +168,7 @@ class EventConsumer:
         self._unconfirmed.remove(held)
         if not self._unconfirmed:
             log.info("the broker confirms again")
-            self._confirming.set()
+            self._slots.hold_back(hold=False)
 
 
 async def _give_back(delivery: Delivery) -> None:

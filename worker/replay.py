@@ -1,5 +1,6 @@
 """The replay of one event: one column of verbs."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from bridge.request import Site, parameters
 from bridge.settlement import Ack, DeadLetter, Policies, Retry, Settlement, decide
 from bridge.telemetry import Hook, Settled, tell
 from worker.held import HeldEvent
-from worker.slots import Slot
+from worker.slot_queue import SlotQueue
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +38,22 @@ class Replayer:
     trust: Trust = Trust.RECEIVER
     now: Callable[[], datetime] = field(default=_utc_now)
 
-    async def replay(self, held: HeldEvent, slot: Slot, release: Callable[[Slot], None]) -> PoolUnavailable | None:
-        """Replay and settle one event; the slot is released as soon as the reply is there.
+    async def replay(self, held: HeldEvent, slots: SlotQueue) -> PoolUnavailable | None:
+        """Replay and settle one event; its slot is released as soon as the reply is there.
 
-        Return `PoolUnavailable`, and settle nothing, where the pool did not take it.
+        Return `PoolUnavailable`, and settle nothing, where the pool did not take it. Raise `NoSlotToCome`.
         """
         envelope, queue = held.delivery.envelope, held.delivery.queue
         rules = self.rules[queue]
         request = parameters(envelope, queue, self.site)
+        slot = await slots.lease()
         started = self.now()
         try:
             exchange = await slot.exchange(request, envelope.event.data, rules.deadline)
         finally:
-            release(slot)
+            slots.release(slot)
         finished = self.now()
+        await asyncio.sleep(0)  # whoever has the slot now begins before we go on
         outcome = outcome_of(exchange, self.trust, finished)
         if isinstance(outcome, PoolUnavailable):
             return outcome

@@ -1,0 +1,180 @@
+"""bridge-pool as a program: its socket, its mistakes, and its end."""
+
+import asyncio
+import grp
+import json
+import os
+import signal
+import socket
+import subprocess
+from typing import Any
+
+import pytest
+
+from bridge.foreign_pool import Address
+from tests.journey.pool_program import at, permissions, pid_and_version, pool_of, socket_of, trace
+from tests.journey.site import PROGRAMS, Program, Site, eventually
+from tests.journey.web_servers import cgi_fcgi, free_port
+
+pytestmark = pytest.mark.parametrize("site", ["sqlite"], indirect=True)
+
+
+async def test_the_socket_is_for_its_user_alone(site: Site) -> None:
+    """Mode 0600, in a directory of mode 0700 that the pool makes."""
+    await pool_of(site)
+
+    assert permissions(socket_of(site)) == 0o600
+    assert permissions(socket_of(site).parent) == 0o700
+
+
+async def test_the_socket_can_be_given_to_a_group(site: Site) -> None:
+    """With --socket-group the group may connect, and --socket-mode says otherwise."""
+    group = grp.getgrgid(os.getgid()).gr_name
+    await pool_of(site, "--socket-group", group, "--socket-mode", "0666")
+
+    assert permissions(socket_of(site)) == 0o666
+    assert permissions(socket_of(site).parent) == 0o750
+
+
+WRONG = {
+    "expected 'unix:/absolute/path' or 'host:port'": ("--bind", "app.sock"),
+    "expected an octal mode such as 0660": ("--bind", "unix:/tmp/none.sock", "--socket-mode", "0999"),
+    "expected a group of this system": ("--bind", "unix:/tmp/none.sock", "--socket-group", "no-such-group"),
+    "expected --bind unix:/absolute/path, got '127.0.0.1:9000'": ("--bind", "127.0.0.1:9000", "--socket-mode", "0660"),
+    "expected an address to listen on: [Errno 2]": ("--bind", "unix:/no/such/directory/app.sock"),
+    "expected an address to listen on: [Errno 99]": ("--bind", "192.0.2.1:9000"),
+}
+
+
+@pytest.mark.parametrize("message", WRONG)
+async def test_what_cannot_be_bound_is_said_at_once(site: Site, message: str) -> None:
+    """Exit code 2, the option and the value named, before anything boots."""
+    pool = site.run("bridge-pool", "fronted:app", *WRONG[message])
+
+    assert await pool.ended() == 2
+    assert message in pool.log
+    assert WRONG[message][-1] in pool.log
+
+
+async def test_an_app_that_cannot_boot_ends_the_start(site: Site) -> None:
+    """Exit code 4 with its reason, and no socket is left."""
+    pool = site.run("bridge-pool", "no_extension:app", "--bind", str(at(site)))
+
+    assert await pool.ended() == 4
+    assert "has no DeferredEvents" in pool.log
+    assert not socket_of(site).exists()
+
+
+async def test_a_socket_where_nobody_listens_is_replaced(site: Site) -> None:
+    """What a killed pool left behind is no obstacle."""
+    pool = await pool_of(site)
+    pool.signal(signal.SIGKILL)
+    await pool.ended()
+    assert socket_of(site).exists()
+
+    await pool_of(site)
+
+    assert pid_and_version(site)
+
+
+async def test_a_socket_where_somebody_listens_is_left_alone(site: Site) -> None:
+    """A second pool on the same path ends with exit code 2, and the first goes on."""
+    await pool_of(site)
+
+    second = site.run("bridge-pool", "fronted:app", "--bind", str(at(site)))
+
+    assert await second.ended() == 2
+    assert "somebody listens there already" in second.log
+    assert pid_and_version(site)
+
+
+async def test_a_file_that_is_no_socket_is_left_alone(site: Site) -> None:
+    """A path that leads to something else is a mistake."""
+    pool = site.run("bridge-pool", "fronted:app", "--bind", f"unix:{site.directory}/fronted.py")
+
+    assert await pool.ended() == 2
+    assert "a file that is no socket" in pool.log
+    assert (site.directory / "fronted.py").exists()
+
+
+async def test_sigterm_finishes_what_runs(site: Site) -> None:
+    """The request that runs is answered; the socket's file is gone, and so is every child."""
+    pool = await pool_of(site)
+    asking = asyncio.create_task(asyncio.to_thread(cgi_fcgi, at(site), "/slow/0.8"))
+    await eventually(lambda: "begun" in trace(site))
+
+    pool.signal(signal.SIGTERM)
+
+    assert (await asking).endswith(b"slow")
+    assert await pool.ended() == 0
+    assert "1 requests served" in pool.log
+    assert not socket_of(site).exists()
+    await eventually(lambda: not site.processes)
+
+
+async def test_a_port_is_closed_while_it_drains(site: Site) -> None:
+    """Whoever comes after SIGTERM is refused at once, and does not wait for the last request to end."""
+    address = Address(host="127.0.0.1", port=free_port())
+    pool = site.run("bridge-pool", "fronted:app", "--bind", str(address), "--children", "1")
+    await pool.says("warm after")
+    asking = asyncio.create_task(asyncio.to_thread(cgi_fcgi, address, "/slow/1.5"))
+    await eventually(lambda: "begun" in trace(site))
+
+    pool.signal(signal.SIGTERM)
+    await pool.says("stopping")
+
+    await eventually(lambda: is_refused(address), within=1)
+    assert (await asking).endswith(b"slow")
+    assert await pool.ended() == 0
+
+
+async def test_what_takes_longer_than_the_grace_is_ended(site: Site) -> None:
+    """--grace bounds the drain."""
+    pool = await pool_of(site, "--grace", "300ms")
+    asking = asyncio.create_task(asyncio.to_thread(cgi_fcgi, at(site), "/slow/60.0"))
+    await eventually(lambda: "begun" in trace(site))
+
+    pool.signal(signal.SIGTERM)
+
+    assert await pool.ended(within=5) == 0
+    await asyncio.gather(asking, return_exceptions=True)
+
+
+async def test_bridge_status_shows_what_the_children_do(site: Site) -> None:
+    """Which child is busy, and for how long; what each has served; and none is waited for."""
+    pool = await pool_of(site)
+    pid_and_version(site)
+    asking = asyncio.create_task(asyncio.to_thread(cgi_fcgi, at(site), "/slow/1.5"))
+    await eventually(lambda: "begun" in trace(site))
+    await eventually(lambda: len(pool.children) == 2)
+
+    shown = status(site, pool)
+
+    assert (shown["address"], shown["served"]) == (str(at(site)), 1)
+    seat, *_ = shown["slots"]
+    assert (seat["state"], seat["requests"], seat["slot"]) == ("busy", 1, 1)
+    assert seat["seconds"] < 1.5
+    await asking
+    await eventually(lambda: status(site, pool)["slots"][0]["state"] == "idle")
+
+
+def is_refused(address: Address) -> bool:
+    """Tell whether nobody listens there."""
+    try:
+        socket.create_connection((address.host, address.port), 1).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def status(site: Site, pool: Program) -> dict[str, Any]:
+    """What bridge-status says to machines about a pool."""
+    said = subprocess.run(
+        [PROGRAMS / "bridge-status", "--json"],
+        cwd=site.directory,
+        env={**os.environ, **site.environment},
+        capture_output=True,
+        check=True,
+    )
+    (found,) = (shown for shown in json.loads(said.stdout) if shown["pid"] == pool.process.pid)
+    return dict(found)

@@ -1,0 +1,221 @@
+"""bridge-pool behind real web servers: ordinary HTTP, over every kind of connection, and nobody can forge a replay."""
+
+import hashlib
+import json
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+
+import pytest
+
+from bridge.foreign_pool import Address
+from tests.journey.site import Program, Site
+from tests.journey.web_servers import WebServer, cgi_fcgi, free_port, lighttpd, nginx
+
+MIB = 1024**2
+SIZES = (0, 1, 65_528, 65_535, 65_536, MIB, 64 * MIB)
+CHILDREN = 2
+HANG = 30.0
+"""Seconds within which a large body has passed, however busy the machine is. flup alone takes minutes."""
+
+
+@dataclass(frozen=True)
+class Front:
+    """A pool, and a web server in front of it."""
+
+    pool: Program
+    server: WebServer
+    address: Address
+
+
+@pytest.fixture(
+    scope="module",
+    params=["nginx unix", "nginx tcp", "nginx unix keep", "nginx tcp keep", "lighttpd unix", "lighttpd tcp"],
+)
+def front(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
+    """A pool behind each server, over each kind of connection."""
+    kind, family, *keep = request.param.split()
+    directory = tmp_path_factory.mktemp("fronted")
+    site = Site(directory, f"sqlite:///{directory}/bridge.db", "bridge")
+    address = (
+        Address(path=f"{directory}/run/app.sock") if family == "unix" else Address(host="127.0.0.1", port=free_port())
+    )
+    pool = site.run("bridge-pool", "fronted:app", "--bind", str(address), "--children", str(CHILDREN))
+    end = time.monotonic() + HANG
+    while "warm after" not in pool.log:
+        assert pool.process.poll() is None and time.monotonic() < end, pool.log
+        time.sleep(0.02)
+    if kind == "nginx":
+        server = nginx(directory / "nginx", address, site.environment, keep=bool(keep))
+    else:
+        server = lighttpd(directory / "lighttpd", address, site.environment)
+    yield Front(pool, server, address)
+    site.remove()
+
+
+def test_a_get_reaches_the_app(front: Front) -> None:
+    """Method, path and query are what the client sent."""
+    answer = front.server.ask("GET", "/echo?a=1&b=%C3%A9", Accept="text/plain")
+
+    seen = json.loads(answer.body)
+    assert (seen["method"], seen["path"], seen["args"]) == ("GET", "/echo", {"a": "1", "b": "é"})
+    assert seen["environ"]["HTTP_ACCEPT"] == "text/plain"
+
+
+def test_a_head_has_the_headers_alone(front: Front) -> None:
+    """A HEAD is answered as the GET would be, without the body."""
+    answer = front.server.ask("HEAD", "/bytes/5000")
+
+    assert (answer.status, answer.headers["Content-Length"], answer.body) == (200, "5000", b"")
+
+
+def test_a_redirect_reaches_the_client(front: Front) -> None:
+    """Status and Location are the app's."""
+    answer = front.server.ask("GET", "/away")
+
+    assert (answer.status, answer.headers["Location"].removeprefix(f"http://127.0.0.1:{front.server.port}")) == (
+        303,
+        "/pid",
+    )
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_an_upload_arrives_whole(front: Front, size: int) -> None:
+    """A body of any size, byte for byte."""
+    body = bytes(range(256)) * (size // 256) + b"z" * (size % 256)
+
+    began = time.monotonic()
+    answer = front.server.ask("POST", "/upload", body)
+
+    assert json.loads(answer.body) == {"length": size, "sha256": hashlib.sha256(body).hexdigest()}
+    assert time.monotonic() - began < HANG
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_response_arrives_whole(front: Front, size: int) -> None:
+    """A response of any size, in no more time than it needs."""
+    began = time.monotonic()
+    answer = front.server.ask("GET", f"/bytes/{size}")
+    seconds = time.monotonic() - began
+
+    if size == SIZES[-1]:
+        print(f"{size // MIB} MiB from {front.address} through {front.server.name}: {seconds:.2f} s")
+    assert (answer.status, len(answer.body), answer.body.count(b"x")) == (200, size, size)
+    assert seconds < HANG
+
+
+def test_a_reply_of_unknown_length_is_chunked(front: Front) -> None:
+    """A streaming view's pieces arrive in order, and its end is seen."""
+    answer = front.server.ask("GET", "/stream/300")
+
+    pieces = [answer.body[at : at + 1000] for at in range(0, len(answer.body), 1000)]
+    assert answer.headers.get("Transfer-Encoding") == "chunked"
+    assert [piece[:3] for piece in pieces] == [b"%03d" % number for number in range(300)]
+
+
+def test_small_requests_are_not_held_back(front: Front) -> None:
+    """No request waits for a delayed acknowledgement: at 40 ms each there would be 24 a second."""
+    connection = front.server.connect()
+    began = time.monotonic()
+    for _ in range(200):
+        connection.request("GET", "/pid")
+        connection.getresponse().read()
+    rate = 200 / (time.monotonic() - began)
+    connection.close()
+
+    print(f"{front.address}: {rate:.0f} requests/s, one after the other")
+    assert rate > 75
+
+
+def test_more_clients_than_children_are_all_served(front: Front) -> None:
+    """Sixteen clients, and connections that the web server keeps: nobody waits for one that is idle."""
+
+    def visit(_: int) -> list[int]:
+        connection = front.server.connect()
+        try:
+            statuses = []
+            for _ in range(10):
+                connection.request("GET", "/pid")
+                response = connection.getresponse()
+                response.read()
+                statuses.append(response.status)
+            return statuses
+        finally:
+            connection.close()
+
+    began = time.monotonic()
+    with ThreadPoolExecutor(16) as clients:
+        answers = list(clients.map(visit, range(16)))
+
+    assert answers == [[200] * 10] * 16
+    assert time.monotonic() - began < HANG
+
+
+FORGED = [
+    name
+    for words in ("BRIDGE REPLAY", "Bridge Replay", "bridge replay", "HTTP BRIDGE REPLAY")
+    for name in (words.replace(" ", "_"), words.replace(" ", "-"))
+]
+CLAIMED = {
+    "CE-Id": "1",
+    "CE-Type": "account.created",
+    "CE-Source": "s",
+    "CE-Time": "2030-01-01T00:00:00Z",
+    "CE-SpecVersion": "1.0",
+}
+
+
+@pytest.mark.parametrize("name", [None, *FORGED])
+def test_nobody_can_forge_a_replay(front: Front, name: str | None) -> None:
+    """Path, CloudEvents headers, and the parameter's name as a header in every spelling: 404."""
+    details = {"BRIDGE_ATTEMPT": "1", "Bridge-Queue": "default", "BRIDGE_FINISHED": "[]"}
+
+    answer = front.server.ask(
+        "POST", "/_bridge/account.created", b"{}", **CLAIMED, **details, **({name: "1"} if name else {})
+    )
+
+    assert answer.status == 404
+    assert "Bridge-Outcome" not in answer.headers
+
+
+def test_the_clients_proxy_header_is_no_variable(front: Front) -> None:
+    """`Proxy:` never becomes HTTP_PROXY; other headers pass."""
+    seen = json.loads(front.server.ask("GET", "/echo", Proxy="http://evil/", Via="me").body)["environ"]
+
+    assert "HTTP_PROXY" not in seen
+    assert seen["HTTP_VIA"] == "me"
+
+
+BROKEN_OFF = {
+    "in the body": b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 10000000\r\n\r\n" + b"x" * 300_000,
+    "before the reply": b"GET /slow/0.5 HTTP/1.1\r\nHost: a\r\n\r\n",
+    "in the reply": b"GET /stream/90000 HTTP/1.1\r\nHost: a\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("where", BROKEN_OFF)
+def test_a_client_that_goes_away_costs_nothing(front: Front, where: str) -> None:
+    """Its request ends somehow; the children are the same, and serve the next one."""
+    before = front.pool.children
+
+    for _ in range(CHILDREN + 1):
+        with socket.create_connection(("127.0.0.1", front.server.port)) as client:
+            client.sendall(BROKEN_OFF[where])
+            client.settimeout(0.2)
+            with suppress(TimeoutError):
+                client.recv(1000)
+
+    assert front.server.ask("GET", "/pid").status == 200
+    assert front.pool.children == before
+    assert "another takes its place" not in front.pool.log
+
+
+def test_cgi_fcgi_is_served(front: Front) -> None:
+    """libfcgi's own client gets an ordinary reply."""
+    head, _, body = cgi_fcgi(front.address, "/echo", HTTP_PROXY="http://evil/").partition(b"\r\n\r\n")
+
+    assert head.startswith(b"Status: 200 OK\r\n")
+    assert "HTTP_PROXY" not in json.loads(body)["environ"]

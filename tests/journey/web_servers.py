@@ -1,0 +1,172 @@
+"""Real web servers as private, unprivileged processes in front of a FastCGI server: nginx, lighttpd and cgi-fcgi.
+
+Each has its files in a directory of its own and a free port, and ends with the site whose guard it was started under.
+"""
+
+import grp
+import http.client
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bridge.foreign_pool import Address
+
+START_SECONDS = 15.0
+ANSWER_SECONDS = 60.0
+MAX_BODY = 100 * 1024**2
+PARAMS = "/etc/nginx/fastcgi_params"
+"""What nginx comes with: the parameters that CGI asks for."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a web server answered."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+class WebServer:
+    """A web server that runs, on a port of 127.0.0.1."""
+
+    def __init__(self, command: list[str], directory: Path, port: int, environment: Mapping[str, str]) -> None:
+        self.name = command[0]
+        self.port = port
+        self.log = directory / "server.log"
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [program(command[0]), *command[1:]],
+                cwd=directory,
+                env={**os.environ, **environment},
+                stdout=log,
+                stderr=log,
+            )
+        self._await_port()
+
+    def connect(self) -> http.client.HTTPConnection:
+        """Return a new connection to it."""
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=ANSWER_SECONDS)
+
+    def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
+        """Send one request, and return the whole answer."""
+        connection = self.connect()
+        try:
+            connection.request(method, path, body, headers)
+            response = connection.getresponse()
+            return Answer(response.status, dict(response.headers), response.read())
+        finally:
+            connection.close()
+
+    def _await_port(self) -> None:
+        end = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+            except OSError:
+                assert self.process.poll() is None and time.monotonic() < end, self.log.read_text()
+                time.sleep(0.02)
+            else:
+                return
+
+
+def nginx(directory: Path, upstream: Address, environment: Mapping[str, str], *, keep: bool = False) -> WebServer:
+    """Start nginx in front of a FastCGI server; with `keep` over connections that it keeps."""
+    directory.mkdir()
+    port = free_port()
+    keeping = ("keepalive 16;", "fastcgi_keep_conn on;") if keep else ("", "")
+    (directory / "nginx.conf").write_text(f"""
+        {nginx_user()}
+        pid {directory}/nginx.pid;
+        worker_processes 1;
+        error_log stderr warn;
+        events {{ worker_connections 256; }}
+        http {{
+            access_log off;
+            client_max_body_size {MAX_BODY};
+            {"".join(f"{kind}_temp_path {directory}/{kind};" for kind in _TEMPORARY)}
+            underscores_in_headers on;
+            upstream app {{ server {upstream}; {keeping[0]} }}
+            server {{
+                listen 127.0.0.1:{port};
+                location / {{
+                    include {PARAMS};
+                    fastcgi_param SCRIPT_NAME "";
+                    fastcgi_param PATH_INFO $uri;
+                    fastcgi_pass app;
+                    fastcgi_read_timeout {ANSWER_SECONDS:g};
+                    fastcgi_max_temp_file_size 0;
+                    {keeping[1]}
+                }}
+            }}
+        }}
+    """)
+    command = ["nginx", "-p", str(directory), "-e", "stderr", "-c", str(directory / "nginx.conf"), "-g", "daemon off;"]
+    return WebServer(command, directory, port, environment)
+
+
+def lighttpd(directory: Path, upstream: Address, environment: Mapping[str, str]) -> WebServer:
+    """Start lighttpd in front of a FastCGI server."""
+    directory.mkdir()
+    port = free_port()
+    where = (
+        f'"socket" => "{upstream.path}"' if upstream.path else f'"host" => "{upstream.host}", "port" => {upstream.port}'
+    )
+    (directory / "lighttpd.conf").write_text(f"""
+        server.modules = ("mod_fastcgi")
+        server.document-root = "{directory}"
+        server.upload-dirs = ("{directory}")
+        server.bind = "127.0.0.1"
+        server.port = {port}
+        server.stream-response-body = 1
+        server.max-request-size = {MAX_BODY // 1024}
+        server.http-parseopts = ("header-strict" => "disable")
+        fastcgi.server = ("/" => (({where}, "check-local" => "disable", "fix-root-scriptname" => "enable")))
+    """)
+    return WebServer(["lighttpd", "-D", "-f", str(directory / "lighttpd.conf")], directory, port, environment)
+
+
+def cgi_fcgi(address: Address, path: str, **parameters: str) -> bytes:
+    """Let libfcgi's own client send one GET, and return what it prints: the CGI reply."""
+    where = address.path or f"{address.host}:{address.port}"
+    request = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "REQUEST_URI": path, "QUERY_STRING": "", "SCRIPT_NAME": ""}
+    server = {"SERVER_NAME": "localhost", "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1"}
+    return subprocess.run(
+        [program("cgi-fcgi"), "-bind", "-connect", where],
+        env={**request, **server, **parameters},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=ANSWER_SECONDS,
+        check=True,
+    ).stdout
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 where nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def program(name: str) -> str:
+    """Return where a server's program is. Debian keeps them where only root's PATH leads."""
+    found = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin")
+    assert found is not None, f"{name}: not found; make servers installs it"
+    return found
+
+
+_TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+
+
+def nginx_user() -> str:
+    """Return the directive by which nginx's workers stay this user; only root has to say so."""
+    if os.getuid() != 0:
+        return ""
+    return f"user {pwd.getpwuid(os.getuid()).pw_name} {grp.getgrgid(os.getgid()).gr_name};"
