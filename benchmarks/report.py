@@ -1,6 +1,7 @@
 """The report: the figures in a table, and this project's beside each peer's as ratios. Markdown, for people."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from benchmarks.contender import Contender
 from benchmarks.results import Result, Times
@@ -15,6 +16,15 @@ HEADER = (
     *("CPU µs an event: broker", "worker", "children", "memory MiB: worker", "a child"),
 )
 RATIO_HEADER = ("this project beside", "events/s", "latency p50", "latency p99", "send p50", "CPU an event")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of its own: a heading, a paragraph on what was measured and how, and rows after a header."""
+
+    heading: str
+    what: str
+    rows: Sequence[Row]
 
 
 def table(results: Iterable[tuple[Contender, Result]]) -> list[Row]:
@@ -40,6 +50,11 @@ def markdown(rows: Sequence[Row]) -> str:
     ]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     return "\n".join(lines)
+
+
+def section(table: Table) -> str:
+    """Return a table with its heading and paragraph."""
+    return f"## {table.heading}\n\n{table.what}\n\n{markdown(table.rows)}"
 
 
 def _row(contender: Contender, result: Result) -> Row:

@@ -22,7 +22,7 @@ async def test_a_spare_takes_the_place_of_a_child_that_is_killed(
     pool: PoolSite, options: tuple[str, ...], record_property: Callable[[str, object], None]
 ) -> None:
     """The process that goes on was warm when the other was killed, and a new spare is booted."""
-    await pool.site.defer("do.this", "sleep:0.002", "ok", count=4000)
+    await pool.site.defer("do.this", "sleep:0.005", count=6000)
     worker = pool.worker("--children", "1", *options)
     gaps = []
     for _ in range(KILLS):
@@ -38,8 +38,8 @@ async def _kill(pool: PoolSite, worker: Program) -> float:
     (seated,) = pool.pids("busy", "idle")
     killed = time.time()
     os.kill(seated, signal.SIGKILL)
-    await eventually(lambda: any(effect.at > killed for effect in pool.site.effects(pid=spare, step="sleep:0.002")))
-    return min(effect.at for effect in pool.site.effects(step="sleep:0.002") if effect.at > killed) - killed
+    await eventually(lambda: any(effect.at > killed for effect in pool.site.effects(pid=spare, step="sleep:0.005")))
+    return min(effect.at for effect in pool.site.effects(step="sleep:0.005") if effect.at > killed) - killed
 
 
 async def test_a_spare_that_is_killed_is_replaced_and_no_event_notices(pool: PoolSite) -> None:

@@ -67,16 +67,16 @@ async def test_a_policys_waits_come_in_order_across_a_restart_of_the_broker(
     node: RabbitNode, rabbit_site: Site
 ) -> None:
     """What waits for its time waits on the broker's disk, and comes neither early nor out of order."""
-    rabbit_site.configure("retry = 'site_policies:chain'")
+    rabbit_site.configure("retry = 'site_policies:patient'")
     await rabbit_site.defer("do.this", "fail")
     worker = rabbit_site.worker("--until-settled")
-    await eventually(lambda: len(rabbit_site.effects()) == 2, report=lambda: worker.log)
+    await worker.says("ConnectionError")  # said when the retry is confirmed
     await asyncio.to_thread(node.restart)
     assert await worker.ended() == 0, worker.log
     effects = rabbit_site.effects()
-    assert [effect.attempt for effect in effects] == [1, 2, 3, 4, 5]
+    assert [effect.attempt for effect in effects] == [1, 2, 3]
     waits = [later.at - earlier.at for earlier, later in pairwise(effects)]
-    assert all(waited >= asked for waited, asked in zip(waits, (1, 3, 2, 1), strict=True))
+    assert all(waited >= asked for waited, asked in zip(waits, (12, 1), strict=True))
 
 
 @pytest.mark.parametrize("fault", FAULTS)

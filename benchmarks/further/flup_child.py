@@ -1,0 +1,153 @@
+"""A child of the pool beside stock flup: the CPU that one process takes for a Flask replay, and how fast a large reply
+leaves it. `python -m benchmarks.further.flup_child FD` is the process of stock flup, on a socket that it inherits.
+
+Both run the app of this file and are asked by the same client, one request after the other over one kept connection.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+from flask import Flask
+from flup.server.fcgi_base import Connection as StockConnection
+from flup.server.fcgi_single import WSGIServer
+
+from app_adapter import DeferredEvents, Event
+from benchmarks.report import Table
+from bridge.envelope import Envelope
+from bridge.event import Event as Deferred
+from bridge.event import event_id
+from bridge.fastcgi import Connection
+from bridge.request import Site, parameters
+
+OURS, STOCK = "this project's", "stock"
+REPLAYS = 500
+"""In a row. Then it is the other's turn, so that both have their share of whatever else the machine does."""
+ROUNDS = 20
+LARGE = 64 * 1024**2
+ROOT = Path(__file__).parents[2]
+
+_END_REQUEST = b"\x01\x03"
+_END_LENGTH = 16
+
+app = Flask(__name__)
+events = DeferredEvents(app)
+
+
+@events.on("benchmark.sent")
+def handle(event: Event) -> None:
+    """The listener."""
+
+
+@app.get("/large")
+def large() -> bytes:
+    """A reply of 64 MiB, in one piece."""
+    return bytes(LARGE)
+
+
+def measure(directory: Path) -> Table:
+    """Measure both kinds of child."""
+    with _child(OURS, directory) as ours, _child(STOCK, directory) as stock:
+        cpu = _cpu_per_replay([ours, stock])
+        large = _seconds_for_large(ours.client)
+    return Table(
+        "A child beside stock flup",
+        f"CPU of one process for one Flask replay, user and system, over {ROUNDS * REPLAYS:,} replays, under this "
+        "project's connection and under flup's own: the same app, client and kind of socket, by turns. And the time in "
+        "which a reply of 64 MiB has left.",
+        (
+            ("what", OURS, STOCK, "ratio", "goal"),
+            ("CPU a replay, µs", *(f"{each * 1e6:.0f}" for each in cpu), f"{cpu[0] / cpu[1]:.2f}", "≤ 0.80"),
+            ("64 MiB out, s", f"{large:.2f}", "", "", "< 1"),
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Child:
+    process: psutil.Process
+    client: socket.socket
+
+    @property
+    def cpu(self) -> float:
+        times = self.process.cpu_times()
+        return float(times.user + times.system)
+
+
+@contextmanager
+def _child(name: str, directory: Path) -> Iterator[_Child]:
+    """A child with such a connection, and our end of it. It ends with the connection."""
+    client, theirs = socket.socketpair()
+    ready, control = os.pipe()
+    served = str(theirs.fileno())
+    arguments = {
+        OURS: ("-P", "-m", "app_adapter.app_server", "--fd", served, "--control", str(control), f"{__name__}:app"),
+        STOCK: ("-m", __name__, served),
+    }
+    environment = {**os.environ, "BRIDGE_BROKER_URL": f"sqlite:///{directory}/flup-child.db"}
+    inherited = [theirs.fileno(), control]
+    with subprocess.Popen([sys.executable, *arguments[name]], pass_fds=inherited, env=environment, cwd=ROOT) as child:
+        theirs.close()
+        os.close(control)
+        with client, os.fdopen(ready):
+            yield _Child(psutil.Process(child.pid), client)
+
+
+def _cpu_per_replay(children: Sequence[_Child]) -> Sequence[float]:
+    now = datetime.now(UTC)
+    event = Deferred(event_id(now, os.urandom(10)), "benchmark.sent", "shop", now, "application/json", b'{"id": 17}')
+    request = _request(parameters(Envelope(event, round_began=now), "default", Site()), event.data)
+    for child in children:
+        for _ in range(REPLAYS):
+            reply = _asked(child.client, request)
+            if b"Bridge-Outcome: delivered" not in reply:
+                raise RuntimeError(f"expected a reply with 'Bridge-Outcome: delivered', got {reply[:500]!r}")
+    before = [child.cpu for child in children]
+    for _ in range(ROUNDS):
+        for child in children:
+            for _ in range(REPLAYS):
+                _asked(child.client, request)
+    return [(child.cpu - spent) / (ROUNDS * REPLAYS) for child, spent in zip(children, before, strict=True)]
+
+
+def _seconds_for_large(client: socket.socket) -> float:
+    where = {"REQUEST_METHOD": "GET", "SCRIPT_NAME": "", "PATH_INFO": "/large", "REQUEST_URI": "/large"}
+    server = {"SERVER_NAME": "localhost", "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1", "QUERY_STRING": ""}
+    request = _request({**where, **server, "CONTENT_LENGTH": "0"}, b"")
+    _asked(client, request)
+    began = time.monotonic()
+    reply = _asked(client, request)
+    if len(reply) < LARGE:
+        raise RuntimeError(f"expected a reply of {LARGE:,} bytes, got {len(reply):,}: {reply[:500]!r}")
+    return time.monotonic() - began
+
+
+def _request(params: dict[str, str], body: bytes) -> bytes:
+    connection = Connection()
+    head = connection.begin_request(params, keep_connection=True)
+    return head + connection.body(body) + connection.end_of_body()
+
+
+def _asked(client: socket.socket, request: bytes) -> bytearray:
+    """Send a request, and return all that comes until the record that ends the reply."""
+    client.sendall(request)
+    reply = bytearray()
+    while not reply.startswith(_END_REQUEST, max(len(reply) - _END_LENGTH, 0)):
+        piece = client.recv(1024**2)
+        if not piece:
+            raise RuntimeError(f"the child has gone, after {bytes(reply[-500:])!r}")
+        reply += piece
+    return reply
+
+
+if __name__ == "__main__":
+    inherited = socket.socket(fileno=int(sys.argv[1]))
+    StockConnection(inherited, None, WSGIServer(app, debug=False), None).run()
