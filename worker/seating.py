@@ -1,8 +1,7 @@
-"""Between the pool and the events: a child that sits is a slot. And what an operator asks of the pool by signals."""
+"""Between the pool and the events: a child that sits is a slot."""
 
 import asyncio
-import signal
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from bridge.queues import Queue
@@ -11,7 +10,7 @@ from worker.child_slot import ChildSlot, open_slot
 from worker.consumer import EventConsumer
 from worker.pool.child import Child
 from worker.pool.control import Ready
-from worker.pool.process import BootFailed
+from worker.pool.operator import Operator
 from worker.pool.status import pool_status
 from worker.pool.supervisor import Supervisor, Watcher
 from worker.signals import Handlers
@@ -29,18 +28,11 @@ class Seating:
         self._events = events
         self._queues = queues
         self._agreed = agreed
-        self._work: set[asyncio.Task[None]] = set()
-        self._reloading: asyncio.Task[None] | None = None
+        self._operator = Operator(pool, self._resized, self._note_trouble)
 
     def signals(self) -> Handlers:
         """Return the handlers of SIGHUP, SIGTTIN and SIGTTOU."""
-        return Handlers(
-            {
-                signal.SIGHUP: self._asked_to_reload,
-                signal.SIGTTIN: lambda: self._asked_to_resize(+1),
-                signal.SIGTTOU: lambda: self._asked_to_resize(-1),
-            }
-        )
+        return self._operator.signals()
 
     def rooms(self) -> Mapping[str, int]:
         """Return how many events of each queue may be in flight."""
@@ -69,9 +61,10 @@ class Seating:
 
     async def stop(self) -> None:
         """Drop what is asked for and not done."""
-        for task in self._work:
-            task.cancel()
-        await asyncio.gather(*self._work, return_exceptions=True)
+        await self._operator.stop()
+
+    def _resized(self, size: int) -> None:
+        self._operator.begin(self._events.resize(self.rooms(), size))
 
     def _accepts(self, ready: Ready) -> str | None:
         theirs = {**ready.settings, "host": ready.host}
@@ -100,37 +93,8 @@ class Seating:
         log.info("a child has ended: %s", why, extra={"pid": child.pid, "requests": child.requests})
 
     def _troubled(self, why: str) -> None:
-        self._trouble = why
+        self._note_trouble(why)
         log.error("a child cannot boot: %s", why)
 
-    def _asked_to_reload(self) -> None:
-        if self._reloading is not None:
-            self._reloading.cancel()  # what it boots may be older than what is there now
-        self._reloading = self._begin(self._reload())
-
-    def _asked_to_resize(self, more: int) -> None:
-        size = max(1, self._pool.seats.size + more)
-        self._pool.resize(size)
-        log.info("children: %d, as asked for by a signal", size)
-        self._begin(self._events.resize(self.rooms(), size))
-
-    async def _reload(self) -> None:
-        log.info("reload: new children boot beside the old ones")
-        try:
-            children = await self._pool.reload()
-        except BootFailed as error:
-            self._trouble = str(error)
-            log.error("reload: the new version cannot boot; the old one goes on: %s", error)
-            return
-        slowest = max(child.boot_seconds for child in children)
-        log.info("reload: %d new children took over after %.2f s, %s", len(children), slowest, _release(self._release))
-
-    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
-        self._work.add(task)
-        task.add_done_callback(self._work.discard)
-        return task
-
-
-def _release(release: str | None) -> str:
-    return f"release {release}" if release else "no release is named"
+    def _note_trouble(self, why: str) -> None:
+        self._trouble = why

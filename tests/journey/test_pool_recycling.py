@@ -39,7 +39,7 @@ async def test_by_requests_under_a_burst(pool: PoolSite) -> None:
 async def test_by_age(pool: PoolSite) -> None:
     """Idle ones too; but what runs is finished first, by the process that began it."""
     worker = pool.worker(BRIDGE_MAX_AGE="2s")
-    (long,) = await pool.site.defer("do.this", "sleep:5")
+    (long,) = await pool.site.defer("do.this", "sleep:12")
     await eventually(lambda: len(pool.pids("idle", "busy")) == 2, report=lambda: worker.log)
     first = pool.pids("idle", "busy")
     await eventually(lambda: not first & pool.pids("idle", "busy"), report=lambda: worker.log)

@@ -32,7 +32,7 @@ async def test_it_says_what_each_slot_does(pool: PoolSite) -> None:
 
 async def test_for_people_it_is_a_table(pool: PoolSite) -> None:
     """The same, to be read."""
-    (event,) = await pool.site.defer("do.this", "sleep:3")
+    (event,) = await pool.site.defer("do.this", "sleep:30")
     worker = pool.worker()
     await eventually(lambda: bool(pool.slots("busy")), report=lambda: worker.log)
     told = pool.asked()

@@ -6,18 +6,16 @@ and when it was served; what it is, nobody here knows.
 """
 
 import asyncio
-import signal
 import socket
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from bridge.telemetry import log
 from worker.pool.child import Child
 from worker.pool.control import Ready
-from worker.pool.process import BootFailed
+from worker.pool.operator import Operator
 from worker.pool.status import pool_status
 from worker.pool.supervisor import Supervisor, Watcher
-from worker.signals import Handlers
 
 SERVED = b"."
 _READ_AT_ONCE = 4096
@@ -35,8 +33,7 @@ class Front:
         self._pool = pool
         self._listener = listener
         self._grace = grace
-        self._work: set[asyncio.Task[None]] = set()
-        self._reloading: asyncio.Task[None] | None = None
+        self.operator = Operator(pool, resized=_ignore, trouble=self._note_trouble)
 
     def watcher(self) -> Watcher:
         """Return what the pool tells of its children."""
@@ -45,22 +42,6 @@ class Front:
     def status(self) -> Mapping[str, Any]:
         """Return what the pool is doing."""
         return {"served": self.served, **pool_status(self._pool.seats, self._running, self._release, self._trouble)}
-
-    def signals(self) -> Handlers:
-        """Return the handlers of SIGHUP, SIGTTIN and SIGTTOU."""
-        return Handlers(
-            {
-                signal.SIGHUP: self._asked_to_reload,
-                signal.SIGTTIN: lambda: self._asked_to_resize(+1),
-                signal.SIGTTOU: lambda: self._asked_to_resize(-1),
-            }
-        )
-
-    async def stop(self) -> None:
-        """Drop what is asked for and not done."""
-        for task in self._work:
-            task.cancel()
-        await asyncio.gather(*self._work, return_exceptions=True)
 
     async def _ready(self, child: Child) -> None:
         child.socket.setblocking(False)
@@ -99,35 +80,15 @@ class Front:
         return {} if began is None else {"seconds": round(asyncio.get_running_loop().time() - began, 3)}
 
     def _troubled(self, why: str) -> None:
-        self._trouble = why
+        self._note_trouble(why)
         log.error("a child cannot boot: %s", why)
 
-    def _asked_to_reload(self) -> None:
-        if self._reloading is not None:
-            self._reloading.cancel()  # what it boots may be older than what is there now
-        self._reloading = self._begin(self._reload())
+    def _note_trouble(self, why: str) -> None:
+        self._trouble = why
 
-    def _asked_to_resize(self, more: int) -> None:
-        size = max(1, self._pool.seats.size + more)
-        self._pool.resize(size)
-        log.info("children: %d, as asked for by a signal", size)
 
-    async def _reload(self) -> None:
-        log.info("reload: new children boot beside the old ones")
-        try:
-            children = await self._pool.reload()
-        except BootFailed as error:
-            self._trouble = str(error)
-            log.error("reload: the new version cannot boot; the old one goes on: %s", error)
-            return
-        slowest = max(child.boot_seconds for child in children)
-        log.info("reload: %d new children took over after %.2f s", len(children), slowest)
-
-    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
-        self._work.add(task)
-        task.add_done_callback(self._work.discard)
-        return task
+def _ignore(_size: int) -> None:
+    """Nobody but the pool counts the children of a front."""
 
 
 def _lost(child: Child, how: str) -> None:

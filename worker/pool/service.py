@@ -84,11 +84,11 @@ async def _serve(
         return {**about, "age": round(asyncio.get_running_loop().time() - started, 1), **front.status()}
 
     async with ControlSocket(_control_path(order.settings.values), status):
-        with front.signals():
+        with front.operator.signals():
             await signals.heard()
     log.info("stopping: asked to")
     listener.close()
-    await front.stop()
+    await front.operator.stop()
     await unless(signals.end, pool.stop(grace))
     log.info("ended: %d requests served", front.served)
 
