@@ -33,4 +33,5 @@ def agreed(settings: Settings, ready: Ready) -> Settings:
                 f"{key} = {ours!r} (from {settings.origin(key)}): expected {theirs!r}, which is what the app uses"
             )
         adopted[key] = theirs
-    return replace(settings, values=settings.values.model_copy(update=adopted))
+    origins = {**settings.origins, **dict.fromkeys(adopted, "the app's Flask config")}
+    return replace(settings, values=settings.values.model_copy(update=adopted), origins=origins)

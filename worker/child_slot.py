@@ -11,6 +11,7 @@ from typing import Protocol
 from bridge.fastcgi import Limits
 from bridge.outcome import BrokenOff, Exchange, NotTaken, OutOfTime, Reply
 from bridge.telemetry import log
+from worker.error_output import tell_error_output
 from worker.excerpt import Excerpt
 from worker.pool.child import Child
 from worker.transport import Transport
@@ -70,8 +71,10 @@ class ChildSlot:
         time, or broke off, has ended by then."""
         self.running = _running(parameters)
         try:
-            exchange = await self._outcome(await self._transport.exchange(parameters, body, deadline, keep=True))
+            answer = await self._transport.exchange(parameters, body, deadline, keep=True)
+            exchange = await self._outcome(answer)
             self.child.output.drain()
+            tell_error_output(parameters, answer)
             return self._with_what_was_printed(exchange)
         except asyncio.CancelledError:
             self.child.kill()

@@ -15,7 +15,8 @@ from worker.until import Until
 
 @click.command(
     epilog="Examples: bridge-worker shop:app --broker-url amqp://localhost/ --children 4; "
-    "bridge-worker --fastcgi unix:/run/shop.sock"
+    "bridge-worker --fastcgi unix:/run/shop.sock",
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.argument("app", envvar="FLASK_APP", required=False)
 @click.option("--fastcgi", multiple=True, metavar="ADDRESS", help="No APP, but a pool at unix:/PATH or HOST:PORT.")
@@ -48,7 +49,8 @@ def main(
     """Replay deferred events into APP, named as `flask --app` takes it (shop:app, "shop:create_app()"), or into a
     FastCGI pool that others run.
 
-    Settings come from the options, then the environment's BRIDGE_*, then bridge.toml. SIGTERM finishes what runs and
+    Settings come from the options, then the environment's BRIDGE_*, then bridge.toml; the app's Flask config may say
+    where the broker is. SIGTERM finishes what runs and
     ends; a second one ends now. SIGHUP reloads the app, SIGTTIN and SIGTTOU are one child more and one less; see also
     bridge-status. Exit codes: 0 done or asked to stop, 2 usage or settings, 3 the broker cannot be reached or refuses,
     4 the app cannot boot.

@@ -9,7 +9,7 @@ from typing import NoReturn
 from bridge.errors import SettingsError
 from bridge.foreign_pool import Address
 from worker.foreign_slot import ForeignServer
-from worker.held import back_off
+from worker.patience import back_off
 from worker.slots import Slot
 
 

@@ -10,7 +10,8 @@ from bridge.foreign_pool import Address
 from bridge.outcome import Exchange, NotTaken
 from bridge.telemetry import log
 from worker.connecting import connect
-from worker.held import back_off
+from worker.error_output import tell_error_output
+from worker.patience import back_off
 from worker.transport import Transport
 
 
@@ -161,6 +162,7 @@ class ForeignSlot:
             except OSError as error:
                 return self._not_connected(error)
         exchange = await transport.exchange(parameters, body, deadline, keep=self._keep)
+        tell_error_output(parameters, exchange)
         if isinstance(exchange, NotTaken):
             self._server.not_taken(exchange)
         elif transport.usable:

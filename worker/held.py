@@ -5,11 +5,11 @@ nothing runs twice here.
 """
 
 import asyncio
-import random
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 
 from bridge.brokers.contract import Delivery
 from bridge.errors import BrokerUnavailable, DeliveryLost
+from worker.patience import back_off
 
 FORGOTTEN_AFTER = 900.0
 """Seconds after which a delivery that was lost has surely been delivered to somebody else."""
@@ -60,11 +60,3 @@ class HeldEvent:
         except TimeoutError:
             return False
         return True
-
-
-def back_off() -> Iterator[float]:
-    """Yield the seconds to wait before each further try: growing, jittered, at most ten."""
-    wait = 0.2
-    while True:
-        yield wait * random.uniform(0.5, 1)
-        wait = min(wait * 2, 10)

@@ -30,5 +30,8 @@ def _policy(queue: Queue) -> RetryPolicy:
         for name in path.split("."):
             found = getattr(found, name)
         return from_object(found)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise SettingsError(f"queues.{queue.name}.retry = {queue.retry!r}: {error}") from error
+    except Exception as error:  # the site's module may raise anything while it is imported
+        raise SettingsError(
+            f"queues.{queue.name}.retry = {queue.retry!r} (from the settings' file): expected 'module:object' that names "
+            f"a tenacity policy such as Retrying(stop=…, wait=…): {type(error).__name__}: {error}"
+        ) from error

@@ -24,6 +24,7 @@ class Seating:
         self._release = agreed.release
         self._slots: dict[Child, ChildSlot] = {}
         self._trouble: str | None = None
+        self._stopping = False
         self._pool = pool
         self._events = events
         self._queues = queues
@@ -61,6 +62,7 @@ class Seating:
 
     async def stop(self) -> None:
         """Drop what is asked for and not done."""
+        self._stopping = True
         await self._operator.stop()
 
     def _resized(self, size: int) -> None:
@@ -86,7 +88,8 @@ class Seating:
 
     def _lost(self, child: Child, how: str) -> None:
         self._events.close_slot(self._slots.pop(child))
-        log.warning("a child %s; another takes its place", how, extra={"pid": child.pid})
+        then = "it was running an event" if self._stopping else "another takes its place"
+        log.warning("a child %s; %s", how, then, extra={"pid": child.pid})
 
     def _gone(self, child: Child, why: str) -> None:
         del self._slots[child]

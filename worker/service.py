@@ -1,6 +1,7 @@
 """The service: start order, run, drain. What goes wrong at the start has an exit code of its own."""
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -150,6 +151,7 @@ async def _serve_broker(order: Order, pool: Pool, rules: Mapping[str, Rules], si
         await seats.open()
         await events.start(seats.rooms(), pool.size)
         _say_broker(order, broker, queues)
+        await _say_unserved(order, consumer, queues)
         about = About(order.app or "a pool that others run", broker.name, values.namespace, datetime.now(UTC))
         control = ControlSocket(_control_path(values), lambda: worker_status(about, events, tally, seats.status()))
         async with control:
@@ -163,7 +165,7 @@ async def _serve_broker(order: Order, pool: Pool, rules: Mapping[str, Rules], si
 async def _work(order: Order, events: EventConsumer, consumer: Consumer, seats: Seats, signals: StopSignals) -> None:
     """Take events until there is a reason to stop, then drain."""
     try:
-        ending = reached(order.until, events, consumer)
+        ending = reached(order.until, events, consumer, [queue.name for queue in order.settings.queues()])
         why = await _run(signals.heard(), events.run(), ending, events.keep_pace(), seats.broken())
         log.info("stopping: %s", why, extra={"running": events.running})
     finally:
@@ -219,11 +221,23 @@ def _say_pool(order: Order, children: Sequence[Child]) -> None:
     release = children[0].ready.release
     log.info("bridge-worker %s serves %s", version("deferred-event-bridge"), order.app)
     log.info(
-        "pool: %d children, booted and warm after %.2f s%s",
-        len(children),
+        "pool: %s, booted and warm after %.2f s%s",
+        "1 child" if len(children) == 1 else f"{len(children)} children",
         slowest,
         f", release {release}" if release else "",
     )
+
+
+async def _say_unserved(order: Order, consumer: Consumer, queues: Sequence[Queue]) -> None:
+    """Warn of queues that hold events, were declared once, and are served by nobody with these settings. RabbitMQ
+    tells of the declared ones only."""
+    served = {queue.name for queue in queues}
+    with contextlib.suppress(BrokerUnavailable):  # it is said by those who need it
+        for name, backlog in (await consumer.backlog()).items():
+            events = backlog.ready + backlog.waiting
+            if name not in served and events:
+                place = order.settings.file or "the settings"
+                log.warning("queue %s holds %d events and is not in %s: nobody serves it here", name, events, place)
 
 
 def _say_broker(order: Order, broker: Broker, queues: Sequence[Queue]) -> None:

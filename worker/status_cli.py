@@ -19,7 +19,10 @@ BAD_SETTINGS = 2
 _UNITS = ((86400, "d"), (3600, "h"), (60, "m"))
 
 
-@click.command(epilog="Example: bridge-status --json | jq '.[].slots[] | select(.state == \"busy\")'")
+@click.command(
+    epilog="Example: bridge-status --json | jq '.[].slots[] | select(.state == \"busy\")'",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a list of workers, for machines: seconds and bytes.")
 @click.option("--config", metavar="FILE", help="The settings' file. [bridge.toml, where there is one]")
 @click.version_option(package_name="deferred-event-bridge")
@@ -65,7 +68,7 @@ def _show(console: Console, worker: dict[str, Any]) -> None:
     if "broker" in worker:
         console.print(
             f"  {escape(worker['broker'])}; up {_time(worker['age'])}; {worker['delivered']} delivered, "
-            f"{worker['retried']} to be retried, {worker['dead_lettered']} dead-lettered; "
+            f"{worker['retried']} retries, {worker['dead_lettered']} dead-lettered; "
             f"{worker['restarts']} restarts, {worker['booting']} booting"
         )
     if worker["trouble"]:

@@ -1,5 +1,6 @@
 """The tally: what this worker has done since its start, and a log line for each event that did not just succeed."""
 
+from bridge.attempt import Error
 from bridge.settlement import Ack, DeadLetter, Retry
 from bridge.telemetry import Settled, log
 
@@ -13,7 +14,7 @@ class Tally:
         self.dead = 0
 
     def __str__(self) -> str:
-        return f"{self.delivered} delivered, {self.retried} to be retried, {self.dead} dead-lettered"
+        return f"{self.delivered} delivered, {self.retried} retries, {self.dead} dead-lettered"
 
     def __call__(self, settled: Settled) -> None:
         event = settled.envelope.event
@@ -30,9 +31,13 @@ class Tally:
                 return
             case Retry(error=error, due=due, note=note):
                 self.retried += 1
-                log.warning("%s: %s", error.type, error.message, extra={**about, "next": due.isoformat(" ", "seconds")})
+                log.warning("%s", _said(error), extra={**about, "next": due.astimezone().isoformat("T", "seconds")})
             case DeadLetter(error=error, reason=reason, note=note):
                 self.dead += 1
-                log.error("dead letter (%s): %s: %s", reason, error.type, error.message, extra=about)
+                log.error("dead letter (%s): %s", reason, _said(error), extra=about)
         if note is not None:
             log.error(note, extra=about)
+
+
+def _said(error: Error) -> str:
+    return f"{error.type}: {error.message}" if error.message else error.type

@@ -1,7 +1,7 @@
 """When a worker ends by itself: what `--until-empty`, `--until-settled` and `--idle-exit` mean."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from bridge.brokers.contract import Backlog, Consumer
@@ -19,7 +19,8 @@ delay ladder, is counted nowhere."""
 @dataclass(frozen=True, slots=True)
 class Until:
     """`empty`: end when nothing is ready and nothing runs here. `settled`: when, besides, nothing waits for its time.
-    `idle`: when nothing was begun or running for so many seconds. All unset: go on for ever."""
+    `idle`: when nothing was begun or running for so many seconds. All unset: go on for ever. Only the queues that this
+    worker serves count."""
 
     empty: bool = False
     settled: bool = False
@@ -34,7 +35,7 @@ class Until:
         return self.empty
 
 
-async def reached(until: Until, events: EventConsumer, broker: Consumer) -> str:
+async def reached(until: Until, events: EventConsumer, broker: Consumer, queues: Collection[str]) -> str:
     """Wait until it is time to end, and say why. Never returns where nothing was asked for."""
     loop = asyncio.get_running_loop()
     taken, since = events.taken, loop.time()
@@ -49,7 +50,7 @@ async def reached(until: Until, events: EventConsumer, broker: Consumer) -> str:
         if not (until.empty or until.settled):
             continue
         looked = loop.time()
-        backlog = await _empty(until, events, broker)
+        backlog = await _empty(until, events, broker, queues)
         if backlog is None or events.taken != taken:
             agreed_since = None
             continue
@@ -59,10 +60,12 @@ async def reached(until: Until, events: EventConsumer, broker: Consumer) -> str:
             return f"the queues are empty; {waiting} wait for their time" if waiting else "the queues are empty"
 
 
-async def _empty(until: Until, events: EventConsumer, broker: Consumer) -> Mapping[str, Backlog] | None:
+async def _empty(
+    until: Until, events: EventConsumer, broker: Consumer, queues: Collection[str]
+) -> Mapping[str, Backlog] | None:
     """Return what the queues hold where they are as empty as was asked for; None where not, or where nobody can say."""
     try:
-        backlog = await broker.backlog()
+        backlog = {name: queue for name, queue in (await broker.backlog()).items() if name in queues}
     except BrokerUnavailable:
         return None
     return backlog if until.reached(backlog, events.running) else None

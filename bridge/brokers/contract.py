@@ -19,6 +19,10 @@ WITHIN = 10.0
 """Seconds that a publish may take where nobody says otherwise, the publishes behind a settlement included."""
 
 
+DELIVERY_LIMIT = 100
+"""After so many deliveries without a settlement (each ended with its worker), an event is a dead letter."""
+
+
 class Publisher(Protocol):
     """Puts events on their way. When a method returns, the broker has the event durably."""
 

@@ -1,10 +1,11 @@
 """From a broker's URL to a broker. Each is imported only where it is used: aio-pika alone costs a tenth of a second."""
 
 from collections.abc import Callable
-from urllib.parse import urlsplit
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from bridge.brokers.contract import Broker
-from bridge.errors import SettingsError
+from bridge.errors import BrokerUnavailable, SettingsError
 
 
 def _open_sqlite(url: str, namespace: str) -> Broker:
@@ -32,3 +33,13 @@ def open_broker(url: str, namespace: str) -> Broker:
     if opener is None:
         raise SettingsError(f"broker_url {url!r}: expected sqlite:///path, amqp://host/ or amqps://host/")
     return opener(url, namespace)
+
+
+def open_existing(url: str, namespace: str) -> Broker:
+    """Return the broker that a URL names, as `open_broker` does. Raise `BrokerUnavailable` where it is a file that is
+    not there: whoever only reads shall not make one."""
+    parts = urlsplit(url)
+    path = Path(unquote(parts.path[1:]))
+    if parts.scheme == "sqlite" and not path.exists():
+        raise BrokerUnavailable(f"there is no {path}; give --broker-url or --config")
+    return open_broker(url, namespace)

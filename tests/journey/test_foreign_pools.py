@@ -135,7 +135,7 @@ async def test_the_example_in_php_does_what_its_listeners_say(here: Site, php_fp
     program = worker(here, "--until-settled")
     assert await program.ended() == 0, program.log
     errors = [letter.error for letter in await here.letters()]
-    assert "ended: 1 delivered, 0 to be retried, 4 dead-lettered" in program.log
+    assert "ended: 1 delivered, 0 retries, 4 dead-lettered" in program.log
     assert {error.type: error.message for error in errors if error} == {
         "Bridge\\Reject": "an account without an e-mail address",
         "JsonException": "Syntax error",
@@ -371,7 +371,7 @@ async def test_a_c_program_with_libfcgi_is_a_pool(here: Site) -> None:
     await here.defer("do.this", count=20)
     program = worker(here, "--fastcgi", address, "--connections", "2", "--until-settled")
     assert await program.ended() == 0, program.log
-    assert "20 delivered, 0 to be retried, 7 dead-lettered" in program.log
+    assert "20 delivered, 0 retries, 7 dead-lettered" in program.log
     letters = await here.letters()
     said = {letter.envelope.event.id: letter.transcript.error_output for letter in letters if letter.transcript}
     for id_, body in zip(ids, bodies, strict=True):

@@ -63,7 +63,7 @@ async def test_a_worker_outlives_what_its_pool_says(here: Site) -> None:
         assert memory(program) - before < 16 * MEBIBYTE
         program.signal(signal.SIGTERM)
         assert await program.ended() == 0
-    assert f"ended: {len(LIES)} delivered, {len(LIES)} to be retried, 0 dead-lettered" in program.log
+    assert f"ended: {len(LIES)} delivered, {len(LIES)} retries, 0 dead-lettered" in program.log
     assert program.log.count("WARNING") == len(LIES), program.log
 
 
@@ -76,7 +76,7 @@ async def test_an_overloaded_server_is_asked_again_and_no_attempt_is_spent(here:
         program = worker(here, "--until-settled")
         assert await program.ended() == 0, program.log
     assert server.requests == 7
-    assert "ended: 3 delivered, 0 to be retried, 0 dead-lettered" in program.log
+    assert "ended: 3 delivered, 0 retries, 0 dead-lettered" in program.log
     assert program.log.count("takes no requests") == program.log.count("takes requests again") == 1, program.log
 
 
@@ -90,7 +90,7 @@ async def test_a_server_of_another_role_ends_the_worker_with_a_sentence(here: Si
         assert "expected servers of the Responder role" in program.log
         program = worker(here, "--until-settled")
         assert await program.ended() == 0, program.log
-    assert "ended: 3 delivered, 0 to be retried, 0 dead-lettered" in program.log
+    assert "ended: 3 delivered, 0 retries, 0 dead-lettered" in program.log
 
 
 async def test_a_reply_that_is_cut_anywhere_costs_one_attempt(here: Site) -> None:
@@ -100,4 +100,4 @@ async def test_a_reply_that_is_cut_anywhere_costs_one_attempt(here: Site) -> Non
         await here.defer("do.this")
         program = worker(here, "--until-settled")
         assert await program.ended() == 0, program.log
-    assert "ended: 1 delivered, 1 to be retried, 0 dead-lettered" in program.log
+    assert "ended: 1 delivered, 1 retries, 0 dead-lettered" in program.log

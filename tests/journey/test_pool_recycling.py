@@ -22,7 +22,7 @@ async def test_by_requests(pool: PoolSite, options: tuple[str, ...]) -> None:
     assert len(served) >= 4
     assert max(served.values()) < 60  # a child that is due goes on until another is warm
     assert "recycled after" in worker.log
-    assert "120 delivered, 0 to be retried, 0 dead-lettered" in worker.log
+    assert "120 delivered, 0 retries, 0 dead-lettered" in worker.log
 
 
 @pytest.mark.parametrize("site", ["sqlite"], indirect=True)
@@ -31,7 +31,7 @@ async def test_by_requests_under_a_burst(pool: PoolSite) -> None:
     await pool.site.defer("do.this", "ok", count=2000)
     worker = pool.worker("--until-settled", BRIDGE_MAX_REQUESTS="50")
     assert await worker.ended() == 0, worker.log
-    assert "2000 delivered, 0 to be retried, 0 dead-lettered" in worker.log
+    assert "2000 delivered, 0 retries, 0 dead-lettered" in worker.log
     assert len(pool.site.effects(step="ok", began=True)) == 2000
 
 
@@ -51,7 +51,7 @@ async def test_by_age(pool: PoolSite) -> None:
     assert "recycled after" in next(slot["why"] for slot in pool.slots("idle"))
     worker.signal(signal.SIGTERM)
     assert await worker.ended() == 0
-    assert "1 delivered, 0 to be retried" in worker.log
+    assert "1 delivered, 0 retries" in worker.log
 
 
 @pytest.mark.parametrize("site", ["sqlite"], indirect=True)

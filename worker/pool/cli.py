@@ -14,7 +14,10 @@ from worker.pool.listener import Access
 from worker.pool.service import Exit, Order, serve
 
 
-@click.command(epilog="Example: bridge-pool shop:app --bind unix:/run/shop/app.sock --socket-group www-data")
+@click.command(
+    epilog="Example: bridge-pool shop:app --bind unix:/run/shop/app.sock --socket-group www-data",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.argument("app", envvar="FLASK_APP")
 @click.option("--bind", required=True, metavar="ADDRESS", help="unix:/absolute/path, or HOST:PORT.")
 @click.option("--socket-mode", metavar="MODE", help="Who may connect to the Unix socket. [0600; with a group 0660]")

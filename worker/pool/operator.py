@@ -64,5 +64,6 @@ class Operator:
             log.error("reload: the new version cannot boot; the old one goes on: %s", error)
             return
         slowest = max(child.boot_seconds for child in children)
-        release = children[0].ready.release or "none is named"
-        log.info("reload: %d new children took over after %.2f s, release: %s", len(children), slowest, release)
+        release = children[0].ready.release
+        named = f"release {release}" if release else "no release is named"
+        log.info("reload: %d new children took over after %.2f s, %s", len(children), slowest, named)

@@ -12,11 +12,11 @@ from typing import Any
 from aio_pika.abc import AbstractChannel
 from aiormq.exceptions import AMQPError, ChannelAccessRefused, ChannelPreconditionFailed
 
+from bridge.brokers.contract import DELIVERY_LIMIT
 from bridge.brokers.rabbitmq.ladder import LEVELS, to_event, to_queue
 from bridge.errors import BrokerRefused
 from bridge.queues import Queue
 
-DELIVERY_LIMIT = 100
 LADDER_DELIVERY_LIMIT = 1_000_000  # -1 would mean "at once" on RabbitMQ 3.10
 
 _ANY_DELAY = "*." * LEVELS

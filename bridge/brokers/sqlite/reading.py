@@ -5,15 +5,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from bridge.attempt import Error
+from bridge.brokers.contract import DELIVERY_LIMIT
 from bridge.envelope import Envelope, decode_head
 from bridge.errors import UnreadableEnvelope
 from bridge.event import Event
 from bridge.ledger import Letter
 from bridge.settlement import Reason
 from bridge.topics import is_name
-
-DELIVERY_LIMIT = 100
-"""Deliveries without a settlement, as RabbitMQ's queues have it: far beyond what a site's own restarts come to."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,10 @@ def write_to_stderr(event: Event, megabytes: str) -> None:
         request.environ["wsgi.errors"].write("y" * 1_048_576)
 
 
+def write_to_the_log(event: Event, text: str) -> None:
+    app.logger.error(text)
+
+
 def fail_in(event: Event, queue: str) -> None:
     if event.queue == queue:
         raise ConnectionError(f"{queue} is down")
@@ -82,6 +86,7 @@ BEHAVIOURS: dict[str, Callable[..., None]] = {
     "kill": kill,
     "stderr": write_to_stderr,
     "fail-in": fail_in,
+    "log": write_to_the_log,
 }
 
 

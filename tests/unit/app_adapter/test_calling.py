@@ -153,7 +153,22 @@ def test_an_exception_without_a_message_is_a_failure_like_any_other() -> None:
     assert error.type == f"{__name__}.Unprintable"
 
 
-def test_ctrl_c_is_no_failure_of_the_listener() -> None:
-    """An interrupt ends the call, and nothing is concluded."""
-    with pytest.raises(KeyboardInterrupt):
-        concluded(KeyboardInterrupt())
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), GeneratorExit(), SystemExit(3)])
+def test_an_exception_of_any_kind_is_a_failure(error: BaseException) -> None:
+    """The ledger has what the listener really raised."""
+    verdict = concluded(error)[0].verdict
+
+    assert verdict.kind == "failed"
+    assert verdict.error is not None
+    assert verdict.error.type == type(error).__name__
+
+
+def test_behind_an_interrupt_nothing_is_begun() -> None:
+    """The child is told to end; the retry calls the others."""
+    assert concluded(KeyboardInterrupt(), None)[1] == ["0"]
+    assert concluded(GeneratorExit(), None)[1] == ["0", "1", "watch"]
+
+
+def test_an_interrupted_observer_was_not_delivered() -> None:
+    """What came behind it was not called."""
+    assert concluded(observer=KeyboardInterrupt())[0].verdict.kind == "failed"

@@ -80,12 +80,12 @@ def test_bytes_come_from_a_file_or_standard_input(published: Published, source: 
 
 def test_the_broker_url_wins_over_the_file(published: Published) -> None:
     """The command line is the strongest layer; `--config` names the file."""
-    Path("other.toml").write_text('broker_url = "amqp://file/"\nnamespace = "shop"\n')
+    Path("other.toml").write_text('broker_url = "amqp://file/"\nnamespace = "file"\nsource = "till"\n')
 
-    run("a.b", "--config", "other.toml", "--broker-url", "amqp://line/")
+    run("a.b", "--config", "other.toml", "--broker-url", "amqp://line/", "--namespace", "line")
 
     values = published[0][0].values
-    assert (values.broker_url, values.namespace) == ("amqp://line/", "shop")
+    assert (values.broker_url, values.namespace, values.source) == ("amqp://line/", "line", "till")
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,8 @@ def test_the_broker_url_wins_over_the_file(published: Published) -> None:
         (["a.b", "NaN"], "NaN is not JSON"),
         (["a.b", "{}", "--data-file", "-"], "JSON and --data-file"),
         (["a.b", "--delay", "soon"], "--delay 'soon': expected a time"),
-        (["a.b", "--at", "2030-01-01"], "expected an offset"),
+        (["a.b", "--at", "tomorrow"], "--at 'tomorrow': expected a time with its offset, such as 2026"),
+        (["a.b", "--at", "2030-01-01"], "expected a time with its offset, such as 2026"),
         (["a.b", "--delay", "1", "--at", "2090-01-01T00:00:00Z"], "--delay and --at"),
         (["a.b", "--config", "missing.toml"], "expected a file"),
         ([], "Missing argument 'NAME'"),

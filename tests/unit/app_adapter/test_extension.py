@@ -1,6 +1,7 @@
 """The extension: one app or several, inside a Flask context or out of it."""
 
 import gc
+from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -152,9 +153,11 @@ def test_a_catch_all_route_does_not_hide_the_replay_url() -> None:
     assert shop.replay().verdict.kind == "delivered"
 
 
-def test_an_unroutable_event_is_refused_in_tests_as_well() -> None:
+def test_an_unroutable_event_is_refused_in_tests_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Recording routes as the broker would."""
-    shop = Shop(config={"BRIDGE_QUEUES": {"mail": {"patterns": ["mail.#"]}}})
+    monkeypatch.chdir(tmp_path)
+    Path("bridge.toml").write_text("[queues.mail]\npatterns = ['mail.#']")
+    shop = Shop()
 
     with shop.events.testing() as deferred:
         shop.events.defer("mail.sent")

@@ -2,6 +2,7 @@
 
 import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -69,9 +70,11 @@ def test_an_event_is_replayed_once() -> None:
     assert [one.name for one in deferred] == ["order.paid", "order.sent"]
 
 
-def test_an_event_is_replayed_once_for_each_queue() -> None:
+def test_an_event_is_replayed_once_for_each_queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As it would be published."""
-    shop = Shop(config={"BRIDGE_QUEUES": {"mail": {"patterns": ["order.#"]}, "audit": {"patterns": ["#"]}}})
+    monkeypatch.chdir(tmp_path)
+    Path("bridge.toml").write_text("[queues.mail]\npatterns = ['order.#']\n[queues.audit]\npatterns = ['#']")
+    shop = Shop()
     shop.listens()
 
     with shop.events.testing() as deferred:

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from bridge.errors import SettingsError
+from bridge.notation import duration
 from bridge.retry_table import DEFAULT, RetryTable
-from bridge.settings import Settings, duration, load_settings
+from bridge.settings import Settings, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -42,15 +43,15 @@ def test_without_anything_there_is_a_catch_all_on_sqlite() -> None:
 def test_the_stronger_layer_wins_and_is_named() -> None:
     """Command line, Flask's config, environment, file."""
     layers: dict[str, Any] = {
-        "environ": {"BRIDGE_NAMESPACE": "env", "BRIDGE_CHILDREN": "3", "BRIDGE_GRACE": "1m"},
-        "flask_config": {"BRIDGE_NAMESPACE": "flask", "BRIDGE_CHILDREN": 4, "DEBUG": True},
+        "environ": {"BRIDGE_NAMESPACE": "env", "BRIDGE_RELEASE": "v3", "BRIDGE_GRACE": "1m"},
+        "flask_config": {"BRIDGE_NAMESPACE": "flask", "BRIDGE_RELEASE": "v4", "DEBUG": True},
         "command_line": {"namespace": "line", "children": None},
     }
     settings = load("namespace = 'file'\ndeadline = '5s'", **layers)
-    assert (settings.values.namespace, settings.values.children) == ("line", 4)
+    assert (settings.values.namespace, settings.values.release) == ("line", "v4")
     assert (settings.values.grace, settings.values.deadline) == (timedelta(minutes=1), timedelta(seconds=5))
     assert settings.origin("namespace") == "command line"
-    assert settings.origin("children") == "Flask's config"
+    assert settings.origin("release") == "Flask's config"
     assert settings.origin("grace") == "environment variable BRIDGE_GRACE"
     assert settings.origin("deadline").endswith("bridge.toml")
 
@@ -101,7 +102,7 @@ def test_an_absolute_sqlite_path_and_other_brokers_stay_as_they_are() -> None:
 @pytest.mark.parametrize(
     ("layers", "said"),
     [
-        ({"command_line": {"children": "many"}}, "children = 'many' (from command line): expected a valid integer"),
+        ({"command_line": {"children": "many"}}, "children = 'many' (from command line): expected a whole number"),
         ({"environ": {"BRIDGE_CHILDREN": "0"}}, "children = '0' (from environment variable BRIDGE_CHILDREN): expected"),
         ({"environ": {"BRIDGE_DEADLINE": "soon"}}, "deadline = 'soon' (from environment variable BRIDGE_DEADLINE): "),
         ({"flask_config": {"BRIDGE_BROKER_URI": "x"}}, "broker_uri = 'x' (from Flask's config): no such setting"),
@@ -111,6 +112,22 @@ def test_an_absolute_sqlite_path_and_other_brokers_stay_as_they_are() -> None:
         ({"toml": "[queues.m.retry]\nattempts = 0"}, "queues.m.retry.attempts = 0 (from "),
         ({"toml": "[queues.m]\nretry = 'nothing'"}, "expected a table such as {attempts = 20"),
         ({"toml": "queues = 3"}, "queues = 3 (from "),
+        ({"toml": "queues = 3"}, "expected a table"),
+        ({"toml": "children = 'two'"}, "bridge.toml): expected a whole number, 1 or more"),
+        ({"toml": "children = 0"}, "bridge.toml): expected a whole number, 1 or more"),
+        ({"toml": "children = 1.5"}, "bridge.toml): expected a whole number, 1 or more"),
+        ({"toml": "spare = -1"}, "expected a whole number, 0 or more"),
+        ({"toml": "preload = 'perhaps'"}, "expected true or false"),
+        ({"toml": "namespace = 7"}, "namespace = 7 (from "),
+        ({"toml": "namespace = 7"}, "expected a text in quotes"),
+        ({"toml": "source = ''"}, "expected at least 1 characters"),
+        ({"toml": "retry = {jitter = 2}"}, "expected a number, 1 or less"),
+        ({"toml": "[queues.m]\npatterns = 'mail.#'"}, "expected a list of patterns, such as ['mail.#']"),
+        ({"toml": "broker_url = 'redis://x'"}, "bridge.toml): expected sqlite:///path/to/file.db, amqp://host/"),
+        (
+            {"environ": {"BRIDGE_BROKER_URL": "redis://:secret@x"}},
+            "broker_url = 'redis://…@x' (from environment variable",
+        ),
         ({"toml": "max_body = '1 MB'"}, "expected a size such as 1048576"),
         ({"toml": "replay_path = 'x/'"}, "expected a path such as '/_bridge'"),
         ({"toml": "deadline = 0"}, "expected a time above 0"),
@@ -118,11 +135,30 @@ def test_an_absolute_sqlite_path_and_other_brokers_stay_as_they_are() -> None:
         ({"toml": "broker_url = 'sqlite://file.db'"}, "expected sqlite:///path/to/file.db"),
         ({"toml": "this is no toml"}, "expected a TOML file"),
         ({"file": "missing.toml"}, "config 'missing.toml': expected a file, and there is none at"),
+        ({"file": "/"}, "config '/': expected a file, and / is a directory"),
     ],
 )
 def test_a_bad_value_is_named_with_its_key_its_origin_and_what_was_expected(layers: dict[str, Any], said: str) -> None:
     """One line a problem."""
     assert said in failure(**layers)
+
+
+@pytest.mark.parametrize("key", ["CHILDREN", "DEADLINE", "GRACE", "MAX_AGE", "CONTROL_DIRECTORY"])
+def test_flasks_config_is_refused_what_only_the_worker_reads(key: str) -> None:
+    """The worker does not read it there, so it would have no effect."""
+    said = failure(flask_config={f"BRIDGE_{key}": "1"})
+    assert said.startswith(f"{key.lower()} = '1' (from Flask's config): expected it in bridge.toml, the environment")
+    assert f"(BRIDGE_{key})" in said
+
+
+@pytest.mark.parametrize("key", ["queues", "retry", "fastcgi"])
+def test_tables_stand_in_the_file_alone(key: str) -> None:
+    """Which the app, the worker and the tools read alike."""
+    name = f"BRIDGE_{key.upper()}"
+    assert "expected it in bridge.toml, which the app, the worker" in failure(flask_config={name: {}})
+    assert f"{key} = '{{}}' (from environment variable {name}): expected it in bridge.toml" in failure(
+        environ={name: "{}"}
+    )
 
 
 def test_all_problems_are_said_at_once() -> None:

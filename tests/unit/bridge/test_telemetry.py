@@ -31,3 +31,22 @@ def test_the_broker_library_is_silent() -> None:
     logging.getLogger("bridge.brokers").warning("RabbitMQ is lost")
     assert stream.getvalue().count("\n") == 1
     assert "RabbitMQ is lost" in stream.getvalue()
+
+
+def test_a_record_cannot_pass_for_another() -> None:
+    """What an app puts into its exceptions is shown; it commands no terminal, and begins no line of the log."""
+    stream = io.StringIO()
+    configure_logging("text", stream)
+    forged = "\x1b[2J\r\n12:00:00 INFO    all is well"
+    log = logging.getLogger("bridge")
+    try:
+        raise ValueError(forged)
+    except ValueError:
+        log.exception("failed: %s", forged, extra={"hook": forged})
+
+    first, *others = stream.getvalue().splitlines()
+    assert first.endswith("failed: \\x1b[2J\\r")
+    assert all(line.startswith("    ") for line in others)
+    assert "hook=\\x1b[2J\\r\\n12:00:00" in others[0]
+    assert "    Traceback (most recent call last):" in others
+    assert "\x1b" not in stream.getvalue()

@@ -16,8 +16,9 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A working directory without a bridge.toml."""
+    """A working directory without a bridge.toml, and with an empty broker."""
     monkeypatch.chdir(tmp_path)
+    Path("bridge.db").touch()
 
 
 def _run(*words: str) -> Result:
@@ -27,6 +28,16 @@ def _run(*words: str) -> Result:
 def _commands() -> Iterator[tuple[str, ...]]:
     yield ()
     yield from ((name,) for name in main.commands)
+
+
+def test_a_file_that_is_not_there_is_not_made() -> None:
+    """Else a mistake in the directory would look like a site without dead letters."""
+    Path("bridge.db").unlink()
+
+    result = _run("list")
+
+    assert (result.exit_code, Path("bridge.db").exists()) == (3, False)
+    assert f"there is no {Path.cwd()}/bridge.db; give --broker-url or --config" in result.stderr
 
 
 @pytest.mark.parametrize("command", list(_commands()), ids=" ".join)
@@ -44,7 +55,7 @@ def test_every_command_has_help_with_an_example(command: tuple[str, ...]) -> Non
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--broker-url", "redis://localhost"), "broker_url 'redis://localhost': expected"),
+        (("--broker-url", "redis://localhost"), "broker_url = 'redis://localhost' (from command line): expected"),
         (("--namespace", "a b"), "namespace = 'a b' (from command line): expected"),
         (("--config", "none.toml"), "config 'none.toml': expected a file"),
         (("list", "--event", "a..b"), "pattern 'a..b': expected"),

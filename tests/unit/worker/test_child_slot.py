@@ -53,13 +53,13 @@ async def test_what_is_still_in_the_pipe_when_the_reply_comes_is_of_that_event(
     second = await slot.exchange({**PARAMETERS, "HTTP_CE_ID": "e2"}, b"", 5)
     os.write(writing, b"idle\n")
     async with asyncio.timeout(5):
-        while len(caplog.records) < 2:
+        while "idle" not in caplog.messages:
             await asyncio.sleep(0)
     assert isinstance(first, Reply)
     assert isinstance(second, Reply)
     assert (first.error_output, second.error_output) == (b"hello\nfrom the app", b"from the app")
     told = [(record.getMessage(), vars(record).get("id")) for record in caplog.records]
-    assert told == [("hello", "e1"), ("idle", None)]
+    assert told == [("hello", "e1"), ("from the app", "e1"), ("from the app", "e2"), ("idle", None)]
     assert len(printing.requests) == 2
     output.close()
     os.close(writing)

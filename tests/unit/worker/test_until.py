@@ -41,7 +41,7 @@ class Readings:
 async def until_reached(until: Until, readings: Readings) -> str:
     """Wait for the end."""
     async with asyncio.timeout(5):
-        return await reached(until, cast(Any, readings), cast(Any, readings))
+        return await reached(until, cast(Any, readings), cast(Any, readings), ["default"])
 
 
 @pytest.mark.parametrize("gap", [WAITING, READY, None])
