@@ -126,16 +126,13 @@ class _Request(fcgi.Request):  # type: ignore[misc]
 
     def __init__(self, connection: "Connection", input_stream: Any, timeout: Any) -> None:
         super().__init__(connection, input_stream, timeout)
-        self.encoded_params = bytearray()
         self.stdout = _Output(connection, self, fcgi.FCGI_STDOUT)
         self.stderr = _Output(connection, self, fcgi.FCGI_STDERR, buffered=True)
 
 
-def decode_params(encoded: bytes | bytearray) -> dict[str, str]:
-    """Return the name-value pairs of a PARAMS stream. Raise `IndexError`, `struct.error` or `ValueError` where it is cut.
-
-    In one loop and with one decoding for all, for every request has some two dozen pairs.
-    """
+def decode_params(encoded: bytes) -> dict[str, str]:
+    """Return the name-value pairs of a record; in one loop, for every request has some two dozen. Raise `IndexError`,
+    `struct.error` or `ValueError` where one is cut."""
     text = encoded.decode("latin-1")
     params: dict[str, str] = {}
     at = end = 0
@@ -150,11 +147,11 @@ def decode_params(encoded: bytes | bytearray) -> dict[str, str]:
         params[text[at : at + name_length]] = text[at + name_length : end]
         at = end
     if end > len(encoded):
-        raise ValueError(f"parameters of {len(encoded)} bytes: expected {end}")
+        raise ValueError(f"parameters of {len(encoded)} bytes, and {end} by their own lengths")
     return params
 
 
-def _length(encoded: bytes | bytearray, at: int) -> tuple[int, int]:
+def _length(encoded: bytes, at: int) -> tuple[int, int]:
     """Return the length that stands there, and where it ends: one byte, or four with the top bit set."""
     if encoded[at] < 0x80:
         return encoded[at], at + 1
@@ -250,14 +247,13 @@ class Connection(fcgi.Connection):  # type: ignore[misc]
         taker(record)
 
     def _do_params(self, record: Any) -> None:
-        """Take a piece of a request's parameters; run it at their end."""
+        """Take parameters of a request, and run it at their end."""
         request = self._requests.get(record.requestId)
         if request is None:
             return
-        if record.contentData:
-            request.encoded_params += record.contentData
+        if record.contentLength:
+            request.params.update(decode_params(record.contentData))
         else:
-            request.params = decode_params(request.encoded_params)
             self._start_request(request)
 
     def writeRecord(self, record: Any) -> None:

@@ -63,7 +63,15 @@ def shadowed(directory: Path) -> list[str]:
 
 
 def warm_up(state: AppState, serve: Serve) -> None:
-    """Let the app answer a warm-up, then call its `on_warmup` functions. Raise `BootError`, or what they raise."""
+    """Let the app answer a warm-up, then call its `on_warmup` functions. Raise `BootError` (also for a listener
+    that the app has no means to call), or what they raise."""
+    for listener in state.events.listeners:
+        try:
+            state.app.ensure_sync(listener.function)
+        except RuntimeError as error:  # Flask's: it is async, and there is nothing to run it with
+            raise BootError(
+                f"the listener {listener.name!r} cannot be called: install flask[async]. {error}"
+            ) from error
     _probe(state, serve)
     for function in state.events.warm_ups:
         with state.app.app_context():

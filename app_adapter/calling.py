@@ -12,9 +12,6 @@ from app_adapter.received import Event, Reject, Retry
 from bridge.attempt import Error
 from bridge.reply import Verdict
 
-CONTROL_FLOW = (KeyboardInterrupt, GeneratorExit)
-"""What no listener's failure is: the process is told to end. Everything else, SystemExit included, is a failure."""
-
 
 @dataclass(frozen=True, slots=True)
 class Conclusion:
@@ -33,7 +30,8 @@ def call_all(
     now: datetime,
     log: Logger,
 ) -> Conclusion:
-    """Call every listener that has not finished, whatever the others raise.
+    """Call every listener that has not finished, whatever the others raise. Whatever it is, it is a failure; behind a
+    KeyboardInterrupt, by which a child is told to end, no further listener is called.
 
     A listener that rejected while another failed has not finished: it is called again with the other one, so that
     its Reject is heard once nothing fails any more.
@@ -47,8 +45,9 @@ def call_all(
             continue
         try:
             call(listener, event)
-        except CONTROL_FLOW:
-            raise
+        except KeyboardInterrupt as interrupt:
+            raised.append(interrupt)
+            break
         except BaseException as error:
             if not listener.observer:
                 raised.append(error)
@@ -56,7 +55,7 @@ def call_all(
                 log.exception("observer %r failed; the event's fate stands", listener.name)
         else:
             succeeded.append(listener.name)
-    if not matched:
+    if not matched and not raised:
         nobody = Error("no listener", f"no listener for {event.name!r} in this app")
         return Conclusion(Verdict("failed", nobody, finished=tuple(succeeded)))
     if not raised:

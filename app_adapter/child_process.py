@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from app_adapter.booting import BootError
 from bridge.attempt import cut_in_the_middle
+from bridge.errors import SettingsError
 
 MESSAGE_KEPT = 16_000
 _PR_SET_PDEATHSIG = 1
@@ -70,5 +71,5 @@ def reporting(control: int) -> Iterator[Callable[[Mapping[str, object]], None]]:
         try:
             yield lambda ready: print(json.dumps({"ready": ready}), file=channel)
         except (Exception, SystemExit) as error:
-            told = str(error) if isinstance(error, BootError) else traceback.format_exc()
+            told = str(error) if isinstance(error, BootError | SettingsError) else traceback.format_exc()
             print(json.dumps({"failed": cut_in_the_middle(told, MESSAGE_KEPT)}), file=channel)

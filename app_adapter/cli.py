@@ -11,7 +11,8 @@ from app_adapter.defer import due_of, make_event
 from app_adapter.publishing_process import publish
 from bridge.errors import BrokerUnavailable, DeferError, DeferRejected, DeferUnconfirmed, SettingsError
 from bridge.event import moment
-from bridge.settings import duration, load_settings
+from bridge.notation import duration
+from bridge.settings import load_settings
 
 USAGE, BROKER = 2, 3
 """Exit codes: what was asked for cannot be done as it stands; the broker cannot be reached, or refuses."""
@@ -24,15 +25,19 @@ Examples:
 """
 
 
-@click.command(epilog=EPILOG)
+@click.command(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("name")
 @click.argument("json_text", metavar="[JSON]", required=False)
 @click.option("--delay", metavar="TIME", help="Not before this time has passed: 30, 90s, 5m, 2h, 4d.")
 @click.option("--at", metavar="MOMENT", help="Not before this moment: RFC 3339, with its offset.")
-@click.option("--data-file", type=click.File("rb"), help="Send these bytes instead of JSON; - is standard input.")
-@click.option("--content-type", help="What the bytes are; by default application/octet-stream.")
-@click.option("--broker-url", help="The broker, such as sqlite:///bridge.db or amqp://host/.")
-@click.option("--config", metavar="FILE", help="The settings, instead of bridge.toml in the working directory.")
+@click.option(
+    "--data-file", type=click.File("rb"), metavar="FILE", help="Send these bytes instead of JSON; - is standard input."
+)
+@click.option("--content-type", metavar="TYPE", help="What the bytes are; by default application/octet-stream.")
+@click.option("--broker-url", metavar="URL", help="sqlite:///path, amqp://… or amqps://…, else as the site's settings.")
+@click.option("--namespace", metavar="NAME", help="The prefix of all names on the broker. [bridge]")
+@click.option("--config", metavar="FILE", help="The settings' file. [bridge.toml, where there is one]")
+@click.version_option(package_name="deferred-event-bridge")
 def main(
     name: str,
     json_text: str | None,
@@ -41,6 +46,7 @@ def main(
     data_file: BinaryIO | None,
     content_type: str | None,
     broker_url: str | None,
+    namespace: str | None,
     config: str | None,
 ) -> None:
     """Defer the event NAME, with JSON (by default null) as its payload, and print its id."""
@@ -50,7 +56,7 @@ def main(
         raise click.UsageError("--delay and --at: expected one of them")
     now = datetime.now(UTC)
     try:
-        settings = load_settings(command_line={"broker_url": broker_url}, file=config)
+        settings = load_settings(command_line={"broker_url": broker_url, "namespace": namespace}, file=config)
         event = make_event(
             name,
             _payload(json_text) if data_file is None else data_file.read(),
@@ -96,4 +102,6 @@ def _moment(text: str | None) -> datetime | None:
     try:
         return None if text is None else moment(text)
     except ValueError as error:
-        raise click.BadParameter(f"--at {text!r:.100}: {error}") from error
+        raise click.BadParameter(
+            f"--at {text!r:.100}: expected a time with its offset, such as 2026-11-20T09:00:00+01:00"
+        ) from error

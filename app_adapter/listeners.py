@@ -1,6 +1,6 @@
 """The listeners of an app: which functions take which events, in which order. Calling them is not done here."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -37,6 +37,9 @@ class Listeners:
     def __init__(self) -> None:
         self._by_name: dict[str, Listener] = {}
         self._matching: dict[str, tuple[Listener, ...]] = {}
+
+    def __iter__(self) -> Iterator[Listener]:
+        return iter(self._by_name.values())
 
     def on(
         self, *patterns: str, priority: int = 0, observer: bool = False, name: str | None = None

@@ -174,7 +174,8 @@ class PublishingThread:
 
     def _out_of_budget(self) -> BrokerUnavailable:
         name = "the broker" if self._broker is None else self._broker.name
-        return BrokerUnavailable(f"{name} could not be reached in time; nothing was published{self._why_not}")
+        how = "could not be reached" if self._why_not else "could not be reached in time"
+        return BrokerUnavailable(f"{name} {how}; nothing was published{self._why_not}")
 
     async def _close(self) -> None:
         try:

@@ -15,7 +15,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from flask import Flask, Response, abort, current_app, request
 
-from app_adapter.calling import CONTROL_FLOW, call_all, error_of
+from app_adapter.calling import call_all, error_of
 from app_adapter.listeners import Listener, Listeners
 from app_adapter.received import Event, event_of
 from bridge.reply import STATUSES, Verdict, headers_of
@@ -93,8 +93,6 @@ class Receiver:
             if _VERDICT in environ:
                 for _ in chunks:  # what a streaming answer does while it is read belongs to the request
                     pass
-        except CONTROL_FLOW:
-            raise
         except BaseException as error:
             if not self._stands(environ, error):
                 return _plain(start_response, "500 Internal Server Error", [], "the app raised; no verdict\n")

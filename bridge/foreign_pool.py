@@ -7,6 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from bridge.notation import PositiveCount
 from bridge.outcome import Trust
 from bridge.request import Site
 
@@ -87,7 +88,7 @@ class ServerSettings(_Checked):
     """One address of the pool; `connections` where it may have another number of them than the rest."""
 
     address: Annotated[Address, BeforeValidator(Address.parsed)]
-    connections: int | None = Field(default=None, ge=1)
+    connections: PositiveCount | None = None
 
 
 OneServer = Annotated[ServerSettings, BeforeValidator(_server)]
@@ -104,7 +105,7 @@ class ForeignPoolSettings(_Checked):
     worker is told them on its command line, or has a pool of its own."""
 
     addresses: Annotated[tuple[OneServer, ...], AfterValidator(_each_once)] = ()
-    connections: int = Field(default=4, ge=1)
+    connections: PositiveCount = 4
     keep_connection: bool = False
     trust: Trust = Trust.RECEIVER
     host: Annotated[str, AfterValidator(_host)] = "localhost"

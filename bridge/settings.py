@@ -1,11 +1,11 @@
 """Settings: read in layers, checked once, frozen, and passed in. There is no global.
 
 The layers, the strongest first: command line, Flask's `BRIDGE_*` config, the environment's `BRIDGE_*`, `bridge.toml`.
+Flask's config is the app's alone, so it is refused what only a worker reads.
 Pydantic checks the values; the layering is ours, because a message about a bad value must say where it came from.
 """
 
 import os
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,73 +14,35 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bridge.errors import SettingsError
 from bridge.foreign_pool import ForeignPoolSettings, ServerSettings
+from bridge.notation import (
+    BrokerUrl,
+    Count,
+    Duration,
+    Patterns,
+    PlainName,
+    PolicyReader,
+    PositiveCount,
+    PositiveDuration,
+    Size,
+    UrlPath,
+    expected,
+    without_password,
+)
 from bridge.queues import CATCH_ALL, Queue
 from bridge.retry_table import DEFAULT, RetryTable
-from bridge.topics import check_pattern
 
 FILE_NAME = "bridge.toml"
 PREFIX = "BRIDGE_"
 CONFIG = "BRIDGE_CONFIG"
 COMMAND_LINE = "command line"
 
-_DURATION_UNITS = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
-_SIZE_UNITS = {"": 1, "B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
-_NAME = re.compile(r"[A-Za-z0-9_-]+")
-
-
-def duration(value: object) -> timedelta:
-    """Return the time that `30`, `"30"`, `"30s"`, `"500ms"`, `"5m"`, `"2h"` or `"4d"` names; a number is seconds."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", str(value))
-    if isinstance(value, timedelta):
-        return value
-    if isinstance(value, bool) or match is None or (match[2] or "s") not in _DURATION_UNITS:
-        raise ValueError("expected a time such as 30, '30s', '500ms', '5m', '2h' or '4d'")
-    try:
-        return timedelta(seconds=float(match[1]) * _DURATION_UNITS[match[2] or "s"])
-    except OverflowError:
-        raise ValueError("expected a time that fits a calendar") from None
-
-
-def _size(value: object) -> int:
-    match = re.fullmatch(r"\s*(\d+)\s*([A-Za-z]*)\s*", str(value))
-    if isinstance(value, bool) or match is None or match[2] not in _SIZE_UNITS:
-        raise ValueError("expected a size such as 1048576, '64KiB' or '1MiB'")
-    return int(match[1]) * _SIZE_UNITS[match[2]]
-
-
-def _positive(value: timedelta) -> timedelta:
-    if value <= timedelta(0):
-        raise ValueError("expected a time above 0")
-    return value
-
-
-def _plain_name(value: str) -> str:
-    if not _NAME.fullmatch(value) or len(value) > 60:
-        raise ValueError("expected a name of A-Z a-z 0-9 _ -, at most 60 characters")
-    return value
-
-
-def _path(value: str) -> str:
-    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", value):
-        raise ValueError("expected a path such as '/_bridge', without a slash at the end")
-    return value
-
-
-def _policy(value: object) -> object:
-    if isinstance(value, str) and not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", value):
-        raise ValueError("expected a table such as {attempts = 20, initial = '2s'}, or 'module:object'")
-    return value
-
-
-Duration = Annotated[timedelta, BeforeValidator(duration)]
-PositiveDuration = Annotated[timedelta, BeforeValidator(duration), AfterValidator(_positive)]
-Size = Annotated[int, BeforeValidator(_size)]
-PlainName = Annotated[str, AfterValidator(_plain_name)]
-Pattern = Annotated[str, AfterValidator(check_pattern)]
+_OF_THE_APP = frozenset({"broker_url", "namespace", "source", "release", "replay_path", "publish_timeout", "max_body"})
+"""What the app reads, and so what Flask's config may say."""
+_IN_THE_FILE_ALONE = ("queues", "retry", "fastcgi")
 
 
 class _Checked(BaseModel):
@@ -90,7 +52,7 @@ class _Checked(BaseModel):
 class RetrySettings(_Checked):
     """`retry = {…}` of a queue, or of all queues."""
 
-    attempts: int = Field(default=DEFAULT.attempts, ge=1)
+    attempts: PositiveCount = DEFAULT.attempts
     initial: PositiveDuration = DEFAULT.initial
     base: float = Field(default=DEFAULT.base, ge=1)
     max: PositiveDuration = DEFAULT.max
@@ -101,33 +63,33 @@ class RetrySettings(_Checked):
         return RetryTable(self.attempts, self.initial, self.base, self.max, self.jitter)
 
 
-Retry = Annotated[RetrySettings | str, BeforeValidator(_policy)]
+Retry = Annotated[RetrySettings | str, PolicyReader]
 
 
 class QueueSettings(_Checked):
     """`[queues.<name>]`."""
 
-    patterns: tuple[Pattern, ...] = ()
+    patterns: Patterns = ()
     deadline: PositiveDuration | None = None
     retry: Retry | None = None
-    slots: int | None = Field(default=None, ge=1)
+    slots: PositiveCount | None = None
 
 
 class Values(_Checked):
     """Every setting, with its default."""
 
-    broker_url: str = "sqlite:///bridge.db"
+    broker_url: BrokerUrl = "sqlite:///bridge.db"
     namespace: PlainName = "bridge"
     source: str | None = Field(default=None, min_length=1, max_length=200)
     release: str | None = Field(default=None, max_length=200)
-    replay_path: Annotated[str, AfterValidator(_path)] = "/_bridge"
+    replay_path: UrlPath = "/_bridge"
     publish_timeout: PositiveDuration = timedelta(seconds=2)
     max_body: Size = 1024**2
-    children: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
-    spare: int = Field(default=1, ge=0)
+    children: PositiveCount = Field(default_factory=lambda: os.cpu_count() or 1)
+    spare: Count = 1
     """Children that are warm and take nothing until another is lost. One covers any single loss; each costs memory."""
     preload: bool = False
-    max_requests: int = Field(default=0, ge=0)
+    max_requests: Count = 0
     """A child is replaced after so many requests, or a little fewer; 0: never. So with `max_age` and `max_memory`."""
     max_age: Duration = timedelta(0)
     max_memory: Size = 0
@@ -216,7 +178,8 @@ def _file(named: str | None) -> Path | None:
     if path.is_file():
         return path
     if named is not None:
-        raise SettingsError(f"config {named!r}: expected a file, and there is none at {path}")
+        found = f"{path} is a directory" if path.is_dir() else f"there is none at {path}"
+        raise SettingsError(f"config {named!r}: expected a file, and {found}")
     return None
 
 
@@ -229,22 +192,32 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 def _of_environment(environ: Mapping[str, str]) -> Mapping[str, Any]:
     """Return the settings that the environment gives. A `BRIDGE_*` that is none of them is somebody else's."""
-    known = set(Values.model_fields) - {"queues", "retry", "fastcgi"}
-    return {key: environ[PREFIX + key.upper()] for key in known if PREFIX + key.upper() in environ}
+    named = {key: PREFIX + key.upper() for key in Values.model_fields}
+    given = {key: environ[name] for key, name in named.items() if name in environ}
+    for key in _IN_THE_FILE_ALONE:
+        if key in given:
+            raise SettingsError(
+                f"{key} = {given[key]!r:.200} (from environment variable {named[key]}): expected it in bridge.toml: "
+                "a table cannot be given by the environment"
+            )
+    return given
 
 
 def _of_flask(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {key.removeprefix(PREFIX).lower(): value for key, value in config.items() if key.startswith(PREFIX)}
+    given = {key.removeprefix(PREFIX).lower(): value for key, value in config.items() if key.startswith(PREFIX)}
+    for key in given.keys() & (Values.model_fields.keys() - _OF_THE_APP):
+        where = (
+            "bridge.toml, which the app, the worker and the tools read alike"
+            if key in _IN_THE_FILE_ALONE
+            else f"bridge.toml, the environment ({PREFIX}{key.upper()}) or the command line, where the worker reads it"
+        )
+        raise SettingsError(f"{key} = {given[key]!r:.200} (from Flask's config): expected it in {where}")
+    return given
 
 
 def _absolute(url: str, base: Path) -> str:
     parts = urlsplit(url)
-    if parts.scheme != "sqlite":
-        return url
-    path = unquote(parts.path.removeprefix("/"))
-    if parts.netloc or not path or path == ":memory:":
-        raise SettingsError(f"broker_url {url!r}: expected sqlite:///path/to/file.db, three slashes, a file")
-    return f"sqlite:///{base / path}"
+    return f"sqlite:///{base / unquote(parts.path.removeprefix('/'))}" if parts.scheme == "sqlite" else url
 
 
 def _retry(retry: RetrySettings | str) -> RetryTable | str:
@@ -258,14 +231,14 @@ def _sentence(problem: Any, origins: Mapping[str, str]) -> str:
     parts = [part for part in location if part not in ("RetrySettings", "[key]")]
     key = ".".join(parts)
     origin = origins.get(location[0], "default")
+    value = problem["input"]
+    if key == "broker_url" and isinstance(value, str):
+        value = without_password(value)
     if problem["type"] == "extra_forbidden":
-        expected = f"no such setting; expected one of {', '.join(_model(parts).model_fields)}"
+        wanted = f"no such setting; expected one of {', '.join(_model(parts).model_fields)}"
     else:
-        said = str(problem["msg"]).removeprefix("Value error, ")
-        expected = said.replace("Input should be", "expected").replace("Extra inputs are", "expected none, extra are")
-    if "expected" not in expected:
-        expected = f"expected otherwise: {expected}"
-    return f"{key} = {problem['input']!r:.200} (from {origin}): {expected}"
+        wanted = expected(problem)
+    return f"{key} = {value!r:.200} (from {origin}): {wanted}"
 
 
 def _model(parts: list[str]) -> type[BaseModel]:

@@ -64,12 +64,24 @@ def _details(record: logging.LogRecord) -> dict[str, object]:
 
 
 class _Text(logging.Formatter):
-    """The sentence, then the details as `key=value`."""
+    """The sentence, then the details as `key=value`. What an app or a broker put into either cannot pass for a line of
+    ours or command a terminal: it is escaped, and the further lines of one record are indented."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        details = " ".join(f"{key}={value}" for key, value in _details(record).items())
+        details = " ".join(f"{key}={_escaped(str(value))}" for key, value in _details(record).items())
         line = super().formatMessage(record)
         return f"{line}  {details}" if details else line
+
+    def format(self, record: logging.LogRecord) -> str:
+        return "\n    ".join(map(_escaped, super().format(record).split("\n")))
+
+
+def _escaped(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
 
 
 class _Json(logging.Formatter):

@@ -65,6 +65,7 @@ class _Program(click.Group):
 
 
 @click.group(cls=_Program, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="deferred-event-bridge")
 @site_options
 @click.pass_context
 def main(ctx: click.Context) -> None:

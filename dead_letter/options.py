@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from bridge.ledger import Filter
-from bridge.settings import duration
+from bridge.notation import duration
 from bridge.topics import check_pattern
 from dead_letter.rendering import visible
 

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from bridge.brokers.contract import Ledger
-from bridge.brokers.opening import open_broker
+from bridge.brokers.opening import open_existing
 from bridge.settings import Settings, load_settings
 from dead_letter.rendering import visible
 
@@ -57,9 +57,9 @@ class Site:
 
     @asynccontextmanager
     async def ledger(self) -> AsyncIterator[tuple[Ledger, str]]:
-        """Open the site's ledger; the text says which it is, for people."""
+        """Open the site's ledger, which must be there; the text says which it is, for people."""
         values = self.settings().values
-        broker = open_broker(values.broker_url, values.namespace)
+        broker = open_existing(values.broker_url, values.namespace)
         try:
             yield broker.ledger(), f"{broker.name}, namespace {values.namespace}"
         finally:

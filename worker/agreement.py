@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from bridge.errors import SettingsError
+from bridge.notation import without_password
 from bridge.settings import COMMAND_LINE, CONFIG, PREFIX, Settings
 from worker.pool.control import Ready
 
@@ -30,7 +31,8 @@ def agreed(settings: Settings, ready: Ready) -> Settings:
             continue
         if key in settings.origins:
             raise SettingsError(
-                f"{key} = {ours!r} (from {settings.origin(key)}): expected {theirs!r}, which is what the app uses"
+                f"{key} = {without_password(ours)!r} (from {settings.origin(key)}): expected "
+                f"{without_password(theirs)!r}, which is what the app uses"
             )
         adopted[key] = theirs
     origins = {**settings.origins, **dict.fromkeys(adopted, "the app's Flask config")}

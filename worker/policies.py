@@ -32,6 +32,6 @@ def _policy(queue: Queue) -> RetryPolicy:
         return from_object(found)
     except Exception as error:  # the site's module may raise anything while it is imported
         raise SettingsError(
-            f"queues.{queue.name}.retry = {queue.retry!r} (from the settings' file): expected 'module:object' that names "
-            f"a tenacity policy such as Retrying(stop=…, wait=…): {type(error).__name__}: {error}"
+            f"queues.{queue.name}.retry = {queue.retry!r} (from the settings' file): expected 'module:object' "
+            f"that names a tenacity policy such as Retrying(stop=…, wait=…): {type(error).__name__}: {error}"
         ) from error

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
+from bridge.notation import without_password
 from bridge.queues import Queue
 from bridge.telemetry import log
 from worker.child_slot import ChildSlot, open_slot
@@ -72,7 +73,9 @@ class Seating:
         theirs = {**ready.settings, "host": ready.host}
         for key, ours in {**self._agreed.settings, "host": self._agreed.host}.items():
             if theirs.get(key) != ours:
-                return f"{key} = {theirs.get(key)!r}: expected {ours!r}, as when the worker started; restart it instead"
+                said = without_password(theirs.get(key, ""))
+                expected = f"expected {without_password(ours)!r}, as when the worker started; restart it instead"
+                return f"{key} = {said!r}: {expected}"
         return None
 
     async def _ready(self, child: Child) -> None:

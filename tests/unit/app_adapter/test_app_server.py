@@ -129,6 +129,26 @@ FAILURES = [
     ("x = 1", "Failed to find Flask application or factory in module 'shop'"),
     ("from flask import Flask; app = Flask('shop')", "events = DeferredEvents(app)"),
 ]
+ASYNC = """
+    sys.modules["asgiref"] = None  # as where it is not installed
+
+    @events.on("order.#")
+    async def later(event):
+        pass
+"""
+
+
+def test_a_setting_that_cannot_be_used_is_said_without_a_traceback(tmp_path: Path) -> None:
+    """The sentence has all that is needed."""
+    with Child(tmp_path, SHOP.replace('"BRIDGE_RELEASE"', '"BRIDGE_CHILDREN"')) as child:
+        assert child.failed.startswith("children = 'v7' (from Flask's config): expected it in bridge.toml")
+        assert "\n" not in child.failed
+
+
+def test_an_async_listener_without_the_means_to_call_it_cannot_boot(tmp_path: Path) -> None:
+    """Else each of its events would fail."""
+    with Child(tmp_path, SHOP + ASYNC) as child:
+        assert child.failed.startswith("the listener 'shop:later' cannot be called: install flask[async]")
 
 
 @pytest.mark.parametrize(("source", "why"), FAILURES)

@@ -121,7 +121,7 @@ def test_a_broker_that_is_away_is_told_in_time() -> None:
     error, seconds = failure(broker)
 
     assert isinstance(error, BrokerUnavailable)
-    assert "connection refused" in str(error)
+    assert "could not be reached; nothing was published: connection refused" in str(error)
     assert BUDGET <= seconds < PATIENCE
     assert broker.published == []
 
@@ -131,6 +131,7 @@ def test_a_broker_that_hangs_is_told_in_time() -> None:
     error, seconds = failure(FakeBroker(declaring=for_ever))
 
     assert isinstance(error, BrokerUnavailable)
+    assert "could not be reached in time; nothing was published" in str(error)
     assert BUDGET <= seconds < PATIENCE
 
 

@@ -88,7 +88,7 @@ def test_a_path_that_no_socket_can_have_is_refused() -> None:
         ("addresses = ['run/a']", "fastcgi.addresses.0.address = 'run/a'"),
         ("addresses = ['a:1', 'a:1']", "expected each address once"),
         ("addresses = [{address = 'a:1', weight = 1}]", "no such setting; expected one of address, connections"),
-        ("connections = 0", "expected greater than or equal to 1"),
+        ("connections = 0", "expected a whole number, 1 or more"),
         ("trust = 'blindly'", "expected 'receiver' or 'status'"),
         ("script_filename = 'shop.php'", "expected an absolute path"),
         ("host = 'a/b'", "expected a host name"),

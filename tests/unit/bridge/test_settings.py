@@ -120,7 +120,7 @@ def test_an_absolute_sqlite_path_and_other_brokers_stay_as_they_are() -> None:
         ({"toml": "preload = 'perhaps'"}, "expected true or false"),
         ({"toml": "namespace = 7"}, "namespace = 7 (from "),
         ({"toml": "namespace = 7"}, "expected a text in quotes"),
-        ({"toml": "source = ''"}, "expected at least 1 characters"),
+        ({"toml": "source = ''"}, "expected 1 characters or more"),
         ({"toml": "retry = {jitter = 2}"}, "expected a number, 1 or less"),
         ({"toml": "[queues.m]\npatterns = 'mail.#'"}, "expected a list of patterns, such as ['mail.#']"),
         ({"toml": "broker_url = 'redis://x'"}, "bridge.toml): expected sqlite:///path/to/file.db, amqp://host/"),
