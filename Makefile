@@ -44,7 +44,7 @@ demo: env
 test: env rabbitmq servers
 	@$(python) -m pytest -q -n 4 --dist loadscope tests
 
-bench: $(bench) rabbitmq
+bench: $(bench) rabbitmq servers
 	@$(python) -m benchmarks.run
 
 lint: env

@@ -28,13 +28,13 @@ from app_adapter.booting import load, warm_up
 from app_adapter.child_process import Wires, keep_from_descendants, prepare, reporting, tie_to_parent
 from app_adapter.extension import AppState
 from app_adapter.nursery import nurse
+from bridge.fastcgi.params import decode_params
 
 MAX_CONTENT = 65_528
 READ_SIZE = WRITE_SIZE = 65_536
 FAREWELL = 1.0
 """Seconds that the other side has to close, once it has its reply, before unread input is dropped."""
 _HEADER = struct.Struct(">BBHHBx")
-_LONG_LENGTH = struct.Struct(">I")
 
 
 class Service(Protocol):
@@ -128,34 +128,7 @@ class _Request(fcgi.Request):  # type: ignore[misc]
         super().__init__(connection, input_stream, timeout)
         self.stdout = _Output(connection, self, fcgi.FCGI_STDOUT)
         self.stderr = _Output(connection, self, fcgi.FCGI_STDERR, buffered=True)
-
-
-def decode_params(encoded: bytes) -> dict[str, str]:
-    """Return the name-value pairs of a record; in one loop, for every request has some two dozen. Raise `IndexError`,
-    `struct.error` or `ValueError` where one is cut."""
-    text = encoded.decode("latin-1")
-    params: dict[str, str] = {}
-    at = end = 0
-    while at < len(encoded):
-        name_length, value_length = encoded[at], encoded[at + 1]
-        if name_length < 0x80 > value_length:
-            at += 2
-        else:
-            name_length, at = _length(encoded, at)
-            value_length, at = _length(encoded, at)
-        end = at + name_length + value_length
-        params[text[at : at + name_length]] = text[at + name_length : end]
-        at = end
-    if end > len(encoded):
-        raise ValueError(f"parameters of {len(encoded)} bytes, and {end} by their own lengths")
-    return params
-
-
-def _length(encoded: bytes, at: int) -> tuple[int, int]:
-    """Return the length that stands there, and where it ends: one byte, or four with the top bit set."""
-    if encoded[at] < 0x80:
-        return encoded[at], at + 1
-    return _LONG_LENGTH.unpack_from(encoded, at)[0] & 0x7FFFFFFF, at + 4
+        self.encoded: list[bytes] = []  # a pair may begin in one PARAMS record and end in the next
 
 
 class Server(WSGIServer):  # type: ignore[misc]
@@ -252,8 +225,9 @@ class Connection(fcgi.Connection):  # type: ignore[misc]
         if request is None:
             return
         if record.contentLength:
-            request.params.update(decode_params(record.contentData))
+            request.encoded.append(record.contentData)
         else:
+            request.params.update(decode_params(b"".join(request.encoded)))
             self._start_request(request)
 
     def writeRecord(self, record: Any) -> None:

@@ -1,7 +1,8 @@
 """This project beside Celery, Dramatiq and Huey: `python -m benchmarks.run [--only NAME]… [--events N]`.
 
 Each contender is measured by itself, one after the other, on one private RabbitMQ node (an own virtual host each) or an
-own SQLite file. Prints the figures and the ratios, and, after a run of all, writes them to `benchmarks/RESULTS.md`.
+own SQLite file; then what `benchmarks.further` has. Prints the figures and the ratios, and, after a run of all, writes
+them to `benchmarks/RESULTS.md`.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import machine, records, report
+from benchmarks import further, machine, records, report
 from benchmarks.contender import URL, Contender
 from benchmarks.contenders import NAMES, contender
 from benchmarks.measure import PACE, SINGLE_SENDS
@@ -41,32 +42,54 @@ contender above it with confirmed sends, and only they are measured.
 This project's figure divided by the peer's. Above 1 is better for events/s, below 1 for the rest.
 
 {ratios}
+
+{sections}
 """
 
 
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description="Measures, beside the peers.")
-    parser.add_argument("--only", action="append", choices=NAMES, metavar="NAME", help=f"of {', '.join(NAMES)}")
+    everything = (*NAMES, *further.NAMES)
+    named = f"of {', '.join(everything)}"
+    parser.add_argument("--only", action="append", choices=everything, metavar="NAME", help=named)
     parser.add_argument("--events", type=int, default=EVENTS, help=f"events to drain (default {EVENTS:,})")
     arguments = parser.parse_args()
     if arguments.events < 2 * SINGLE_SENDS:
         parser.error(f"--events {arguments.events}: expected at least {2 * SINGLE_SENDS}")
-    names: Sequence[str] = [name for name in NAMES if not arguments.only or name in arguments.only]
+    chosen: Sequence[str] = arguments.only or everything
+    with tempfile.TemporaryDirectory(prefix="bridge-bench-") as directory:
+        contenders = [name for name in NAMES if name in chosen]
+        figures = _beside_peers(contenders, arguments.events, Path(directory)) if contenders else None
+        sections = "\n\n".join(_further(name, Path(directory)) for name in further.NAMES if name in chosen)
+    if figures is not None and set(chosen) == set(everything):
+        RESULTS.write_text(PREFACE.format(**figures, pace=PACE, sections=sections), encoding="utf-8")
+        print(f"\nwritten to {RESULTS.relative_to(ROOT)}")
+
+
+def _beside_peers(names: Sequence[str], events: int, directory: Path) -> dict[str, object]:
+    """Measure contenders, print their figures, and return the values of the report."""
     results: dict[str, tuple[Contender, Result]] = {}
-    with RabbitNode() as node, tempfile.TemporaryDirectory(prefix="bridge-bench-") as directory:
+    with RabbitNode() as node:
         for name in names:
             chosen = contender(name)
             print(f"{chosen.name} …", file=sys.stderr, flush=True)
-            results[name] = (chosen, _measure(name, chosen, arguments.events, node, Path(directory)))
+            results[name] = (chosen, _measure(name, chosen, events, node, directory))
         version = node.ctl("version")
     figures, ratios = report.markdown(report.table(results.values())), report.markdown(report.ratios(results))
     print(f"\n{figures}\n\n{ratios}")
-    if len(names) == len(NAMES):
-        lines = "\n".join(f"- {what}: {said}" for what, said in machine.described(version))
-        text = PREFACE.format(machine=lines, events=arguments.events, pace=PACE, figures=figures, ratios=ratios)
-        RESULTS.write_text(text, encoding="utf-8")
-        print(f"\nwritten to {RESULTS.relative_to(ROOT)}")
+    lines = "\n".join(f"- {what}: {said}" for what, said in machine.described(version))
+    return {"machine": lines, "events": events, "figures": figures, "ratios": ratios}
+
+
+def _further(name: str, directory: Path) -> str:
+    """Measure what is no contender, print its table and return it."""
+    print(f"{name} …", file=sys.stderr, flush=True)
+    own = directory / name
+    own.mkdir()
+    section = report.section(further.measure(name)(own))
+    print(f"\n{section}")
+    return section
 
 
 def _measure(name: str, chosen: Contender, events: int, node: RabbitNode, directory: Path) -> Result:

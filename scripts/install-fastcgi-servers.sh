@@ -14,6 +14,7 @@ need() { # need PACKAGE, unless this command succeeds
 need php8.2-fpm command -v php-fpm8.2
 need nginx command -v nginx
 need lighttpd command -v lighttpd
+need wrk command -v wrk
 need spawn-fcgi command -v spawn-fcgi
 need libfcgi-bin command -v cgi-fcgi
 need libfcgi-dev test -e /usr/include/fcgi_stdio.h

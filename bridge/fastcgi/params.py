@@ -1,9 +1,10 @@
-"""Name-value pairs: a request's CGI parameters as the content of PARAMS records. Which parameters, others decide.
+"""Name-value pairs: CGI parameters to the content of PARAMS records, and back. Which parameters, others decide.
 
 name length | value length | name | value        a length is one byte below 128, else four with the top bit set
 """
 
 import re
+import struct
 from collections.abc import Mapping
 from functools import lru_cache
 
@@ -13,6 +14,7 @@ from bridge.fastcgi.records import SENT_CONTENT
 SHORT = 64
 """Values shorter than this are remembered encoded: nearly all parameters of a request are those of the one before."""
 
+_LONG_LENGTH = struct.Struct(">I")
 _NAME = re.compile(r"[A-Z][A-Z0-9_]*")
 
 
@@ -63,3 +65,35 @@ def _encode_length(length: int) -> bytes:
     if length > 0x7FFF_FFFF:
         raise InvalidRequest(f"a name or value of {length} bytes: expected at most {0x7FFF_FFFF}")
     return (length | 0x8000_0000).to_bytes(4, "big")
+
+
+def decode_params(encoded: bytes) -> dict[str, str]:
+    """Return the pairs of a whole PARAMS stream, as ISO-8859-1; in one loop, for every request has some two dozen.
+    Raise `ValueError` where one is cut off."""
+    text = encoded.decode("latin-1")
+    params: dict[str, str] = {}
+    at = end = 0
+    try:
+        while at < len(encoded):
+            name_length, value_length = encoded[at], encoded[at + 1]
+            if name_length < 0x80 > value_length:
+                at += 2
+            else:
+                name_length, at = _decode_length(encoded, at)
+                value_length, at = _decode_length(encoded, at)
+            end = at + name_length + value_length
+            params[text[at : at + name_length]] = text[at + name_length : end]
+            at = end
+    except (IndexError, struct.error) as error:
+        raise ValueError(f"parameters of {len(encoded)} bytes end in a length") from error
+    if end > len(encoded):
+        raise ValueError(f"parameters of {len(encoded)} bytes: expected {end} by their own lengths")
+    return params
+
+
+def _decode_length(encoded: bytes, at: int) -> tuple[int, int]:
+    """Return the length that stands there, and where it ends: one byte, or four with the top bit set."""
+    if encoded[at] < 0x80:
+        return encoded[at], at + 1
+    (length,) = _LONG_LENGTH.unpack_from(encoded, at)
+    return length & 0x7FFF_FFFF, at + 4

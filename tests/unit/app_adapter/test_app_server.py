@@ -263,10 +263,26 @@ def test_a_client_that_leaves_in_mid_body_ends_it_in_good_order(tmp_path: Path) 
     assert not (tmp_path / "received").exists()
 
 
+def test_a_pair_may_be_split_over_two_records(tmp_path: Path) -> None:
+    """PARAMS is a stream, whose records may end anywhere."""
+    with Child(tmp_path, SHOP) as child:
+        begun = b"\1\1\0\7\0\x08\0\0" + b"\0\1\1\0\0\0\0\0"
+        pair = b"\x0e\x03REQUEST_METHODGET"
+        for part in (pair[:9], pair[9:], b"\x0b\x01SCRIPT_NAME/", b""):
+            begun += b"\1\4\0\7" + len(part).to_bytes(2, "big") + b"\0\0" + part
+        child.socket.sendall(begun + b"\1\5\0\7\0\0\0\0")
+        reply = b""
+        while not reply.endswith(b"\1\3\0\7\0\x08\0\0" + bytes(8)):
+            piece = child.socket.recv(65536)
+            assert piece, reply
+            reply += piece
+    assert b"Status: " in reply
+
+
 MALFORMED = [
     b"\2\1\0\1\0\x08\0\0" + bytes(8),  # version 2
     b"\1\1\0\1\0\1\0\0x",  # a BEGIN_REQUEST of one byte
-    b"\1\1\0\1\0\x08\0\0" + b"\0\1\1\0\0\0\0\0" + b"\1\4\0\1\0\1\0\0\xff",  # a length cut off
+    b"\1\1\0\1\0\x08\0\0" + b"\0\1\1\0\0\0\0\0" + b"\1\4\0\1\0\1\0\0\xff" + b"\1\4\0\1\0\0\0\0",  # a length cut off
 ]
 
 

@@ -1,9 +1,11 @@
 """Parameters: names, values and lengths, and pairs that stay whole."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bridge.fastcgi import InvalidRequest, params
-from bridge.fastcgi.params import encode_params
+from bridge.fastcgi.params import decode_params, encode_params
 from tests.unit.fastcgi.application import pairs_of
 
 
@@ -58,3 +60,20 @@ def test_lengths_beyond_31_bits_are_refused() -> None:
     """A length that the top bit would be lost from is refused, not cut."""
     with pytest.raises(InvalidRequest, match="expected at most 2147483647"):
         params._encode_length(0x8000_0000)
+
+
+@given(st.dictionaries(st.from_regex(r"[A-Z][A-Z0-9_]{0,200}", fullmatch=True), st.binary(max_size=300)))
+def test_what_is_encoded_decodes(params: dict[str, bytes]) -> None:
+    """By the other side's reading, whatever the lengths."""
+    decoded = decode_params(b"".join(encode_params(params)))
+    assert decoded == {name: value.decode("latin-1") for name, value in params.items()}
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_decode_or_are_refused(data: bytes) -> None:
+    """No other exception, and nothing is made up."""
+    try:
+        params = decode_params(data)
+    except ValueError:
+        return
+    assert sum(len(name) + len(value) for name, value in params.items()) <= len(data)

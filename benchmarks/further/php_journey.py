@@ -1,0 +1,87 @@
+"""The whole journey into PHP-FPM beside nginx: requests/s of a script that takes 5 ms of CPU, by its own records."""
+
+import asyncio
+import time
+from pathlib import Path
+
+from benchmarks import records
+from benchmarks.further.php_servers import PROCESSES, PhpPool, php_pool, wrk
+from benchmarks.report import Row, Table
+from tests.journey.site import eventually
+
+ROUNDS = 2
+"""Of both, by turns; whatever else the machine does can only take from a rate, so the best counts."""
+BACKLOG = 1_000
+NGINX_SECONDS = 3.0
+STARTED = 200
+"""Requests after which the clock starts: all that runs has begun by then."""
+
+SCRIPT = """\
+<?php
+function used(): float {
+    $usage = getrusage();
+    return $usage['ru_utime.tv_sec'] + $usage['ru_stime.tv_sec']
+        + ($usage['ru_utime.tv_usec'] + $usage['ru_stime.tv_usec']) / 1e6;
+}
+$end = used() + 0.005;
+do { for ($i = 0; $i < 5000; $i++); } while (used() < $end);
+header('Bridge-Outcome: delivered');
+file_put_contents(__DIR__ . '/records', pack('dd', 0, hrtime(true) / 1e9), FILE_APPEND);
+"""
+"""What it appends is a record, as `benchmarks.records` reads it."""
+
+
+def measure(directory: Path) -> Table:
+    """Measure both, the journey on an SQLite file."""
+    with php_pool(directory, f"sqlite:///{directory}/bridge.db", SCRIPT) as pool:
+        rows = [_row(pool, keep=keep) for keep in (False, True)]
+    return Table(
+        "The whole journey beside nginx, over PHP-FPM",
+        f"Requests/s of a script that takes 5 ms of CPU, {PROCESSES} at a time, over a pool of {PROCESSES} processes: "
+        f"`bridge-worker` with a backlog of {BACKLOG:,} events on SQLite, and nginx asked by wrk for "
+        f"{NGINX_SECONDS:g} s. The best of {ROUNDS} rounds, by turns.",
+        (("connections to PHP-FPM", "this project", "nginx", "ratio", "goal"), *rows),
+    )
+
+
+def _row(pool: PhpPool, *, keep: bool) -> Row:
+    rates = [(asyncio.run(_journey(pool, keep=keep)), _nginx(pool, keep=keep)) for _ in range(ROUNDS)]
+    ours, theirs = (max(each) for each in zip(*rates, strict=True))
+    what = "kept" if keep else "one a request"
+    return (what, f"{ours:,.0f}", f"{theirs:,.0f}", f"{ours / theirs:.2f}", "≥ 0.90")
+
+
+def _nginx(pool: PhpPool, *, keep: bool) -> float:
+    """Return the rate at which nginx is served."""
+    began = time.monotonic()
+    with pool.nginx(keep=keep) as nginx:
+        wrk(nginx.port, NGINX_SECONDS)
+    return _per_second(pool, began)
+
+
+async def _journey(pool: PhpPool, *, keep: bool) -> float:
+    """Return the rate at which a worker drains a backlog."""
+    site = pool.site
+    site.configure(
+        f"[fastcgi]\naddresses = ['{pool.address}']\nconnections = {PROCESSES}\nkeep_connection = {str(keep).lower()}\n"
+        f"script_filename = '{pool.script}'\n"
+    )
+    await site.defer("benchmark.sent", count=BACKLOG)
+    began = time.monotonic()
+    _records(pool).touch()
+    all_handled = records.count(_records(pool)) + BACKLOG
+    worker = site.run("bridge-worker")
+    await eventually(lambda: records.count(_records(pool)) >= all_handled, within=60, report=lambda: worker.log)
+    rate = _per_second(pool, began)
+    worker.process.terminate()
+    await worker.ended()
+    return rate
+
+
+def _records(pool: PhpPool) -> Path:
+    return pool.script.with_name("records")
+
+
+def _per_second(pool: PhpPool, since: float) -> float:
+    moments = [moment for _, moment in records.read(_records(pool)) if moment > since]
+    return (len(moments) - STARTED) / (moments[-1] - moments[STARTED - 1])
