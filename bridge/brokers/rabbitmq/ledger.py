@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 
+from aio_pika import Connection
 from aio_pika.abc import AbstractChannel
 from aiormq.exceptions import ChannelLockedResource, ChannelNotFoundEntity
 
@@ -37,6 +38,8 @@ class RabbitLedger:
         self._names = names
         self._publisher = publisher
         self._identity = f"{address} {names.namespace}"
+        self._kept: Connection | None = None
+        self._end = -1
 
     async def entries(self) -> AsyncIterator[Entry]:
         """Yield all entries there are now, oldest first."""
@@ -45,6 +48,7 @@ class RabbitLedger:
             end = await stream.last()
             if end is None:
                 return
+            self._end = end
             oldest = await stream.oldest(end)
             index = await self._up_to_date(stream, end)
         try:
@@ -58,10 +62,12 @@ class RabbitLedger:
 
     async def letter(self, number: int) -> Letter | None:
         """Return one dead letter whole; None where the ledger holds none of this number."""
-        async with self._channel() as channel:
-            stream = Stream(channel, self._names.ledger)
-            end = await stream.last()
-            if end is None or not 0 <= number <= end or await stream.oldest(end) > number:
+        async with self._channel(keep=True) as channel:
+            stream = Stream(channel, self._names.ledger, prefetch=1)
+            if number > self._end:
+                end = await stream.last()
+                self._end = -1 if end is None else end
+            if not 0 <= number <= self._end:
                 return None
             async with aclosing(stream.read(number, number)) as records:
                 async for record in records:
@@ -86,7 +92,10 @@ class RabbitLedger:
                 await publisher.close()
 
     async def close(self) -> None:
-        """Nothing stays open between two calls."""
+        """Close the connection that letters are read on."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            await disconnect(kept)
 
     async def _up_to_date(self, stream: Stream, end: int) -> LedgerTable:
         """Return the index, with all entries to `end`. It is made anew where the stream is not the one it knows."""
@@ -116,18 +125,35 @@ class RabbitLedger:
         return False
 
     @asynccontextmanager
-    async def _channel(self) -> AsyncIterator[AbstractChannel]:
-        try:
-            connection = await connect(self._address)
-        except BROKEN as error:
-            raise BrokerUnavailable(f"RabbitMQ at {self._address} cannot be reached: {error}") from error
+    async def _channel(self, *, keep: bool = False) -> AsyncIterator[AbstractChannel]:
+        """A channel of a connection of its own; with `keep` of one that stays open after good use: a redrive reads
+        letters one by one, thousands of them."""
+        connection = await self._connection(keep=keep)
+        well = False
         try:
             with cancelled_by_us_alone():
-                yield await open_channel(connection, confirms=False)
+                channel = await open_channel(connection, confirms=False)
+                yield channel
+                if keep:
+                    await channel.close()
+                    well = True
         except ChannelNotFoundEntity:
             raise
         except BROKEN as error:
             unavailable = BrokerUnavailable(f"RabbitMQ at {self._address} does not answer: {error}")
             raise refusal(error, self._address) or unavailable from error
         finally:
-            await disconnect(connection)
+            if not well:
+                self._kept = None if connection is self._kept else self._kept
+                await disconnect(connection)
+
+    async def _connection(self, *, keep: bool) -> Connection:
+        if keep and self._kept is not None and not self._kept.is_closed:
+            return self._kept
+        try:
+            connection = await connect(self._address)
+        except BROKEN as error:
+            raise BrokerUnavailable(f"RabbitMQ at {self._address} cannot be reached: {error}") from error
+        if keep:
+            self._kept = connection
+        return connection

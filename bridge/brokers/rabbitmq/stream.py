@@ -20,9 +20,10 @@ EMPTY_SECONDS = 0.3
 class Stream:
     """A stream, read through one channel, one reading at a time."""
 
-    def __init__(self, channel: AbstractChannel, name: str) -> None:
+    def __init__(self, channel: AbstractChannel, name: str, prefetch: int = PREFETCH) -> None:
         self._channel = channel
         self._name = name
+        self._prefetch = prefetch
 
     async def last(self) -> int | None:
         """Return the offset of the newest message; None where there is none, or no stream as nothing was declared."""
@@ -59,8 +60,8 @@ class Stream:
 
     @asynccontextmanager
     async def _attached(self, offset: int | str) -> AsyncIterator["_Reading"]:
-        await self._channel.set_qos(prefetch_count=PREFETCH)
-        reading = _Reading(self._channel)
+        await self._channel.set_qos(prefetch_count=self._prefetch)
+        reading = _Reading(self._channel, settled_every=max(self._prefetch // 2, 1))
         queue = await self._channel.get_queue(self._name, ensure=False)
         tag = await queue.consume(reading.arrived, arguments={"x-stream-offset": offset})
         try:
@@ -74,8 +75,9 @@ class Stream:
 class _Reading:
     """The messages of one consumer of the stream, and the acknowledgements that make room for more."""
 
-    def __init__(self, channel: AbstractChannel) -> None:
+    def __init__(self, channel: AbstractChannel, settled_every: int) -> None:
         self._channel = channel
+        self._settled_every = settled_every
         self._arrived: deque[AbstractIncomingMessage] = deque()
         self._news = asyncio.Event()
         self._unsettled = 0
@@ -96,7 +98,7 @@ class _Reading:
 
     async def next(self, patience: float) -> Record:
         """Return the next message; raise `TimeoutError` where none comes for so many seconds."""
-        if self._unsettled >= PREFETCH // 2:
+        if self._unsettled >= self._settled_every:
             await self.settle()
         while not self._arrived:
             if self._channel.is_closed:
