@@ -42,7 +42,7 @@ demo: env
 	@$(python) -m examples.demo $(if $(BROKER),--broker-url "$(BROKER)")
 
 test: env rabbitmq servers
-	@$(python) -m pytest -q -n 4 --dist loadscope tests
+	@$(python) -m pytest -q -n 3 --dist loadscope tests
 
 bench: $(bench) rabbitmq servers
 	@$(python) -m benchmarks.run

@@ -156,6 +156,7 @@ async def _serve_broker(order: Order, pool: Pool, rules: Mapping[str, Rules], si
         control = ControlSocket(_control_path(values), lambda: worker_status(about, events, tally, seats.status()))
         async with control:
             with seats.signals():
+                log.info("ready for events, and for signals")
                 await _work(order, events, consumer, seats, signals)
         log.info("ended: %s", tally)
     finally:

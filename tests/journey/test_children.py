@@ -41,7 +41,7 @@ async def test_an_idle_child_that_is_killed_is_replaced_and_no_event_notices(sit
     """No attempt is spent on a process that nobody was using."""
     worker = site.worker()
     await eventually(lambda: len(worker.children) == 3, report=lambda: worker.log)
-    await worker.says("queue default")
+    await worker.says("ready for events")
     import os
 
     for child in worker.children:

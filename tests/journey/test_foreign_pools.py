@@ -406,7 +406,7 @@ WSGIServer(app, bindAddress={bound!r}, debug=False).run()"""
 async def test_a_signal_to_reload_does_not_end_the_worker(here: Site) -> None:
     """There is nothing of ours to reload."""
     program = here.run("bridge-worker", "--fastcgi", f"unix:{here.directory}/s", FLASK_APP="behaving:app")
-    await program.says("queue default")
+    await program.says("ready for events")
     program.signal(signal.SIGHUP)
     await program.says("that is for who runs the pool")
     program.signal(signal.SIGTERM)

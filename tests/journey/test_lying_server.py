@@ -55,7 +55,7 @@ async def test_a_worker_outlives_what_its_pool_says(here: Site) -> None:
     server = LyingServer(*LIES.values())
     async with server.listening(here.directory / "s"):
         program = worker(here)
-        await program.says("queue default")
+        await program.says("ready for events")
         before = memory(program)
         await here.defer("do.this", count=len(LIES))
         await eventually(lambda: program.log.count("attempt=1") == len(LIES), report=lambda: program.log)

@@ -73,7 +73,7 @@ async def test_what_a_child_prints_while_it_boots_is_logged(pool: PoolSite, opti
     """There is no event yet."""
     pool.put("greeting", "good morning")
     worker = pool.worker("--log-format", "json", *options)
-    await worker.says("queue default")
+    await worker.says("ready for events")
     greetings = [line for line in map(json.loads, worker.log.splitlines()) if line["message"] == "good morning"]
     assert greetings
     assert not any("id" in line for line in greetings)

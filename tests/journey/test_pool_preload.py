@@ -90,5 +90,5 @@ async def test_an_app_that_starts_threads_when_it_is_imported_is_told(pool: Pool
     """No child would have them."""
     pool.put("threaded", "")
     worker = pool.worker("--preload")
-    await worker.says("queue default")
+    await worker.says("ready for events")
     assert "warning: the app has threads after its import (watcher)" in worker.log

@@ -19,7 +19,7 @@ async def test_under_load_no_event_fails_or_is_sent_twice(pool: PoolSite, option
     worker = pool.worker(*options)
     await worker.says("release one")
     worker.signal(signal.SIGHUP)  # before there is anything to reload: no harm
-    await worker.says("queue default")
+    await worker.says("ready for events")
     deferring = asyncio.create_task(pool.site.defer("do.this", "sleep:0.005", count=1500))
     for number in range(2, 6):
         pool.put("release.txt", f"version-{number}")
@@ -101,7 +101,7 @@ async def test_a_worker_that_is_stopped_in_mid_reload_leaves_nothing_behind(
 ) -> None:
     """What boots is dropped, and the worker ends as ever."""
     worker = pool.worker(*options)
-    await worker.says("queue default")
+    await worker.says("ready for events")
     worker.signal(signal.SIGHUP)
     await worker.says("new children boot")
     worker.signal(signal.SIGTERM)

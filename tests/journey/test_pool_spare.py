@@ -56,6 +56,6 @@ async def test_a_spare_that_is_killed_is_replaced_and_no_event_notices(pool: Poo
 async def test_without_spares_there_is_none(pool: PoolSite) -> None:
     """`--spare 0` saves its memory."""
     worker = pool.worker("--spare", "0")
-    await worker.says("queue default")
+    await worker.says("ready for events")
     await asyncio.sleep(1)
     assert len(worker.children) == 2

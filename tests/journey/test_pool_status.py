@@ -84,5 +84,5 @@ async def test_the_socket_is_for_its_user_alone(pool: PoolSite) -> None:
     pool.sockets.chmod(0o755)
     second = pool.worker()
     await second.says("bridge-status will not find this worker")
-    await second.says("queue default")
+    await second.says("ready for events")
     assert list(pool.sockets.iterdir()) == [socket]
