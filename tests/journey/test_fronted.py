@@ -53,6 +53,7 @@ def front(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     else:
         server = lighttpd(directory / "lighttpd", address, site.environment)
     yield Front(pool, server, address)
+    server.stop()
     site.remove()
 
 
