@@ -2,13 +2,11 @@
 
 import asyncio
 import contextlib
-import os
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import IntEnum
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
 from bridge.brokers.contract import Broker, Consumer
@@ -18,17 +16,17 @@ from bridge.foreign_pool import ForeignPoolSettings
 from bridge.outcome import Trust
 from bridge.queues import Queue
 from bridge.request import Site
-from bridge.settings import Settings, Values
+from bridge.settings import Settings
 from bridge.telemetry import log
 from worker.agreement import agreed, told_to_children
 from worker.consumer import EventConsumer
-from worker.control_socket import ControlSocket, directory_of, socket_path
+from worker.control_socket import ControlSocket
 from worker.foreign_seating import ForeignSeating
 from worker.policies import policies_of
 from worker.pool.child import Child
+from worker.pool.from_settings import child_said, control_path, plan_of
 from worker.pool.process import BootFailed, Launch
-from worker.pool.recycling import Limits
-from worker.pool.supervisor import Plan, Supervisor
+from worker.pool.supervisor import Supervisor
 from worker.replay import Replayer, Rules
 from worker.seating import Seating
 from worker.signals import Handlers, StopSignals, unless
@@ -106,7 +104,7 @@ async def serve(order: Order) -> Exit:
 async def _serve_app(order: Order, app: str, rules: Mapping[str, Rules], signals: StopSignals) -> None:
     values = order.settings.values
     launch = Launch(CHILD_MODULE, app, values.boot_timeout.total_seconds(), told_to_children(order.settings))
-    supervisor = Supervisor(launch, _plan(values), _child_said)
+    supervisor = Supervisor(launch, plan_of(values), child_said)
     try:
         children = await unless(signals.stop, supervisor.start())
         if children is None:
@@ -153,7 +151,7 @@ async def _serve_broker(order: Order, pool: Pool, rules: Mapping[str, Rules], si
         _say_broker(order, broker, queues)
         await _say_unserved(order, consumer, queues)
         about = About(order.app or "a pool that others run", broker.name, values.namespace, datetime.now(UTC))
-        control = ControlSocket(_control_path(values), lambda: worker_status(about, events, tally, seats.status()))
+        control = ControlSocket(control_path(values), lambda: worker_status(about, events, tally, seats.status()))
         async with control:
             with seats.signals():
                 log.info("ready for events, and for signals")
@@ -172,10 +170,6 @@ async def _work(order: Order, events: EventConsumer, consumer: Consumer, seats: 
     finally:
         await seats.stop()
         await _drain(events, consumer, order.settings.values.grace.total_seconds(), signals)
-
-
-def _control_path(values: Values) -> Path:
-    return socket_path(directory_of(values.control_directory), values.broker_url, values.namespace, os.getpid())
 
 
 async def _declare(broker: Broker, queues: Sequence[Queue]) -> bool:
@@ -204,17 +198,8 @@ async def _drain(events: EventConsumer, consumer: Consumer, grace: float, signal
         log.warning("events were cut off and went back to their queue", extra={"events": cut_off})
 
 
-def _plan(values: Values) -> Plan:
-    limits = Limits(values.max_requests, values.max_age.total_seconds(), values.max_memory)
-    return Plan(values.children, values.spare, values.preload, limits)
-
-
 def _rules(queue: Queue) -> Rules:
     return Rules(queue.deadline.total_seconds(), policies_of(queue))
-
-
-def _child_said(pid: int, line: str) -> None:
-    log.info("%s", line, extra={"child": pid})
 
 
 def _say_pool(order: Order, children: Sequence[Child]) -> None:

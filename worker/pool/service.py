@@ -6,20 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from bridge.errors import SettingsError
 from bridge.foreign_pool import Address
-from bridge.settings import CONFIG, Settings, Values
+from bridge.settings import CONFIG, Settings
 from bridge.telemetry import log
-from worker.control_socket import ControlSocket, directory_of, socket_path
+from worker.control_socket import ControlSocket
 from worker.pool.child import Child
+from worker.pool.from_settings import child_said, control_path, plan_of
 from worker.pool.front import Front
 from worker.pool.listener import Access, Listener
 from worker.pool.process import BootFailed, Launch
-from worker.pool.recycling import Limits
-from worker.pool.supervisor import Plan, Supervisor
+from worker.pool.supervisor import Supervisor
 from worker.signals import StopSignals, unless
 
 CHILD_MODULE = "app_adapter.listening"
@@ -51,7 +50,7 @@ async def serve(order: Order) -> Exit:
         log.error("%s", error)
         return Exit.SETTINGS
     values = order.settings.values
-    pool = Supervisor(_launch(order), _plan(values), _child_said)
+    pool = Supervisor(_launch(order), plan_of(values), child_said)
     try:
         with StopSignals() as signals:
             children = await unless(signals.stop, pool.start())
@@ -83,7 +82,7 @@ async def _serve(
     def status() -> Mapping[str, Any]:
         return {**about, "age": round(asyncio.get_running_loop().time() - started, 1), **front.status()}
 
-    async with ControlSocket(_control_path(order.settings.values), status):
+    async with ControlSocket(control_path(order.settings.values), status):
         with front.operator.signals():
             await signals.heard()
     log.info("stopping: asked to")
@@ -97,23 +96,10 @@ def _version() -> str:
     return version("deferred-event-bridge")
 
 
-def _control_path(values: Values) -> Path:
-    return socket_path(directory_of(values.control_directory), values.broker_url, values.namespace, os.getpid())
-
-
 def _launch(order: Order) -> Launch:
     settings = order.settings
     told = {CONFIG: str(settings.file)} if settings.file else {}
     return Launch(CHILD_MODULE, order.app, settings.values.boot_timeout.total_seconds(), told)
-
-
-def _plan(values: Values) -> Plan:
-    limits = Limits(values.max_requests, values.max_age.total_seconds(), values.max_memory)
-    return Plan(values.children, values.spare, values.preload, limits)
-
-
-def _child_said(pid: int, line: str) -> None:
-    log.info("%s", line, extra={"child": pid})
 
 
 def _say(order: Order, children: list[Child]) -> None:
