@@ -10,12 +10,13 @@ bench  := .venv/.installed-bench$(suffix)
 python := .venv/bin/python
 code   := bridge app_adapter worker dead_letter tests examples benchmarks
 
-.PHONY: help env demo test bench lint fuzz rabbitmq servers
+.PHONY: help env demo test faults bench lint fuzz rabbitmq servers
 
 help:
 	@echo "make demo            the whole journey in half a minute, on SQLite"
 	@echo "make demo BROKER=URL the same over RabbitMQ, at amqp://…"
 	@echo "make test            all tests; they start RabbitMQ nodes of their own"
+	@echo "make faults          a million events through every fault; EVENTS=… SECONDS=… SEED=…"
 	@echo "make bench           measure, beside Celery, Dramatiq and Huey"
 	@echo "make lint            ruff and mypy"
 	@echo "make fuzz            a million broken FastCGI exchanges"
@@ -43,6 +44,9 @@ demo: env
 
 test: env rabbitmq servers
 	@$(python) -m pytest -q -n 3 --dist loadscope tests
+
+faults: env rabbitmq servers
+	@$(python) -m tests.faults.run $(if $(EVENTS),--events $(EVENTS)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
 bench: $(bench) rabbitmq servers
 	@$(python) -m benchmarks.run

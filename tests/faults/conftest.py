@@ -1,0 +1,44 @@
+"""What the short ordeals share: stages, kept for a module, and the assertion that no promise was broken."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+
+import pytest
+
+from tests.faults.ordeal import Fault, Load, undergo
+from tests.faults.stages import Stages
+
+SHORT = Load(events=300, rate=150)
+HOLD = 3.0
+
+
+@pytest.fixture(scope="module")
+def stages() -> Iterator[Stages]:
+    """The stages, for one module's ordeals."""
+    with Stages(HOLD, seed=1) as stages:
+        yield stages
+
+
+Undergo = Callable[..., None]
+
+
+@pytest.fixture
+def holds(stages: Stages) -> Undergo:
+    """Put a stage through faults, and fail with every promise that was broken."""
+
+    def holds(on: str, *faults: Fault) -> None:
+        with stages.stage(on) as stage:
+            verdict = asyncio.run(undergo(stage, SHORT, *faults))
+            assert not verdict.breaches, "\n".join((*map(str, verdict.breaches), stage.report()))
+
+    return holds
+
+
+def on_each_stage(faults: Iterable[Fault]) -> pytest.MarkDecorator:
+    """Run a test with each fault on each stage that it is for."""
+    cases = [
+        pytest.param(on, fault, id=f"{fault.name}, {on}", marks=() if on == "sqlite" else pytest.mark.rabbitmq)
+        for fault in faults
+        for on in fault.on
+    ]
+    return pytest.mark.parametrize(("on", "fault"), cases)

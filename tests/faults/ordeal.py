@@ -1,0 +1,71 @@
+"""One ordeal: programs under load, something that hurts them again and again, the drain, and the judgement."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from tests.faults.drain import drain
+from tests.faults.judge import Breach, Figures, Terms, figures, judge
+from tests.faults.stage import ATTEMPTS, BUDGET, WAITS, Stage
+
+TERMS = Terms(ATTEMPTS, WAITS, BUDGET)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that can be done to a stage. `hurt` does it once, notes what it may cause, and returns when the wound
+    is closed; it is done again for as long as there is load. `on` names the stages that it is for (`stages.py`),
+    `settings` are lines of bridge.toml."""
+
+    name: str
+    hurt: Callable[[Stage], Awaitable[None]]
+    on: Sequence[str]
+    terms: Terms = TERMS
+    workers: int = 1
+    settings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """So many events, at this rate a second, by so many publishers, for at most so many seconds; and at least one hurt,
+    however long it takes."""
+
+    events: int
+    rate: float
+    seconds: float = 60.0
+    publishers: int = 2
+
+
+class Verdict(NamedTuple):
+    """What the judge says of an ordeal."""
+
+    breaches: list[Breach]
+    figures: Figures
+    hurts: int
+
+
+async def undergo(stage: Stage, load: Load, *faults: Fault) -> Verdict:
+    """Put a stage through faults, all at once where there are several, and judge it."""
+    stage.configure(*(line for fault in faults for line in fault.settings))
+    for _ in range(max(fault.workers for fault in faults)):
+        await stage.start_worker()
+    stage.rate = load.rate / load.publishers
+    for _ in range(load.publishers):
+        stage.start_publisher()
+    await stage.reaches("effect", 20)
+    hurts = await asyncio.gather(*(_again_and_again(fault, stage, load) for fault in faults))
+    await drain(stage)
+    terms = min((fault.terms for fault in faults), key=lambda terms: terms.timed)
+    history = stage.history()
+    return Verdict(judge(history, terms), figures(history, terms), sum(hurts))
+
+
+async def _again_and_again(fault: Fault, stage: Stage, load: Load) -> int:
+    hurts, end = 0, time.monotonic() + load.seconds
+    while not hurts or (stage.count("invoke") < load.events and time.monotonic() < end):
+        await fault.hurt(stage)
+        hurts += 1
+        await stage.reaches("effect", 20)  # it works again
+    return hurts

@@ -1,0 +1,237 @@
+"""A TCP proxy that can be any bad network between the programs and their broker. It understands no protocol.
+
+It runs in a thread of this process. What is said to it holds for all connections, those to come too, until `clear()`;
+`reset()` and `half_open()` are done once, to the connections there are.
+"""
+
+import asyncio
+import socket
+import struct
+import threading
+from collections.abc import Callable, Coroutine
+from types import TracebackType
+from typing import Any, Literal, Self
+from urllib.parse import urlsplit, urlunsplit
+
+from tests.rabbitmq_node import free_ports
+
+CHUNK = 64 * 1024
+SOON = 256
+"""Chunks that may be on their way in one direction of a connection."""
+
+_END = b""
+
+
+class Proxy:
+    """A proxy to one port of this host. A context manager; its verbs may be called from any thread, and return when
+    what they say holds."""
+
+    def __init__(self, target: int) -> None:
+        self.port = free_ports(1)[0]
+        self._target = target
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
+        self._weather = _Weather()
+        self._lines: set[_Line] = set()
+        self._ghosts: list[socket.socket] = []
+        self._listener: socket.socket | None = None
+        self._accepting: asyncio.Task[None] | None = None
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._do(self._listen)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._do(self._close)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def url(self, url: str) -> str:
+        """Return this URL of the target as one that leads through the proxy."""
+        parts = urlsplit(url)
+        login, at, _ = parts.netloc.rpartition("@")
+        return urlunsplit(parts._replace(netloc=f"{login}{at}127.0.0.1:{self.port}"))
+
+    @property
+    def connections(self) -> int:
+        """How many connections lead through it now."""
+        return len(self._lines)
+
+    def reset(self) -> None:
+        """End every connection with a RST to both sides."""
+        self._do(self._reset)
+
+    def half_open(self, told: Literal["client", "server"]) -> None:
+        """End every connection with a RST to one side; the other is told nothing, and nobody reads what it sends."""
+
+        async def half_open() -> None:
+            for line in tuple(self._lines):
+                self._ghosts.append(await line.end_for(told))
+
+        self._do(half_open)
+
+    def black_hole(self) -> None:
+        """Take connections and what is sent, pass nothing on, and tell nobody. What was sent arrives after
+        `clear()`, as the retransmissions of a network that is whole again do."""
+
+        async def black_hole() -> None:
+            self._weather.passing.clear()
+
+        self._do(black_hole)
+
+    def latency(self, seconds: float) -> None:
+        """Let everything arrive so much later, in each direction, and in its order."""
+
+        async def latency() -> None:
+            self._weather.seconds = seconds
+
+        self._do(latency)
+
+    def trickle(self) -> None:
+        """Pass everything on one byte at a time."""
+
+        async def trickle() -> None:
+            self._weather.piece = 1
+
+        self._do(trickle)
+
+    def refuse(self) -> None:
+        """Refuse new connections; those there are go on."""
+        self._do(self._stop_listening)
+
+    def clear(self) -> None:
+        """Be an ordinary network again."""
+        self._do(self._clear)
+
+    def _do(self, verb: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        asyncio.run_coroutine_threadsafe(verb(), self._loop).result()
+
+    async def _clear(self) -> None:
+        self._weather.clear()
+        await self._listen()
+
+    async def _reset(self) -> None:
+        for line in tuple(self._lines):
+            _rst(await line.end_for("server"))
+
+    async def _listen(self) -> None:
+        if self._listener is None:
+            self._listener = socket.create_server(("127.0.0.1", self.port), backlog=1024)
+            self._listener.setblocking(False)
+            self._accepting = self._loop.create_task(self._accept(self._listener))
+
+    async def _stop_listening(self) -> None:
+        if self._listener is not None and self._accepting is not None:
+            await _ended(self._accepting)
+            self._listener.close()
+            self._listener = None
+
+    async def _accept(self, listener: socket.socket) -> None:
+        while True:
+            client, _ = await self._loop.sock_accept(listener)
+            server = _unconnected()
+            try:
+                await self._loop.sock_connect(server, ("127.0.0.1", self._target))
+            except OSError:
+                server.close()
+                _rst(client)
+            else:
+                self._lines.add(_Line(client, server, self._weather, self._lines.discard))
+
+    async def _close(self) -> None:
+        await self._stop_listening()
+        await self._reset()
+        for ghost in self._ghosts:
+            ghost.close()
+
+
+class _Weather:
+    """What all connections go through at the moment."""
+
+    def __init__(self) -> None:
+        self.passing = asyncio.Event()
+        self.clear()
+
+    def clear(self) -> None:
+        self.seconds = 0.0
+        self.piece = CHUNK
+        self.passing.set()
+
+
+class _Line:
+    """One connection through the proxy: a socket to each side, and two directions."""
+
+    def __init__(
+        self, client: socket.socket, server: socket.socket, weather: _Weather, gone: Callable[["_Line"], None]
+    ) -> None:
+        for end in (client, server):
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._client, self._server = client, server
+        self._weather = weather
+        self._gone = gone
+        self._loop = asyncio.get_running_loop()
+        self._carrying = self._loop.create_task(self._carry_both())
+
+    async def end_for(self, told: Literal["client", "server"]) -> socket.socket:
+        """End it with a RST to this side, and return the socket to the other."""
+        await _ended(self._carrying)
+        told_end, other = (self._client, self._server) if told == "client" else (self._server, self._client)
+        _rst(told_end)
+        return other
+
+    async def _carry_both(self) -> None:
+        """Carry both directions, until both have come to their end or one breaks; then close both ends."""
+        try:
+            async with asyncio.TaskGroup() as directions:
+                for source, sink in ((self._client, self._server), (self._server, self._client)):
+                    on_its_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(SOON)
+                    directions.create_task(self._take(source, on_its_way))
+                    directions.create_task(self._hand_on(on_its_way, sink))
+        except* OSError:
+            _rst(self._client)
+            _rst(self._server)
+        else:
+            self._client.close()
+            self._server.close()
+        finally:
+            self._gone(self)
+
+    async def _take(self, source: socket.socket, on_its_way: "asyncio.Queue[tuple[float, bytes]]") -> None:
+        chunk = None
+        while chunk != _END:
+            chunk = await self._loop.sock_recv(source, CHUNK)
+            await on_its_way.put((self._loop.time() + self._weather.seconds, chunk))
+
+    async def _hand_on(self, on_its_way: "asyncio.Queue[tuple[float, bytes]]", sink: socket.socket) -> None:
+        while True:
+            due, chunk = await on_its_way.get()
+            await asyncio.sleep(due - self._loop.time())
+            await self._weather.passing.wait()
+            if chunk == _END:
+                sink.shutdown(socket.SHUT_WR)
+                return
+            while chunk:
+                piece, chunk = chunk[: self._weather.piece], chunk[self._weather.piece :]
+                await self._loop.sock_sendall(sink, piece)
+
+
+def _unconnected() -> socket.socket:
+    made = socket.socket()
+    made.setblocking(False)
+    return made
+
+
+def _rst(end: socket.socket) -> None:
+    """Close a connection so that the other side meets a reset, and not an end in good order; unless it is closed."""
+    if end.fileno() < 0:
+        return
+    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    end.close()
+
+
+async def _ended(task: "asyncio.Task[None]") -> None:
+    """Cancel a task, and return when it has ended."""
+    task.cancel()
+    await asyncio.wait({task})

@@ -1,0 +1,146 @@
+"""The stage of one ordeal: a site with its broker, the programs that play on it, and the history that they write."""
+
+import random
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+from tests.faults.history import VARIABLE, History, Record, read
+from tests.journey.site import Program, Site, eventually
+from tests.rabbitmq_node import RabbitNode
+
+ROOT = Path(__file__).parents[2]
+APP = Path(__file__).with_name("apps") / "judged.py"
+
+CHILDREN = 2
+HELD_BY_A_WORKER = CHILDREN * 16
+"""Deliveries that a worker holds at most: `worker/pace.py` holds so many for each slot while events are fast."""
+
+THREADS = 4
+"""Of a publisher, and so the publishes that it has in flight at most."""
+
+ATTEMPTS, WAITS = 3, (1.0, 2.0)
+BUDGET = 2.0
+SETTINGS = "retry = {attempts = 3, initial = '1s', base = 2, jitter = 0}\ndeadline = '10s'\n"
+
+
+class Stage:
+    """One ordeal's stage. `node` is the RabbitMQ node under it, where it is on one that may be hurt; `hold` is how many
+    seconds a wound is held open, `dice` what chance is made of, `rate` how many requests a second a publisher sends."""
+
+    def __init__(
+        self, site: Site, *, node: RabbitNode | None = None, hold: float = 3.0, dice: random.Random | None = None
+    ) -> None:
+        self.site = site
+        self.node = node
+        self.hold = hold
+        self.dice = dice or random.Random(0)
+        self.rate = 100.0
+        self.workers: list[Program] = []
+        self.publishers: list[Program] = []
+        self.path = site.directory / "history"
+        self._history = History(self.path)
+        self._seen = _Seen(self.path)
+        self._named = 0
+        site.environment |= {
+            VARIABLE: str(self.path),
+            "PYTHONPATH": str(ROOT),
+            "BRIDGE_CONTROL_DIRECTORY": str(site.directory / "control"),
+        }
+        shutil.copy(APP, site.directory)
+        self.configure()
+
+    def configure(self, *lines: str) -> None:
+        """Write its bridge.toml, with these lines besides."""
+        self.site.configure("\n".join((*lines, SETTINGS)))
+
+    async def start_worker(self, *arguments: str) -> Program:
+        """Start a worker, and return it when it takes events."""
+        command = ("judged:app", "--children", str(CHILDREN), *arguments)
+        worker = self.site.run("bridge-worker", *command)
+        self.workers.append(worker)
+        await worker.says("ready for events")
+        return worker
+
+    def start_publisher(self) -> Program:
+        """Start a publisher."""
+        self._named += 1
+        arguments = (f"p{self._named}", str(THREADS), str(self.rate))
+        command = [sys.executable, "-m", "tests.faults.publisher", *arguments]
+        publisher = Program(command, self.site.directory, self.site.environment)
+        self.publishers.append(publisher)
+        return publisher
+
+    async def kill(self, program: Program) -> int:
+        """Kill a worker or a publisher, which is on the stage no more, and return its pid when it has ended."""
+        (self.workers if program in self.workers else self.publishers).remove(program)
+        program.signal(signal.SIGKILL)
+        await program.ended()
+        return program.process.pid
+
+    def hurt(
+        self,
+        act: str,
+        *,
+        repeats: int = 0,
+        copies: int = 0,
+        killed: tuple[int, ...] = (),
+        stopped: tuple[int, ...] = (),
+        lasted: float = 0.0,
+    ) -> None:
+        """Note that something was hurt: how many events may run twice for it, and how many may have got a second
+        message; the pids that were killed, or stopped for so many seconds until now."""
+        self._history.note(
+            "hurt", act=act, repeats=repeats, copies=copies, killed=killed, stopped=stopped, lasted=lasted
+        )
+
+    def cut_off_all(self, act: str) -> None:
+        """Note that every connection to the broker was lost, or may have been: what the workers held may run twice,
+        what the publishers had in flight may be published twice."""
+        self.hurt(act, repeats=HELD_BY_A_WORKER * len(self.workers), copies=THREADS * len(self.publishers))
+
+    def note(self, what: str, **known: object) -> None:
+        """Write a line of the history."""
+        self._history.note(what, **known)
+
+    def count(self, what: str) -> int:
+        """Return how many lines of this kind the history has now."""
+        return self._seen.count(what)
+
+    async def reaches(self, what: str, more: int, within: float = 60.0) -> None:
+        """Wait for so many further lines of this kind."""
+        wanted = self.count(what) + more
+        await eventually(lambda: self.count(what) >= wanted, within, self.report)
+
+    def history(self) -> list[Record]:
+        """Return the history, in the order of its time."""
+        return read(self.path)
+
+    def close(self) -> None:
+        """Close the history."""
+        self._seen.close()
+
+    def report(self) -> str:
+        """Return the ends of what all programs printed, for who must find out what went wrong."""
+        programs = (*self.workers, *self.publishers)
+        return "\n".join(f"--- {program.process.args!r}\n{program.log[-3000:]}" for program in programs)
+
+
+class _Seen:
+    """How many lines of each kind a growing history has: each line is read once."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb")
+        self._counts: dict[bytes, int] = {}
+        self._rest = b""
+
+    def count(self, what: str) -> int:
+        *lines, self._rest = (self._rest + self._file.read()).split(b"\n")
+        for line in lines:
+            kind = line.split(b'"', 4)[3]
+            self._counts[kind] = self._counts.get(kind, 0) + 1
+        return self._counts.get(what.encode(), 0)
+
+    def close(self) -> None:
+        self._file.close()
