@@ -183,6 +183,9 @@ def _early(ordeal: _Ordeal) -> Iterable[str]:
     if not ordeal.terms.timed:
         return
     for key, numbered in ordeal.attempts.items():
+        delay = ordeal.invoked.get(key, {}).get("delay") or 0.0
+        if delay and (waited := min(map(min, numbered.values())) - ordeal.invoked[key]["at"]) < delay - EARLY:
+            yield f"{key}: deferred by {delay:g} s, and came {waited:.3f} s after it was invoked"
         for number, times in numbered.items():
             if 1 < number <= len(ordeal.terms.waits) + 1 and number - 1 in numbered:
                 waited = min(times) - min(ordeal.over[key, number - 1])
@@ -245,7 +248,7 @@ RULES: Mapping[str, Callable[[_Ordeal], Iterable[str]]] = {
     "effected and in the ledger as well": _both,
     "effected or dead without an invoke": _invented,
     "said to be unpublished, and ran": _denied,
-    "retried before its time": _early,
+    "ran before its time": _early,
     "attempts out of the policy's order": _out_of_order,
     "more attempts than the policy and the hurts allow": _too_many,
     "ran twice more often than the hurts allow": _repeated,

@@ -66,7 +66,7 @@ class Publisher:
     def _send(self, client: FlaskClient) -> None:
         wanted = order(self._name, next(self._numbers))
         known = {"key": wanted["key"], "pid": os.getpid()}
-        self._history.note("invoke", **known)
+        self._history.note("invoke", **known, delay=wanted["delay"])
         reply = client.post("/defer", json=wanted).json
         assert reply is not None
         self._history.note(reply["end"], **known, error=reply.get("error"))

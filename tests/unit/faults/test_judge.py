@@ -1,0 +1,230 @@
+"""The judge, by forged histories: one for each way to break each promise, and sound ones that it must let pass."""
+
+from typing import Any
+
+import pytest
+
+from tests.faults.history import Record
+from tests.faults.judge import Terms, figures, judge
+
+TERMS = Terms(attempts=3, waits=(1.0, 2.0), budget=2.0)
+PUBLISHER, CHILD = 10, 20
+
+
+def line(what: str, at: float, **known: Any) -> Record:
+    """One record."""
+    return {"what": what, "at": at, **known}
+
+
+def invoke(key: str, at: float = 0.0, delay: float | None = None) -> Record:
+    return line("invoke", at, key=key, pid=PUBLISHER, delay=delay)
+
+
+def end(what: str, key: str, at: float = 0.1) -> Record:
+    return line(what, at, key=key, pid=PUBLISHER)
+
+
+def attempt(key: str, at: float, number: int = 1, pid: int = CHILD) -> Record:
+    return line("attempt", at, key=key, id=key, attempt=number, pid=pid)
+
+
+def failure(key: str, at: float, number: int = 1, pid: int = CHILD) -> Record:
+    return line("failure", at, key=key, id=key, attempt=number, pid=pid)
+
+
+def effect(key: str, at: float, number: int = 1, pid: int = CHILD) -> Record:
+    return line("effect", at, key=key, id=key, attempt=number, pid=pid)
+
+
+def dead(key: str, number: int = 1, at: float = 50.0) -> Record:
+    return line("dead", at, key=key, number=number)
+
+
+def hurt(at: float = 1.0, **known: Any) -> Record:
+    return line("hurt", at, **{"act": "test", "repeats": 0, "copies": 0, "killed": [], "stopped": [], **known})
+
+
+def drained(**left: Any) -> Record:
+    return line("drained", 99.0, **{"ready": 0, "held": 0, "waiting": 0, "unrouted": 0, "processes": [], **left})
+
+
+def published(key: str, at: float = 0.0, what: str = "ok") -> tuple[Record, Record]:
+    return invoke(key, at), end(what, key, at + 0.1)
+
+
+def broken(*lines: Record, terms: Terms = TERMS, left: Record | None = None) -> list[str]:
+    """Return the promises that the judge finds broken."""
+    history = sorted((*lines, left or drained()), key=lambda record: record["at"])
+    return [breach.rule for breach in judge(history, terms)]
+
+
+SOUND: dict[str, tuple[Record, ...]] = {
+    "delivered": (*published("a"), attempt("a", 1), effect("a", 1)),
+    "delivered before its confirmation came": (invoke("a"), attempt("a", 0.1), effect("a", 0.1), end("ok", "a", 0.2)),
+    "delivered at the third attempt": (
+        *published("a"),
+        *(attempt("a", 1, 1), failure("a", 1.1, 1), attempt("a", 2.1, 2), failure("a", 2.2, 2)),
+        *(attempt("a", 4.2, 3), effect("a", 4.2, 3)),
+    ),
+    "dead": (*published("a"), attempt("a", 1), failure("a", 1), dead("a")),
+    "dead without an attempt": (*published("a"), dead("a")),
+    "dead, let go by a person": (*published("a"), dead("a"), line("discarded", 60, number=1)),
+    "dead, redriven and delivered": (
+        *(*published("a"), attempt("a", 1), failure("a", 1), dead("a")),
+        *(line("redriven", 60, number=1), attempt("a", 61), effect("a", 61)),
+    ),
+    "not published": published("a", what="fail"),
+    "perhaps published, and not": published("a", what="unknown"),
+    "perhaps published, and twice": (
+        *published("a", what="unknown"),
+        *(attempt("a", 1), effect("a", 1), attempt("a", 2), effect("a", 2)),
+    ),
+    "its publisher was killed": (invoke("a"), hurt(killed=[PUBLISHER]), attempt("a", 2), effect("a", 2)),
+    "slow because it was stopped": (
+        *(invoke("a"), hurt(at=9, stopped=[PUBLISHER], lasted=8), end("ok", "a", 9.5)),
+        *(attempt("a", 9), effect("a", 9)),
+    ),
+    "twice after a kill that allows it": (
+        *(*published("a"), attempt("a", 1), hurt(at=2, repeats=1)),
+        *(attempt("a", 3), effect("a", 3)),
+    ),
+    "a crash is over when it began, for all that is known": (
+        *published("a"),
+        *(attempt("a", 1), attempt("a", 2, 2), effect("a", 2, 2)),
+    ),
+    "delayed": (invoke("a", delay=5), end("ok", "a"), attempt("a", 5), effect("a", 5)),
+}
+
+
+@pytest.mark.parametrize("case", SOUND)
+def test_a_sound_history_holds(case: str) -> None:
+    """Nothing that is promised is broken in it."""
+    assert broken(*SOUND[case]) == []
+
+
+LOST = "confirmed, and neither effected nor in the ledger"
+BOTH = "effected and in the ledger as well"
+INVENTED = "effected or dead without an invoke"
+DENIED = "said to be unpublished, and ran"
+EARLY = "ran before its time"
+ORDER = "attempts out of the policy's order"
+MANY = "more attempts than the policy and the hurts allow"
+TWICE = "ran twice more often than the hurts allow"
+SLOW = "defer() took longer than its budget"
+HUNG = "a request never ended"
+
+FORGED: dict[str, tuple[str, tuple[Record, ...]]] = {
+    "confirmed and gone": (LOST, published("a")),
+    "begun, and never done": (LOST, (*published("a"), attempt("a", 1))),
+    "failed, and gone": (LOST, (*published("a"), attempt("a", 1), failure("a", 1))),
+    "redriven, and gone": (LOST, (*published("a"), dead("a"), line("redriven", 60, number=1))),
+    "delivered and dead": (BOTH, (*published("a"), attempt("a", 1), effect("a", 1), dead("a"))),
+    "an effect out of nothing": (INVENTED, (attempt("a", 1), effect("a", 1))),
+    "a letter out of nothing": (INVENTED, (dead("a"),)),
+    "said to have failed, and ran": (DENIED, (*published("a", what="fail"), attempt("a", 1), effect("a", 1))),
+    "said to have failed, and died": (DENIED, (*published("a", what="fail"), dead("a"))),
+    "the first retry early": (
+        EARLY,
+        (*published("a"), attempt("a", 1), failure("a", 1.5), attempt("a", 2.4, 2), effect("a", 2.4, 2)),
+    ),
+    "the waits the wrong way round": (
+        EARLY,
+        (
+            *(*published("a"), attempt("a", 1), failure("a", 1), attempt("a", 3, 2), failure("a", 3, 2)),
+            *(attempt("a", 4, 3), effect("a", 4, 3)),
+        ),
+    ),
+    "a delayed event early": (EARLY, (invoke("a", delay=5), end("ok", "a"), attempt("a", 4), effect("a", 4))),
+    "an attempt left out": (ORDER, (*published("a"), attempt("a", 1), attempt("a", 9, 3), effect("a", 9, 3))),
+    "a fourth attempt": (
+        MANY,
+        (*published("a"), *(attempt("a", 10.0 * number, number) for number in range(1, 5)), effect("a", 40, 4)),
+    ),
+    "more attempts than one kill can make": (
+        MANY,
+        (*published("a"), hurt(repeats=9), *(attempt("a", number) for number in range(1, 8)), effect("a", 9)),
+    ),
+    "twice, and nothing was hurt": (TWICE, (*published("a"), attempt("a", 1), attempt("a", 2), effect("a", 2))),
+    "two run twice where one was in flight": (
+        TWICE,
+        (
+            hurt(repeats=1),
+            *(record for key in "ab" for record in (*published(key), attempt(key, 2), attempt(key, 3), effect(key, 3))),
+        ),
+    ),
+    "slower than its budget": (SLOW, (invoke("a"), end("fail", "a", 2.3))),
+    "slow long after it was stopped": (
+        SLOW,
+        (hurt(at=3, stopped=[PUBLISHER], lasted=2), invoke("a", 5), end("fail", "a", 8)),
+    ),
+    "slow while another was stopped": (SLOW, (invoke("a"), hurt(at=3, stopped=[11], lasted=3), end("fail", "a", 4))),
+    "without an end": (HUNG, (invoke("a"),)),
+    "without an end when another was killed": (HUNG, (invoke("a"), hurt(killed=[11]))),
+}
+
+
+@pytest.mark.parametrize("case", FORGED)
+def test_a_broken_promise_is_found(case: str) -> None:
+    """The judge names the promise that was broken, and no other."""
+    rule, history = FORGED[case]
+
+    assert broken(*history) == [rule]
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        {"ready": 1},
+        {"held": 1},
+        {"waiting": 1},
+        {"spooled": 1},
+        {"unrouted": 1},
+        {"processes": [17]},
+        {"files": ["a.sock"]},
+        {"unreachable": 1},
+    ],
+    ids=lambda left: next(iter(left)),
+)
+def test_what_is_left_over_is_found(left: dict[str, Any]) -> None:
+    """Whatever is left anywhere after the drain is named."""
+    assert broken(left=drained(**left)) == ["left over after the drain"]
+
+
+def test_an_end_at_which_nobody_looked_is_found() -> None:
+    """A history without its last line proves nothing."""
+    assert [breach.rule for breach in judge([], TERMS)] == ["left over after the drain"]
+
+
+def test_early_retries_pass_where_the_clock_was_moved() -> None:
+    """Waits by a clock that somebody moved are not judged; all else is."""
+    early = (*published("a"), attempt("a", 1), failure("a", 1), attempt("a", 1.1, 2), effect("a", 1.1, 2))
+
+    assert broken(*early, terms=Terms(3, (1.0, 2.0), 2.0, timed=False)) == []
+
+
+def test_a_breach_counts_its_cases_and_shows_some() -> None:
+    """Six lost events are six cases, of which five are named."""
+    history = [*(record for key in "abcdef" for record in published(key)), drained()]
+
+    (breach,) = judge(history, TERMS)
+
+    assert str(breach) == f"{LOST}: 6 (a; b; c; d; e)"
+
+
+def test_the_figures_of_an_ordeal() -> None:
+    """Events, deliveries, repeats, letters, losses, the longest defer() and the longest silence."""
+    history = [
+        *published("a"),
+        *published("b", at=1.0),
+        *published("c", at=2.0),
+        *(attempt("a", 3), attempt("a", 4), effect("a", 4)),
+        *(attempt("b", 9), effect("b", 9)),
+        *published("d", at=10.0, what="unknown"),
+        dead("d"),
+    ]
+
+    found = figures(history, TERMS)
+
+    assert (found.events, found.deliveries, found.repeats, found.dead) == (4, 3, 1, 1)
+    assert (found.lost, found.unknown, found.longest_silence) == (1, 1, 5.0)
+    assert found.longest_defer == pytest.approx(0.1)
