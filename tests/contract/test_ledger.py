@@ -1,7 +1,7 @@
 """The ledger of dead letters: reading it, and deciding."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 import pytest
@@ -24,6 +24,16 @@ async def _dead(broker: Broker, *names: str) -> list[Dead]:
         await delivery.dead_letter(a_letter(delivery))
     await consumer.close()
     return [entry for entry in await entries_of(broker) if isinstance(entry, Dead)]
+
+
+async def _dead_with(broker: Broker, bodies: Sequence[bytes]) -> None:
+    """Dead letters with these data, in this order."""
+    publisher, consumer = broker.publisher(), await consuming(broker, "default", prefetch=1)
+    for body in bodies:
+        await publisher.publish(an_event(data=body))
+        delivery = await take(consumer)
+        await delivery.dead_letter(a_letter(delivery))
+    await consumer.close()
 
 
 async def _redrive(broker: Broker, decisions: Decisions, number: int) -> None:
@@ -60,6 +70,24 @@ async def test_no_such_letter(broker: Broker) -> None:
 
     assert await broker.ledger().letter(dead.number + 1000) is None
     assert await broker.ledger().letter(decision.number) is None
+
+
+async def test_letters_in_turn(broker: Broker) -> None:
+    """Letters that are asked for one after the other are each their own, also where some are large, where decisions
+    stand between them, and where somebody goes back."""
+    await broker.declare([Queue("default")])
+    bodies = [b"%d" % number * (3_000_000 if number in (20, 21, 22) else 1) for number in range(80)]
+    await _dead_with(broker, bodies[:30])
+    async with broker.ledger().deciding() as decisions:
+        for entry in await entries_of(broker):
+            await decisions.discard(entry.number, "ada", "")
+    await _dead_with(broker, bodies[30:])
+    dead = [entry.number for entry in await entries_of(broker) if isinstance(entry, Dead)]
+    ledger = broker.ledger()
+
+    found = [await ledger.letter(number) for number in (*dead, dead[0], dead[-1])]
+
+    assert [letter and letter.envelope.event.data for letter in found] == [*bodies, bodies[0], bodies[-1]]
 
 
 async def test_reading_changes_nothing(broker: Broker) -> None:

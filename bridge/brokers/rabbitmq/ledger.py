@@ -19,7 +19,7 @@ from bridge.brokers.rabbitmq.connection import (
 )
 from bridge.brokers.rabbitmq.decisions import RabbitDecisions
 from bridge.brokers.rabbitmq.publisher import RabbitPublisher
-from bridge.brokers.rabbitmq.record import entry, letter
+from bridge.brokers.rabbitmq.record import Record, entry, letter
 from bridge.brokers.rabbitmq.stream import Stream
 from bridge.brokers.rabbitmq.topology import Names
 from bridge.brokers.sqlite.index_file import new_index, open_index
@@ -28,6 +28,11 @@ from bridge.errors import BrokerRefused, BrokerUnavailable
 from bridge.ledger import Entry, Letter, open_letters
 
 BATCH = 1000
+
+AHEAD = 64
+AHEAD_BYTES = 16 * 1024**2
+"""What is read beyond a letter where letters are asked for one after the other: to attach to the stream takes some
+25 ms, to read a letter that follows a fraction of one."""
 
 
 class RabbitLedger:
@@ -40,6 +45,8 @@ class RabbitLedger:
         self._identity = f"{address} {names.namespace}"
         self._kept: Connection | None = None
         self._end = -1
+        self._ahead: dict[int, Record] = {}
+        self._asked_before: int | None = None
 
     async def entries(self) -> AsyncIterator[Entry]:
         """Yield all entries there are now, oldest first."""
@@ -62,18 +69,12 @@ class RabbitLedger:
 
     async def letter(self, number: int) -> Letter | None:
         """Return one dead letter whole; None where the ledger holds none of this number."""
-        async with self._channel(keep=True) as channel:
-            stream = Stream(channel, self._names.ledger, prefetch=1)
-            if number > self._end:
-                end = await stream.last()
-                self._end = -1 if end is None else end
-            if not 0 <= number <= self._end:
-                return None
-            async with aclosing(stream.read(number, number)) as records:
-                async for record in records:
-                    is_letter = record.number == number and not record.is_decision
-                    return letter(record) if is_letter else None
-        return None
+        before, self._asked_before = self._asked_before, number
+        if number not in self._ahead:
+            in_turn = before is not None and 0 < number - before <= AHEAD
+            self._ahead = await self._read(number, AHEAD if in_turn else 1)
+        record = self._ahead.pop(number, None)
+        return None if record is None or record.is_decision else letter(record)
 
     @asynccontextmanager
     async def deciding(self) -> AsyncIterator[RabbitDecisions]:
@@ -96,6 +97,23 @@ class RabbitLedger:
         kept, self._kept = self._kept, None
         if kept is not None:
             await disconnect(kept)
+
+    async def _read(self, start: int, count: int) -> dict[int, Record]:
+        """Return what the stream has at so many offsets, as far as it has them and they are not too large together."""
+        found: dict[int, Record] = {}
+        async with self._channel(keep=True) as channel:
+            stream = Stream(channel, self._names.ledger, prefetch=count)
+            if start > self._end:
+                end = await stream.last()
+                self._end = -1 if end is None else end
+            if not 0 <= start <= self._end:
+                return found
+            async with aclosing(stream.read(start, min(start + count - 1, self._end))) as records:
+                async for record in records:
+                    found[record.number] = record
+                    if sum(len(one.body) for one in found.values()) > AHEAD_BYTES:
+                        break
+        return found
 
     async def _up_to_date(self, stream: Stream, end: int) -> LedgerTable:
         """Return the index, with all entries to `end`. It is made anew where the stream is not the one it knows."""
