@@ -11,6 +11,7 @@ buffer, and keep every error of the exchange to itself.
 """
 
 import argparse
+import gc
 import contextlib
 import signal
 import socket
@@ -86,6 +87,8 @@ def _run_child(
     with reporting(wires.control) as say:
         state = load()
         warm_up(state, serve)
+        gc.collect()
+        gc.freeze()  # a warm app lives as long as its child: the collector need not look through it again and again
         values = state.settings.values
         serving = service(sock, Server(state.app, debug=False))
         signal.signal(signal.SIGTERM, lambda *_: serving.drain())
