@@ -11,8 +11,8 @@ buffer, and keep every error of the exchange to itself.
 """
 
 import argparse
-import gc
 import contextlib
+import gc
 import signal
 import socket
 import struct
