@@ -38,7 +38,7 @@ class InvalidPayload(DeferError):
 
 
 class TooLarge(DeferError):
-    """The data is larger than `max_body`."""
+    """The data is larger than `max_body`, or than the broker takes."""
 
 
 class Unroutable(DeferError):

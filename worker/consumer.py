@@ -7,7 +7,8 @@ import asyncio
 import contextlib
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import NoReturn
+from datetime import UTC, datetime
+from typing import Any, NoReturn
 
 from bridge.brokers.contract import Consumer, Delivery
 from bridge.errors import BrokerUnavailable, DeliveryLost
@@ -40,6 +41,7 @@ class EventConsumer:
         self._pace = Pace()
         self._rooms: Mapping[str, int] = {}
         self._size = 1
+        self._moved = 0.0
         self.taken = 0
         """How many events were accepted, to be replayed as soon as a slot is free."""
         self.finished = 0
@@ -50,6 +52,22 @@ class EventConsumer:
         """How many events are in our hands. What was lost with its connection is in flight elsewhere by now, or comes
         again."""
         return sum(not held.lost for held in self._held.values())
+
+    def serving(self) -> Mapping[str, Any]:
+        """Return what tells whether events are taken and got on with. `progress`: seconds since an event was settled,
+        or since the first one came where none was in our hands. `late`: for how many seconds the oldest one in our
+        hands has been due; retries, which have run before, aside."""
+        live, now = self._broker.live, datetime.now(UTC)
+        envelopes = [held.delivery.envelope for held in self._held.values()]
+        oldest = min((each.round_began for each in envelopes if each.attempt_number == 1), default=now)
+        return {
+            "queues": {queue: queue in live for queue in self._rooms},
+            "why": self._broker.trouble,
+            "slots": len(self._slots),
+            "unconfirmed": len(self._unconfirmed),
+            "progress": round(asyncio.get_running_loop().time() - self._moved, 3),
+            "late": round(max((now - oldest).total_seconds(), 0.0), 3),
+        }
 
     def open_slot(self, slot: Slot) -> None:
         """Use a further slot from now on."""
@@ -102,8 +120,10 @@ class EventConsumer:
 
     async def drain(self, grace: float) -> int:
         """Wait until what runs is settled, at most `grace` seconds; then cut it off and give it back. Return how many
-        were cut off. What has no slot goes back at once."""
+        were cut off. What has no slot goes back at once; what was lost with its connection comes here no more."""
         self._slots.drain()
+        for held in self._held.values():
+            held.expect_no_more()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace)
         left = list(self._tasks)
@@ -127,6 +147,8 @@ class EventConsumer:
 
     def _begin(self, delivery: Delivery) -> None:
         self.taken += 1
+        if not self._held:
+            self._moved = asyncio.get_running_loop().time()
         held = self._held[delivery.token] = HeldEvent(delivery, self._not_confirmed)
         task = asyncio.create_task(self._run(held))
         self._tasks.add(task)
@@ -140,6 +162,7 @@ class EventConsumer:
             while await self._replayer.replay(held, self._slots):
                 pass
             self.finished += 1
+            self._moved = asyncio.get_running_loop().time()
             self._remember(token)
         except (asyncio.CancelledError, NoSlotToCome):
             await _give_back(held.delivery)

@@ -5,6 +5,7 @@ nothing runs twice here.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
 from bridge.brokers.contract import Delivery
@@ -24,11 +25,17 @@ class HeldEvent:
         self.lost = False
         self._unconfirmed = unconfirmed
         self._renewed = asyncio.Event()
+        self._last = False
 
     def renew(self, delivery: Delivery) -> None:
         """Go on with a redelivery of the same message."""
         self.delivery = delivery
         self.lost = False
+        self._renewed.set()
+
+    def expect_no_more(self) -> None:
+        """Nothing is delivered to us any more: should this delivery be lost, the event is somebody else's."""
+        self._last = True
         self._renewed.set()
 
     async def settle(self, verb: Callable[[Delivery], Awaitable[None]]) -> bool:
@@ -47,16 +54,20 @@ class HeldEvent:
                 if not await self._comes_again(delivery):
                     return False
             else:
+                await self._ack_what_came_again(delivery)
                 return True
 
+    async def _ack_what_came_again(self, settled: Delivery) -> None:
+        """Settling the one may have outlasted its connection, and the next one has come by then."""
+        if self.delivery is not settled:
+            with contextlib.suppress(DeliveryLost):  # then it comes once more, and is known to be settled
+                await self.delivery.ack()
+
     async def _comes_again(self, lost: Delivery) -> bool:
-        if self.delivery is not lost:
-            return True
-        self.lost = True
-        self._renewed.clear()
-        try:
-            async with asyncio.timeout(FORGOTTEN_AFTER):
-                await self._renewed.wait()
-        except TimeoutError:
-            return False
-        return True
+        if self.delivery is lost and not self._last:
+            self.lost = True
+            self._renewed.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FORGOTTEN_AFTER):
+                    await self._renewed.wait()
+        return self.delivery is not lost

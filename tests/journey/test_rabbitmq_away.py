@@ -49,20 +49,6 @@ async def begun(site: Site, worker: Program, count: int) -> None:
     await eventually(lambda: len(site.effects(began=True)) >= count, report=lambda: worker.log)
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-async def test_what_runs_while_the_broker_is_away_is_not_started_twice(
-    node: RabbitNode, rabbit_site: Site, fault: str
-) -> None:
-    """The runs go on, and settle when the broker is back."""
-    await rabbit_site.defer("do.this", "sleep:8", count=2)
-    worker = rabbit_site.worker("--until-settled")
-    await begun(rabbit_site, worker, 2)
-    await asyncio.to_thread(FAULTS[fault], node)
-    assert await worker.ended() == 0, worker.log
-    assert len(rabbit_site.effects(began=True)) == 2
-    assert len(rabbit_site.effects(began=False)) == 2
-
-
 async def test_a_policys_waits_come_in_order_across_a_restart_of_the_broker(
     node: RabbitNode, rabbit_site: Site
 ) -> None:

@@ -63,10 +63,10 @@ def cancelled_by_us_alone() -> Iterator[None]:
         raise AMQPConnectionError("the connection broke") from error
 
 
-async def again_and_again(attempt: Callable[[], Awaitable[None]]) -> None:
+async def again_and_again(attempt: Callable[[], Awaitable[None]], longest_pause: float) -> None:
     """Do it until it succeeds, with jittered back-off: a refusal, too, may end when an operator sees to it."""
     retry = retry_if_exception_type((*BROKEN, BridgeError))
-    await AsyncRetrying(retry=retry, wait=wait_random_exponential(multiplier=0.1, max=5))(attempt)
+    await AsyncRetrying(retry=retry, wait=wait_random_exponential(multiplier=0.1, max=longest_pause))(attempt)
 
 
 async def again_for(seconds: float, attempt: Callable[[], Awaitable[None]]) -> None:
@@ -113,10 +113,10 @@ async def _opened(connection: Connection) -> Connection:
     return connection
 
 
-async def open_channel(connection: Connection, *, confirms: bool) -> AbstractChannel:
-    """Return a new channel of the connection. With `confirms`, what no queue takes raises `PublishError`. Raise one of
-    `BROKEN`."""
-    channel = connection.channel(publisher_confirms=confirms, on_return_raises=confirms)
+async def open_channel(connection: Connection, *, confirms: bool, number: int | None = None) -> AbstractChannel:
+    """Return a new channel of the connection, of this number or of one that is free. With `confirms`, what no queue
+    takes raises `PublishError`. Raise one of `BROKEN`."""
+    channel = connection.channel(number, publisher_confirms=confirms, on_return_raises=confirms)
     async with asyncio.timeout(OPEN_SECONDS):
         await channel.initialize()
     return channel

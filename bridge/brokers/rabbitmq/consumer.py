@@ -4,9 +4,9 @@ import asyncio
 import logging
 import os
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, cast
 
@@ -25,11 +25,16 @@ from bridge.brokers.rabbitmq.publisher import RabbitPublisher
 from bridge.brokers.rabbitmq.session import Session
 from bridge.brokers.rabbitmq.subscriptions import Subscriptions
 from bridge.brokers.rabbitmq.topology import Names, message_count
-from bridge.errors import BridgeError, BrokerUnavailable, DeferError
+from bridge.errors import BridgeError, BrokerUnavailable, DeferError, DeliveryLost
+from bridge.queues import Queue
 
 ASK_SECONDS = 5.0
 STOP_SECONDS = 2.0
 REPLACE_AGAIN_SECONDS = 1.0
+
+CONSUMER_TIMEOUT = timedelta(minutes=30)
+"""RabbitMQ's default: whoever holds a delivery for so long loses it, and all others of its channel. AMQP does not tell
+what a server has set in its place."""
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +44,7 @@ class RabbitConsumer:
     that publish when it runs short of memory, and acknowledgements must come through."""
 
     def __init__(
-        self, address: Address, names: Names, repair: Callable[[], Awaitable[None]], declared: Collection[str]
+        self, address: Address, names: Names, repair: Callable[[], Awaitable[None]], declared: Mapping[str, Queue]
     ) -> None:
         self._names = names
         self._declared = declared
@@ -55,9 +60,22 @@ class RabbitConsumer:
         self._asking: asyncio.Task[Mapping[str, Backlog]] | None = None
         self._stopped = False
 
+    @property
+    def live(self) -> frozenset[str]:
+        """The queues that it takes from now."""
+        subscriptions = self._subscriptions
+        taking = subscriptions is not None and not self._stopped and not subscriptions.session.lost
+        return subscriptions.queues if subscriptions is not None and taking else frozenset()
+
+    @property
+    def trouble(self) -> str:
+        """What keeps it from taking."""
+        return self._link.trouble
+
     async def start(self, prefetch: Mapping[str, int]) -> None:
         """Begin to take from these queues; wait for a broker that is away. Raise `BrokerRefused`."""
         self._prefetch = dict(prefetch)
+        self._warn_of_long_deadlines()
         await self._link.channel()
 
     async def adjust(self, prefetch: Mapping[str, int]) -> None:
@@ -122,6 +140,15 @@ class RabbitConsumer:
             self._subscriptions.session.flush()
         await asyncio.gather(self._link.close(), self._publisher.close())
 
+    def _warn_of_long_deadlines(self) -> None:
+        for name in self._prefetch.keys() & self._declared.keys():
+            if (deadline := self._declared[name].deadline) >= CONSUMER_TIMEOUT:
+                log.warning(
+                    "queue %s: a replay may last %s, and RabbitMQ gives away what is held for longer than its "
+                    "consumer_timeout, %s where rabbitmq.conf does not say otherwise",
+                    *(name, deadline, CONSUMER_TIMEOUT),
+                )
+
     async def _prepare(self, channel: AbstractChannel) -> None:
         engine = await engine_of(channel)
         subscriptions = Subscriptions(Session(engine, lambda: not self._buffer), self._names)
@@ -174,13 +201,20 @@ class RabbitConsumer:
                 self._spawn(self._replace(partial(self._publisher.bury, letter), session, tag))
 
     async def _replace(self, publish: Callable[[], Awaitable[None]], session: Session, tag: int) -> None:
-        """Publish what takes the place of a message, however often that fails, then acknowledge the message."""
+        """Publish what takes the place of a message, however often that fails, then acknowledge the message. One that
+        meets a defect of ours goes back: after so many deliveries RabbitMQ gives it to the ledger."""
         while not session.lost:
             try:
                 await publish()
             except DeferError as error:
                 log.warning("RabbitMQ does not take what replaces a message, which is held: %s", error)
                 await asyncio.sleep(REPLACE_AGAIN_SECONDS)
+            except Exception:
+                log.exception("a defect met a message; it goes back")
+                await asyncio.sleep(REPLACE_AGAIN_SECONDS)
+                with suppress(DeliveryLost):
+                    session.give_back(tag)
+                return
             else:
                 session.ack_replaced(tag)
                 return

@@ -35,6 +35,9 @@ from bridge.brokers.rabbitmq.topology import said
 from bridge.errors import BridgeError, BrokerRefused, BrokerUnavailable
 
 PREPARE_SECONDS = 30.0
+LONGEST_PAUSE = 5.0
+LONGEST_PAUSE_TO_PUBLISH = 1.0
+"""Less than a web request waits for its event to be published: the first one after an outage finds the broker."""
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +123,7 @@ class Link:
 
     async def _keep_up(self) -> None:
         while True:
-            await again_and_again(self._open)
+            await again_and_again(self._open, LONGEST_PAUSE_TO_PUBLISH if self._confirms else LONGEST_PAUSE)
             await self._until_lost()
             await asyncio.sleep(random.uniform(0, 0.2))  # when a broker comes back, so do all its clients
 
@@ -151,9 +154,10 @@ class Link:
             await self._prepare(channel)
         except ChannelNotFoundEntity as error:
             if self._repaired:
+                self._repaired = False  # the next attempt repairs again: it may have been lost once more
                 raise BrokerRefused(f"RabbitMQ at {self._address}: {said(error)}") from error
-            self._repaired = True
             await self._repair()
+            self._repaired = True
             raise AMQPConnectionError(f"{said(error)}; declared again") from error
         self._repaired = False
 

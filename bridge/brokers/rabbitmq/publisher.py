@@ -2,23 +2,34 @@
 
 import asyncio
 import random
+import re
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from aio_pika.abc import AbstractChannel
-from aiormq.exceptions import ChannelInvalidStateError, DeliveryError, PublishError
+from aiormq.exceptions import ChannelInvalidStateError, ChannelPreconditionFailed, DeliveryError, PublishError
 
 from bridge.brokers.contract import WITHIN
 from bridge.brokers.rabbitmq.address import Address
 from bridge.brokers.rabbitmq.connection import BROKEN, cancelled_by_us_alone
 from bridge.brokers.rabbitmq.ladder import climb, to_event, to_queue
 from bridge.brokers.rabbitmq.link import Link
-from bridge.brokers.rabbitmq.topology import Names
+from bridge.brokers.rabbitmq.topology import Names, said
 from bridge.brokers.rabbitmq.wire import Message, envelope_message, letter_message
 from bridge.envelope import Envelope
-from bridge.errors import BrokerRefused, BrokerUnavailable, DeferError, DeferRejected, DeferUnconfirmed, Unroutable
+from bridge.errors import (
+    BridgeError,
+    BrokerRefused,
+    BrokerUnavailable,
+    DeferError,
+    DeferRejected,
+    DeferUnconfirmed,
+    TooLarge,
+    Unroutable,
+)
 from bridge.event import Event
 from bridge.ledger import Letter
 
@@ -27,6 +38,11 @@ IN_FLIGHT = 500
 
 LARGE_BODY = 64 * 1024
 """From here on, a publish waits until the socket has taken it, so that 500 of them do not pile up in memory."""
+
+REPAIRED_EVERY = 10.0
+"""Seconds between two declarations for what comes back: an event that no queue is meant to take would cost one each."""
+
+_SIZE_LIMIT = re.compile(r"message size \d+ is larger than (?:configured )?max size (\d+)")
 
 
 class Addressed(NamedTuple):
@@ -44,6 +60,9 @@ class RabbitPublisher:
         self._names = names
         self._link = Link(address, _no_preparation, repair, confirms=True)
         self._room = asyncio.Semaphore(IN_FLIGHT)
+        self._repair = repair
+        self._repairing = asyncio.Lock()
+        self._repaired_at = -REPAIRED_EVERY
 
     async def publish(self, event: Event, due: datetime | None = None, *, within: float = WITHIN) -> None:
         """Publish to every queue that takes the event's name, now or when it is due; see the contract."""
@@ -128,6 +147,7 @@ class RabbitPublisher:
         if fate.out_of_time():
             raise TimeoutError
         message, exchange, routing_key = addressed()
+        published_at = time.monotonic()
         fate.in_flight = True
         try:
             with cancelled_by_us_alone():
@@ -140,17 +160,34 @@ class RabbitPublisher:
                     wait=len(message.body) >= LARGE_BODY,
                 )
         except PublishError as error:
-            raise _unroutable(exchange, routing_key) from error
+            fate.in_flight = False
+            if not await self._repaired_since(published_at):
+                raise _unroutable(exchange, routing_key) from error
         except DeliveryError:
             fate.rejected = True
         except ChannelInvalidStateError:
             pass  # the channel was gone before anything was written
+        except ChannelPreconditionFailed as error:
+            _check_size(message, error)
+            fate.unknown = True
         except BROKEN:
             fate.unknown = True
         else:
             return True
         fate.in_flight = False
         return False
+
+    async def _repaired_since(self, published_at: float) -> bool:
+        """Declare again what is lost, where no queue took a message: a queue or a binding may have been deleted. Return
+        False where that was done shortly before it was published, or cannot be done."""
+        async with self._repairing:
+            if self._repaired_at < published_at:
+                if published_at - self._repaired_at < REPAIRED_EVERY:
+                    return False
+                with suppress(BridgeError):  # said by whoever uses what is missing
+                    await self._repair()
+                    self._repaired_at = time.monotonic()
+            return self._repaired_at >= published_at
 
 
 class _Fate:
@@ -186,6 +223,13 @@ def _unroutable(exchange: str, routing_key: str) -> Unroutable:
     if not exchange:
         return Unroutable(f"there is no queue {routing_key!r}")
     return Unroutable(f"event {routing_key!r}: no queue takes it; a [queues.default] would catch what no other does")
+
+
+def _check_size(message: Message, error: ChannelPreconditionFailed) -> None:
+    """Raise `TooLarge` where this message is why RabbitMQ closed the channel; all in flight on it hear the reason."""
+    found, size = _SIZE_LIMIT.search(said(error)), len(message.body)
+    if found is not None and size > int(found[1]):
+        raise TooLarge(f"the data is {size} bytes: RabbitMQ takes at most {found[1]} (max_message_size)") from error
 
 
 async def _no_preparation(channel: AbstractChannel) -> None:

@@ -30,6 +30,11 @@ class Subscriptions:
         self._numbers = count(1)
         self._one_by_one = asyncio.Lock()  # a prefetch is said to the channel, for the consumer that begins next
 
+    @property
+    def queues(self) -> frozenset[str]:
+        """The queues that have a consumer."""
+        return frozenset(one.queue for one in self._running.values())
+
     def queue_of(self, tag: str) -> str:
         """The queue of a consumer, ended ones included."""
         return self._queues[tag]

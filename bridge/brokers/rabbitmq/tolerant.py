@@ -2,22 +2,27 @@
 
 pamqp raises for these, and aiormq then drops the connection: one foreign message would end every consumer that meets
 it, and every reading of the ledger after that. AMQP's short strings are octets to RabbitMQ, and its times 64 bits.
+
+And lets aiormq hear why a connection is refused: a virtual host that is not there, or not for this user.
 """
 
 import struct
 from datetime import UTC, datetime
 from typing import Any
 
-from pamqp import decode
+from pamqp import commands, decode
 
 UNDECODABLE = "backslashreplace"
 MILLISECONDS_FROM = 0xFFFFFFFF
+_REFUSAL = "Connection.Close"
 
 
 def be_tolerant() -> None:
-    """Put these readers in pamqp's registries. Twice is as good as once."""
+    """Put them in pamqp's registries. Twice is as good as once."""
     decode.METHODS.update(shortstr=short_string, timestamp=time, table=table)
     decode.TABLE_MAPPING.update({b"T": time, b"F": table})
+    if _REFUSAL not in commands.Connection.Open.valid_responses:  # else aiormq raises for the frame, and drops its text
+        commands.Connection.Open.valid_responses.append(_REFUSAL)
 
 
 def short_string(value: bytes) -> tuple[int, str]:

@@ -5,7 +5,7 @@ Nothing that a message brought besides travels on: RabbitMQ drops what it takes 
 
 import uuid
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from pamqp.commands import Basic
 
@@ -20,6 +20,7 @@ DUE = "bridge-due"
 
 PERSISTENT = 2
 MAX_SHORT_STRING = 255
+_FIRST_TIME = datetime.fromtimestamp(0, UTC)  # AMQP's timestamps are not negative
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,5 +69,10 @@ def due_of(headers: dict[str, object]) -> datetime | None:
 
 
 def _message(event: Event, headers: dict[str, str]) -> Message:
-    fits = len(event.content_type.encode()) <= MAX_SHORT_STRING
-    return Message(event.data, headers, event.content_type if fits else None, event.name, event.time)
+    time = event.time if event.time >= _FIRST_TIME else None
+    return Message(event.data, headers, _short(event.content_type), _short(event.name), time)
+
+
+def _short(text: str) -> str | None:
+    """Return the text where a property can hold it; the head has it in any case."""
+    return text if len(text.encode()) <= MAX_SHORT_STRING else None

@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import datetime
 
 import pytest
 from tenacity import Retrying, stop_after_attempt, wait_fixed
 
+from bridge.envelope import Envelope
 from bridge.errors import BrokerUnavailable, DeliveryLost
 from bridge.ledger import Letter
 from bridge.outcome import NotTaken
@@ -110,6 +112,32 @@ async def test_a_redelivery_of_what_was_settled_here_is_acked_and_not_run(bench:
     assert (again.verbs, bench.events.taken) == (["ack"], 1)
 
 
+class Confirming(FakeDelivery):
+    """A delivery whose retry is confirmed when a test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.confirmed = asyncio.Event(), asyncio.Event()
+
+    async def retry(self, envelope: Envelope, due: datetime) -> None:
+        self.asked.set()
+        await self.confirmed.wait()
+        await super().retry(envelope, due)
+
+
+async def test_a_redelivery_that_comes_while_its_retry_is_confirmed_is_acked_too(bench: Bench) -> None:
+    """Else nobody would ever settle it, and its room would be taken for good."""
+    first, again = Confirming(), FakeDelivery(redelivered=True)
+    await bench.take(first)
+    await bench.slot.answer(FAILED)
+    await first.asked.wait()
+    bench.broker.deliveries.put_nowait(again)
+    await until(bench.broker.deliveries.empty)
+    first.confirmed.set()
+    await bench.done(1)
+    assert (len(first.verbs), again.verbs, bench.events.taken) == (1, ["ack"], 1)
+
+
 async def test_a_redelivery_that_is_unknown_here_runs(bench: Bench) -> None:
     """Somebody else had it, and ended."""
     delivery = FakeDelivery(redelivered=True)
@@ -176,6 +204,22 @@ async def test_what_runs_past_the_grace_is_cut_off_and_goes_back(bench: Bench) -
     await bench.take(delivery)
     assert await bench.events.drain(0.01) == 1
     assert delivery.verbs == ["give_back"]
+
+
+@pytest.mark.parametrize("lost", ["before the worker drains", "meanwhile"])
+async def test_what_is_lost_while_the_worker_drains_is_not_waited_for(bench: Bench, lost: str) -> None:
+    """It cannot come again to a worker that takes nothing any more, and is left to the next."""
+    delivery = FakeDelivery(faults=[DeliveryLost("gone")])
+    await bench.take(delivery)
+    if lost == "before the worker drains":
+        await bench.slot.answer(DELIVERED)
+        await until(lambda: bench.events.running == 0)
+    draining = asyncio.create_task(bench.events.drain(30))
+    if lost == "meanwhile":
+        await asyncio.sleep(0)
+        await bench.slot.answer(DELIVERED)
+    assert await asyncio.wait_for(draining, 5) == 0
+    assert (delivery.verbs, bench.settled) == ([], [])
 
 
 async def test_a_limit_is_exact() -> None:

@@ -1,0 +1,48 @@
+"""Complaints about events that are to run later: they fill the workers' memory, or wait for one another."""
+
+import asyncio
+import time
+
+import psutil
+import pytest
+
+from tests.complaints.acts import done, ready_worker
+from tests.journey.site import Site
+from tests.rabbitmq_node import RabbitNode
+
+pytestmark = pytest.mark.rabbitmq
+
+AN_HOUR = 3600
+MANY = 20_000
+MEBIBYTE = 1024**2
+
+
+async def test_events_that_wait_for_their_time_are_not_held_by_the_worker(node: RabbitNode, site: Site) -> None:
+    """celery#9849: a worker fetches every delayed task there is, without a limit, and keeps it until it is due; its
+    memory fills, it is killed, and the next one fetches them. Here they wait in RabbitMQ, and a worker holds none."""
+    worker = await ready_worker(site)
+    await done(site, worker, *await site.defer("do.this", "ok", count=20))
+    process = psutil.Process(worker.process.pid)
+    before = process.memory_info().rss
+
+    await site.defer("do.this", "ok", count=MANY, delay=AN_HOUR)
+    await done(site, worker, *await site.defer("do.this", "ok"))
+
+    assert process.memory_info().rss - before < 5 * MEBIBYTE
+    unacked = await asyncio.to_thread(node.ctl, "list_queues", "messages_unacknowledged")
+    assert set(unacked.split()) == {"0"}
+    assert (await site.backlog())["default"].waiting == MANY
+    assert len(site.effects(began=True)) == 21
+
+
+async def test_a_long_delay_does_not_hold_up_a_short_one(site: Site) -> None:
+    """dramatiq#458: with a time to live for each message, what expires lies behind what does not, and is hours late.
+    Here each comes when it is due, whatever was deferred before it."""
+    worker = await ready_worker(site)
+    deferred = time.time()
+    (_, later, soon) = [(await site.defer("do.this", "ok", delay=delay))[0] for delay in (AN_HOUR, 3, 1)]
+    await done(site, worker, later, soon)
+
+    order = {effect.id: effect.at - deferred for effect in site.effects(began=False)}
+    assert list(order) == [soon, later]
+    assert order[soon] < 3

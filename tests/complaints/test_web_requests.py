@@ -1,0 +1,44 @@
+"""Complaints about web requests that hang because the broker does not answer."""
+
+import asyncio
+
+import pytest
+
+from tests.complaints.web import LONGEST, THREADS, Web
+from tests.rabbitmq_node import RabbitNode
+
+pytestmark = pytest.mark.rabbitmq
+
+
+@pytest.mark.parametrize("down", ["stopped", "frozen"])
+async def test_requests_do_not_hang_while_the_broker_is_down(node: RabbitNode, web: Web, down: str) -> None:
+    """celery#4296, celery#6911: `delay()` waits for ever, and request after request, until no thread of the site is
+    free. Here each is told within the budget, and after the outage all is well without a restart."""
+    leave, come_back = (node.stop_app, node.start_app) if down == "stopped" else (node.pause, node.resume)
+    await web.works()
+    await asyncio.to_thread(leave)
+    try:
+        answers = await web.defer("ok", count=THREADS)
+    finally:
+        await asyncio.to_thread(come_back)
+
+    assert {answer.error for answer in answers} <= {"BrokerUnavailable", "DeferUnconfirmed"}
+    assert max(answer.seconds for answer in answers) < LONGEST
+    await web.works()
+
+
+async def test_requests_do_not_hang_while_the_broker_is_out_of_memory(node: RabbitNode, web: Web) -> None:
+    """celery#2689, aio-pika#506: a memory alarm blocks publishing connections; the first call still returns, the next
+    ones hang in the background, and nothing says why. Here each is told within the budget, and why."""
+    await web.works()
+    await asyncio.to_thread(node.ctl, "set_vm_memory_high_watermark", "0")
+    try:
+        answers = await web.defer("ok")
+        answers += await web.defer("ok", count=THREADS)
+    finally:
+        await asyncio.to_thread(node.ctl, "set_vm_memory_high_watermark", "0.4")
+
+    assert {answer.error for answer in answers} <= {"BrokerUnavailable", "DeferUnconfirmed"}
+    assert max(answer.seconds for answer in answers) < LONGEST
+    assert any("out of memory" in answer.says for answer in answers)
+    await web.works()
