@@ -36,7 +36,8 @@ def defer(
 ) -> str:
     """Defer an event from within a Flask request or app context, and return its id.
 
-    When it returns, the broker has the event durably; it returns or raises within `publish_timeout`. `payload` is
+    When it returns, the broker has the event durably, or with `publish = "spool"` this host's spool, from which it is
+    published as soon as the broker is back; it returns or raises within `publish_timeout`. `payload` is
     written by the app's own JSON provider; bytes are passed through. The event is due at once, after `delay` (seconds
     or a timedelta), or `at` a datetime with a time zone.
 

@@ -11,18 +11,20 @@ import time
 from datetime import datetime
 from functools import partial
 
-from app_adapter.publishing_thread import PublishingThread
+from app_adapter.publishing_thread import EventPublisher, PublishingThread
+from bridge.brokers.declared import DeclaredPublisher
 from bridge.brokers.opening import open_broker
+from bridge.brokers.spool.spool_file import SpoolFile, spool_file
 from bridge.errors import BrokerUnavailable, DeferError
 from bridge.event import Event
 from bridge.queues import Queue
 from bridge.settings import Settings
 
-_Key = tuple[str, str, tuple[Queue, ...]]
+_Key = tuple[str, str, bool, tuple[Queue, ...], SpoolFile | None]
 
 
 class PublishingProcess:
-    """One process's threads, by broker URL, namespace and queues."""
+    """One process's threads, by broker URL, namespace, queues and spool."""
 
     def __init__(self) -> None:
         self._inherited: list[object] = []
@@ -36,17 +38,18 @@ class PublishingProcess:
         if self._closed:
             raise BrokerUnavailable("this process is ending, and publishes nothing more")
         values = settings.values
-        key = (values.broker_url, values.namespace, settings.queues())
+        spool = spool_file(settings) if values.publish == "spool" else None
+        key = (values.broker_url, values.namespace, values.declare, settings.queues(), spool)
         with self._lock:
             thread = self._threads.get(key)
             if thread is None or not thread.alive:
                 require_threads()
-                thread = PublishingThread(partial(open_broker, values.broker_url, values.namespace), key[2])
+                thread = PublishingThread(_publisher(*key))
                 self._threads[key] = thread
             return thread
 
     def close(self) -> None:
-        """Close every thread, within half a second each."""
+        """Close every thread, within half a second each; with a spool, within 1.25 s."""
         self._begin_if_forked()
         self._closed = True
         for thread in self._threads.values():
@@ -65,6 +68,17 @@ class PublishingProcess:
         self._closed = False
         self._lock = threading.Lock()
         self._threads: dict[_Key, PublishingThread] = {}
+
+
+def _publisher(
+    url: str, namespace: str, declare: bool, queues: tuple[Queue, ...], spool: SpoolFile | None
+) -> EventPublisher:
+    declared = DeclaredPublisher(partial(open_broker, url, namespace, declare=declare), queues)
+    if spool is None:
+        return declared
+    from bridge.brokers.spool.publisher import SpoolingPublisher  # and SQLite with it, where it is used alone
+
+    return SpoolingPublisher(declared, spool)
 
 
 _process = PublishingProcess()

@@ -1,4 +1,4 @@
-"""From synchronous, threaded and forked code to an asynchronous Publisher: one thread that publishes to one broker.
+"""From synchronous, threaded and forked code to an asynchronous publisher: one thread that publishes to one broker.
 
 Callers hand it an event and wait for the broker's confirmation, never longer than their budget, whatever the thread
 does. Which threads a process has is kept in `publishing_process`.
@@ -9,24 +9,35 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Protocol
 
-from bridge.brokers.contract import Broker, Publisher
-from bridge.errors import BridgeError, BrokerRefused, BrokerUnavailable, DeferError, DeferUnconfirmed, Unroutable
+from bridge.errors import BridgeError, BrokerUnavailable, DeferUnconfirmed
 from bridge.event import Event
-from bridge.queues import Queue
 
 MAX_WAITING = 10_000
 BATCH = 256
 SLACK = 0.05
 """Seconds beyond the budget in which the thread's own answer is still awaited: it knows more than who gives up."""
-CLOSING = 0.5
-FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 
 log = logging.getLogger("bridge")
+
+
+class EventPublisher(Protocol):
+    """What a thread publishes by: `bridge.brokers.declared`, or `bridge.brokers.spool.publisher`."""
+
+    closing: float
+
+    @property
+    def name(self) -> str: ...
+
+    async def ready(self, within: float) -> None: ...
+
+    async def publish(self, event: Event, due: datetime | None = None, *, within: float) -> None: ...
+
+    async def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +56,10 @@ class _Ticket:
 
 
 class PublishingThread:
-    """A daemon thread with an event loop of its own. The broker is opened and `queues` are declared there at the first
-    event, and declared again after a failure."""
+    """A daemon thread with an event loop of its own, and a publisher that is used there alone."""
 
-    def __init__(self, opener: Callable[[], Broker], queues: tuple[Queue, ...]) -> None:
-        self._opener = opener
-        self._queues = queues
-        self._broker: Broker | None = None
-        self._publisher: Publisher | None = None
-        self._declaring: asyncio.Task[Publisher] | None = None
-        self._why_not = ""
+    def __init__(self, publisher: EventPublisher) -> None:
+        self._publisher = publisher
         self._waiting: deque[_Ticket] = deque()
         self._lock = threading.Lock()
         self._under_way: set[asyncio.Task[None]] = set()
@@ -81,7 +86,9 @@ class PublishingThread:
             ticket.future.result(timeout=budget + SLACK)
         except TimeoutError:
             if ticket.future.cancel():
-                raise self._out_of_budget() from None
+                raise BrokerUnavailable(
+                    f"{self._publisher.name} could not be reached in time; nothing was published"
+                ) from None
             if not ticket.future.done():
                 raise DeferUnconfirmed(
                     event.id, f"event {event.id} was written and not confirmed within {budget:g} s: it may still run"
@@ -89,10 +96,11 @@ class PublishingThread:
             ticket.future.result()
 
     def close(self) -> None:
-        """Close the broker and end the thread, within half a second; what does not end then dies with the process."""
+        """Close the publisher and end the thread, in the time that the publisher may take (half a second; with a spool,
+        more); what does not end then dies with the process."""
         if self.alive:
             asyncio.run_coroutine_threadsafe(self._close(), self._loop)
-            self._thread.join(CLOSING)
+            self._thread.join(self._publisher.closing)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -112,7 +120,7 @@ class PublishingThread:
 
     async def _answer(self, ticket: _Ticket) -> None:
         try:
-            publisher = await self._declared(ticket)
+            await self._publisher.ready(ticket.remaining)
         except BridgeError as error:
             if ticket.future.set_running_or_notify_cancel():
                 ticket.future.set_exception(error)
@@ -120,72 +128,16 @@ class PublishingThread:
         if not ticket.future.set_running_or_notify_cancel():
             return  # withdrawn meanwhile
         try:
-            await publisher.publish(ticket.event, ticket.due, within=max(ticket.remaining, 0.0))
-        except DeferError as error:
-            if not isinstance(error, Unroutable):
-                self._declaring = None
+            await self._publisher.publish(ticket.event, ticket.due, within=max(ticket.remaining, 0.0))
+        except BridgeError as error:
             ticket.future.set_exception(error)
-        except Exception as error:
-            # A defect, and no telling how far it came: the caller must not take it for unpublished.
-            self._declaring = None
-            message = f"publishing event {ticket.event.id} broke: {type(error).__name__}: {error}: it may still run"
-            unconfirmed = DeferUnconfirmed(ticket.event.id, message)
-            unconfirmed.__cause__ = error
-            ticket.future.set_exception(unconfirmed)
         else:
             ticket.future.set_result(None)
 
-    async def _declared(self, ticket: _Ticket) -> Publisher:
-        """Return the publisher, once the queues are there. Raise `BrokerUnavailable` when the budget is over."""
-        if self._declaring is None or _failed(self._declaring):
-            self._declaring = self._loop.create_task(self._declare())
-            self._declaring.add_done_callback(_failed)  # all who waited may be gone by then, and nobody else asks
-        declaring = self._declaring
-        if not declaring.done():
-            await asyncio.wait([declaring], timeout=max(ticket.remaining, 0.0))
-        if ticket.remaining <= 0 or not declaring.done():
-            raise self._out_of_budget()
-        return declaring.result()
-
-    async def _declare(self) -> Publisher:
-        """Open the broker and declare the queues; try again for as long as somebody waits for it."""
-        pause = FIRST_PAUSE
-        while True:
-            try:
-                if self._broker is None:
-                    self._broker = self._opener()
-                await self._broker.declare(self._queues)
-            except BrokerUnavailable as error:
-                self._why_not = f": {error}"
-                if not self._under_way:
-                    raise
-            except BrokerRefused as error:
-                raise BrokerUnavailable(f"the broker refuses: {error}") from error
-            except BridgeError:
-                raise
-            except Exception as error:
-                raise BrokerUnavailable(f"the broker cannot be used: {type(error).__name__}: {error}") from error
-            else:
-                self._why_not = ""
-                self._publisher = self._publisher or self._broker.publisher()
-                return self._publisher
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, LONGEST_PAUSE)
-
-    def _out_of_budget(self) -> BrokerUnavailable:
-        name = "the broker" if self._broker is None else self._broker.name
-        how = "could not be reached" if self._why_not else "could not be reached in time"
-        return BrokerUnavailable(f"{name} {how}; nothing was published{self._why_not}")
-
     async def _close(self) -> None:
         try:
-            if self._broker is not None:
-                await self._broker.close()
+            await self._publisher.close()
         except Exception:
             log.warning("the broker could not be closed in good order", exc_info=True)
         finally:
             self._loop.stop()
-
-
-def _failed(task: "asyncio.Task[Publisher]") -> bool:
-    return task.done() and (task.cancelled() or task.exception() is not None)

@@ -5,14 +5,17 @@ This file alone knows the form of the head.
 """
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from bridge.attempt import Attempt, Error, encodable
 from bridge.errors import UnreadableEnvelope
 from bridge.event import Event, moment, timestamp
+
+T = TypeVar("T")
 
 VERSION = 1
 FIRST_ATTEMPTS_KEPT = 10
@@ -20,6 +23,9 @@ LAST_ATTEMPTS_KEPT = 20
 BRIEFLY_KEPT = 6
 MAX_HEAD = 48 * 1024
 """Bytes. RabbitMQ closes a connection whose headers pass 128 KiB, and a dead letter's has more than this in it."""
+MAX_TEXT = 4096
+"""Characters of a name or attribute, far more than any of ours has: each is a parameter of a request."""
+MAX_COUNT = 2**31
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,36 +138,34 @@ def decode_head(head: str | bytes, data: bytes) -> Envelope:
         raise UnreadableEnvelope(f"the envelope is of version {version!r}, this program knows version {VERSION}")
     try:
         return _from_fields(fields, data)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UnreadableEnvelope(f"the envelope's head is damaged: {type(error).__name__}: {error}") from error
 
 
 def _from_fields(fields: dict[str, Any], data: bytes) -> Envelope:
     event = Event(
-        id=_text(fields["id"]),
-        name=_text(fields["type"]),
-        source=_text(fields["source"]),
+        id=_attribute(fields["id"]),
+        name=_attribute(fields["type"]),
+        source=_attribute(fields["source"]),
         time=moment(fields["time"]),
-        content_type=_text(fields["datacontenttype"]),
+        content_type=_header(fields["datacontenttype"]),
         data=data,
-        traceparent=fields.get("traceparent"),
+        traceparent=_optional(_header, fields.get("traceparent")),
     )
     if len(fields) == 7:  # a first attempt: nothing has happened to it yet
         return Envelope(event, round_began=moment(fields["began"]))
-    overloaded_since = fields.get("overloaded_since")
-    first_error = fields.get("first_error")
     return Envelope(
         event=event,
         round_began=moment(fields["began"]),
-        round=int(fields.get("round", 1)),
-        spent=int(fields.get("spent", 0)),
-        waited=float(fields.get("waited", 0.0)),
-        overloaded_since=overloaded_since and moment(overloaded_since),
-        deferred_again=int(fields.get("deferred_again", 0)),
-        finished=tuple(_text(name) for name in fields.get("finished", ())),
-        attempts=tuple(_attempt_from_json(attempt) for attempt in fields.get("attempts", ())),
-        omitted=int(fields.get("omitted", 0)),
-        first_error=first_error and error_from_json(first_error),
+        round=_count(fields.get("round", 1)),
+        spent=_count(fields.get("spent", 0)),
+        waited=_seconds(fields.get("waited", 0.0)),
+        overloaded_since=_optional(moment, fields.get("overloaded_since")),
+        deferred_again=_count(fields.get("deferred_again", 0)),
+        finished=tuple(_text(name) for name in _list(fields.get("finished", []))),
+        attempts=tuple(_attempt_from_json(attempt) for attempt in _list(fields.get("attempts", []))),
+        omitted=_count(fields.get("omitted", 0)),
+        first_error=_optional(error_from_json, fields.get("first_error")),
     )
 
 
@@ -179,15 +183,14 @@ def _attempt_to_json(attempt: Attempt) -> dict[str, Any]:
 
 
 def _attempt_from_json(fields: dict[str, Any]) -> Attempt:
-    error = fields.get("error")
     return Attempt(
-        round=int(fields["round"]),
-        number=int(fields["number"]),
+        round=_count(fields["round"]),
+        number=_count(fields["number"]),
         started=moment(fields["started"]),
         seconds=float(fields["seconds"]),
         outcome=_text(fields["outcome"]),
-        release=fields.get("release"),
-        error=error and error_from_json(error),
+        release=_optional(_text, fields.get("release")),
+        error=_optional(error_from_json, fields.get("error")),
     )
 
 
@@ -198,10 +201,48 @@ def error_to_json(error: Error) -> dict[str, Any]:
 
 def error_from_json(fields: dict[str, Any]) -> Error:
     """Return the error that was written; raise `KeyError` or `TypeError` where it is damaged."""
-    return Error(_text(fields["type"]), _text(fields["message"]), fields.get("traceback"))
+    return Error(_text(fields["type"]), _text(fields["message"]), _optional(_text, fields.get("traceback")))
+
+
+def _optional(read: Callable[[Any], T], value: object) -> T | None:
+    return None if value is None else read(value)
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"expected text, got {value!r:.80}")
+    return value
+
+
+def _attribute(value: object) -> str:
+    """A text that can be sent in a request."""
+    text = _text(value)
+    if len(text) > MAX_TEXT or encodable(text) is not text:
+        raise ValueError(f"expected a text of at most {MAX_TEXT} characters, got {text!r:.80}")
+    return text
+
+
+def _header(value: object) -> str:
+    """A text that goes into a request as it is."""
+    text = _attribute(value)
+    if not (text.isascii() and text.isprintable()):
+        raise ValueError(f"expected printable ASCII, got {text!r:.80}")
+    return text
+
+
+def _count(value: object) -> int:
+    if not isinstance(value, int) or not 0 <= value <= MAX_COUNT:
+        raise ValueError(f"expected a count, got {value!r:.80}")
+    return value
+
+
+def _seconds(value: object) -> float:
+    if not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise ValueError(f"expected seconds, got {value!r:.80}")
+    return float(value)
+
+
+def _list(value: object) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError(f"expected a list, got {value!r:.80}")
     return value

@@ -73,6 +73,12 @@ def _size(value: object) -> int:
     return int(match[1]) * _SIZE_UNITS[match[2]]
 
 
+def _room(value: int) -> int:
+    if value < 1024**2:
+        raise ValueError("expected a size of 1MiB or more, such as '1GiB'")
+    return value
+
+
 def _whole_number(least: int) -> Callable[[object], int]:
     def read(value: object) -> int:
         text = "" if isinstance(value, bool) else str(value).strip()
@@ -116,13 +122,22 @@ def _broker_url(value: str) -> str:
     return value
 
 
+def _http_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+        raise ValueError("expected http://host:15672 or https://host:15671")
+    return value
+
+
 Duration = Annotated[timedelta, BeforeValidator(duration)]
 PositiveDuration = Annotated[timedelta, BeforeValidator(duration), AfterValidator(_positive)]
 Size = Annotated[int, BeforeValidator(_size)]
+Room = Annotated[int, BeforeValidator(_size), AfterValidator(_room)]
 Count = Annotated[int, BeforeValidator(_whole_number(0))]
 PositiveCount = Annotated[int, BeforeValidator(_whole_number(1))]
 PlainName = Annotated[str, AfterValidator(_plain_name)]
 UrlPath = Annotated[str, AfterValidator(_path)]
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
 BrokerUrl = Annotated[str, AfterValidator(_broker_url)]
 Patterns = Annotated[tuple[Annotated[str, AfterValidator(check_pattern)], ...], BeforeValidator(_patterns)]
 PolicyReader = BeforeValidator(_policy)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -22,11 +22,13 @@ from bridge.notation import (
     BrokerUrl,
     Count,
     Duration,
+    HttpUrl,
     Patterns,
     PlainName,
     PolicyReader,
     PositiveCount,
     PositiveDuration,
+    Room,
     Size,
     UrlPath,
     expected,
@@ -40,7 +42,12 @@ PREFIX = "BRIDGE_"
 CONFIG = "BRIDGE_CONFIG"
 COMMAND_LINE = "command line"
 
-_OF_THE_APP = frozenset({"broker_url", "namespace", "source", "release", "replay_path", "publish_timeout", "max_body"})
+_OF_THE_APP = frozenset(
+    {
+        *("broker_url", "namespace", "source", "release", "replay_path", "publish_timeout", "max_body"),
+        *("publish", "spool", "spool_limit"),
+    }
+)
 """What the app reads, and so what Flask's config may say."""
 _IN_THE_FILE_ALONE = ("queues", "retry", "fastcgi")
 
@@ -80,11 +87,18 @@ class Values(_Checked):
 
     broker_url: BrokerUrl = "sqlite:///bridge.db"
     namespace: PlainName = "bridge"
+    declare: bool = True
+    """Whether programs declare what they need on RabbitMQ; where not, they look whether it is there."""
+    management_url: HttpUrl | None = None
     source: str | None = Field(default=None, min_length=1, max_length=200)
     release: str | None = Field(default=None, max_length=200)
     replay_path: UrlPath = "/_bridge"
     publish_timeout: PositiveDuration = timedelta(seconds=2)
     max_body: Size = 1024**2
+    publish: Literal["confirm", "spool"] = "confirm"
+    """What `defer()` does where the broker does not answer in time: raise, or put the event into the local spool."""
+    spool: str = Field(default="bridge-spool.db", min_length=1)
+    spool_limit: Room = 1024**3
     children: PositiveCount = Field(default_factory=lambda: os.cpu_count() or 1)
     spare: Count = 1
     """Children that are warm and take nothing until another is lost. One covers any single loss; each costs memory."""
@@ -160,7 +174,8 @@ def load_settings(
         problems = [problem for problem in error.errors() if problem["loc"][-2:] != ("retry", "str")]
         raise SettingsError("\n".join(_sentence(problem, origins) for problem in problems)) from error
     base = path.parent if path is not None else Path.cwd()
-    resolved = checked.model_copy(update={"broker_url": _absolute(checked.broker_url, base)})
+    absolute = {"broker_url": _absolute(checked.broker_url, base), "spool": str(base / checked.spool)}
+    resolved = checked.model_copy(update=absolute)
     return Settings(resolved, origins, path)
 
 
@@ -232,7 +247,7 @@ def _sentence(problem: Any, origins: Mapping[str, str]) -> str:
     key = ".".join(parts)
     origin = origins.get(location[0], "default")
     value = problem["input"]
-    if key == "broker_url" and isinstance(value, str):
+    if key in ("broker_url", "management_url") and isinstance(value, str):
         value = without_password(value)
     if problem["type"] == "extra_forbidden":
         wanted = f"no such setting; expected one of {', '.join(_model(parts).model_fields)}"

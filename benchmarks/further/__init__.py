@@ -10,6 +10,7 @@ from benchmarks.report import Table
 _FILES = {
     "flup-child": "flup_child",
     "pool": "pool",
+    "spool": "spool",
     "php-transport": "php_transport",
     "php-journey": "php_journey",
 }

@@ -32,6 +32,11 @@ class SqliteSite:
                 (queue, time.time_ns() // 1000, name, head, data),
             )
 
+    def remove(self) -> None:
+        """Remove the file, and what belongs to it."""
+        for part in ("", "-shm", "-wal"):
+            self.path.with_name(self.path.name + part).unlink()
+
     def connection(self) -> sqlite3.Connection:
         """A connection as any program may make one."""
         return sqlite3.connect(self.path, timeout=10.0, isolation_level=None)

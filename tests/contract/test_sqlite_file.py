@@ -14,9 +14,9 @@ from bridge.brokers.sqlite.events import Events
 from bridge.brokers.sqlite.publisher import SqlitePublisher
 from bridge.brokers.sqlite.routing import Routing
 from bridge.brokers.sqlite.schema import Schema
-from bridge.errors import BrokerRefused, BrokerUnavailable, DeferRejected, SettingsError
+from bridge.errors import BrokerRefused, BrokerUnavailable, DeferRejected, DeliveryLost, SettingsError
 from bridge.queues import Queue
-from tests.contract.acts import PATIENCE, an_event, consuming, names_until_last
+from tests.contract.acts import PATIENCE, an_event, consuming, names_until_last, take
 from tests.contract.sqlite_site import SqliteSite
 
 
@@ -205,3 +205,41 @@ async def test_close_does_not_wait_for_a_busy_file(site: SqliteSite, broker: Bro
 
         with pytest.raises(BrokerUnavailable):
             await publishing
+
+
+async def test_removed_while_open(site: SqliteSite, broker: Broker) -> None:
+    """Nothing is confirmed into a file that nobody finds: whoever writes next hears of it, and then has a new one."""
+    await broker.declare([Queue("default")])
+    publisher = broker.publisher()
+    await publisher.publish(an_event("lost.with.the.file"))
+    site.remove()
+
+    with pytest.raises(BrokerUnavailable, match=r"bridge\.db: it was removed or replaced"):
+        await publisher.publish(an_event("unconfirmed"))
+
+    await broker.declare([Queue("default")])
+    await publisher.publish(an_event("last"))
+    another = open_broker(site.url, "bridge")
+    assert await names_until_last(await consuming(another, "default")) == []
+    await another.close()
+
+
+async def test_delivery_of_a_file_that_was_removed(site: SqliteSite, broker: Broker) -> None:
+    """A delivery is lost with its file, and settles nothing in the one that has taken its place."""
+    await broker.declare([Queue("default")])
+    publisher = broker.publisher()
+    await publisher.publish(an_event("old"))
+    consumer = await consuming(broker, "default", prefetch=2)
+    old = await take(consumer)
+    site.remove()
+    with pytest.raises(BrokerUnavailable):
+        await old.ack()
+    await broker.declare([Queue("default")])
+    await publisher.publish(an_event("new"))
+    new = await take(consumer)
+    assert (new.envelope.event.name, new.token) == ("new", old.token)
+
+    with pytest.raises(DeliveryLost, match="removed or replaced"):
+        await old.ack()
+
+    await new.ack()

@@ -243,3 +243,13 @@ async def test_begun_and_swept_at_once(site: SqliteSite, another_broker: OpenBro
     for _ in range(8):
         await publisher.publish(an_event())
     assert len({(await take(consumer)).token for consumer in consumers}) == 8
+
+
+async def test_fork_of_a_process_that_publishes(site: SqliteSite, broker: Broker) -> None:
+    """What a forked child publishes is there, though its parent had the file open and closes it meanwhile."""
+    forking = await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.contract.sqlite_forking", site.url)
+
+    assert await forking.wait() == 0
+
+    backlog = await broker.consumer().backlog()
+    assert backlog["default"].ready == 3

@@ -351,3 +351,40 @@ def test_lock_file_removed_before_it_was_locked(tmp_path: Path, monkeypatch: pyt
     assert held is not None
     assert not remove_if_free(path)
     held.release()
+
+
+async def test_clock_set_back(site: SqliteSite, broker: Broker) -> None:
+    """What is due at once, or has come due, waits for no clock; what is due later is due by the clock."""
+    await broker.declare([Queue("default")])
+    publisher = broker.publisher()
+    await publisher.publish(an_event("at.once"))
+    await publisher.put(an_envelope(an_event("came.due")), "default", now() - timedelta(seconds=1))
+    await publisher.publish(an_event("later"), now() + timedelta(minutes=1))
+    consumer = await consuming(broker, "default", prefetch=2)
+    for delivery in [await take(consumer) for _ in range(2)]:
+        await delivery.give_back()  # it was seen that they have come due
+    await consumer.close()
+    with closing(site.connection()) as connection, connection:
+        connection.execute('UPDATE "bridge.event" SET due = due + 3600 * 1000000')  # an hour back, for the file
+
+    assert (await broker.consumer().backlog())["default"] == Backlog(ready=2, held=0, waiting=1)
+
+
+@pytest.mark.parametrize("damage", ["CAST(x'ff' AS TEXT)", "x'ff'", "5", "''"])
+@pytest.mark.parametrize("column", ["name", "head"])
+@pytest.mark.parametrize("queue", ["'default'", "NULL"])
+async def test_damaged_row(site: SqliteSite, broker: Broker, queue: str, column: str, damage: str) -> None:
+    """A row that cannot be read keeps no other from being taken, and neither counting."""
+    await broker.declare([Queue("default")])
+    publisher = broker.publisher()
+    await publisher.publish(an_event("damaged"))
+    with closing(site.connection()) as connection, connection:
+        connection.execute(f'UPDATE "bridge.event" SET queue = {queue}, {column} = {damage}')
+    await publisher.publish(an_event("sound"))
+
+    consumer = await consuming(broker, "default")
+    names = {(await take(consumer)).envelope.event.name}
+    names |= {letter.event_name for letter in await entries_of(broker) if isinstance(letter, Dead)}
+
+    assert (await broker.consumer().backlog())["default"].waiting == 0
+    assert "sound" in names or column == "name"

@@ -33,11 +33,13 @@ class Bells:
                     os.close(descriptor)
 
     def _found(self) -> list[Path]:
-        """Return the others' bells; the folder, which may be large, is read again only when it has changed."""
-        changed_at = self._folder.stat().st_mtime_ns
-        # The clock of a folder goes in steps of some milliseconds: one that has just changed may change unseen.
-        if changed_at != self._seen_at or time.time_ns() - changed_at < _JUST_NOW:
-            self._seen_at = changed_at
-            names = [entry.name for entry in os.scandir(self._folder) if entry.name.startswith(self._beginning)]
-            self._bells = [self._folder / name for name in names]
+        """Return the others' bells; the folder, which may be large, is read again only when it has changed. Where it
+        cannot be read now, those that were known are returned."""
+        with suppress(OSError):
+            changed_at = self._folder.stat().st_mtime_ns
+            # The clock of a folder goes in steps of some milliseconds: one that has just changed may change unseen.
+            if changed_at != self._seen_at or time.time_ns() - changed_at < _JUST_NOW:
+                names = [entry.name for entry in os.scandir(self._folder) if entry.name.startswith(self._beginning)]
+                self._seen_at = changed_at
+                self._bells = [self._folder / name for name in names]
         return [bell for bell in self._bells if bell not in self.own]

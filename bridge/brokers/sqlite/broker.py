@@ -31,7 +31,7 @@ class SqliteBroker:
     def from_url(cls, url: str, namespace: str) -> Self:
         """Return the broker that the URL names: `sqlite:///relative.db` (to the working directory) or
         `sqlite:////absolute.db`, percent-decoded. Raise `SettingsError` for anything else."""
-        return cls(_path(url), namespace)
+        return cls(path_of(url), namespace)
 
     @property
     def name(self) -> str:
@@ -63,7 +63,8 @@ class SqliteBroker:
             consumer.look()
 
 
-def _path(url: str) -> Path:
+def path_of(url: str) -> Path:
+    """Return the file that the URL names. Raise `SettingsError`."""
     parts = urlsplit(url)
     path = unquote(parts.path[1:])
     if parts.netloc or parts.query or parts.fragment or path in ("", ":memory:") or path.endswith("/") or "\0" in path:

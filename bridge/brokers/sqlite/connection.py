@@ -20,12 +20,14 @@ class WriteRefused(BrokerUnavailable):
     """The file was opened and does not take what was to be written; it is as it was before."""
 
 
-def connect(path: Path, schema: Schema) -> sqlite3.Connection:
+def connect(path: Path, schema: Schema, limit: int | None = None) -> sqlite3.Connection:
     """Return a connection to the file, its tables made. It commits nothing by itself, and waits `BUSY_SECONDS` for
-    others. Raise `sqlite3.Error`, or `BrokerUnavailable` or `BrokerRefused` where the file cannot serve."""
-    connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS)
+    others. At `limit` bytes the file is full for it, as at the end of a disk. Raise `sqlite3.Error`, or
+    `BrokerUnavailable` or `BrokerRefused` where the file cannot serve."""
+    # One thread uses it, and whichever forks closes it.
+    connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS, check_same_thread=False)
     try:
-        _set_up(connection, schema)
+        _set_up(connection, schema, limit)
     except (BrokerRefused, BrokerUnavailable) as error:
         connection.close()
         raise type(error)(f"SQLite database {path}: {error}") from error
@@ -35,15 +37,27 @@ def connect(path: Path, schema: Schema) -> sqlite3.Connection:
     return connection
 
 
-def _set_up(connection: sqlite3.Connection, schema: Schema) -> None:
+def _set_up(connection: sqlite3.Connection, schema: Schema, limit: int | None) -> None:
     mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     if mode != "wal":
         raise BrokerUnavailable(f"WAL cannot be used there (journal mode {mode!r})")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES_KEPT}")
+    if limit is not None:
+        (page,) = connection.execute("PRAGMA page_size").fetchone()
+        connection.execute(f"PRAGMA max_page_count = {max(limit // page, 1)}")
     connection.execute("BEGIN IMMEDIATE")
     schema.create(connection)
     connection.execute("COMMIT")
+
+
+def file_at(path: Path) -> tuple[int, int] | None:
+    """Return which file is there, by device and inode; None where there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def is_busy(error: BaseException) -> bool:

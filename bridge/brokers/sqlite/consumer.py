@@ -21,6 +21,9 @@ _HEARTBEAT = 0.7
 _TIMER_AT_MOST = 3600.0
 _log = logging.getLogger(__name__)
 
+Caught = tuple[int, Catch]
+"""From which file, as `Database.replaced` counts them, and what."""
+
 
 class SqliteConsumer:
     """A consumer. `stir` lets this process's other consumers look at once."""
@@ -34,7 +37,7 @@ class SqliteConsumer:
         self._prefetch: dict[str, int] = {}
         self._held: Counter[str] = Counter()
         self._ready: asyncio.Queue[SqliteDelivery] = asyncio.Queue()
-        self._asked: set[asyncio.Future[Catch]] = set()
+        self._asked: set[asyncio.Future[Caught]] = set()
         self._taking = False
         self._look_planned = False
         self._look_again = False
@@ -42,6 +45,14 @@ class SqliteConsumer:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._heart: asyncio.Task[None] | None = None
+
+    @property
+    def live(self) -> frozenset[str]:
+        return frozenset(self._prefetch) if self._taking and self._said is None else frozenset()
+
+    @property
+    def trouble(self) -> str:
+        return self._said or ""
 
     async def start(self, prefetch: Mapping[str, int]) -> None:
         self._lease = Lease.begin(self._database.path)
@@ -93,7 +104,13 @@ class SqliteConsumer:
         """Do the work of a verb. Its place is free at once, so that what follows is taken in the same transaction."""
         if self._lease is None:
             raise DeliveryLost(f"delivery {delivery.token}: its consumer is closed")
-        operation = self._database.submit(work, rings=rings)
+
+        def settled(connection: sqlite3.Connection) -> None:
+            if self._database.replaced != delivery.file:
+                raise DeliveryLost(f"delivery {delivery.token}: the file that it came from was removed or replaced")
+            work(connection)
+
+        operation = self._database.submit(settled, rings=rings)
         self._held[delivery.queue] -= 1
         self._stir()
         try:
@@ -122,21 +139,25 @@ class SqliteConsumer:
             return
         self._held.update(rooms)
         owner = self.owner
-        asked = self._database.submit(lambda connection: self._events.take(connection, owner, rooms)).future
+
+        def take(connection: sqlite3.Connection) -> Caught:
+            return self._database.replaced, self._events.take(connection, owner, rooms)
+
+        asked = self._database.submit(take).future
         self._asked.add(asked)
         asked.add_done_callback(lambda asked: self._taken(rooms, asked))
 
-    def _taken(self, rooms: Mapping[str, int], asked: asyncio.Future[Catch]) -> None:
+    def _taken(self, rooms: Mapping[str, int], asked: asyncio.Future[Caught]) -> None:
         self._asked.discard(asked)
         self._held.subtract(rooms)
         try:
-            catch = asked.result()
+            file, catch = asked.result()
         except BridgeError as error:
             self._say_once(error)  # the next heartbeat looks again
             return
         for taken in catch.taken:
             self._held[taken.queue] += 1
-            self._ready.put_nowait(SqliteDelivery(self, self._events, taken))
+            self._ready.put_nowait(SqliteDelivery(self, self._events, taken, file))
         if catch.next_due is not None:
             self._plan(catch.next_due)
         if self._look_again:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from bridge.brokers.sqlite.bells import Bells
-from bridge.brokers.sqlite.connection import connect, is_busy, translated
+from bridge.brokers.sqlite.connection import connect, file_at, is_busy, translated
+from bridge.brokers.sqlite.forks import Gate
 from bridge.brokers.sqlite.schema import Schema
 from bridge.errors import BridgeError, BrokerUnavailable
 
@@ -60,8 +61,10 @@ Result = tuple[Operation[Any], Any, Exception | None]
 class Database:
     """The one connection of a process to the file, and its thread, which is started by the first operation."""
 
-    def __init__(self, path: Path, schema: Schema) -> None:
+    def __init__(self, path: Path, schema: Schema, limit: int | None = None) -> None:
+        """`limit` is in bytes: at them, the file is full."""
         self.path = path
+        self._limit = limit
         self.name = f"SQLite database {path}"
         self.schema = schema
         self.bells = Bells(path)
@@ -73,6 +76,10 @@ class Database:
         self._ended = False
         self._closers: list[asyncio.Future[None]] = []
         self._connection: sqlite3.Connection | None = None
+        self._gate = Gate(self._disconnect)
+        self._opened: tuple[int, int] | None = None
+        self.replaced = 0
+        """How often another file was found in the place of the one that was open. Read on the database thread alone."""
         self._seen_version = 0
         self._watchers: dict[Callable[[], None], asyncio.AbstractEventLoop] = {}
 
@@ -135,17 +142,22 @@ class Database:
     def _serve(self) -> None:
         while True:
             operations = self._next(POLL if self._watchers else None)
-            self._look_around()
-            self._transact([operation for operation in operations if operation.writes], "BEGIN IMMEDIATE")
-            for operation in operations:
-                if not operation.writes:  # on a snapshot of its own, which keeps nobody from writing
-                    self._transact([operation], "BEGIN")
+            with self._gate:
+                self._serve_these(operations)
             if self._closing and self._inbox.empty():
                 self._end()
                 return
 
+    def _serve_these(self, operations: list[Operation[Any]]) -> None:
+        self._look_around()
+        self._transact([operation for operation in operations if operation.writes], "BEGIN IMMEDIATE")
+        for operation in operations:
+            if not operation.writes:  # on a snapshot of its own, which keeps nobody from writing
+                self._transact([operation], "BEGIN")
+
     def _end(self) -> None:
-        self._disconnect()
+        with self._gate:
+            self._disconnect()
         with self._lock:
             self._ended = True
         for closed in self._closers:
@@ -188,8 +200,10 @@ class Database:
         while any(not operation.withdrawn for operation in operations):
             try:
                 self._connected().execute(begin)
+                self._check_in_place()
             except (sqlite3.Error, BridgeError) as error:
                 if is_busy(error) and not self._closing:
+                    self._gate.give_way()
                     continue
                 self._disconnect()
                 failure = self._translated(error)
@@ -214,8 +228,16 @@ class Database:
 
     def _connected(self) -> sqlite3.Connection:
         if self._connection is None:
-            self._connection = connect(self.path, self.schema)
+            self._connection = connect(self.path, self.schema, self._limit)
+            self._opened = file_at(self.path)
         return self._connection
+
+    def _check_in_place(self) -> None:
+        """Raise `BrokerUnavailable` where the open file was removed or replaced: what is written to it now is lost with
+        the last process that has it open."""
+        if file_at(self.path) != self._opened:
+            self.replaced += 1
+            raise BrokerUnavailable(f"{self.name}: it was removed or replaced while it was open; it is opened anew")
 
     def _disconnect(self) -> None:
         """Close the connection, which rolls back what is open; the next operation makes a new one."""
@@ -224,6 +246,8 @@ class Database:
             self._connection = None
 
     def _translated(self, error: Exception) -> Exception:
+        if isinstance(error, OSError):  # of what is beside the file
+            return BrokerUnavailable(f"{self.name}: {error}")
         return translated(error, self.path) if isinstance(error, sqlite3.Error) else error
 
     def _resolve(self, results: Iterable[Result]) -> None:

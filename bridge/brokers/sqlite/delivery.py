@@ -21,9 +21,11 @@ class Holder(Protocol):
 
 
 class SqliteDelivery:
-    """A delivery."""
+    """A delivery. `file` tells from which file it came: another one in its place has other events of the same
+    numbers."""
 
-    def __init__(self, holder: Holder, events: Events, taken: Taken) -> None:
+    def __init__(self, holder: Holder, events: Events, taken: Taken, file: int) -> None:
+        self.file = file
         self._holder = holder
         self._events = events
         self._taken = taken

@@ -11,12 +11,19 @@ from datetime import datetime
 
 from bridge.brokers.contract import Backlog
 from bridge.brokers.sqlite.ledger_table import LedgerTable, microseconds
-from bridge.brokers.sqlite.reading import Stored, Taken, read, unroutable
+from bridge.brokers.sqlite.reading import Taken, read, stored, text, unroutable
 from bridge.brokers.sqlite.routing import Routing
 from bridge.brokers.sqlite.schema import Schema
 from bridge.envelope import Envelope, encode_head
 from bridge.errors import DeliveryLost, Unroutable
 from bridge.ledger import Letter
+
+COME_DUE = 1 << 62
+"""Subtracted from the due time of what has come due: so it stays due, in its order, when the clock is set back."""
+
+CONTENT = "CAST(name AS BLOB), CAST(head AS BLOB), CAST(data AS BLOB)"
+"""The columns of a row's content, as `reading.stored` takes them: text that is no UTF-8 would else keep the whole queue
+from being read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +69,17 @@ class Events:
                 f"event {row.name!r}: no queue takes it; a [queues.default] would catch what no other does"
             )
         for queue in queues:
-            self._insert(connection, row, queue, now)
+            self._insert(connection, row, queue, now - COME_DUE)
 
     def put(self, connection: sqlite3.Connection, row: Row, queue: str) -> None:
         """Write it for this one queue."""
         if queue not in self._routing.names(connection):
             raise Unroutable(f"event {row.name!r}: there is no queue {queue!r}")
-        self._insert(connection, row, queue, now_microseconds() if row.due is None else row.due)
+        self._insert(connection, row, queue, now_microseconds() - COME_DUE if row.due is None else row.due)
 
     def take(self, connection: sqlite3.Connection, owner: str, rooms: Mapping[str, int]) -> Catch:
-        """Take what is due, the oldest first, at most so many of each queue."""
+        """Take what is due, the oldest first, at most so many of each queue. What has come due stays due, whatever
+        becomes of the clock."""
         now = now_microseconds()
         self._mature(connection, now)
         taken: list[Taken] = []
@@ -119,10 +127,10 @@ class Events:
         in_queues = f"SELECT queue, due <= ?, count(*) FROM {event} WHERE queue NOTNULL GROUP BY 1, 2"
         for queue, due, count in connection.execute(in_queues, (now,)):
             (ready if due else waiting)[queue] += count
-        by_name = f"SELECT name, due <= ?, count(*) FROM {event} WHERE queue ISNULL GROUP BY 1, 2"
+        by_name = f"SELECT CAST(name AS BLOB), due <= ?, count(*) FROM {event} WHERE queue ISNULL GROUP BY 1, 2"
         route = self._routing.of(connection)
         for name, due, count in connection.execute(by_name, (now,)):
-            for queue in route(name):
+            for queue in route(text(name)):
                 (ready if due else waiting)[queue] += count
         in_flight = f"SELECT queue, count(*) FROM {delivery} JOIN {event} USING (number) WHERE owner NOTNULL GROUP BY 1"
         for queue, count in connection.execute(in_flight):
@@ -139,12 +147,13 @@ class Events:
     def _mature(self, connection: sqlite3.Connection, now: int) -> None:
         """Route what waited for its time by the queues that are declared now."""
         event = self._schema.event
-        due = connection.execute(f"SELECT number, name FROM {event} WHERE queue ISNULL AND due <= ?", (now,)).fetchall()
+        unrouted = f"SELECT number, CAST(name AS BLOB) FROM {event} WHERE queue ISNULL AND due <= ?"
+        due = connection.execute(unrouted, (now,)).fetchall()
         if not due:
             return
         route = self._routing.of(connection)
         for number, name in due:
-            first, *others = route(name) or (None,)
+            first, *others = route(text(name)) or (None,)
             for queue in others:
                 connection.execute(
                     f"INSERT INTO {event} (queue, due, name, head, data)"
@@ -152,22 +161,27 @@ class Events:
                     (queue, number),
                 )
             if first is None:
-                self._bury_unroutable(connection, number, name)
+                self._bury_unroutable(connection, number)
             else:
                 connection.execute(f"UPDATE {event} SET queue = ? WHERE number = ?", (first, number))
 
     def _take(self, connection: sqlite3.Connection, owner: str, queue: str, room: int, now: int) -> list[Taken]:
         taken: list[Taken] = []
+        connection.execute(
+            f"UPDATE {self._schema.event} SET due = due - {COME_DUE} WHERE number IN (SELECT number"
+            f" FROM {self._schema.event} WHERE queue = ? AND due BETWEEN 0 AND ? ORDER BY due LIMIT ?)",
+            (queue, now, room),
+        )
         while len(taken) < room:
             asked = room - len(taken)
             rows = connection.execute(
-                f"SELECT event.number, retries, coalesce(count, 0), name, head, data FROM {self._schema.event} AS event"
+                f"SELECT event.number, retries, coalesce(count, 0), {CONTENT} FROM {self._schema.event} AS event"
                 f" LEFT JOIN {self._schema.delivery} AS delivery ON delivery.number = event.number"
                 " WHERE queue = ? AND due <= ? AND owner ISNULL ORDER BY due, event.number LIMIT ?",
                 (queue, now, asked),
             ).fetchall()
             for row in rows:
-                found = read(Stored(queue, *row))
+                found = read(stored(queue, *row))
                 if isinstance(found, Letter):
                     self._bury(connection, row[0], found)
                 else:
@@ -195,11 +209,10 @@ class Events:
         connection.execute(f"DELETE FROM {self._schema.event} WHERE number = ?", (number,))
         connection.execute(f"DELETE FROM {self._schema.delivery} WHERE number = ?", (number,))
 
-    def _bury_unroutable(self, connection: sqlite3.Connection, number: int, name: str) -> None:
-        head, data = connection.execute(
-            f"SELECT head, data FROM {self._schema.event} WHERE number = ?", (number,)
-        ).fetchone()
-        self._bury(connection, number, unroutable(Stored("", number, 0, 0, name, head, data)))
+    def _bury_unroutable(self, connection: sqlite3.Connection, number: int) -> None:
+        content = f"SELECT {CONTENT} FROM {self._schema.event} WHERE number = ?"
+        row = connection.execute(content, (number,)).fetchone()
+        self._bury(connection, number, unroutable(stored("", number, 0, 0, *row)))
 
     def _next_due(self, connection: sqlite3.Connection, queue: str | None, now: int) -> int | None:
         found = connection.execute(

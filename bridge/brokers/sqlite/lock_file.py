@@ -43,6 +43,23 @@ class LockFile:
         self.descriptor = -1
 
 
+def is_held(path: Path) -> bool:
+    """Tell whether somebody holds a lock file, as far as this user may know. It stays as it is."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return False
+    except PermissionError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def remove_if_free(path: Path) -> bool:
     """Remove the lock file of a holder that has ended. Tell whether it is gone."""
     try:

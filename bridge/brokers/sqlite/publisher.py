@@ -4,14 +4,17 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from datetime import datetime
+from typing import TypeVar
 
 from bridge.brokers.contract import WITHIN
 from bridge.brokers.sqlite.connection import WriteRefused
-from bridge.brokers.sqlite.database import Database
+from bridge.brokers.sqlite.database import Database, Operation
 from bridge.brokers.sqlite.events import Events
 from bridge.envelope import Envelope
 from bridge.errors import BrokerUnavailable, DeferRejected, DeferUnconfirmed
 from bridge.event import Event
+
+T = TypeVar("T")
 
 
 class SqlitePublisher:
@@ -40,15 +43,20 @@ class SqlitePublisher:
             raise BrokerUnavailable("the publisher is closed")
         operation = self._database.submit(work, rings=True)
         self._stir()
-        try:
-            async with asyncio.timeout(within):
-                await operation.future
-        except WriteRefused as error:
-            raise DeferRejected(str(error)) from error
-        except TimeoutError:
-            if operation.withdraw():
-                raise BrokerUnavailable(f"{self._database.name}: kept busy by others for {within:g} s") from None
-            raise DeferUnconfirmed(event.id, f"event {event.id}: written, and not confirmed in {within:g} s") from None
-        except asyncio.CancelledError:
-            operation.withdraw()
-            raise
+        await committed(operation, self._database.name, event, within)
+
+
+async def committed(operation: Operation[T], database: str, event: Event, within: float) -> T:
+    """Return the result of writing an event when it is committed. Raises what `Publisher.publish` raises."""
+    try:
+        async with asyncio.timeout(within):
+            return await operation.future
+    except WriteRefused as error:
+        raise DeferRejected(str(error)) from error
+    except TimeoutError:
+        if operation.withdraw():
+            raise BrokerUnavailable(f"{database}: kept busy by others for {within:g} s") from None
+        raise DeferUnconfirmed(event.id, f"event {event.id}: written, and not confirmed in {within:g} s") from None
+    except asyncio.CancelledError:
+        operation.withdraw()
+        raise

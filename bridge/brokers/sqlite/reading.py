@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from bridge.attempt import Error
+from bridge.attempt import Error, encodable
 from bridge.brokers.contract import DELIVERY_LIMIT
 from bridge.envelope import Envelope, decode_head
 from bridge.errors import UnreadableEnvelope
@@ -25,6 +25,16 @@ class Stored:
     name: str
     head: str
     data: bytes
+
+
+def stored(queue: str, number: int, retries: int, count: int, name: bytes, head: bytes, data: bytes) -> Stored:
+    """Return a row whose columns were read as the bytes that they are."""
+    return Stored(queue, number, retries, count, text(name), text(head), data)
+
+
+def text(column: bytes) -> str:
+    """Return a column of text, what is no UTF-8 spelled out."""
+    return column.decode(errors="backslashreplace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,4 +88,4 @@ def _id_in(head: str) -> str | None:
     except (ValueError, RecursionError):
         return None
     found = fields.get("id") if isinstance(fields, dict) else None
-    return found if isinstance(found, str) else None
+    return encodable(found) if isinstance(found, str) else None

@@ -1,8 +1,9 @@
 """The tables: their names and their shape. One set for each namespace, so that two namespaces in one file never mix.
 
 `queue` has the declared queues. `event` has one row for each event and queue, or, where `queue` is NULL, an event that
-waits to be routed by its name when it is due. `delivery` has a row for each event that is held (`owner`) or was held
-before (`owner` is NULL): taking an event writes there only, and leaves the event's own row as it is. `ledger` is in
+waits to be routed by its name when it is due; `due` is in microseconds since 1970, less `events.COME_DUE` where that
+time has come. `delivery` has a row for each event that is held (`owner`) or was held before (`owner` is NULL): taking
+an event that waited for nothing writes there only, and leaves the event's own row as it is. `ledger` is in
 `ledger_table`.
 """
 
@@ -26,7 +27,14 @@ class Schema:
         self.event = _quoted(f"{prefix}.event")
         self.delivery = _quoted(f"{prefix}.delivery")
         self._due_index = _quoted(f"{prefix}.event.due")
-        self._version = _quoted(f"{prefix}.version")
+        self._version_name = f"{prefix}.version"
+        self._version = _quoted(self._version_name)
+
+    def version_in(self, connection: sqlite3.Connection) -> int | None:
+        """Return the version of the tables that are there; None where there are none."""
+        there = connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (self._version_name,)).fetchone()
+        found = there and connection.execute(f"SELECT version FROM {self._version}").fetchone()
+        return found[0] if found else None
 
     def create(self, connection: sqlite3.Connection) -> None:
         """Create what is not there yet, in the transaction that is open. Raise `BrokerRefused` where the tables are of

@@ -25,7 +25,7 @@ def brokers(monkeypatch: pytest.MonkeyPatch) -> list[FakeBroker]:
     """The brokers that were opened."""
     opened: list[FakeBroker] = []
 
-    def open_broker(url: str, namespace: str) -> FakeBroker:
+    def open_broker(url: str, namespace: str, *, declare: bool) -> FakeBroker:
         opened.append(FakeBroker())
         return opened[-1]
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from app_adapter.publishing_thread import PublishingThread
+from bridge.brokers.declared import DeclaredPublisher
 from bridge.errors import (
     BrokerRefused,
     BrokerUnavailable,
@@ -37,7 +38,7 @@ def event(name: str = "order.paid") -> Event:
 @contextmanager
 def publishing(broker: FakeBroker) -> Iterator[PublishingThread]:
     """Run a thread that publishes to the broker."""
-    thread = PublishingThread(lambda: broker, QUEUES)
+    thread = PublishingThread(DeclaredPublisher(lambda: broker, QUEUES))
     try:
         yield thread
     finally:
@@ -180,7 +181,7 @@ def test_a_bad_broker_url_is_told_as_it_is() -> None:
     def opener() -> FakeBroker:
         raise SettingsError("broker_url: expected …")
 
-    thread = PublishingThread(opener, QUEUES)
+    thread = PublishingThread(DeclaredPublisher(opener, QUEUES))
 
     with pytest.raises(SettingsError, match="broker_url"):
         thread.publish(event(), None, 5.0)
@@ -257,7 +258,7 @@ def test_many_threads_are_published_together() -> None:
 
 def test_closing_waits_half_a_second_at_most() -> None:
     """A broker that does not close is left behind."""
-    thread = PublishingThread(lambda: FakeBroker(closing=for_ever), QUEUES)
+    thread = PublishingThread(DeclaredPublisher(lambda: FakeBroker(closing=for_ever), QUEUES))
     thread.publish(event(), None, BUDGET)
 
     began = time.monotonic()
@@ -268,7 +269,7 @@ def test_closing_waits_half_a_second_at_most() -> None:
 
 def test_closing_twice_is_as_good_as_once() -> None:
     """And an unused thread closes as well."""
-    thread = PublishingThread(FakeBroker, QUEUES)
+    thread = PublishingThread(DeclaredPublisher(FakeBroker, QUEUES))
 
     thread.close()
     thread.close()

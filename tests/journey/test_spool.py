@@ -1,0 +1,216 @@
+"""`publish = "spool"` with real processes and a RabbitMQ node that is frozen, killed and started again."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.journey.site import PROGRAMS, Site, eventually
+from tests.journey.spooling import SPOOL, TIMEOUT, arrived, deferring, held
+from tests.journey.test_defer_in_web_processes import PROCESSES, post, web_server
+from tests.rabbitmq_node import RabbitNode
+
+pytestmark = pytest.mark.rabbitmq
+
+SLACK = 0.25
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[RabbitNode]:
+    """A node that these tests may hurt."""
+    with RabbitNode() as node:
+        yield node
+
+
+@pytest.fixture
+def site(node: RabbitNode, tmp_path: Path) -> Iterator[Site]:
+    """A site on that node."""
+    site = Site(tmp_path, node.url, f"s{uuid.uuid4().hex[:10]}")
+    yield site
+    site.remove()
+
+
+@pytest.fixture
+def frozen(node: RabbitNode) -> Iterator[RabbitNode]:
+    """The node, which goes on when the test does not see to it."""
+    yield node
+    node.resume()
+
+
+async def test_a_frozen_broker_costs_one_request_its_budget_and_loses_nothing(site: Site, frozen: RabbitNode) -> None:
+    """The others are spooled at once; when the broker goes on, all are there in order."""
+    with deferring(site) as process:
+        before = process.defer(0)
+        await eventually(lambda: held(site) == 0)  # on a slow machine it may have been spooled itself
+        frozen.pause()
+        first, *others = [process.defer(number) for number in range(1, 60)]
+        spooled = held(site)
+        frozen.resume()
+        await eventually(lambda: held(site) == 0, report=lambda: process.log)
+        after = process.defer(60)
+    numbers = await arrived(site, 61)
+
+    assert {answer.error for answer in (before, first, *others, after)} == {""}
+    assert first.seconds < TIMEOUT + SLACK
+    assert max(answer.seconds for answer in others) < TIMEOUT / 2
+    assert spooled == 59
+    # Number 1 was written and not confirmed: it may be there twice.
+    assert list(dict.fromkeys(numbers)) == list(range(61))
+    assert len(numbers) <= 62
+
+
+async def test_a_process_that_finds_no_broker_and_is_killed_leaves_its_events_to_bridge_relay(
+    node: RabbitNode, site: Site
+) -> None:
+    """What was spooled is on the disk; the relay waits for the broker, says how it goes, and ends when it is asked."""
+    site.environment |= {"BRIDGE_SPOOL": SPOOL}
+    node.kill()
+    try:
+        with deferring(site) as process:
+            answers = [process.defer(number) for number in range(20)]
+            process.process.kill()
+        relay = site.run("bridge-relay")
+        await relay.says("does not answer")
+    finally:
+        node.start()
+    await relay.says("20 events from the spool")
+    relay.signal(signal.SIGTERM)
+
+    assert {answer.error for answer in answers} == {""}
+    assert await relay.ended() == 0
+    assert await arrived(site, 20) == list(range(20))
+    assert not list(site.directory.glob(f"{SPOOL}.relay*"))
+
+
+async def test_who_relays_and_is_killed_is_followed_by_the_next(site: Site, frozen: RabbitNode) -> None:
+    """The lock goes with its holder, and what it had in flight comes again."""
+    site.environment |= {"BRIDGE_SPOOL": SPOOL}
+    with deferring(site) as process:
+        process.defer(0)
+        frozen.pause()
+        for number in range(1, 1001):
+            process.defer(number)
+        relays = [site.run("bridge-relay") for _ in range(2)]
+        frozen.resume()
+        await eventually(lambda: held(site) < 1000)
+        process.process.kill()
+        relays[0].process.kill()
+    await eventually(lambda: held(site) == 0, report=lambda: relays[1].log)
+
+    numbers = await arrived(site, 1001)
+    assert set(numbers) == set(range(1001))
+
+
+async def test_an_event_that_no_queue_takes_ends_in_the_ledger(site: Site, frozen: RabbitNode) -> None:
+    """Nobody could tell the request, for the spool knows no queues."""
+    site.configure("[queues.mail]\npatterns = ['mail.#']\n")
+    with deferring(site) as process:
+        process.defer(0, "mail.sent")
+        frozen.pause()
+        process.defer(1, "mail.sent")
+        assert process.defer(2, "order.paid").error == ""
+        frozen.resume()
+        await eventually(lambda: held(site) == 0, report=lambda: process.log)
+
+        async def letters() -> list[tuple[str, str]]:
+            return [(letter.reason, letter.envelope.event.name) for letter in await site.letters()]
+
+        async with asyncio.timeout(20):
+            while not (found := await letters()):
+                await asyncio.sleep(0.1)
+    assert found == [("unroutable", "order.paid")]
+
+
+async def test_a_delay_is_kept_through_the_spool(site: Site, frozen: RabbitNode) -> None:
+    """The event comes when it was asked for, though it was relayed before."""
+    with deferring(site) as process:
+        process.defer(0)
+        frozen.pause()
+        process.defer(1)
+        due = datetime.now(UTC).timestamp() + 3
+        process.defer(2, delay=3)
+        frozen.resume()
+        await eventually(lambda: held(site) == 0, report=lambda: process.log)
+        relayed = datetime.now(UTC).timestamp()
+        numbers = await arrived(site, 3 if relayed > due else 2)
+        delayed = numbers if 2 in numbers else await arrived(site, 1)
+
+    assert relayed < due
+    assert 2 in delayed
+    assert datetime.now(UTC).timestamp() >= due
+
+
+AT_EXIT = """
+    import sys, threading
+    from behaving import events
+
+    events.defer("do.this", 0)
+    print("deferred", flush=True)
+    sys.stdin.readline()
+    for number in range(1, 6):
+        threading.Thread(target=events.defer, args=("do.this", number), daemon=True).start()
+    sys.stdin.readline()
+"""
+
+
+async def test_what_is_not_confirmed_at_the_exit_is_spooled(site: Site, frozen: RabbitNode) -> None:
+    """Within the bound of the exit, however much of its budget each event has left."""
+    with deferring(site, AT_EXIT, BRIDGE_PUBLISH_TIMEOUT="60s") as process:
+        assert process.process.stdin is not None
+        assert process.process.stdout is not None
+        process.process.stdout.readline()
+        frozen.pause()
+        print("go on", file=process.process.stdin, flush=True)
+        await asyncio.sleep(0.3)  # they are in flight then, or still on their way: either is a case
+        process.process.stdin.close()
+        status = await asyncio.to_thread(process.process.wait, 3.0)
+
+    assert (status, held(site)) == (0, 5), process.log
+
+
+@pytest.mark.parametrize("options", [(), ("--preload",)], ids=["fork first", "import first"])
+def test_pre_forked_processes_share_one_spool(site: Site, frozen: RabbitNode, options: tuple[str, ...]) -> None:
+    """All threads of all processes spool into it, even where the app was imported, and had spooled, before the fork."""
+    environment = {**site.environment, "BRIDGE_PUBLISH": "spool", "BRIDGE_SPOOL": SPOOL, "DEFER_AT_IMPORT": "1"}
+    frozen.pause()
+    with web_server(site.directory, *options, **environment) as (port, _), ThreadPoolExecutor(32) as clients:
+        answers = list(clients.map(lambda number: post(port, f"/defer/{number}"), range(200)))
+        at_import = 1 if options else PROCESSES
+        asyncio.run(eventually(lambda: held(site) == len(answers) + at_import))
+        frozen.resume()
+        asyncio.run(eventually(lambda: held(site) == 0))
+
+    assert len({answer["id"] for answer in answers}) == 200
+
+
+def status(site: Site, *options: str) -> str:
+    """What `bridge-status` prints here."""
+    command = [str(PROGRAMS / "bridge-status"), *options]
+    environment = os.environ | site.environment
+    return subprocess.run(
+        command, cwd=site.directory, env=environment, capture_output=True, text=True, check=False
+    ).stdout
+
+
+def test_bridge_status_tells_of_the_spool(site: Site, frozen: RabbitNode) -> None:
+    """Though no worker runs, and in the list of workers for machines."""
+    site.environment |= {"BRIDGE_SPOOL": SPOOL}
+    frozen.pause()
+    with deferring(site) as process:
+        process.defer(0)
+        process.process.kill()
+    frozen.resume()
+
+    people, machines = status(site), status(site, "--json")
+
+    assert f"spool {site.directory}/{SPOOL}: 1 event, the oldest" in people
+    (spool,) = [entry for entry in json.loads(machines) if "spool" in entry]
+    assert (spool["events"], spool["trouble"], spool["slots"]) == (1, None, [])
