@@ -59,7 +59,7 @@ class Site:
     async def ledger(self) -> AsyncIterator[tuple[Ledger, str]]:
         """Open the site's ledger, which must be there; the text says which it is, for people."""
         values = self.settings().values
-        broker = open_existing(values.broker_url, values.namespace)
+        broker = open_existing(values.broker_url, values.namespace, declare=values.declare)
         try:
             yield broker.ledger(), f"{broker.name}, namespace {values.namespace}"
         finally:

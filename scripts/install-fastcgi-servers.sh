@@ -1,6 +1,7 @@
 #!/bin/sh
-# Sees to it that the web servers and FastCGI servers are there of which the tests start private instances. Never starts
-# or stops a service. What is missing is installed with apt, if this user is root or may use sudo without a password.
+# Sees to it that the web servers and FastCGI servers are there of which the tests start private instances, and what they
+# trace programs with. Never starts or stops a service. What is missing is installed with apt, if this user is root or may
+# use sudo without a password.
 set -eu
 
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin # Debian keeps servers where only root's PATH leads
@@ -20,7 +21,8 @@ need libfcgi-bin command -v cgi-fcgi
 need libfcgi-dev test -e /usr/include/fcgi_stdio.h
 need gcc command -v gcc
 need libc6-dev test -e /usr/include/stdio.h
+need strace command -v strace
 
 [ -n "$packages" ] || exit 0
 # shellcheck disable=SC2086
-exec "$(dirname "$0")/apt-install.sh" "The tests start private web servers and FastCGI servers, and some are missing" $packages
+exec "$(dirname "$0")/apt-install.sh" "The tests start private web servers and FastCGI servers, and trace programs; some of it is missing" $packages

@@ -1,9 +1,10 @@
-"""What all tests share: one private RabbitMQ node for the whole run, and tests that are coroutines."""
+"""What all tests share: private RabbitMQ nodes for the whole run, and tests that are coroutines."""
 
 from collections.abc import Iterator
 
 import pytest
 
+from tests.managed_node import ManagedNode, managed_node
 from tests.rabbitmq_node import shared_node
 
 
@@ -12,3 +13,10 @@ def rabbitmq_url() -> Iterator[str]:
     """The URL of a broker for tests that need no control of it; each uses a namespace of its own there."""
     with shared_node() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def managed() -> Iterator[ManagedNode]:
+    """A broker with its management, to be hurt: each test leaves it running and unhurt."""
+    with managed_node() as managed:
+        yield managed

@@ -31,8 +31,12 @@ def directory_of(named: str | None) -> Path:
 
 def socket_path(directory: Path, broker_url: str, namespace: str, pid: int) -> Path:
     """Return where a worker's socket is."""
-    site = hashlib.sha256(f"{broker_url}\n{namespace}".encode()).hexdigest()[:12]
-    return directory / f"{site}-{pid}{SUFFIX}"
+    return directory / f"{_site(broker_url, namespace)}-{pid}{SUFFIX}"
+
+
+def sockets_of(directory: Path, broker_url: str, namespace: str) -> list[Path]:
+    """Return the sockets of those who work for this broker and namespace."""
+    return sorted(directory.glob(f"{_site(broker_url, namespace)}-*{SUFFIX}"))
 
 
 class ControlSocket:
@@ -81,6 +85,10 @@ def ask(path: Path) -> dict[str, Any] | None:
             return None
     status: dict[str, Any] | None = json.loads(said) if said else None
     return status
+
+
+def _site(broker_url: str, namespace: str) -> str:
+    return hashlib.sha256(f"{broker_url}\n{namespace}".encode()).hexdigest()[:12]
 
 
 def _make_private(directory: Path) -> None:

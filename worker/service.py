@@ -138,7 +138,7 @@ async def _serve_foreign_pool(
 
 async def _serve_broker(order: Order, pool: Pool, rules: Mapping[str, Rules], signals: StopSignals) -> None:
     values, queues = order.settings.values, order.settings.queues()
-    broker = open_broker(values.broker_url, values.namespace)
+    broker = open_broker(values.broker_url, values.namespace, declare=values.declare)
     tally = Tally()
     try:
         if await unless(signals.stop, _declare(broker, queues)) is None:
@@ -150,7 +150,8 @@ async def _serve_broker(order: Order, pool: Pool, rules: Mapping[str, Rules], si
         await events.start(seats.rooms(), pool.size)
         _say_broker(order, broker, queues)
         await _say_unserved(order, consumer, queues)
-        about = About(order.app or "a pool that others run", broker.name, values.namespace, datetime.now(UTC))
+        longest = max((rule.deadline for rule in rules.values()), default=0.0)
+        about = About(order.app or "a pool that others run", broker.name, values.namespace, longest, datetime.now(UTC))
         control = ControlSocket(control_path(values), lambda: worker_status(about, events, tally, seats.status()))
         async with control:
             with seats.signals():

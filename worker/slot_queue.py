@@ -25,6 +25,10 @@ class SlotQueue:
         self._held_back = False
         self._draining = False
 
+    def __len__(self) -> int:
+        """How many slots there are, free or leased."""
+        return len(self._slots)
+
     async def lease(self) -> Slot:
         """Return a slot, as soon as it is one's turn. Raise `NoSlotToCome`."""
         if self._draining:

@@ -34,6 +34,9 @@ class Slots:
     def __repr__(self) -> str:
         return f"<Slots {len(self._free)} free, {len(self._leased)} leased>"
 
+    def __len__(self) -> int:
+        return len(self._leased) + sum(slot.usable for slot in self._free)
+
     def open(self, slot: Slot) -> None:
         """Take a new slot into the books, free. Raise `ValueError` for one that is there."""
         if slot in self._leased or slot in self._free:

@@ -21,6 +21,8 @@ class About:
     app: str
     broker: str
     namespace: str
+    deadline: float
+    """Seconds: the longest that a replay may take."""
     started: datetime
 
 
@@ -37,6 +39,7 @@ def worker_status(about: About, events: EventConsumer, tally: Tally, pool: Mappi
         "delivered": tally.delivered,
         "retried": tally.retried,
         "dead_lettered": tally.dead,
+        "serving": {**events.serving(), "deadline": about.deadline},
         **pool,
     }
 

@@ -4,7 +4,7 @@ Times: `due` is a moment by this machine's clock; nothing is delivered before it
 fail says with what; anything else that it raises is a defect.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,10 +29,11 @@ class Publisher(Protocol):
     async def publish(self, event: Event, due: datetime | None = None, *, within: float = WITHIN) -> None:
         """Publish to every queue that takes the event's name, now or when it is due, within so many seconds.
 
-        Raise `Unroutable` where none does (an event that is not due yet is routed when it is), `DeferRejected` where
-        the broker said no, and where the time is over `BrokerUnavailable` (certainly nothing was published) or
-        `DeferUnconfirmed` (it may have been). It waits for a broker that is away, and tries again after a connection
-        that broke, as long as there is time. Cancelled, it withdraws what was not written yet.
+        Raise `Unroutable` where none does (an event that is not due yet is routed when it is), `TooLarge` where the
+        broker takes nothing so large, `DeferRejected` where it said no, and where the time is over
+        `BrokerUnavailable` (certainly nothing was published) or `DeferUnconfirmed` (it may have been). It waits for a
+        broker that is away, and tries again after a connection that broke, as long as there is time. Cancelled, it
+        withdraws what was not written yet.
         """
 
     async def put(self, envelope: Envelope, queue: str, due: datetime | None = None, *, within: float = WITHIN) -> None:
@@ -94,6 +95,14 @@ class Backlog:
 class Consumer(Protocol):
     """Takes deliveries from queues. Messages that are no events, or unreadable, it settles itself and never
     hands out. It comes back by itself after a broken connection."""
+
+    @property
+    def live(self) -> Collection[str]:
+        """The queues that it takes from now, as far as it knows: connected, subscribed, and not stopped."""
+
+    @property
+    def trouble(self) -> str:
+        """What keeps it from taking, or kept it last; for people. Empty where nothing does."""
 
     async def start(self, prefetch: Mapping[str, int]) -> None:
         """Begin to take from these queues, at most so many unsettled deliveries of each at a time."""

@@ -19,7 +19,7 @@ BORDERS = {
     "aio_pika": ["bridge/brokers/rabbitmq/*"],
     "aiormq": ["bridge/brokers/rabbitmq/*"],
     "pamqp": ["bridge/brokers/rabbitmq/*"],
-    "sqlite3": ["bridge/brokers/sqlite/*"],
+    "sqlite3": ["bridge/brokers/sqlite/*", "bridge/brokers/spool/*"],
     "flup": ["app_adapter/app_server.py"],
     "flask": ["app_adapter/*"],
     # The policy, and where a connection is retried.
@@ -153,7 +153,7 @@ FORGERIES = [
     ("bridge/fastcgi/records.py", "from bridge import errors", "imports nothing outside itself"),
     ("bridge/fastcgi/records.py", "from ..errors import BridgeError", "imports nothing outside itself"),
     ("bridge/brokers/sqlite/ledger.py", "import aio_pika.abc", "only bridge/brokers/rabbitmq/* may"),
-    ("dead_letter/redrive.py", "import sqlite3", "only bridge/brokers/sqlite/* may"),
+    ("dead_letter/redrive.py", "import sqlite3", "only bridge/brokers/sqlite/*, bridge/brokers/spool/* may"),
     ("app_adapter/receiver.py", "from flup.server import fcgi", "only app_adapter/app_server.py may"),
     ("worker/cli.py", "import flask", "only app_adapter/* may"),
     ("worker/replay.py", "from tenacity import retry", "may"),

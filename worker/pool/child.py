@@ -126,7 +126,12 @@ class _Wires:
         self.ours, self._theirs = socket.socketpair()
         self.heard, self._said = socket.socketpair()
         self.printed, self._output = os.pipe()
-        self.stacks, self._stacks = os.pipe()
+        try:
+            self.stacks, self._stacks = os.pipe()
+        except OSError:
+            os.close(self.printed)
+            os.close(self._output)
+            raise
         os.set_blocking(self.stacks, False)
         self.inherited = Inherited(self._theirs.fileno(), self._said.fileno(), self._output, self._stacks)
 
@@ -145,7 +150,15 @@ class _Wires:
 
 
 async def boot(starter: Starter, timeout: float, hear: Hear) -> Child:
-    """Start a child and wait until it is ready. Raise `BootFailed` where it ends, fails, or takes too long."""
+    """Start a child and wait until it is ready. Raise `BootFailed` where it ends, fails, or takes too long, and where
+    the system has nothing left for it."""
+    try:
+        return await _booted(starter, timeout, hear)
+    except OSError as error:
+        raise BootFailed(f"no child can be started: {error}") from error
+
+
+async def _booted(starter: Starter, timeout: float, hear: Hear) -> Child:
     clock = asyncio.get_running_loop().time
     started = clock()
     wires = _Wires()

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from aio_pika.abc import AbstractChannel
+from aio_pika import Connection
 
 from bridge.brokers.rabbitmq import topology
 from bridge.brokers.rabbitmq.address import Address, address
@@ -20,8 +20,10 @@ from bridge.brokers.rabbitmq.connection import (
 )
 from bridge.brokers.rabbitmq.consumer import RabbitConsumer
 from bridge.brokers.rabbitmq.ledger import RabbitLedger
+from bridge.brokers.rabbitmq.probing import Probe
 from bridge.brokers.rabbitmq.publisher import RabbitPublisher
-from bridge.errors import BrokerUnavailable
+from bridge.errors import BrokerRefused, BrokerUnavailable
+from bridge.findings import some
 from bridge.queues import Queue
 
 DECLARE_SECONDS = 5.0
@@ -34,19 +36,21 @@ _T = TypeVar("_T", RabbitPublisher, RabbitConsumer, RabbitLedger)
 
 
 class RabbitBroker:
-    """See the contract. What was declared through it is declared again where it is lost."""
+    """See the contract. What was declared through it is declared again where it is lost. Unless it `declares`, all
+    must be there instead, and what is missing is a refusal that names it."""
 
-    def __init__(self, address: Address, namespace: str) -> None:
+    def __init__(self, address: Address, namespace: str, *, declares: bool = True) -> None:
         self._address = address
+        self._declares = declares
         self._names = topology.Names(namespace)
         self._declared: dict[str, Queue] = {}
         self._declaring = asyncio.Lock()
         self._open: list[RabbitPublisher | RabbitConsumer | RabbitLedger] = []
 
     @classmethod
-    def from_url(cls, url: str, namespace: str) -> "RabbitBroker":
+    def from_url(cls, url: str, namespace: str, *, declares: bool = True) -> "RabbitBroker":
         """Return the broker that the URL names; nothing is connected yet. Raise `SettingsError`."""
-        return cls(address(url), namespace)
+        return cls(address(url), namespace, declares=declares)
 
     @property
     def name(self) -> str:
@@ -62,7 +66,11 @@ class RabbitBroker:
         """Delete the exchanges and queues of the namespace, these queues among them, with all that they hold, and
         return how many those are; what is not there is no error. Raises what `declare` raises."""
         objects = topology.objects(self._names, queues)
-        await self._within_reach(partial(topology.remove, objects=objects))
+
+        async def remove(connection: Connection) -> None:
+            await topology.remove(await open_channel(connection, confirms=False), objects)
+
+        await self._within_reach(remove)
         return len(objects)
 
     def publisher(self) -> RabbitPublisher:
@@ -71,7 +79,7 @@ class RabbitBroker:
 
     def consumer(self) -> RabbitConsumer:
         """Return a consumer, with two connections of its own."""
-        return self._opened(RabbitConsumer(self._address, self._names, self._declare_all, self._declared.keys()))
+        return self._opened(RabbitConsumer(self._address, self._names, self._declare_all, self._declared))
 
     def ledger(self) -> RabbitLedger:
         """Return the ledger; it connects for each reading."""
@@ -86,25 +94,38 @@ class RabbitBroker:
         return one
 
     async def _declare_all(self) -> None:
-        async def declare(channel: AbstractChannel) -> None:
-            await topology.declare(channel, self._names, tuple(self._declared.values()))
+        queues = tuple(self._declared.values())
+
+        async def see_to_it(connection: Connection) -> None:
+            if self._declares:
+                await topology.declare(await open_channel(connection, confirms=False), self._names, queues)
+            else:
+                await self._require(connection, queues)
 
         async with self._declaring:
-            await self._within_reach(declare)
+            await self._within_reach(see_to_it)
 
-    async def _within_reach(self, work: Callable[[AbstractChannel], Awaitable[None]]) -> None:
+    async def _require(self, connection: Connection, queues: Sequence[Queue]) -> None:
+        """Raise `BrokerRefused` where something is missing that others were to declare."""
+        if missing := await Probe(connection).missing(topology.objects(self._names, queues)):
+            raise BrokerRefused(
+                f"RabbitMQ at {self._address} has no {some([topology.named(each) for each in missing])}, and with "
+                "declare = false nobody makes them but an administrator, from what bridge-doctor --definitions prints"
+            )
+
+    async def _within_reach(self, work: Callable[[Connection], Awaitable[None]]) -> None:
         try:
-            await again_for(DECLARE_SECONDS, partial(self._on_a_channel, work))
+            await again_for(DECLARE_SECONDS, partial(self._on_a_connection, work))
         except BROKEN as error:
             raise BrokerUnavailable(f"RabbitMQ at {self._address} cannot be reached: {error}") from error
 
-    async def _on_a_channel(self, work: Callable[[AbstractChannel], Awaitable[None]]) -> None:
-        """Do this on a channel to be thrown away: it is closed where RabbitMQ refuses something."""
+    async def _on_a_connection(self, work: Callable[[Connection], Awaitable[None]]) -> None:
+        """Do this on a connection to be thrown away: RabbitMQ closes its channel where it refuses something."""
         connection = await connect(self._address)
         try:
             with cancelled_by_us_alone():
                 async with asyncio.timeout(DECLARING_SECONDS):
-                    await work(await open_channel(connection, confirms=False))
+                    await work(connection)
         except BROKEN as error:
             raise refusal(error, self._address) or error from error
         finally:

@@ -89,6 +89,11 @@ class Exchange:
     type: str = "topic"
     alternate: str | None = None
 
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What it is declared with."""
+        return {"alternate-exchange": self.alternate} if self.alternate else {}
+
 
 @dataclass(frozen=True, slots=True)
 class AmqpQueue:
@@ -170,15 +175,15 @@ async def declare(channel: AbstractChannel, names: Names, queues: Sequence[Queue
     not; the channel is closed then."""
     for declaration in declarations(names, queues):
         try:
-            await _declare_one(channel, declaration)
+            await declare_one(channel, declaration)
         except (ChannelPreconditionFailed, ChannelAccessRefused) as error:
-            raise BrokerRefused(f"RabbitMQ refuses {_named(declaration)}: {said(error)}") from error
+            raise BrokerRefused(f"RabbitMQ refuses {named(declaration)}: {said(error)}") from error
 
 
-async def _declare_one(channel: AbstractChannel, declaration: Declaration) -> None:
+async def declare_one(channel: AbstractChannel, declaration: Declaration) -> None:
+    """Declare one of them. Raise what aiormq raises; the channel is closed then."""
     match declaration:
-        case Exchange(name=name, type=kind, alternate=alternate):
-            arguments: dict[str, Any] | None = {"alternate-exchange": alternate} if alternate else None
+        case Exchange(name=name, type=kind, arguments=arguments):
             await channel.declare_exchange(name, kind, durable=True, arguments=arguments)
         case AmqpQueue() as queue:
             await channel.declare_queue(queue.name, durable=True, arguments=queue.arguments)
@@ -215,7 +220,8 @@ def said(error: AMQPError) -> str:
     return " ".join(str(argument) for argument in error.args if argument is not None) or type(error).__name__
 
 
-def _named(declaration: Declaration) -> str:
+def named(declaration: Declaration) -> str:
+    """Return what it is called in a message."""
     match declaration:
         case Exchange(name=name):
             return f"exchange '{name}'"

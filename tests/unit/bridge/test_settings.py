@@ -93,6 +93,17 @@ def test_a_relative_sqlite_path_is_relative_to_the_file() -> None:
     assert load(environ={"BRIDGE_CONFIG": "site/bridge.toml"}).file == Path.cwd() / "site/bridge.toml"
 
 
+def test_the_app_may_say_how_it_publishes() -> None:
+    """A relative spool is relative to the settings' file, like an SQLite broker."""
+    Path("site").mkdir()
+    Path("site/bridge.toml").write_text("")
+    config = {"BRIDGE_PUBLISH": "spool", "BRIDGE_SPOOL": "var/spool.db", "BRIDGE_SPOOL_LIMIT": "5MiB"}
+    values = load(file="site/bridge.toml", flask_config=config).values
+    assert (values.publish, values.spool_limit) == ("spool", 5 * 1024**2)
+    assert values.spool == f"{Path.cwd()}/site/var/spool.db"
+    assert (load().values.publish, load().values.spool) == ("confirm", f"{Path.cwd()}/bridge-spool.db")
+
+
 def test_an_absolute_sqlite_path_and_other_brokers_stay_as_they_are() -> None:
     """Only what is relative is resolved."""
     for url in ("sqlite:////var/lib/b.db", "amqp://u:p@h1,h2:5673/v?x=1"):
@@ -118,6 +129,9 @@ def test_an_absolute_sqlite_path_and_other_brokers_stay_as_they_are() -> None:
         ({"toml": "children = 1.5"}, "bridge.toml): expected a whole number, 1 or more"),
         ({"toml": "spare = -1"}, "expected a whole number, 0 or more"),
         ({"toml": "preload = 'perhaps'"}, "expected true or false"),
+        ({"toml": "publish = 'perhaps'"}, "expected 'confirm' or 'spool'"),
+        ({"toml": "spool_limit = '64KiB'"}, "bridge.toml): expected a size of 1MiB or more, such as '1GiB'"),
+        ({"toml": "spool = ''"}, "spool = '' (from "),
         ({"toml": "namespace = 7"}, "namespace = 7 (from "),
         ({"toml": "namespace = 7"}, "expected a text in quotes"),
         ({"toml": "source = ''"}, "expected 1 characters or more"),
@@ -165,6 +179,26 @@ def test_all_problems_are_said_at_once() -> None:
     """Nobody should have to start a program five times."""
     said = failure("children = 0\ngrace = 'x'\nnonsense = 1")
     assert len(said.splitlines()) == 3
+
+
+@pytest.mark.parametrize(("text", "declares"), [("false", False), ("0", False), ("true", True)])
+def test_whether_programs_declare(text: str, declares: bool) -> None:
+    """The environment says it in words."""
+    assert load(environ={"BRIDGE_DECLARE": text}).values.declare is declares
+
+
+def test_the_app_alone_does_not_say_whether_programs_declare() -> None:
+    """The worker would not know of it, and declare."""
+    said = failure(flask_config={"BRIDGE_DECLARE": False})
+    assert said.startswith("declare = False (from Flask's config): expected it in bridge.toml, the environment")
+
+
+@pytest.mark.parametrize("url", ["host:15672", "amqp://host/", "http://", "https://me:sesame@/"])
+def test_where_the_management_cannot_be(url: str) -> None:
+    """It is spoken to over HTTP; a password in the URL is not repeated."""
+    said = failure(f"management_url = '{url}'")
+    assert said.endswith("expected http://host:15672 or https://host:15671")
+    assert "sesame" not in said
 
 
 @pytest.mark.parametrize(

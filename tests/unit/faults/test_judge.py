@@ -228,3 +228,34 @@ def test_the_figures_of_an_ordeal() -> None:
     assert (found.events, found.deliveries, found.repeats, found.dead) == (4, 3, 1, 1)
     assert (found.lost, found.unknown, found.longest_silence) == (1, 1, 5.0)
     assert found.longest_defer == pytest.approx(0.1)
+
+
+def test_each_redrive_runs_an_event_once_more() -> None:
+    """What was redriven twice may run three times, and not four."""
+    redriven = (
+        *(*published("a"), dead("a", 1), line("redriven", 60, number=1), dead("a", 2), line("redriven", 70, number=2)),
+        *(attempt("a", 1), attempt("a", 61), attempt("a", 71), effect("a", 71)),
+    )
+
+    assert broken(*redriven) == []
+    assert broken(*redriven, attempt("a", 80)) == ["ran twice more often than the hurts allow"]
+
+
+def test_a_damaged_file_is_found() -> None:
+    """What SQLite says of a file is judged: anything but `ok` is a breach."""
+    assert broken(line("checked", 1, said="ok")) == []
+    assert broken(line("checked", 1, said="row 7 missing from index")) == ["a broker's file is damaged"]
+
+
+@pytest.mark.parametrize(("losses", "verdict"), [(1, []), (0, ["confirmed, and neither effected nor in the ledger"])])
+def test_what_an_operator_throws_away_may_be_lost_and_no_more(losses: int, verdict: list[str]) -> None:
+    """A queue that is deleted takes along what is in it."""
+    assert broken(*published("a"), hurt(losses=losses)) == verdict
+
+
+def test_attempts_that_a_dying_child_did_not_note() -> None:
+    """An attempt may be missing where a hurt may have hidden it, and nowhere else."""
+    spent = (*published("a"), attempt("a", 5.0, 2), effect("a", 5.1, 2))
+
+    assert broken(*spent) == ["attempts out of the policy's order"]
+    assert broken(*spent, hurt(unseen=1)) == []

@@ -51,6 +51,8 @@ class FakeBroker:
     def __init__(self) -> None:
         self.deliveries: asyncio.Queue[FakeDelivery] = asyncio.Queue()
         self.counts: Mapping[str, Backlog] = {}
+        self.live: frozenset[str] = frozenset()
+        self.trouble = ""
 
     async def start(self, prefetch: Mapping[str, int]) -> None:
         """Nothing to start."""

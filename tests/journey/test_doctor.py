@@ -1,0 +1,201 @@
+"""`bridge-doctor` and `bridge-status --ready`, as a person and a health check run them."""
+
+import asyncio
+import json
+import signal
+import subprocess
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.journey.site import PROGRAMS, Program, Site, eventually
+from tests.managed_node import ManagedNode
+
+
+@pytest.fixture
+def sockets() -> Iterator[str]:
+    """A directory whose path is short enough for control sockets."""
+    with tempfile.TemporaryDirectory(prefix="bridge-", dir="/tmp") as directory:
+        yield f"{directory}/control"
+
+
+@pytest.fixture
+def embedded(tmp_path: Path, sockets: str) -> Iterator[Site]:
+    """A site on SQLite."""
+    site = Site(tmp_path, f"sqlite:///{tmp_path}/bridge.db", "bridge")
+    site.environment["BRIDGE_CONTROL_DIRECTORY"] = sockets
+    yield site
+    site.remove()
+
+
+@pytest.fixture
+def rabbit(managed: ManagedNode, tmp_path: Path, sockets: str) -> Iterator[Site]:
+    """A site on RabbitMQ."""
+    site = Site(tmp_path, managed.node.url, f"j{uuid.uuid4().hex[:8]}")
+    site.environment |= {"BRIDGE_CONTROL_DIRECTORY": sockets, "BRIDGE_MANAGEMENT_URL": managed.management_url}
+    yield site
+    site.remove()
+
+
+def asked(site: Site, program: str, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a program in the site's directory until it ends."""
+    return subprocess.run(
+        [str(PROGRAMS / program), *options],
+        cwd=site.directory,
+        env={"PATH": "/usr/bin:/bin", **site.environment, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+async def ready(site: Site, worker: Program) -> None:
+    """Wait until a health check is content."""
+    await worker.says("ready for events")
+    await eventually(lambda: asked(site, "bridge-status", "--ready").returncode == 0, report=lambda: worker.log)
+
+
+async def test_all_is_well(embedded: Site) -> None:
+    """With a worker at work, every line is ok, for people and for machines, and the exit code is 0."""
+    worker = embedded.worker()
+    await ready(embedded, worker)
+
+    told = asked(embedded, "bridge-doctor")
+    as_json = asked(embedded, "bridge-doctor", "--json")
+
+    assert told.returncode == as_json.returncode == 0, told.stdout
+    assert told.stdout.endswith("\nAll is well.\n")
+    assert all(line.startswith("ok ") for line in told.stdout.splitlines()[:-2])
+    assert f"workers       process {worker.process.pid} takes events and gets on with them" in told.stdout
+    assert json.loads(as_json.stdout)["ok"] is True
+
+
+async def test_nothing_is_well(embedded: Site) -> None:
+    """Without a file to look into it ends with 3, and tells of all the rest."""
+    embedded.configure("[fastcgi]\naddresses = ['unix:/nowhere/app.sock']\n")
+    (embedded.directory / "bridge.py").touch()
+
+    told = asked(embedded, "bridge-doctor", "--json")
+
+    assert told.returncode == 3, told.stderr
+    wrong = {each["subject"]: each for each in json.loads(told.stdout)["findings"] if each["state"] == "wrong"}
+    assert list(wrong) == ["installation", "broker", "pool"]
+    assert wrong["installation"]["sentence"].startswith(f"{embedded.directory}/bridge.py shadows our package bridge")
+    assert wrong["pool"]["sentence"] == "unix:/nowhere/app.sock cannot be connected to: No such file or directory"
+    assert all(each["next_step"] for each in wrong.values())
+
+
+async def test_something_is_not_well(embedded: Site) -> None:
+    """What is wrong has its next step below it, and the exit code is 1."""
+    await embedded.defer("do.this")
+
+    told = asked(embedded, "bridge-doctor")
+
+    assert told.returncode == 1
+    assert "WRONG    consumers     nobody takes events; 1 event ready\n" in told.stdout
+    assert "→ start bridge-worker with these settings\n" in told.stdout
+    assert told.stdout.endswith("Not all is well: 1 wrong.\n")
+
+
+@pytest.mark.parametrize(
+    ("toml", "said"),
+    [
+        ("declare = 'perhaps'", "declare = 'perhaps' (from {file}): expected true or false"),
+        (
+            "management_url = 'ftp://me:sesame@host/'",
+            "management_url = 'ftp://…@host/' (from {file}): expected http://",
+        ),
+    ],
+)
+def test_settings_that_cannot_be(embedded: Site, toml: str, said: str) -> None:
+    """They are refused with 2, and no password is shown."""
+    embedded.configure(f"{toml}\n")
+
+    told = asked(embedded, "bridge-doctor")
+
+    assert told.returncode == 2
+    assert said.format(file=embedded.directory / "bridge.toml") in told.stderr
+
+
+@pytest.mark.rabbitmq
+async def test_a_site_that_declares_nothing(rabbit: Site, managed: ManagedNode) -> None:
+    """What `--definitions` prints is all that a user needs who may only write and read: all is well, and an event runs,
+    is retried, dies into the ledger and is put back."""
+    told = asked(rabbit, "bridge-doctor", "--definitions", BRIDGE_DECLARE="false")
+    (managed.node.directory / f"{rabbit.namespace}.json").write_text(told.stdout)
+    managed.node.ctl("import_definitions", str(managed.node.directory / f"{rabbit.namespace}.json"))
+    own = rf"^{rabbit.namespace}\."
+    url = managed.add_user(f"u{rabbit.namespace}", rf"{own}deciding$", rf"{own}|^amq\.default$", own)
+    rabbit.environment |= {"BRIDGE_BROKER_URL": url, "BRIDGE_DECLARE": "false"}
+
+    worker = rabbit.worker()
+    await ready(rabbit, worker)
+    examined = asked(rabbit, "bridge-doctor")
+    deferred = asked(rabbit, "bridge-defer", "do.this", '{"do": ["fail"]}')
+
+    assert examined.returncode == 0, examined.stdout
+    assert deferred.returncode == 0, deferred.stderr
+    await eventually(lambda: "dead letter" in worker.log, report=lambda: worker.log)
+    assert [effect.attempt for effect in rabbit.effects()] == [1, 2, 3]
+    assert asked(rabbit, "bridge-dlq", "redrive", "--yes", "--event", "do.this").returncode == 0
+    await eventually(lambda: len(rabbit.effects()) > 3, report=lambda: worker.log)
+
+
+async def test_a_worker_is_ready(embedded: Site) -> None:
+    """Not before it runs, and not when it is stopped by force."""
+    before = asked(embedded, "bridge-status", "--ready")
+    worker = embedded.worker()
+    await ready(embedded, worker)
+    told = asked(embedded, "bridge-status", "--ready")
+    worker.signal(signal.SIGSTOP)
+    stopped = asked(embedded, "bridge-status", "--ready")
+    worker.signal(signal.SIGKILL)
+
+    assert (before.returncode, before.stdout) == (1, f"no worker runs for {embedded.broker_url}, namespace 'bridge'\n")
+    assert (told.returncode, told.stdout) == (0, f"worker {worker.process.pid} is ready\n")
+    assert (stopped.returncode, stopped.stdout) == (
+        1,
+        f"worker {worker.process.pid} is not ready: it does not answer\n",
+    )
+
+
+async def test_a_worker_without_a_pool_is_not_ready(embedded: Site) -> None:
+    """Its consumers are live, and nothing would take an event."""
+    worker = embedded.run("bridge-worker", "--fastcgi", "unix:/nowhere/app.sock")
+    await worker.says("ready for events")
+
+    told = asked(embedded, "bridge-status", "--ready")
+
+    assert told.returncode == 1
+    assert "is not ready: it has no slot that takes events" in told.stdout
+
+
+@pytest.mark.rabbitmq
+async def test_a_worker_without_consumers_is_not_ready(rabbit: Site, managed: ManagedNode) -> None:
+    """While RabbitMQ is away it says why; when its consumers are back it is ready again."""
+    worker = rabbit.worker()
+    await ready(rabbit, worker)
+
+    async with away(managed):
+        await worker.says("is lost")
+        told = asked(rabbit, "bridge-status", "--ready")
+
+    assert told.returncode == 1
+    assert "is not ready: it has no live consumer on default: " in told.stdout
+    await ready(rabbit, worker)
+
+
+@asynccontextmanager
+async def away(managed: ManagedNode) -> AsyncIterator[None]:
+    """Nobody can connect to the node, and nobody is connected."""
+    await asyncio.to_thread(managed.node.ctl, "suspend_listeners")
+    try:
+        await asyncio.to_thread(managed.node.ctl, "close_all_connections", "away")
+        yield
+    finally:
+        await asyncio.to_thread(managed.node.ctl, "resume_listeners")

@@ -1,0 +1,1 @@
+"""`bridge-doctor`: looks at everything that must be well for events to run, and says what is not."""
