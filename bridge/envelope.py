@@ -225,8 +225,8 @@ def _attribute(value: object) -> str:
 def _header(value: object) -> str:
     """A text that goes into a request as it is."""
     text = _attribute(value)
-    if not (text.isascii() and text.isprintable()):
-        raise ValueError(f"expected printable ASCII, got {text!r:.80}")
+    if not text.isprintable():
+        raise ValueError(f"expected printable text, got {text!r:.80}")
     return text
 
 

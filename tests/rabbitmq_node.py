@@ -43,8 +43,8 @@ class RabbitNode:
     killed.
     """
 
-    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
-        """`environment` is what it is told besides, such as RABBITMQ_DEFAULT_USER."""
+    def __init__(self, environment: Mapping[str, str] | None = None, advanced: str = "") -> None:
+        """`environment` is what it is told besides, such as RABBITMQ_DEFAULT_USER; `advanced` its advanced.config."""
         server = _server()
         self._server = server
         self.directory = Path(tempfile.mkdtemp(prefix="bridge-rabbitmq-"))
@@ -53,8 +53,10 @@ class RabbitNode:
         self._vhosts = 0
         self.start_seconds = 0.0
         """How long the last start took."""
-        self.port, self._distribution_port, self._epmd_port = _free_ports(3)
+        self.port, self._distribution_port, self.epmd_port = free_ports(3)
         self._write_files()
+        if advanced:
+            (self.directory / "advanced.config").write_text(advanced)
         self._environment = self._make_environment() | dict(environment or {})
 
     def __enter__(self) -> Self:
@@ -67,6 +69,16 @@ class RabbitNode:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.remove()
+
+    @property
+    def name(self) -> str:
+        """Its name as an Erlang node."""
+        return f"bridge-test-{self.port}@localhost"
+
+    @property
+    def running(self) -> bool:
+        """Whether its process is there."""
+        return self._process is not None and self._process.poll() is None
 
     @property
     def url(self) -> str:
@@ -86,12 +98,12 @@ class RabbitNode:
                 stderr=log,
                 start_new_session=True,
             )
-        self._await_ready(self._process)
+        self.await_ready()
         self.start_seconds = time.monotonic() - began
 
     def stop(self) -> None:
         """Stop the node in good order; its data stay."""
-        if self._process is not None and self._process.poll() is None:
+        if self._process is not None and self.running:
             self._process.terminate()
             self._process.wait(STOP_SECONDS)
 
@@ -123,8 +135,20 @@ class RabbitNode:
     def start_app(self) -> None:
         """Start the broker again after `stop_app()` and return when it serves AMQP."""
         self.ctl("start_app")
-        if self._process is not None:
-            self._await_ready(self._process)
+        self.await_ready()
+
+    def await_ready(self) -> None:
+        """Return when the node serves AMQP. Raise `RabbitNodeError` where it ends, or does not come to it."""
+        deadline = time.monotonic() + START_SECONDS
+        while not _serves_amqp(self.port):
+            if self._process is None or not self.running:
+                code = None if self._process is None else self._process.returncode
+                raise RabbitNodeError(f"{self._server} ended with {code}\n{self._log_tail()}")
+            if time.monotonic() > deadline:
+                raise RabbitNodeError(
+                    f"{self._server}: no AMQP on port {self.port} in {START_SECONDS:g} s\n{self._log_tail()}"
+                )
+            time.sleep(0.02)
 
     def ctl(self, *arguments: str) -> str:
         """Run rabbitmqctl on this node, some 0.4 s, and return what it printed, without headers."""
@@ -168,9 +192,7 @@ class RabbitNode:
         return self.directory / "node.log"
 
     def _write_files(self) -> None:
-        cookie = self.directory / ".erlang.cookie"
-        cookie.write_text(secrets.token_hex(16))
-        cookie.chmod(0o400)
+        new_cookie(self.directory)
         for name in ("enabled_plugins", "rabbitmq-env.conf", "rabbitmq.conf"):
             (self.directory / name).touch()
 
@@ -184,8 +206,8 @@ class RabbitNode:
                 "HOME": directory,
                 "LC_ALL": "C.UTF-8",
                 "ERL_EPMD_ADDRESS": "127.0.0.1",
-                "ERL_EPMD_PORT": str(self._epmd_port),
-                "RABBITMQ_NODENAME": f"bridge-test-{self.port}@localhost",
+                "ERL_EPMD_PORT": str(self.epmd_port),
+                "RABBITMQ_NODENAME": self.name,
                 "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
                 "RABBITMQ_NODE_PORT": str(self.port),
                 "RABBITMQ_DIST_PORT": str(self._distribution_port),
@@ -203,22 +225,11 @@ class RabbitNode:
             }
         )
 
-    def _await_ready(self, process: subprocess.Popen[bytes]) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while not _serves_amqp(self.port):
-            if process.poll() is not None:
-                raise RabbitNodeError(f"{self._server} ended with {process.returncode}\n{self._log_tail()}")
-            if time.monotonic() > deadline:
-                raise RabbitNodeError(
-                    f"{self._server}: no AMQP on port {self.port} in {START_SECONDS:g} s\n{self._log_tail()}"
-                )
-            time.sleep(0.02)
-
     def _log_tail(self) -> str:
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-_LOG_LINES:])
 
     def _signal(self, number: signal.Signals) -> None:
-        if self._process is None or self._process.poll() is not None:
+        if self._process is None or not self.running:
             raise RabbitNodeError(f"{number.name}: the node is not running")
         os.killpg(self._process.pid, number)
 
@@ -232,6 +243,13 @@ def shared_node() -> Iterator[str]:
     else:
         with RabbitNode() as node:
             yield node.url
+
+
+def new_cookie(home: Path) -> None:
+    """Write a new Erlang cookie for whoever has this home directory."""
+    cookie = home / ".erlang.cookie"
+    cookie.write_text(secrets.token_hex(16))
+    cookie.chmod(0o400)
 
 
 def _server() -> Path:
@@ -263,7 +281,9 @@ def _serves_amqp(port: int) -> bool:
         return False
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Return ports of 127.0.0.1 that nobody uses now, and that no client is given as its own. Raise
+    `RabbitNodeError` where there are not so many."""
     ports: list[int] = []
     for port in random.sample(_PORTS, len(_PORTS)):
         with socket.socket() as probe:

@@ -1,12 +1,11 @@
 """From a broker's URL to a broker. Each is imported only where it is used: aio-pika alone costs a tenth of a second."""
 
-import os
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from bridge.brokers.contract import Broker
+from bridge.brokers.forks import Gate
 from bridge.errors import BrokerUnavailable, SettingsError
 
 
@@ -29,10 +28,7 @@ _BY_SCHEME: dict[str, Callable[[str, str, bool], Broker]] = {
 }
 
 
-# What one thread imports while another forks can never be imported in the child: the import's lock stays with a thread
-# that is not there. So a fork waits.
-_opening = threading.Lock()
-os.register_at_fork(before=_opening.acquire, after_in_parent=_opening.release, after_in_child=_opening.release)
+_importing = Gate()
 
 
 def open_broker(url: str, namespace: str, *, declare: bool = True) -> Broker:
@@ -41,7 +37,7 @@ def open_broker(url: str, namespace: str, *, declare: bool = True) -> Broker:
     opener = _BY_SCHEME.get(urlsplit(url).scheme)
     if opener is None:
         raise SettingsError(f"broker_url {url!r}: expected sqlite:///path, amqp://host/ or amqps://host/")
-    with _opening:
+    with _importing:
         return opener(url, namespace, declare)
 
 

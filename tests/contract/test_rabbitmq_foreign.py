@@ -1,5 +1,6 @@
 """Messages that somebody else published to RabbitMQ, in every shape that RabbitMQ lets through."""
 
+import json
 import struct
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -10,9 +11,20 @@ from pamqp.commands import Basic
 
 from bridge.brokers.contract import Broker, Delivery
 from bridge.brokers.opening import open_broker
+from bridge.brokers.rabbitmq.wire import ENVELOPE
+from bridge.envelope import encode_head
 from bridge.ledger import Dead
 from bridge.queues import Queue
-from tests.contract.acts import an_event, consuming, entries_of, eventually, names_until_last, take, take_and_ack
+from tests.contract.acts import (
+    an_envelope,
+    an_event,
+    consuming,
+    entries_of,
+    eventually,
+    names_until_last,
+    take,
+    take_and_ack,
+)
 from tests.contract.rabbitmq_site import RabbitSite
 
 pytestmark = pytest.mark.rabbitmq
@@ -108,6 +120,42 @@ async def test_name_that_is_none(site: RabbitSite, broker: Broker) -> None:
     letter = await broker.ledger().letter(entry.number)
     assert letter is not None
     assert letter.envelope.event.data == b"data"
+
+
+async def test_one_id_for_all(site: RabbitSite, broker: Broker) -> None:
+    """Messages of one id are told apart, and each is taken and settled for itself."""
+    for data in (b"1", b"2"):
+        await site.publish_raw(f"{site.namespace}.events", "order.paid", data, Basic.Properties(message_id="same"))
+
+    first, second = await take_and_ack(await consuming(broker, "default", prefetch=2), 2)
+
+    assert {first.envelope.event.data, second.envelope.event.data} == {b"1", b"2"}
+    assert {first.envelope.event.id, second.envelope.event.id} == {"same"}
+    assert first.token != second.token
+
+
+@pytest.mark.parametrize("wrong", [{"type": "é" * 300}, {"id": "\ud800"}, {"source": "x" * 70_000}])
+async def test_envelope_that_nothing_can_carry(site: RabbitSite, broker: Broker, wrong: dict[str, str]) -> None:
+    """What no property and no request can hold goes to the ledger, and keeps no event from being taken."""
+    head = json.loads(encode_head(an_envelope(an_event("order.damaged")))) | wrong
+    properties = Basic.Properties(headers={ENVELOPE: json.dumps(head)})
+    await site.publish_raw(f"{site.namespace}.events", "order.damaged", b"", properties)
+    await broker.publisher().publish(an_event("last"))
+
+    assert await names_until_last(await consuming(broker, "default", prefetch=1)) == []
+
+    assert len(await eventually(lambda: entries_of(broker), bool)) == 1
+
+
+async def test_envelope_from_before_all_timestamps(site: RabbitSite, broker: Broker) -> None:
+    """An event of a time that AMQP has no number for is taken all the same."""
+    head = json.loads(encode_head(an_envelope(an_event("order.old")))) | {"time": "0001-01-01T00:00:00Z"}
+    properties = Basic.Properties(headers={ENVELOPE: json.dumps(head)})
+    await site.publish_raw(f"{site.namespace}.events", "order.old", b"", properties)
+
+    (taken,) = await take_and_ack(await consuming(broker, "default"), 1)
+
+    assert taken.envelope.event.name == "order.old"
 
 
 async def test_retry_carries_nothing_foreign(site: RabbitSite, broker: Broker) -> None:

@@ -1,21 +1,23 @@
 """What only RabbitMQ has: objects that differ, queues that vanish, a broker that gives up, the ledger's local index."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
 from functools import partial
 from operator import eq
 from pathlib import Path
 
 import pytest
+from aio_pika.abc import AbstractChannel
 from aiormq.exceptions import ChannelNotFoundEntity
 
 from bridge.brokers.contract import Backlog, Broker
 from bridge.brokers.opening import open_broker
+from bridge.brokers.rabbitmq import topology
 from bridge.brokers.rabbitmq.broker import RabbitBroker
 from bridge.brokers.rabbitmq.ladder import LONGEST
 from bridge.brokers.rabbitmq.topology import AmqpQueue, Binding, Exchange, Names, declarations
-from bridge.errors import BrokerRefused
+from bridge.errors import BrokerRefused, Unroutable
 from bridge.ledger import Dead
 from bridge.queues import Queue
 from tests.contract.acts import (
@@ -88,6 +90,38 @@ async def test_deleted_queue(site: RabbitSite, broker: Broker) -> None:
     await publisher.put(an_envelope(an_event("mail.sent")), "mail")
     assert (await take(consumer)).queue == "mail"
     await neighbour.ack()
+
+
+async def test_deleted_binding(site: RabbitSite, broker: Broker) -> None:
+    """A publish that no queue takes declares again what was deleted, and is taken then."""
+    await broker.declare([Queue("orders", ("order.#",))])
+    publisher, names = broker.publisher(), Names(site.namespace)
+    async with site.channel() as channel:
+        await channel.queue_unbind(names.queue("orders"), names.events, "order.#")
+
+    await publisher.publish(event := an_event("order.paid"))
+
+    assert (await take(await consuming(broker, "orders"))).envelope.event.id == event.id
+
+
+async def test_what_no_queue_is_meant_to_take_declares_nothing_each_time(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would cost the broker hundreds of declarations a second."""
+    await broker.declare([Queue("orders", ("order.#",))])
+    publisher, declared, really = broker.publisher(), 0, topology.declare
+
+    async def declare(channel: AbstractChannel, names: Names, queues: Sequence[Queue]) -> None:
+        nonlocal declared
+        declared += 1
+        await really(channel, names, queues)
+
+    monkeypatch.setattr(topology, "declare", declare)
+    for _ in range(3):
+        with pytest.raises(Unroutable):
+            await publisher.publish(an_event("mail.sent"))
+
+    assert declared == 1
 
 
 async def test_prefetch_adjusted(broker: Broker) -> None:

@@ -1,11 +1,42 @@
 """All faults, and the pairs of them that are tried together."""
 
-from tests.faults import process_faults
+from tests.faults import (
+    cluster_faults,
+    host_faults,
+    input_faults,
+    ledger_faults,
+    network_faults,
+    node_faults,
+    process_faults,
+    spool_faults,
+    sqlite_faults,
+)
 from tests.faults.ordeal import Fault
 
-FAULTS: tuple[Fault, ...] = (*process_faults.FAULTS,)
+FAULTS: tuple[Fault, ...] = (
+    *process_faults.FAULTS,
+    *host_faults.FAULTS,
+    *input_faults.FAULTS,
+    *sqlite_faults.FAULTS,
+    *ledger_faults.FAULTS,
+    *node_faults.FAULTS,
+    *cluster_faults.FAULTS,
+    *network_faults.FAULTS,
+    *spool_faults.FAULTS,
+)
 
-PAIRS: tuple[tuple[str, str, str], ...] = (("sqlite", "SIGKILL of a worker", "SIGKILL of a publisher"),)
+PAIRS: tuple[tuple[str, str, str], ...] = (
+    ("sqlite", "SIGKILL of a worker", "SIGKILL of a publisher"),
+    ("sqlite", "disk full", "SIGKILL of children in mid-request"),
+    ("sqlite", "rows that nobody wrote", "forks of a publisher in mid-publish"),
+    ("rabbitmq", "messages with no properties", "SIGKILL of a worker"),
+    ("sqlite", "ten publishers and three workers on one file", "transaction of a stranger"),
+    ("sqlite", "redrive amid SIGKILL of bridge-dlq", "SIGKILL of a worker"),
+    ("rabbitmq", "redrive amid SIGKILL of bridge-dlq", "SIGKILL of a worker"),
+    ("rabbitmq", "SIGKILL of RabbitMQ", "SIGKILL of a publisher"),
+    ("cluster", "node cut off and healed", "SIGKILL of a publisher"),
+    ("proxied", "reset", "SIGKILL of a worker"),
+)
 """A stage, and the names of two faults that are done to it at the same time."""
 
 

@@ -8,7 +8,7 @@ import pytest
 from tests.faults.ordeal import Fault, Load, undergo
 from tests.faults.stages import Stages
 
-SHORT = Load(events=300, rate=150)
+SHORT = Load(events=300, rate=150, seconds=5.0)
 HOLD = 3.0
 
 

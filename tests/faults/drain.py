@@ -5,10 +5,11 @@ import signal
 import time
 from collections.abc import Mapping, Sequence
 
-import aio_pika
-
-from bridge.brokers.contract import Consumer
+from bridge.brokers.contract import Broker, Consumer
+from bridge.brokers.rabbitmq.address import address
+from bridge.brokers.rabbitmq.connection import connect
 from bridge.brokers.rabbitmq.topology import Names, message_count
+from bridge.brokers.spool.reading import spooled
 from bridge.errors import BrokerUnavailable
 from bridge.ledger import Dead, Discarded, Entry, Redriven
 from tests.faults.stage import Stage
@@ -20,25 +21,26 @@ SECONDS = 120.0
 AGREED_FOR = 1.0
 """Seconds through which the queues must look empty: between two levels of the delay ladder nobody sees a message."""
 
-EXPECTED = ("*.py", "*.toml", "*.log", "history", "bridge.db", "__pycache__", "control")
+EXPECTED = ("*.py", "*.toml", "*.log", "history", "bridge.db", "bridge-spool.db", "__pycache__", "control")
 """The files of a site whose programs have all ended."""
 
 
 async def drain(stage: Stage) -> None:
     """Let the workers that are alive finish everything, end them, and note the ledger and what is left over."""
-    await _end(stage.publishers)
+    await end(stage.publishers)
     async with stage.site.broker() as broker:
         consumer = broker.consumer()
-        await _until_empty(consumer)
-        await _end(stage.workers)
+        await until_empty(stage, consumer)
+        await end((*stage.workers, *stage.relays))
         left = await _left(consumer)
-        async for entry in broker.ledger().entries():
-            _note(stage, entry)
+        await note_ledger(stage, broker)
     unrouted = await _unrouted(stage) if stage.site.broker_url.startswith("amqp") else 0
-    stage.note("drained", **left, unrouted=unrouted, processes=stage.site.processes, files=_files(stage))
+    elsewhere = {"spooled": _spooled(stage), "unrouted": unrouted}
+    stage.note("drained", **left, **elsewhere, processes=stage.site.processes, files=_files(stage))
 
 
-async def _end(programs: Sequence[Program]) -> None:
+async def end(programs: Sequence[Program]) -> None:
+    """End those that are alive in good order."""
     alive = [program for program in programs if program.process.poll() is None]
     for program in alive:
         program.signal(signal.SIGTERM)
@@ -46,10 +48,11 @@ async def _end(programs: Sequence[Program]) -> None:
         await program.ended()
 
 
-async def _until_empty(consumer: Consumer) -> None:
+async def until_empty(stage: Stage, consumer: Consumer) -> None:
+    """Wait until the queues look empty, and nobody holds anything of them, at most `SECONDS`."""
     end, since = time.monotonic() + SECONDS, time.monotonic()
     while time.monotonic() < end and time.monotonic() - since < AGREED_FOR:
-        if any((await _left(consumer)).values()):
+        if _spooled(stage) or any((await _left(consumer)).values()) or await asyncio.to_thread(stage.unsettled) > 0:
             since = time.monotonic()
         await asyncio.sleep(0.1)
 
@@ -67,6 +70,12 @@ async def _left(consumer: Consumer) -> Mapping[str, int]:
     }
 
 
+async def note_ledger(stage: Stage, broker: Broker) -> None:
+    """Note what the ledger holds."""
+    async for entry in broker.ledger().entries():
+        _note(stage, entry)
+
+
 def _note(stage: Stage, entry: Entry) -> None:
     match entry:
         case Dead(number=number, event_name=name, reason=reason):
@@ -77,8 +86,12 @@ def _note(stage: Stage, entry: Entry) -> None:
             stage.note("discarded", number=letter)
 
 
+def _spooled(stage: Stage) -> int:
+    return spooled(stage.site.directory / "bridge-spool.db", stage.site.namespace).events
+
+
 async def _unrouted(stage: Stage) -> int:
-    async with await aio_pika.connect(stage.site.broker_url) as connection:
+    async with await connect(address(stage.site.broker_url)) as connection:
         return await message_count(await connection.channel(), Names(stage.site.namespace).unrouted)
 
 

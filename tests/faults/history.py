@@ -26,7 +26,9 @@ Record = Mapping[str, Any]
 | `failure` | the app, last thing before it raises | key, id, attempt, pid |
 | `effect` | the app, when the listener's work is done | key, id, attempt, pid |
 | `dead`, `redriven`, `discarded` | who reads the ledger at the end | number, and the key of what died |
-| `hurt` | who hurts | act, `repeats` and `copies` that it may cause, the pids that it killed or stopped, how long |
+| `hurt` | who hurts | act, `repeats`, `copies`, `unseen` attempts and `losses` that it may cause, the pids \
+that it killed or stopped, how long |
+| `checked` | who looks into a broker's file | what it `said`: `ok`, or what is wrong |
 | `drained` | who looks at the end | ready, held, waiting, spooled, unrouted, and the names of what was left over |
 """
 
@@ -52,3 +54,23 @@ def read(path: Path) -> list[Record]:
     """Return the lines in the order of their time."""
     with path.open() as lines:
         return sorted((json.loads(line) for line in lines), key=lambda record: record["at"])
+
+
+class Following:
+    """The lines that are appended from now on, as they come."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb")
+        self._file.seek(0, os.SEEK_END)
+        self._rest = b""
+
+    def __enter__(self) -> "Following":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def records(self) -> list[Record]:
+        """Return those that have come since the last time."""
+        *lines, self._rest = (self._rest + self._file.read()).split(b"\n")
+        return [json.loads(line) for line in lines]

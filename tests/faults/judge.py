@@ -22,16 +22,20 @@ SHOWN = 5
 
 ENDINGS = ("ok", "fail", "unknown")
 
+LOST = "confirmed, and neither effected nor in the ledger"
+
 
 @dataclass(frozen=True, slots=True)
 class Terms:
     """What was promised in this ordeal: `attempts` and the `waits` between them by the queue's policy, `budget` seconds
-    for each `defer()`. `timed` is whether the waits can be judged: not where the broker's own clock was moved."""
+    for each `defer()`. `timed` is whether the waits can be judged: not where the broker's own clock was moved.
+    `refusing` is whether `defer()` may raise: not where there is a spool."""
 
     attempts: int
     waits: Sequence[float]
     budget: float
     timed: bool = True
+    refusing: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,7 @@ class _Ordeal:
         self.decided: dict[int, str] = {}
         self.hurts: list[Record] = []
         self.drained: list[Record] = []
+        self.checked: list[str] = []
         for record in history:
             self._enter(record)
         self.unknown = {key for key in self.invoked if self.ended.get(key, {"what": "unknown"})["what"] == "unknown"}
@@ -127,6 +132,8 @@ class _Ordeal:
                 self.hurts.append(record)
             case "drained":
                 self.drained.append(record)
+            case "checked":
+                self.checked.append(record["said"])
 
     def _begin(self, record: Record) -> None:
         key, number, at = record["key"], record["attempt"], record["at"]
@@ -146,6 +153,10 @@ class _Ordeal:
         """Tell whether a letter of it is kept: undecided, or let go by a person."""
         return any(self.decided.get(number) != "redriven" for number in self.dead.get(key, ()))
 
+    def redriven(self, key: str) -> int:
+        """Return how many letters of it were redriven, and so how often it was asked to run again."""
+        return sum(self.decided.get(number) == "redriven" for number in self.dead.get(key, ()))
+
     def stopped(self, pid: int, since: float, until: float) -> bool:
         """Tell whether a process was itself stopped in a time."""
         return any(
@@ -159,9 +170,10 @@ class _Ordeal:
 
 
 def _lost(ordeal: _Ordeal) -> Iterable[str]:
-    for key, end in ordeal.ended.items():
-        if end["what"] == "ok" and not ordeal.effects[key] and not ordeal.in_the_ledger(key):
-            yield key
+    confirmed = (key for key, end in ordeal.ended.items() if end["what"] == "ok")
+    lost = [key for key in confirmed if not ordeal.effects[key] and not ordeal.in_the_ledger(key)]
+    if len(lost) > ordeal.allowed("losses"):
+        yield from lost
 
 
 def _both(ordeal: _Ordeal) -> Iterable[str]:
@@ -194,17 +206,22 @@ def _early(ordeal: _Ordeal) -> Iterable[str]:
 
 
 def _out_of_order(ordeal: _Ordeal) -> Iterable[str]:
+    unseen: list[str] = []
     for key, numbered in ordeal.attempts.items():
         for number, times in numbered.items():
-            if number > 1 and (number - 1 not in numbered or min(numbered[number - 1]) > min(times)):
-                yield f"{key}: attempt {number} without attempt {number - 1} before it"
+            if number > 1 and number - 1 not in numbered:
+                unseen.append(f"{key}: attempt {number} without attempt {number - 1}")
+            elif number > 1 and min(numbered[number - 1]) > min(times):
+                yield f"{key}: attempt {number} before attempt {number - 1}"
+    if len(unseen) > ordeal.allowed("unseen"):
+        yield from unseen
 
 
 def _too_many(ordeal: _Ordeal) -> Iterable[str]:
     crashes = sum(bool(hurt.get("repeats")) for hurt in ordeal.hurts)
     for key, numbered in ordeal.attempts.items():
         copies = ordeal.allowed("copies") + (key in ordeal.unknown)
-        rounds = 1 + sum(ordeal.decided.get(number) == "redriven" for number in ordeal.dead.get(key, ()))
+        rounds = 1 + ordeal.redriven(key)
         made = sum(map(len, numbered.values()))
         if made > ordeal.terms.attempts * rounds * (1 + crashes + copies):
             yield f"{key}: {made} attempts"
@@ -213,12 +230,11 @@ def _too_many(ordeal: _Ordeal) -> Iterable[str]:
 
 
 def _repeated(ordeal: _Ordeal) -> Iterable[str]:
-    redriven = [key for key in ordeal.repeats if any(number in ordeal.decided for number in ordeal.dead.get(key, ()))]
-    repeats = sum(ordeal.repeats.values()) - len(redriven)
+    repeats = Counter({key: again - ordeal.redriven(key) for key, again in ordeal.repeats.items()}) + Counter()
     allowed = ordeal.allowed("repeats") + ordeal.allowed("copies") + len(ordeal.unknown)
-    if repeats > allowed:
-        yield f"{repeats} events ran twice, at most {allowed} were in flight when something was hurt"
-        yield from ordeal.repeats.keys()
+    if repeats.total() > allowed:
+        yield f"{repeats.total()} events ran twice, at most {allowed} were in flight when something was hurt"
+        yield from repeats.keys()
 
 
 def _slow(ordeal: _Ordeal) -> Iterable[str]:
@@ -234,6 +250,12 @@ def _hung(ordeal: _Ordeal) -> Iterable[str]:
             yield key
 
 
+def _refused(ordeal: _Ordeal) -> Iterable[str]:
+    if not ordeal.terms.refusing:
+        refused = ((key, end) for key, end in ordeal.ended.items() if end["what"] != "ok")
+        yield from (f"{key}: {end.get('error')}" for key, end in refused)
+
+
 def _left_over(ordeal: _Ordeal) -> Iterable[str]:
     if not ordeal.drained:
         yield "nobody looked"
@@ -243,8 +265,12 @@ def _left_over(ordeal: _Ordeal) -> Iterable[str]:
             yield f"{what}: {left}"
 
 
+def _damaged(ordeal: _Ordeal) -> Iterable[str]:
+    yield from (said for said in ordeal.checked if said != "ok")
+
+
 RULES: Mapping[str, Callable[[_Ordeal], Iterable[str]]] = {
-    "confirmed, and neither effected nor in the ledger": _lost,
+    LOST: _lost,
     "effected and in the ledger as well": _both,
     "effected or dead without an invoke": _invented,
     "said to be unpublished, and ran": _denied,
@@ -254,5 +280,7 @@ RULES: Mapping[str, Callable[[_Ordeal], Iterable[str]]] = {
     "ran twice more often than the hurts allow": _repeated,
     "defer() took longer than its budget": _slow,
     "a request never ended": _hung,
+    "refused although there is a spool": _refused,
     "left over after the drain": _left_over,
+    "a broker's file is damaged": _damaged,
 }

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from tests.faults.drain import drain
@@ -25,6 +25,18 @@ class Fault:
     terms: Terms = TERMS
     workers: int = 1
     settings: tuple[str, ...] = ()
+
+
+def in_turn(*faults: Fault) -> Fault:
+    """Return a fault that is these, for one stage, one after the other, each when all works again."""
+
+    async def hurt(stage: Stage) -> None:
+        for fault in faults:
+            await fault.hurt(stage)
+            await stage.reaches("effect", 20)
+
+    first = faults[0]
+    return replace(first, name=", ".join(fault.name for fault in faults), hurt=hurt)
 
 
 @dataclass(frozen=True, slots=True)

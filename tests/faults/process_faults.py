@@ -1,7 +1,26 @@
-"""Faults of processes: killed, stopped, asked to end or to begin anew, at any moment."""
+"""Faults of processes: killed, stopped, forked, asked to end or to begin anew, at any moment and at exact ones."""
 
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bridge.event import Event, event_id
+from tests.faults.dying import POINTS, broker
+from tests.faults.history import Following, Record
 from tests.faults.ordeal import Fault
-from tests.faults.stage import HELD_BY_A_WORKER, Stage
+from tests.faults.stage import BUDGET, CHILDREN, HELD_BY_A_WORKER, THREADS, WAITS, Stage
+from tests.journey.site import Program, eventually
+
+DEADLINE = 2.0
+CLEAN_UP = 1.5
+"""Seconds that a child which is out of time has to tell its stacks, and to end when it is asked to."""
+STARVED = 20.0
+"""Seconds by which all that may be late on a machine that is busy with other tests."""
 
 
 async def kill_worker(stage: Stage) -> None:
@@ -11,6 +30,16 @@ async def kill_worker(stage: Stage) -> None:
     await stage.start_worker()
 
 
+async def kill_worker_at_points(stage: Stage) -> None:
+    """Workers beside the others die between effect, retry copy and ack; another one starts."""
+    arguments = ("judged:app", "--children", "1", "--spare", "0")
+    points = POINTS["worker"][broker(stage.site.broker_url)]
+    await asyncio.gather(
+        *(_dies(stage, point, "worker", *arguments, repeats=HELD_BY_A_WORKER // CHILDREN, copies=1) for point in points)
+    )
+    await _replaced(stage)
+
+
 async def kill_publisher(stage: Stage) -> None:
     """A publisher is killed, wherever its threads are between commit, publish and confirm; another one starts."""
     pid = await stage.kill(stage.dice.choice(stage.publishers))
@@ -18,7 +47,161 @@ async def kill_publisher(stage: Stage) -> None:
     stage.start_publisher()
 
 
+async def kill_publisher_at_points(stage: Stage) -> None:
+    """Publishers beside the others die before the publish, between publish and confirm, and behind the confirm."""
+    points = POINTS["publisher"][broker(stage.site.broker_url)]
+    names = [f"d{stage.count('hurt')}{letter}" for letter in "abc"]
+    await asyncio.gather(
+        *(_dies(stage, point, "publisher", name, str(THREADS), "40") for point, name in zip(points, names, strict=True))
+    )
+
+
+async def _dies(stage: Stage, point: str, program: str, *arguments: str, repeats: int = 0, copies: int = 0) -> None:
+    number = str(stage.dice.randint(5, 25))
+    command = [sys.executable, "-m", "tests.faults.dying", point, number, program, *arguments]
+    doomed = Program(command, stage.site.directory, stage.site.environment)
+    code = await doomed.ended()
+    assert code == -signal.SIGKILL, f"{program} with {point!r} ended with {code}: {doomed.log}"
+    act = f"SIGKILL of a {program}: {point}"
+    stage.hurt(act, repeats=repeats, copies=copies, killed=(doomed.process.pid,))
+
+
+async def fork_publisher(stage: Stage) -> None:
+    """A publisher forks while its threads publish, again and again; parent and child go on."""
+    name = f"f{stage.count('hurt')}"
+    command = [sys.executable, "-m", "tests.faults.forking_publisher", name, str(THREADS), str(stage.rate)]
+    with Following(stage.path) as following:
+        forking = Program(command, stage.site.directory, stage.site.environment)
+        begun = await _first(stage, following, lambda record: record.get("key", "").startswith(name), STARVED)
+    assert begun["pid"] == forking.process.pid
+    for _ in range(4):
+        forking.signal(signal.SIGUSR1)
+        await asyncio.sleep(stage.dice.uniform(0, 0.5))
+    await stage.reaches("ok", 30)
+    forking.signal(signal.SIGTERM)
+    assert await forking.ended() == 0, forking.log
+    stage.hurt("forks in mid-publish")
+
+
+async def kill_child(stage: Stage) -> None:
+    """Children are killed in mid-request, and killed or asked to end at any moment."""
+    await asyncio.gather(*(order(stage, "kill", "ok") for _ in range(CHILDREN)))
+    stage.hurt("SIGKILL of children by an event", repeats=CHILDREN)
+    for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL):
+        pid = await _in_use(stage)
+        os.kill(pid, number)
+        stage.hurt(f"{number.name} of a child", repeats=1, unseen=1)
+        await eventually(lambda pid=pid: _gone(pid), STARVED, stage.report)  # type: ignore[misc]
+        await stage.reaches("effect", 5)
+
+
+async def stop_child(stage: Stage) -> None:
+    """Children stand still, one in mid-request and one at any moment: each is ended at the deadline, and the event
+    runs in another one."""
+    ordered = asyncio.create_task(order(stage, "stop", "ok"))
+    pid = await _in_use(stage)
+    os.kill(pid, signal.SIGSTOP)
+    stage.hurt("SIGSTOP of two children", repeats=2, unseen=1)
+    await ordered
+    await eventually(lambda: _gone(pid), DEADLINE + CLEAN_UP + STARVED, stage.report)
+
+
+async def end_workers(stage: Stage) -> None:
+    """Workers are asked to end, when they have just begun, under load, and twice in a row; others take over."""
+    beginner = stage.site.run("bridge-worker", "judged:app")
+    await asyncio.sleep(stage.dice.uniform(0, 1.5))
+    beginner.signal(signal.SIGTERM)
+    assert await beginner.ended() in (0, -signal.SIGTERM), beginner.log
+    await _replaced(stage)
+    stage.hurt("SIGTERM of a worker")
+    await _replaced(stage, again_after=stage.dice.uniform(0, 0.05))
+    stage.hurt("SIGTERM of a worker, twice", repeats=CHILDREN)
+
+
+async def _replaced(stage: Stage, again_after: float | None = None) -> None:
+    await stage.start_worker()
+    old = stage.workers.pop(0)
+    old.signal(signal.SIGTERM)
+    if again_after is not None:
+        await asyncio.sleep(again_after)
+        if old.process.poll() is None:
+            old.signal(signal.SIGTERM)
+    assert await old.ended() == 0, old.log
+
+
+async def reload_worker(stage: Stage) -> None:
+    """A worker is asked again and again to begin anew with its app."""
+    worker = stage.dice.choice(stage.workers)
+    before = set(worker.children)
+    for _ in range(3):
+        worker.signal(signal.SIGHUP)
+        await asyncio.sleep(stage.dice.uniform(0, 0.5))
+    await eventually(lambda: not before & set(worker.children), report=stage.report)
+    stage.hurt("SIGHUP of a worker")
+
+
+async def order(stage: Stage, *steps: str) -> None:
+    """Publish an event that does these steps, and wait until its last one has had its effect."""
+    now = datetime.now(UTC)
+    key, data = f"o{stage.dice.getrandbits(48):x}", json.dumps({"do": steps}).encode()
+    event = Event(event_id(now, os.urandom(10)), f"judged.{key}", "test", now, "application/json", data)
+    with Following(stage.path) as following:
+        async with stage.site.broker() as opened:
+            publisher = opened.publisher()
+            stage.note("invoke", key=key, pid=os.getpid(), delay=None)
+            await publisher.publish(event, within=BUDGET)
+            stage.note("ok", key=key, pid=os.getpid())
+            await publisher.close()
+        within = (DEADLINE + CLEAN_UP) * len(steps) + sum(WAITS) + STARVED
+        await _first(stage, following, lambda record: record["what"] == "effect" and record["key"] == key, within)
+
+
+async def _in_use(stage: Stage) -> int:
+    """Return the pid of a child that runs events, as soon as one begins."""
+    with Following(stage.path) as following:
+        record = await _first(stage, following, lambda record: record["what"] == "attempt", STARVED)
+    return int(record["pid"])
+
+
+async def _first(stage: Stage, following: Following, wanted: Callable[[Record], bool], within: float) -> Record:
+    found: list[Record] = []
+
+    def looked() -> bool:
+        found.extend(filter(wanted, following.records()))
+        return bool(found)
+
+    await eventually(looked, within, stage.report)
+    return found[0]
+
+
+def _gone(pid: int) -> bool:
+    """Tell whether a process has ended, and its parent has taken notice."""
+    return not Path(f"/proc/{pid}").exists()
+
+
+BOTH = ("sqlite", "rabbitmq")
+
 FAULTS = (
-    Fault("SIGKILL of a worker", kill_worker, on=("sqlite", "rabbitmq")),
-    Fault("SIGKILL of a publisher", kill_publisher, on=("sqlite", "rabbitmq")),
+    Fault("SIGKILL of a worker", kill_worker, on=BOTH),
+    Fault("SIGKILL of a worker between effect, retry copy and ack", kill_worker_at_points, on=BOTH),
+    Fault("SIGKILL of a publisher", kill_publisher, on=BOTH),
+    Fault("SIGKILL of a publisher between publish and confirm", kill_publisher_at_points, on=BOTH),
+    Fault("forks of a publisher in mid-publish", fork_publisher, on=BOTH),
+    Fault("SIGKILL of children in mid-request", kill_child, on=BOTH),
+    Fault("SIGSTOP of children", stop_child, on=BOTH, settings=(f"deadline = '{DEADLINE:g}s'",)),
+    Fault("SIGTERM of workers", end_workers, on=BOTH),
+    Fault("reload of a worker", reload_worker, on=BOTH),
 )
+
+TOGETHER: tuple[tuple[str, ...], ...] = (
+    ("SIGKILL of a worker", "forks of a publisher in mid-publish"),
+    (
+        "SIGKILL of a worker between effect, retry copy and ack",
+        "SIGKILL of a publisher between publish and confirm",
+    ),
+    ("SIGKILL of children in mid-request", "SIGKILL of a publisher"),
+    ("SIGSTOP of children",),
+    ("SIGTERM of workers",),
+    ("reload of a worker",),
+)
+"""The short ordeals: each fault in one of them, several at once where they are done to different processes."""

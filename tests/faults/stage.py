@@ -1,13 +1,17 @@
 """The stage of one ordeal: a site with its broker, the programs that play on it, and the history that they write."""
 
+import json
 import random
 import shutil
 import signal
 import sys
 from pathlib import Path
 
+from bridge.brokers.rabbitmq.topology import Names
 from tests.faults.history import VARIABLE, History, Record, read
+from tests.faults.proxy import Proxy
 from tests.journey.site import Program, Site, eventually
+from tests.rabbitmq_cluster import RabbitCluster
 from tests.rabbitmq_node import RabbitNode
 
 ROOT = Path(__file__).parents[2]
@@ -26,19 +30,30 @@ SETTINGS = "retry = {attempts = 3, initial = '1s', base = 2, jitter = 0}\ndeadli
 
 
 class Stage:
-    """One ordeal's stage. `node` is the RabbitMQ node under it, where it is on one that may be hurt; `hold` is how many
-    seconds a wound is held open, `dice` what chance is made of, `rate` how many requests a second a publisher sends."""
+    """One ordeal's stage. `node`, `cluster` and `proxy` are what stands under it and may be hurt, where it is on such;
+    `hold` is how many seconds a wound is held open, `dice` what chance is made of, `rate` how many requests a second a
+    publisher sends."""
 
     def __init__(
-        self, site: Site, *, node: RabbitNode | None = None, hold: float = 3.0, dice: random.Random | None = None
+        self,
+        site: Site,
+        *,
+        node: RabbitNode | None = None,
+        cluster: RabbitCluster | None = None,
+        proxy: Proxy | None = None,
+        hold: float = 3.0,
+        dice: random.Random | None = None,
     ) -> None:
         self.site = site
         self.node = node
+        self.cluster = cluster
+        self.proxy = proxy
         self.hold = hold
         self.dice = dice or random.Random(0)
         self.rate = 100.0
         self.workers: list[Program] = []
         self.publishers: list[Program] = []
+        self.relays: list[Program] = []
         self.path = site.directory / "history"
         self._history = History(self.path)
         self._seen = _Seen(self.path)
@@ -52,25 +67,47 @@ class Stage:
         self.configure()
 
     def configure(self, *lines: str) -> None:
-        """Write its bridge.toml, with these lines besides."""
-        self.site.configure("\n".join((*lines, SETTINGS)))
+        """Write its bridge.toml, with these lines besides, or in the place of its own for the same keys."""
+        given = {_key(line) for line in lines}
+        own = [line for line in SETTINGS.splitlines() if _key(line) not in given]
+        self.site.configure("\n".join((*own, *lines, "")))
 
-    async def start_worker(self, *arguments: str) -> Program:
-        """Start a worker, and return it when it takes events."""
-        command = ("judged:app", "--children", str(CHILDREN), *arguments)
-        worker = self.site.run("bridge-worker", *command)
+    async def start_worker(self, *arguments: str, mutant: str | None = None) -> Program:
+        """Start a worker, or a mutant of it, and return it when it takes events."""
+        command = ("bridge-worker", "judged:app", "--children", str(CHILDREN), *arguments)
+        worker = self.site.run(*command) if mutant is None else self.start_mutant(mutant, *command)
         self.workers.append(worker)
         await worker.says("ready for events")
         return worker
 
-    def start_publisher(self) -> Program:
-        """Start a publisher."""
+    def start_publisher(self, mutant: str | None = None) -> Program:
+        """Start a publisher, or a mutant of it."""
         self._named += 1
         arguments = (f"p{self._named}", str(THREADS), str(self.rate))
         command = [sys.executable, "-m", "tests.faults.publisher", *arguments]
-        publisher = Program(command, self.site.directory, self.site.environment)
+        if mutant is None:
+            publisher = Program(command, self.site.directory, self.site.environment)
+        else:
+            publisher = self.start_mutant(mutant, "publisher", *arguments)
         self.publishers.append(publisher)
         return publisher
+
+    async def start_relay(self) -> None:
+        """Start a `bridge-relay`."""
+        self.relays.append(self.site.run("bridge-relay"))
+        await self.relays[-1].says("relaying")
+
+    async def replace_relay(self) -> None:
+        """Kill the relay, and start another one."""
+        relay = self.relays.pop()
+        relay.signal(signal.SIGKILL)
+        await relay.ended()
+        await self.start_relay()
+
+    def start_mutant(self, mutant: str, program: str, *arguments: str) -> Program:
+        """Start a mutant of a program; see `tests.faults.mutated`."""
+        command = [sys.executable, "-m", "tests.faults.mutated", mutant, program, *arguments]
+        return Program(command, self.site.directory, self.site.environment)
 
     async def kill(self, program: Program) -> int:
         """Kill a worker or a publisher, which is on the stage no more, and return its pid when it has ended."""
@@ -85,20 +122,40 @@ class Stage:
         *,
         repeats: int = 0,
         copies: int = 0,
+        unseen: int = 0,
+        losses: int = 0,
         killed: tuple[int, ...] = (),
         stopped: tuple[int, ...] = (),
         lasted: float = 0.0,
     ) -> None:
-        """Note that something was hurt: how many events may run twice for it, and how many may have got a second
-        message; the pids that were killed, or stopped for so many seconds until now."""
-        self._history.note(
-            "hurt", act=act, repeats=repeats, copies=copies, killed=killed, stopped=stopped, lasted=lasted
-        )
+        """Note that something was hurt: how many events may run twice for it, how many may have got a second message,
+        how many attempts may have been spent before the app could note them, and how many messages an operator has
+        thrown away; the pids that were killed, or stopped
+        for so many seconds until now."""
+        caused = {"repeats": repeats, "copies": copies, "unseen": unseen, "losses": losses}
+        self._history.note("hurt", act=act, **caused, killed=killed, stopped=stopped, lasted=lasted)
+
+    @property
+    def in_flight(self) -> int:
+        """How many publishes the publishers have in flight at most."""
+        return THREADS * len(self.publishers)
 
     def cut_off_all(self, act: str) -> None:
         """Note that every connection to the broker was lost, or may have been: what the workers held may run twice,
         what the publishers had in flight may be published twice."""
-        self.hurt(act, repeats=HELD_BY_A_WORKER * len(self.workers), copies=THREADS * len(self.publishers))
+        self.hurt(act, repeats=HELD_BY_A_WORKER * len(self.workers), copies=self.in_flight)
+
+    def unsettled(self) -> int:
+        """Return how many messages RabbitMQ's queues have, with those that somebody holds: somebody who is gone, too,
+        where RabbitMQ was not told. 0 on another broker, whose own count has them."""
+        nodes = self.cluster.nodes if self.cluster is not None else (self.node,)
+        names = Names(self.site.namespace)
+        for node in nodes:
+            if node is not None and node.running:
+                rows = json.loads(node.ctl("list_queues", "--formatter", "json", "name", "messages"))
+                counts = {row["name"]: row["messages"] for row in rows if row["name"] != names.ledger}
+                return sum(count for name, count in counts.items() if name.startswith(f"{names.namespace}."))
+        return 0
 
     def note(self, what: str, **known: object) -> None:
         """Write a line of the history."""
@@ -123,8 +180,13 @@ class Stage:
 
     def report(self) -> str:
         """Return the ends of what all programs printed, for who must find out what went wrong."""
-        programs = (*self.workers, *self.publishers)
+        programs = (*self.workers, *self.publishers, *self.relays)
         return "\n".join(f"--- {program.process.args!r}\n{program.log[-3000:]}" for program in programs)
+
+
+def _key(line: str) -> str:
+    """Return the key that a line of settings sets."""
+    return line.partition("=")[0].strip()
 
 
 class _Seen:

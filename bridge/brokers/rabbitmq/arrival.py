@@ -74,8 +74,8 @@ def judge(message: Arrived) -> Arrival:
         return Bury(unreadable(message, error))
     if not is_name(envelope.event.name):
         return Bury(_no_event(message, envelope))
-    if not message.properties.message_id:
-        return PutBack(envelope)  # nothing would tell its redelivery from another message
+    if ENVELOPE not in message.headers or not message.properties.message_id:
+        return PutBack(envelope)  # what others call a message id need not tell its redelivery from another message
     if DUE in message.headers:
         due = due_of(message.headers)
         if due is not None and due > message.now:

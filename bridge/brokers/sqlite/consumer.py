@@ -185,9 +185,12 @@ class SqliteConsumer:
         for delivery in reversed(kept):
             self._ready.put_nowait(delivery)
         results = await asyncio.gather(*(delivery.give_back() for delivery in returned), return_exceptions=True)
-        for error in results:
-            if error is not None:
-                _log.warning("%s; it comes back when this consumer is closed", error)
+        for delivery, error in zip(returned, results, strict=True):
+            if error is None:
+                continue
+            _log.warning("%s; an event is not given back", error)
+            if isinstance(error, BrokerUnavailable):
+                self._ready.put_nowait(delivery)  # it is still held, and would fill the prefetch for ever
 
     async def _beat(self) -> None:
         while True:

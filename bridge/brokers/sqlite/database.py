@@ -13,9 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from bridge.brokers.forks import Gate
 from bridge.brokers.sqlite.bells import Bells
 from bridge.brokers.sqlite.connection import connect, file_at, is_busy, translated
-from bridge.brokers.sqlite.forks import Gate
 from bridge.brokers.sqlite.schema import Schema
 from bridge.errors import BridgeError, BrokerUnavailable
 

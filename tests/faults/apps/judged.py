@@ -3,8 +3,10 @@ in the history. A payload's `do` lists what the first, second, … attempt does;
 """
 
 import os
+import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from flask import Flask, request
@@ -18,7 +20,14 @@ events = DeferredEvents(app)
 history = History.of_environment()
 
 
+def wait(argument: str) -> None:
+    while not Path(argument).exists():
+        time.sleep(0.01)
+
+
 def fail(argument: str) -> None:
+    if argument:
+        wait(argument)
     raise ConnectionError("downstream is down")
 
 
@@ -30,8 +39,11 @@ STEPS: dict[str, Callable[[str], object]] = {
     "ok": lambda argument: None,
     "fail": fail,
     "reject": reject,
+    "wait": wait,
     "sleep": lambda argument: time.sleep(float(argument)),
     "die": lambda argument: os._exit(1),
+    "kill": lambda argument: os.kill(os.getpid(), signal.SIGKILL),
+    "stop": lambda argument: os.kill(os.getpid(), signal.SIGSTOP),
 }
 
 

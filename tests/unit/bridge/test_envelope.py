@@ -58,7 +58,7 @@ def test_what_is_no_envelope_is_unreadable_and_nothing_else(head: str | bytes) -
 
 
 @pytest.mark.parametrize("key", ["id", "type", "source", "time", "datacontenttype", "began", "attempts", "first_error"])
-@pytest.mark.parametrize("value", [None, 7, [], [3], {"a": 1}, "x", True])
+@pytest.mark.parametrize("value", [None, 7, [], [3], {"a": 1}, "x", True, 1e400, "0001-01-01T00:00:00+14:00"])
 def test_a_damaged_field_never_makes_a_stray_exception(key: str, value: object) -> None:
     """Each field with each kind of wrong value is read, or said to be unreadable."""
     fields = {**json.loads(encode_head(envelope(spent=1))), key: value}
@@ -66,6 +66,29 @@ def test_a_damaged_field_never_makes_a_stray_exception(key: str, value: object) 
         decode_head(json.dumps(fields), b"")
     except UnreadableEnvelope as error:
         assert "damaged" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("id", "\ud800"),
+        ("source", "x" * 70_000),
+        ("datacontenttype", "text/plain\r\nX: y"),
+        ("traceparent", 5),
+        ("traceparent", "a\nb"),
+        ("spent", -1),
+        ("spent", 1e400),
+        ("round", 10**30),
+        ("waited", -1),
+        ("waited", 1e400),
+        ("finished", "abc"),
+    ],
+)
+def test_what_no_request_can_carry_is_damage(key: str, value: object) -> None:
+    """An envelope that was read can be replayed, retried and written again."""
+    fields = {**json.loads(encode_head(envelope(spent=1))), key: value}
+    with pytest.raises(UnreadableEnvelope, match="damaged"):
+        decode_head(json.dumps(fields), b"")
 
 
 def test_a_long_history_loses_its_middle_and_says_so() -> None:

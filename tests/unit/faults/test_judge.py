@@ -259,3 +259,11 @@ def test_attempts_that_a_dying_child_did_not_note() -> None:
 
     assert broken(*spent) == ["attempts out of the policy's order"]
     assert broken(*spent, hurt(unseen=1)) == []
+
+
+@pytest.mark.parametrize("what", ["fail", "unknown"])
+def test_a_refusal_is_found_where_there_is_a_spool(what: str) -> None:
+    """A request that a spool should have taken was refused."""
+    terms = Terms(3, (1.0, 2.0), 2.0, refusing=False)
+
+    assert broken(*published("a", what=what), terms=terms) == ["refused although there is a spool"]

@@ -1,8 +1,9 @@
-"""Keeps forks and SQLite apart: while a process forks, none of its databases is open.
+"""Keeps forks away from what does not survive them: a process that wants to fork waits until nobody is within a gate.
 
 What a process has locked, SQLite knows from the process's own memory. A child that is forked while a connection is open
-takes its parent's locks for its own: what it commits can be lost with the log that its parent's last close removes, and
-a lock that another thread had in that moment is never free in the child.
+takes its parent's locks for its own: what it commits can be lost with the log that its parent's last close removes. And
+what one thread imports while another forks can never be imported in the child: the lock stays with a thread that is not
+there. The hooks of `os.register_at_fork` are a process's own, and so is this file's one object.
 """
 
 import os
@@ -13,11 +14,12 @@ from types import TracebackType
 
 
 class Gate:
-    """One database's: entered while its connection is used. `disconnect` is called before a fork, when nobody is in."""
+    """Entered for as long as no fork may come; never one within another. `prepare`, a method, is called before a fork,
+    when nobody is in."""
 
-    def __init__(self, disconnect: Callable[[], None]) -> None:
+    def __init__(self, prepare: Callable[[], None] | None = None) -> None:
         self._lock = threading.Lock()
-        self._disconnect = weakref.WeakMethod(disconnect)
+        self._prepare = None if prepare is None else weakref.WeakMethod(prepare)
         _forks.know(self)
 
     def __enter__(self) -> None:
@@ -32,10 +34,11 @@ class Gate:
         _forks.enter(self._lock)
 
     def close(self) -> None:
-        """Disconnect, and let nobody in."""
+        """Wait until nobody is in, let nobody in any more, and prepare."""
         self._lock.acquire()
-        if (disconnect := self._disconnect()) is not None:
-            disconnect()
+        prepare = self._prepare and self._prepare()
+        if prepare is not None:
+            prepare()
 
     def open(self) -> None:
         """Let them in again."""
@@ -47,13 +50,14 @@ class Forks:
 
     def __init__(self) -> None:
         self._turnstile = threading.Lock()  # who wants to fork is not kept waiting by who enters again and again
+        self._books = threading.Lock()
         self._gates: weakref.WeakSet[Gate] = weakref.WeakSet()
         self._closed: list[Gate] = []
-        os.register_at_fork(before=self._close, after_in_parent=self._open, after_in_child=self._open)
+        os.register_at_fork(before=self._close, after_in_parent=self._open, after_in_child=self._open_in_child)
 
     def know(self, gate: Gate) -> None:
         """Close this gate too, from now on."""
-        with self._turnstile:
+        with self._books:
             self._gates.add(gate)
 
     def enter(self, lock: threading.Lock) -> None:
@@ -63,7 +67,9 @@ class Forks:
 
     def _close(self) -> None:
         self._turnstile.acquire()
-        for gate in list(self._gates):
+        with self._books:  # not for longer: who is within a gate may make another
+            gates = list(self._gates)
+        for gate in gates:
             gate.close()
             self._closed.append(gate)
 
@@ -71,6 +77,10 @@ class Forks:
         while self._closed:
             self._closed.pop().open()
         self._turnstile.release()
+
+    def _open_in_child(self) -> None:
+        self._books = threading.Lock()  # who had it may not be here
+        self._open()
 
 
 _forks = Forks()

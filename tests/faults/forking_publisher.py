@@ -1,0 +1,77 @@
+"""A publisher that forks while its threads publish, as a pre-fork server may: at each SIGUSR1. Parent and child go on.
+
+Run as ``python -m tests.faults.forking_publisher NAME THREADS RATE``. One child at a time: the last one ends, as a web
+server's does, before the next is forked, and with the parent.
+"""
+
+import importlib
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from flask import Flask
+
+from tests.faults.history import History
+from tests.faults.publisher import Publisher
+
+
+class Forking:
+    """A process with threads that send requests, and the child that it has forked."""
+
+    def __init__(self, app: Flask, history: History, threads: int, pause: float) -> None:
+        self._app = app
+        self._history = history
+        self._threads = threads
+        self._pause = pause
+        self._child = 0
+        self._forks = 0
+
+    def serve(self, name: str) -> None:
+        """Send requests until SIGTERM."""
+        publisher = Publisher(self._app, self._history, name, self._pause)
+        signal.signal(signal.SIGTERM, publisher.stop)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        senders = [threading.Thread(target=publisher.run) for _ in range(self._threads)]
+        for sender in senders:
+            sender.start()
+        for sender in senders:
+            sender.join()
+
+    def fork(self, name: str) -> None:
+        """Fork; the child sends requests of its own, and ends with them. What asks for another one meanwhile is too
+        early."""
+        again = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        self.end_child()
+        self._forks += 1
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # until the child has a handler of its own
+        self._child = os.fork()
+        if not self._child:
+            self.serve(f"{name}f{self._forks}")
+            sys.exit()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        signal.signal(signal.SIGUSR1, again)
+
+    def end_child(self) -> None:
+        """Let the child that there is finish its requests, and end."""
+        if self._child:
+            os.kill(self._child, signal.SIGTERM)
+            os.waitpid(self._child, 0)
+            self._child = 0
+
+
+def main(name: str, threads: int, rate: float) -> None:
+    """Publish with so many threads at so many requests a second, and as much again in each child."""
+    sys.path.insert(0, str(Path.cwd()))
+    judged = importlib.import_module("judged")
+    judged.app.test_client().get("/")  # what Flask itself imports late must not be half imported in a child
+    forking = Forking(judged.app, judged.history, threads, threads / rate)
+    signal.signal(signal.SIGUSR1, lambda *_: forking.fork(name))
+    forking.serve(name)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    forking.end_child()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]))

@@ -1,0 +1,209 @@
+"""Faults of the host: its disk is full, its log cannot be written, its descriptors are used up, its clock is set."""
+
+import asyncio
+import os
+import resource
+import signal
+import sqlite3
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from tests.faults.history import Following
+from tests.faults.judge import Terms
+from tests.faults.ordeal import TERMS, Fault
+from tests.faults.shifted import shift
+from tests.faults.stage import CHILDREN, THREADS, Stage
+from tests.journey.site import PROGRAMS, Program, eventually
+
+HISTORY_A_SECOND = 1024 * 1024
+"""Bytes of history that publishers may write while the disk is full for everything else."""
+
+BALLAST = 256 * 1024
+HOUR = 3600.0
+STARVED = 10.0
+
+
+async def fill_disk(stage: Stage) -> None:
+    """The disk takes nothing more from workers and publishers, and then has room again."""
+    with _full(stage, stage.site.directory / "bridge.db", _pids(stage)):
+        await asyncio.sleep(stage.hold)
+    stage.hurt("disk full")
+
+
+async def fill_disk_of_spool(stage: Stage) -> None:
+    """RabbitMQ is away, then the spool's disk is full as well; there is room again, and RabbitMQ comes back."""
+    assert stage.node is not None
+    stage.node.pause()
+    try:
+        await stage.reaches("ok", 20)  # they are spooled
+        with _full(stage, stage.site.directory / "bridge-spool.db", [other.process.pid for other in stage.publishers]):
+            await stage.reaches("fail", 1)
+            await asyncio.sleep(stage.hold)
+        await stage.reaches("ok", 20)
+    finally:
+        stage.node.resume()
+    stage.cut_off_all("disk of the spool full while RabbitMQ is away")
+
+
+@contextmanager
+def _full(stage: Stage, path: Path, pids: Sequence[int]) -> Iterator[None]:
+    """Leave these processes no room to write to a database for a while, and room for the history."""
+    log = path.with_name(f"{path.name}-wal")
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=60)) as stranger:
+        room = stage.path.stat().st_size + int(HISTORY_A_SECOND * stage.hold)
+        with _kept_from_beginning_anew(path):
+            stranger.execute("CREATE TABLE IF NOT EXISTS ballast (data BLOB)")
+            while log.stat().st_size < room:
+                stranger.execute("INSERT INTO ballast VALUES (zeroblob(?))", (BALLAST,))
+            with _limited(pids, resource.RLIMIT_FSIZE, log.stat().st_size, stage):
+                yield
+        stranger.execute("DROP TABLE ballast")
+
+
+async def lose_log(stage: Stage) -> None:
+    """A worker whose log cannot be written does all the work for a while."""
+    command = ["sh", "-c", 'exec "$0" "$@" > /dev/full 2>&1', str(PROGRAMS / "bridge-worker")]
+    arguments = ("judged:app", "--children", str(CHILDREN))
+    silent = Program([*command, *arguments], stage.site.directory, stage.site.environment)
+    await eventually(lambda: len(silent.children) > CHILDREN, report=stage.report)
+    others, stage.workers = stage.workers, [silent]
+    for other in others:
+        other.signal(signal.SIGTERM)
+        await other.ended()
+    await stage.reaches("effect", 20)
+    await asyncio.sleep(stage.hold)
+    stage.hurt("log on a full disk")
+    await stage.start_worker()
+    silent.signal(signal.SIGTERM)
+    assert await silent.ended() == 0
+    stage.workers.remove(silent)
+
+
+async def use_up_descriptors(stage: Stage) -> None:
+    """Workers and publishers can open nothing more; meanwhile a child is lost, and every connection."""
+    await _all_publish(stage)
+    worker = stage.dice.choice(stage.workers)
+    with _limited(_pids(stage), resource.RLIMIT_NOFILE, 3, stage):
+        os.kill(stage.dice.choice(worker.children), signal.SIGKILL)
+        (stage.site.directory / "neighbour.py").touch()  # who looks for workers beside a database looks anew
+        stage.hurt("descriptors used up", repeats=1, unseen=1)
+        if stage.node is not None:
+            stage.cut_off_all("connections closed while descriptors are used up")
+            await asyncio.to_thread(stage.node.ctl, "close_all_connections", "the test")
+        await asyncio.sleep(stage.hold)
+    await eventually(lambda: len(worker.children) > CHILDREN, 60, stage.report)
+
+
+async def set_clock(stage: Stage) -> None:
+    """The clock is set forward an hour, and back; then an hour passes. What is due at once waits for no clock."""
+    file = stage.site.directory / "shift.py"
+    if not file.exists():
+        shift(file, 0.0)
+        await _on_shifted_clock(stage, file)
+    began = await asyncio.to_thread(_shift_of, file)
+    shift(file, began + HOUR)
+    await stage.reaches("effect", 20)
+    await asyncio.sleep(stage.hold / 2)
+    with Following(stage.path) as following:
+        for worker in stage.workers:
+            worker.signal(signal.SIGSTOP)
+        await stage.reaches("ok", 20)
+        shift(file, began)
+        for worker in stage.workers:
+            worker.signal(signal.SIGCONT)
+        await _all_begin(stage, following)
+    await asyncio.sleep(stage.hold / 2)
+    shift(file, began + HOUR + 60)
+    stage.hurt("clock set an hour forward, and back")
+
+
+async def _all_publish(stage: Stage) -> None:
+    """Wait until every publisher has published: those that begin would end at once where they lack what they need."""
+    missing = {publisher.process.pid for publisher in stage.publishers}
+    with Following(stage.path) as following:
+
+        def none_is_missing() -> bool:
+            missing.difference_update(record["pid"] for record in following.records() if record["what"] == "ok")
+            return not missing
+
+        await eventually(none_is_missing, STARVED, stage.report)
+
+
+async def _all_begin(stage: Stage, following: Following) -> None:
+    """Wait until every event that was deferred lately, to be run at once, has begun."""
+    records = following.records()
+    at_once = {record["key"] for record in records if record["what"] == "invoke" and not record["delay"]}
+    missing = {record["key"] for record in records if record["what"] == "ok"} & at_once
+    missing -= {record["key"] for record in records if record["what"] == "attempt"}
+
+    def begun() -> bool:
+        missing.difference_update(record["key"] for record in following.records() if record["what"] == "attempt")
+        return not missing
+
+    await eventually(begun, STARVED, lambda: f"{sorted(missing)} have not begun\n{stage.report()}")
+
+
+async def _on_shifted_clock(stage: Stage, file: Path) -> None:
+    """Let programs whose clock can be set take the place of the others."""
+    entry = (sys.executable, "-m", "tests.faults.shifted", str(file))
+    command = (*entry, "worker", "judged:app", "--children", str(CHILDREN))
+    worker = Program(command, stage.site.directory, stage.site.environment)
+    await worker.says("ready for events")
+    publishers = [
+        Program((*entry, "publisher", f"s{number}", str(THREADS), str(stage.rate)), *_place(stage))
+        for number, _ in enumerate(stage.publishers)
+    ]
+    others = [*stage.workers, *stage.publishers]
+    stage.workers, stage.publishers = [worker], publishers
+    for other in others:
+        other.signal(signal.SIGTERM)
+        await other.ended()
+
+
+def _place(stage: Stage) -> tuple[Path, dict[str, str]]:
+    return stage.site.directory, stage.site.environment
+
+
+def _shift_of(file: Path) -> float:
+    found: float = memoryview(file.read_bytes()).cast("d")[0]
+    return found
+
+
+def _pids(stage: Stage) -> list[int]:
+    return [program.process.pid for program in (*stage.workers, *stage.publishers)]
+
+
+@contextmanager
+def _limited(pids: Sequence[int], limit: int, most: int, stage: Stage) -> Iterator[None]:
+    """Give processes this soft limit for a while, and then their own again; those that they have started too."""
+    before = resource.prlimit(pids[0], limit)
+    for pid in pids:
+        resource.prlimit(pid, limit, (most, before[1]))
+    try:
+        yield
+    finally:
+        for pid in stage.site.processes:
+            resource.prlimit(pid, limit, before)
+
+
+@contextmanager
+def _kept_from_beginning_anew(path: Path) -> Iterator[None]:
+    """Read a database for a while, as a backup does, so that its log goes on growing."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as backup:
+        backup.execute("BEGIN")
+        backup.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        yield
+
+
+UNTIMED = Terms(TERMS.attempts, TERMS.waits, TERMS.budget, timed=False)
+
+FAULTS = (
+    Fault("disk full", fill_disk, on=("sqlite",)),
+    Fault("spool's disk full", fill_disk_of_spool, on=("rabbitmq",), settings=("publish = 'spool'",)),
+    Fault("log on a full disk", lose_log, on=("sqlite", "rabbitmq")),
+    Fault("descriptors used up", use_up_descriptors, on=("sqlite", "rabbitmq")),
+    Fault("clock an hour forward and back", set_clock, on=("sqlite",), terms=UNTIMED),
+    Fault("clock an hour forward and back", set_clock, on=("rabbitmq",)),
+)

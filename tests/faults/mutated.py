@@ -1,0 +1,28 @@
+"""A mutant of one of our programs. Run as ``python -m tests.faults.mutated MUTANT PROGRAM [ARGUMENT …]``.
+
+MUTANT is one of `MUTANTS`; PROGRAM is `bridge-worker`, `bridge-dlq`, `bridge-relay`, or `publisher`, which is
+`tests.faults.publisher`.
+"""
+
+import sys
+from collections.abc import Callable, Mapping
+
+from app_adapter.relay_cli import main as relay
+from dead_letter.cli import main as dlq
+from tests.faults import publisher
+from tests.faults.mutants import MUTANTS
+from worker.cli import main as worker
+
+PROGRAMS: Mapping[str, Callable[[], None]] = {
+    "bridge-worker": worker,
+    "bridge-dlq": dlq,
+    "bridge-relay": relay,
+    "publisher": lambda: publisher.main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3])),
+}
+
+
+if __name__ == "__main__":
+    _, mutant, program, *arguments = sys.argv
+    MUTANTS[mutant]()
+    sys.argv = [program, *arguments]
+    PROGRAMS[program]()

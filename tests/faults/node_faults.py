@@ -1,0 +1,132 @@
+"""Faults of a RabbitMQ node: ended, frozen, out of memory, and hurt by its operator's hand."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from aio_pika.abc import AbstractChannel
+
+from bridge.brokers.rabbitmq.address import address
+from bridge.brokers.rabbitmq.connection import connect
+from bridge.brokers.rabbitmq.topology import Binding, Names, declarations
+from bridge.queues import Queue
+from tests.faults.ordeal import Fault
+from tests.faults.stage import Stage
+from tests.rabbitmq_node import RabbitNode
+
+FULL = 3
+"""Messages at which a queue is full."""
+
+
+async def kill(stage: Stage) -> None:
+    """The node is killed, and started again on its data."""
+    stage.cut_off_all("SIGKILL of RabbitMQ")
+    await _do(_node(stage).kill)
+    await _do(_node(stage).start)
+
+
+async def freeze(stage: Stage) -> None:
+    """The node is stopped by SIGSTOP, and goes on: it, too, finds its clients silent."""
+    stage.cut_off_all("SIGSTOP of RabbitMQ")
+    await _do(_node(stage).pause)
+    await asyncio.sleep(stage.hold)
+    _node(stage).resume()
+
+
+async def restart(stage: Stage) -> None:
+    """The node is stopped in good order, and started again."""
+    stage.cut_off_all("restart of RabbitMQ")
+    await _do(_node(stage).restart)
+
+
+async def close_all_connections(stage: Stage) -> None:
+    """An operator closes every connection."""
+    stage.cut_off_all("close_all_connections")
+    await _ctl(stage, "close_all_connections", "for a test")
+
+
+async def raise_memory_alarm(stage: Stage) -> None:
+    """The node says that it is out of memory, and stops reading from who publishes."""
+    stage.hurt("memory alarm")
+    await _ctl(stage, "set_vm_memory_high_watermark", "0")
+    await asyncio.sleep(stage.hold)
+    await _ctl(stage, "set_vm_memory_high_watermark", "0.4")
+
+
+async def fill_the_queue(stage: Stage) -> None:
+    """A policy bounds the queue, which then refuses what comes over its bound."""
+    stage.hurt("queue full")
+    pattern = f"^{_queue(stage)}$"
+    await _ctl(stage, "set_policy", "--apply-to", "queues", "full", pattern, f'{{"max-length": {FULL}}}')
+    await asyncio.sleep(stage.hold)
+    await _ctl(stage, "clear_policy", "full")
+
+
+async def delete_the_queue(stage: Stage) -> None:
+    """An operator deletes the queue, with what waits in it, and RabbitMQ cancels its consumers. It confirms what is on
+    its way into a queue that goes."""
+    async with _channel(stage) as channel:
+        deleted = await channel.queue_delete(_queue(stage))
+    stage.hurt("queue deleted", losses=(deleted.message_count or 0) + stage.in_flight)
+
+
+async def delete_the_bindings(stage: Stage) -> None:
+    """An operator deletes all bindings of the queue: it is there, and nothing comes into it."""
+    stage.hurt("bindings deleted")
+    names = Names(stage.site.namespace)
+    async with _channel(stage) as channel:
+        queue = await channel.get_queue(_queue(stage), ensure=False)
+        for binding in declarations(names, [Queue("default")]):
+            if isinstance(binding, Binding) and binding.target == queue.name:
+                await queue.unbind(binding.source, binding.pattern)
+
+
+async def withdraw_permissions(stage: Stage) -> None:
+    """The user may not use the virtual host any more, and its connections are closed; then it may again."""
+    stage.cut_off_all("permissions withdrawn")
+    await _ctl(stage, "clear_permissions", "guest")
+    await _ctl(stage, "close_all_connections", "for a test")
+    await asyncio.sleep(stage.hold)
+    await _ctl(stage, "set_permissions", "guest", ".*", ".*", ".*")
+
+
+def _node(stage: Stage) -> RabbitNode:
+    assert stage.node is not None
+    return stage.node
+
+
+def _queue(stage: Stage) -> str:
+    return Names(stage.site.namespace).queue("default")
+
+
+@asynccontextmanager
+async def _channel(stage: Stage) -> AsyncIterator[AbstractChannel]:
+    async with await connect(address(stage.site.broker_url)) as connection:
+        yield await connection.channel()
+
+
+async def _do(work: Callable[[], object]) -> None:
+    """Do what blocks, while this process goes on."""
+    await asyncio.to_thread(work)
+
+
+async def _ctl(stage: Stage, *arguments: str) -> None:
+    await asyncio.to_thread(_node(stage).ctl, *arguments)
+
+
+ENDED = (
+    Fault("SIGKILL of RabbitMQ", kill, on=("rabbitmq",)),
+    Fault("restart of RabbitMQ", restart, on=("rabbitmq",)),
+)
+HURT = (
+    Fault("close_all_connections", close_all_connections, on=("rabbitmq",)),
+    Fault("queue deleted, consumer cancelled", delete_the_queue, on=("rabbitmq",)),
+    Fault("bindings deleted", delete_the_bindings, on=("rabbitmq",)),
+    Fault("queue full", fill_the_queue, on=("rabbitmq",)),
+)
+WITHHELD = (
+    Fault("SIGSTOP of RabbitMQ", freeze, on=("rabbitmq",)),
+    Fault("memory alarm", raise_memory_alarm, on=("rabbitmq",)),
+    Fault("permissions withdrawn", withdraw_permissions, on=("rabbitmq",)),
+)
+FAULTS = (*ENDED, *HURT, *WITHHELD)

@@ -1,0 +1,60 @@
+"""Faults of RabbitMQ before publishers that spool: no request may be refused, and nothing may stay in the spool."""
+
+import asyncio
+from dataclasses import replace
+
+from bridge.brokers.spool.relay import BATCH
+from tests.faults import network_faults, node_faults
+from tests.faults.ordeal import TERMS, Fault
+from tests.faults.stage import Stage
+
+SPOOLING = replace(TERMS, refusing=False)
+
+
+def _spooling(fault: Fault) -> Fault:
+    """Return the fault as it is done to a site that spools, and has a `bridge-relay` beside its publishers."""
+
+    async def hurt(stage: Stage) -> None:
+        if not stage.relays:
+            await stage.start_relay()
+        # What is in flight when the circuit opens is spooled, and a batch that is being relayed may be relayed again.
+        stage.hurt("the circuit opens", copies=stage.in_flight + BATCH)
+        await fault.hurt(stage)
+
+    return Fault(f"{fault.name}, spooling", hurt, on=fault.on, terms=SPOOLING, settings=("publish = 'spool'",))
+
+
+async def kill_a_publisher_that_spools(stage: Stage) -> None:
+    """A publisher is killed while the node is frozen; others of the host publish what it has left in the spool."""
+    node = stage.node
+    assert node is not None
+    stage.cut_off_all("SIGSTOP of RabbitMQ")
+    await asyncio.to_thread(node.pause)
+    await asyncio.sleep(stage.hold)
+    pid = await stage.kill(stage.dice.choice(stage.publishers))
+    stage.hurt("SIGKILL of a publisher", killed=(pid,))
+    node.resume()
+    stage.start_publisher()
+
+
+async def kill_the_relay(stage: Stage) -> None:
+    """The node is away, and the relay that has what is spooled in its hands when it is back is killed."""
+    node = stage.node
+    assert node is not None
+    stage.cut_off_all("SIGSTOP of RabbitMQ")
+    await asyncio.to_thread(node.pause)
+    await asyncio.sleep(stage.hold)
+    node.resume()
+    await stage.replace_relay()
+    stage.hurt("SIGKILL of bridge-relay", copies=BATCH)
+
+
+FAULTS = tuple(
+    _spooling(fault)
+    for fault in (
+        *(fault for fault in node_faults.FAULTS if fault.hurt in (node_faults.kill, node_faults.raise_memory_alarm)),
+        *(fault for fault in network_faults.FAULTS if fault.hurt in (network_faults.black_hole, network_faults.reset)),
+        Fault("SIGKILL of a publisher behind a frozen RabbitMQ", kill_a_publisher_that_spools, on=("rabbitmq",)),
+        Fault("SIGKILL of the relay", kill_the_relay, on=("rabbitmq",)),
+    )
+)

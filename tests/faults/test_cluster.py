@@ -1,0 +1,14 @@
+"""The faults of a cluster of RabbitMQ nodes, a short ordeal each."""
+
+import pytest
+
+from tests.faults.cluster_faults import FAULTS
+from tests.faults.conftest import Undergo, on_each_stage
+from tests.faults.ordeal import Fault
+
+
+@pytest.mark.timeout(300)
+@on_each_stage(FAULTS)
+def test_nothing_is_lost(holds: Undergo, on: str, fault: Fault) -> None:
+    """Every promise holds through it."""
+    holds(on, fault)

@@ -1,0 +1,11 @@
+"""The faults of what comes in, a short ordeal each."""
+
+from tests.faults.conftest import Undergo, on_each_stage
+from tests.faults.input_faults import FAULTS
+from tests.faults.ordeal import Fault
+
+
+@on_each_stage(FAULTS)
+def test_nothing_is_lost(holds: Undergo, on: str, fault: Fault) -> None:
+    """Every promise holds through it."""
+    holds(on, fault)

@@ -1,0 +1,147 @@
+"""The judge must catch each mutant, on RabbitMQ: an ordeal that aims at it, which the program itself passes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from bridge.brokers.rabbitmq.topology import Names
+from bridge.brokers.spool.reading import spooled
+from tests.faults.directed import defer, noted, rules_broken
+from tests.faults.drain import end
+from tests.faults.judge import ENDINGS, LOST
+from tests.faults.stage import HELD_BY_A_WORKER, THREADS, Stage
+from tests.faults.stages import Stages
+from tests.journey.site import eventually
+
+pytestmark = pytest.mark.rabbitmq
+
+
+async def swallow_publishes(stage: Stage, mutant: str | None) -> None:
+    """The network takes publishes, and then breaks: nobody has got them."""
+    assert stage.proxy is not None
+    await stage.start_worker()
+    stage.start_publisher(mutant)
+    await noted(stage, "effect", 20)
+    stage.proxy.black_hole()
+    await _ended(stage, THREADS)
+    stage.proxy.reset()
+    stage.proxy.clear()
+    stage.cut_off_all("black hole and reset")
+
+
+async def publish_for_nobody(stage: Stage, mutant: str | None) -> None:
+    """No queue takes the events."""
+    stage.configure("[queues.other]", 'patterns = ["other.#"]')
+    stage.start_publisher(mutant)
+    await _ended(stage, 20)
+
+
+async def refuse_the_retry_copy(stage: Stage, mutant: str | None) -> None:
+    """RabbitMQ takes nothing from this user any more; a worker whose event has failed meanwhile is killed."""
+    stage.configure("deadline = '60s'")
+    failing = stage.site.directory / "failing.log"
+    worker = await stage.start_worker(mutant=mutant)
+    await defer(stage, "fail", f"fail:{failing}", "ok")
+    await noted(stage, "attempt")
+    _may_write(stage, "^$")
+    failing.touch()
+    await noted(stage, "failure")
+    if mutant is not None:
+        await eventually(lambda: _messages(stage) == 0, 60.0, stage.report)
+    killed = await stage.kill(worker)
+    stage.hurt("retry copy refused, and SIGKILL of a worker", repeats=HELD_BY_A_WORKER, killed=(killed,))
+    _may_write(stage, ".*")
+    await stage.start_worker()
+
+
+async def redrive_to_no_queue(stage: Stage, mutant: str | None) -> None:
+    """The queue of a letter was deleted when it is redriven."""
+    assert stage.node is not None
+    worker = await stage.start_worker()
+    await defer(stage, "letter", "reject")
+    await noted(stage, "failure")
+    await end([worker])
+    stage.node.ctl("delete_queue", _queue(stage))
+    command = ("bridge-dlq", "redrive", "--all", "--yes")
+    redrive = stage.site.run(*command) if mutant is None else stage.start_mutant(mutant, *command)
+    await redrive.ended()
+    assert "still open: 1 dead letter" in redrive.log
+    await stage.start_worker()
+
+
+async def kill_the_relay(stage: Stage, mutant: str | None) -> None:
+    """RabbitMQ takes nothing for the exchange of events; a relay is killed that has begun with what is spooled."""
+    stage.configure("publish = 'spool'")
+    await stage.start_worker()
+    names = Names(stage.site.namespace)
+    _may_write(stage, f"^(?!{names.events}$)")
+    publisher = stage.start_publisher()
+    await noted(stage, "ok", 20)
+    killed = await stage.kill(publisher)
+    relay = stage.site.run("bridge-relay") if mutant is None else stage.start_mutant(mutant, "bridge-relay")
+    await relay.says("ACCESS_REFUSED", within=60.0)
+    relay.process.kill()
+    await relay.ended()
+    stage.hurt("SIGKILL of a publisher and of a relay", killed=(killed, relay.process.pid))
+    _may_write(stage, ".*")
+    healthy = stage.site.run("bridge-relay")
+    await eventually(lambda: _spooled(stage) == 0, 60.0, lambda: healthy.log)
+    await end([healthy])
+
+
+ORDEALS: dict[str, tuple[Callable[[Stage, str | None], Awaitable[None]], str]] = {
+    "confirms off": (swallow_publishes, "proxied"),
+    "mandatory off": (publish_for_nobody, "rabbitmq"),
+    "ack before the retry copy is confirmed": (refuse_the_retry_copy, "rabbitmq"),
+    "redrive recorded before it is published": (redrive_to_no_queue, "rabbitmq"),
+    "spool deleted before its confirm": (kill_the_relay, "rabbitmq"),
+}
+"""By mutant: the ordeal, and the stage. Each of them loses events."""
+
+
+@pytest.mark.parametrize("mutant", ORDEALS)
+def test_the_mutant_is_caught(stages: Stages, mutant: str) -> None:
+    """The judge finds that events are lost."""
+    ordeal, on = ORDEALS[mutant]
+    with stages.stage(on) as stage:
+        assert LOST in asyncio.run(rules_broken(stage, ordeal, mutant))
+
+
+@pytest.mark.parametrize("mutant", ORDEALS)
+def test_the_program_passes(stages: Stages, mutant: str) -> None:
+    """The program itself breaks no promise in the same ordeal."""
+    ordeal, on = ORDEALS[mutant]
+    with stages.stage(on) as stage:
+        assert asyncio.run(rules_broken(stage, ordeal, None)) == []
+
+
+async def _ended(stage: Stage, more: int) -> None:
+    """Wait until so many further requests have ended, whichever way."""
+    wanted = _count(stage) + more
+    await eventually(lambda: _count(stage) >= wanted, 60.0, stage.report)
+
+
+def _count(stage: Stage) -> int:
+    return sum(map(stage.count, ENDINGS))
+
+
+def _queue(stage: Stage) -> str:
+    return Names(stage.site.namespace).queue("default")
+
+
+def _may_write(stage: Stage, names: str) -> None:
+    """Let the programs write to what has such a name alone."""
+    assert stage.node is not None
+    stage.node.ctl("set_permissions", "guest", ".*", names, ".*")
+
+
+def _messages(stage: Stage) -> int:
+    """How many messages the queue has, those that a worker holds included."""
+    assert stage.node is not None
+    listed = stage.node.ctl("list_queues", "name", "messages", "--no-table-headers")
+    return int(dict(line.split() for line in listed.splitlines())[_queue(stage)])
+
+
+def _spooled(stage: Stage) -> int:
+    return spooled(stage.site.directory / "bridge-spool.db", stage.site.namespace).events

@@ -1,0 +1,11 @@
+"""The faults of RabbitMQ before publishers that spool, a short ordeal each."""
+
+from tests.faults.conftest import Undergo, on_each_stage
+from tests.faults.ordeal import Fault
+from tests.faults.spool_faults import FAULTS
+
+
+@on_each_stage(FAULTS)
+def test_nothing_is_lost(holds: Undergo, on: str, fault: Fault) -> None:
+    """Every promise holds through it, and no request is refused."""
+    holds(on, fault)

@@ -1,0 +1,121 @@
+"""Three private RabbitMQ nodes as one cluster, for tests: started together, torn apart, healed and removed. Not a
+client: talk to it through `url`, which names all three.
+
+Its partition handling is `pause_minority`, as RabbitMQ's guide has it for three nodes: a node that is cut off closes
+its connections and serves nobody until it is healed.
+"""
+
+import json
+import tempfile
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tests.guard import Guard
+from tests.rabbitmq_node import RabbitNode, RabbitNodeError, new_cookie
+
+SIZE = 3
+AGREE_SECONDS = 60.0
+_NO_COOKIE = "nobody"
+
+
+class RabbitCluster:
+    """A cluster of three. A context manager: started on entry, removed on exit, and removed even when the Python
+    process is killed."""
+
+    def __init__(self, advanced: str = "") -> None:
+        """`advanced` is the advanced.config of each node."""
+        self.directory = Path(tempfile.mkdtemp(prefix="bridge-rabbitmq-cluster-"))
+        self._guard = Guard(self.directory)
+        new_cookie(self.directory)
+        shared = {"HOME": str(self.directory), "RABBITMQ_CONFIG_FILE": str(self._config)}
+        first = RabbitNode(shared, advanced)
+        shared["ERL_EPMD_PORT"] = str(first.epmd_port)
+        self.nodes = (first, *(RabbitNode(shared, advanced) for _ in range(SIZE - 1)))
+        self._config.write_text(_settings(node.name for node in self.nodes))
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.remove()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.remove()
+
+    @property
+    def url(self) -> str:
+        """The AMQP URL of the default virtual host, with the addresses of all nodes."""
+        return f"amqp://guest:guest@{','.join(f'127.0.0.1:{node.port}' for node in self.nodes)}/"
+
+    def start(self) -> None:
+        """Start all nodes at once, and return when each serves AMQP and sees the others."""
+        with ThreadPoolExecutor(SIZE) as threads:
+            tuple(threads.map(RabbitNode.start, self.nodes))
+        self.await_whole()
+
+    def restart(self) -> None:
+        """Restart one node after the other, each when the one before serves AMQP again."""
+        for node in self.nodes:
+            node.restart()
+
+    def leader_of(self, queue: str) -> RabbitNode:
+        """Return the node that leads a quorum queue or stream. Raise `RabbitNodeError` where none does now."""
+        for node in self.nodes:
+            leaders = {row["name"]: row["leader"] for row in self._ask(node, "list_queues", "name", "leader") or ()}
+            for each in self.nodes:
+                if each.running and each.name == leaders.get(queue):
+                    return each
+        raise RabbitNodeError(f"queue {queue} has no leader")
+
+    def cut_off(self, node: RabbitNode) -> None:
+        """Part a node from the others until it is healed: they refuse each other's cookies. rabbitmqctl, and clients,
+        reach it as before."""
+        others = ",".join(f"'{each.name}'" for each in self.nodes if each is not node)
+        node.ctl("eval", f"[{{erlang:set_cookie(N, {_NO_COOKIE}), erlang:disconnect_node(N)}} || N <- [{others}]].")
+
+    def heal(self, node: RabbitNode) -> None:
+        """Undo `cut_off`. The node comes back by itself, some seconds later: see `await_whole`."""
+        others = ",".join(f"'{each.name}'" for each in self.nodes if each is not node)
+        node.ctl("eval", f"[{{erlang:set_cookie(N, erlang:get_cookie()), net_adm:ping(N)}} || N <- [{others}]].")
+
+    def await_whole(self) -> None:
+        """Return when every node runs and sees all others run."""
+        end = time.monotonic() + AGREE_SECONDS
+        while not all(len(self._seen_by(node)) == SIZE for node in self.nodes):
+            if time.monotonic() > end:
+                seen = {node.name: self._seen_by(node) for node in self.nodes}
+                raise RabbitNodeError(f"the cluster is not whole after {AGREE_SECONDS:g} s; seen as running: {seen}")
+
+    def remove(self) -> None:
+        """Kill all nodes and what they started, and remove their files. A second call does nothing."""
+        for node in self.nodes:
+            node.remove()
+        self._guard.clear()
+
+    @property
+    def _config(self) -> Path:
+        return self.directory / "rabbitmq.conf"
+
+    def _seen_by(self, node: RabbitNode) -> list[str]:
+        status = self._ask(node, "cluster_status")
+        return status["running_nodes"] if status else []
+
+    def _ask(self, node: RabbitNode, command: str, *columns: str) -> Any:
+        """What a node answers; None where it is dead or paused."""
+        try:
+            return json.loads(node.ctl(command, "--formatter", "json", *columns))
+        except RabbitNodeError:
+            return None
+
+
+def _settings(names: Iterable[str]) -> str:
+    lines = ["cluster_partition_handling = pause_minority", "cluster_formation.peer_discovery_backend = classic_config"]
+    lines += ["cluster_formation.discovery_retry_limit = 2", "cluster_formation.discovery_retry_interval = 100"]
+    lines += [f"cluster_formation.classic_config.nodes.{number} = {name}" for number, name in enumerate(names, 1)]
+    return "\n".join(lines) + "\n"

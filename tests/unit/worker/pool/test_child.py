@@ -1,0 +1,29 @@
+"""A child's boot, where the system has nothing left for it. Boots that succeed are tested with the real programs."""
+
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from worker.pool.child import boot
+from worker.pool.process import BootFailed, Execution, Launch
+
+
+@contextmanager
+def descriptors_used_up() -> Iterator[None]:
+    """Let this process open nothing more for a while."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+async def test_without_descriptors_a_boot_fails_as_any_other() -> None:
+    """So it is tried again, and its place is not taken for one that boots."""
+    starter = Execution(Launch("app_adapter.app_server", "shop:app", 1.0, {}))
+
+    with descriptors_used_up(), pytest.raises(BootFailed, match="Too many open files"):
+        await boot(starter, 1.0, lambda pid, line: None)
