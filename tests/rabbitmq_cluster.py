@@ -54,7 +54,8 @@ class RabbitCluster:
         return f"amqp://guest:guest@{','.join(f'127.0.0.1:{node.port}' for node in self.nodes)}/"
 
     def start(self) -> None:
-        """Start all nodes at once, and return when each serves AMQP and sees the others."""
+        """Start all nodes at once, and return when each serves AMQP and sees the others. RabbitMQ 4's nodes wait for
+        each other; 3.10's take a lock in turn, which a busy machine must be given time for."""
         with ThreadPoolExecutor(SIZE) as threads:
             tuple(threads.map(RabbitNode.start, self.nodes))
         self.await_whole()
@@ -117,5 +118,6 @@ class RabbitCluster:
 def _settings(names: Iterable[str]) -> str:
     lines = ["cluster_partition_handling = pause_minority", "cluster_formation.peer_discovery_backend = classic_config"]
     lines += ["cluster_formation.discovery_retry_limit = 2", "cluster_formation.discovery_retry_interval = 100"]
+    lines += ["cluster_formation.internal_lock_retries = 50"]
     lines += [f"cluster_formation.classic_config.nodes.{number} = {name}" for number, name in enumerate(names, 1)]
     return "\n".join(lines) + "\n"
