@@ -1,4 +1,4 @@
-"""What the short ordeals share: stages, kept for a module, and the assertion that no promise was broken."""
+"""What the short ordeals share: stages, kept for all of them, and the assertion that no promise was broken."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
@@ -8,13 +8,13 @@ import pytest
 from tests.faults.ordeal import Fault, Load, undergo
 from tests.faults.stages import Stages
 
-SHORT = Load(events=300, rate=150, seconds=5.0)
+SHORT = Load(events=100, rate=100, seconds=5.0)
 HOLD = 3.0
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def stages() -> Iterator[Stages]:
-    """The stages, for one module's ordeals."""
+    """The stages, for all ordeals of this process: every ordeal heals what it hurts."""
     with Stages(HOLD, seed=1) as stages:
         yield stages
 

@@ -199,11 +199,18 @@ def _kept_from_beginning_anew(path: Path) -> Iterator[None]:
 
 UNTIMED = Terms(TERMS.attempts, TERMS.waits, TERMS.budget, timed=False)
 
-FAULTS = (
+BOTH = ("sqlite", "rabbitmq")
+
+DISKS = (
     Fault("disk full", fill_disk, on=("sqlite",)),
     Fault("spool's disk full", fill_disk_of_spool, on=("rabbitmq",), settings=("publish = 'spool'",)),
-    Fault("log on a full disk", lose_log, on=("sqlite", "rabbitmq")),
-    Fault("descriptors used up", use_up_descriptors, on=("sqlite", "rabbitmq")),
+)
+MEANS = (
+    Fault("log on a full disk", lose_log, on=BOTH),
+    Fault("descriptors used up", use_up_descriptors, on=BOTH),
+)
+CLOCKS = (
     Fault("clock an hour forward and back", set_clock, on=("sqlite",), terms=UNTIMED),
     Fault("clock an hour forward and back", set_clock, on=("rabbitmq",)),
 )
+FAULTS = (*DISKS, *MEANS, *CLOCKS)

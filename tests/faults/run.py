@@ -123,7 +123,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=1_000_000, help="in all, over all ordeals")
     parser.add_argument("--seconds", type=float, default=60.0, help="the longest load of one ordeal")
-    parser.add_argument("--rate", type=float, default=1500.0, help="requests a second")
+    parser.add_argument("--rate", type=float, default=2000.0, help="requests a second")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("fault", nargs="*", help="a part of a fault's name: only these, and RESULTS.md stays as it is")
     return parser.parse_args()

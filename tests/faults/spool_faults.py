@@ -49,12 +49,17 @@ async def kill_the_relay(stage: Stage) -> None:
     stage.hurt("SIGKILL of bridge-relay", copies=BATCH)
 
 
-FAULTS = tuple(
+OF_THE_NODE = tuple(
     _spooling(fault)
     for fault in (
         *(fault for fault in node_faults.FAULTS if fault.hurt in (node_faults.kill, node_faults.raise_memory_alarm)),
-        *(fault for fault in network_faults.FAULTS if fault.hurt in (network_faults.black_hole, network_faults.reset)),
         Fault("SIGKILL of a publisher behind a frozen RabbitMQ", kill_a_publisher_that_spools, on=("rabbitmq",)),
         Fault("SIGKILL of the relay", kill_the_relay, on=("rabbitmq",)),
     )
 )
+OF_THE_NETWORK = tuple(
+    _spooling(fault)
+    for fault in network_faults.FAULTS
+    if fault.hurt in (network_faults.black_hole, network_faults.reset)
+)
+FAULTS = (*OF_THE_NODE, *OF_THE_NETWORK)

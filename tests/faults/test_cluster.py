@@ -1,14 +1,14 @@
-"""The faults of a cluster of RabbitMQ nodes, a short ordeal each."""
+"""The faults of a cluster of RabbitMQ nodes, one after the other in a short ordeal."""
 
 import pytest
 
 from tests.faults.cluster_faults import FAULTS
 from tests.faults.conftest import Undergo, on_each_stage
-from tests.faults.ordeal import Fault
+from tests.faults.ordeal import Fault, in_turn
 
 
 @pytest.mark.timeout(300)
-@on_each_stage(FAULTS)
+@on_each_stage((in_turn(*FAULTS),))
 def test_nothing_is_lost(holds: Undergo, on: str, fault: Fault) -> None:
     """Every promise holds through it."""
     holds(on, fault)
