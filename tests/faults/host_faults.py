@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from tests.faults.account import Terms
 from tests.faults.history import Following
-from tests.faults.judge import Terms
 from tests.faults.ordeal import TERMS, Fault
 from tests.faults.shifted import shift
 from tests.faults.stage import CHILDREN, THREADS, Stage

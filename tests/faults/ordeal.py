@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from tests.faults.account import Terms
 from tests.faults.drain import drain
-from tests.faults.judge import Breach, Figures, Terms, figures, judge
+from tests.faults.judge import Breach, Figures, figures, judge
 from tests.faults.stage import ATTEMPTS, BUDGET, WAITS, Stage
 
 TERMS = Terms(ATTEMPTS, WAITS, BUDGET)

@@ -113,7 +113,8 @@ def _page(rows: Sequence[Row], asked: argparse.Namespace, seconds: float) -> str
 {len(rows)} ordeals, {events:,} events, {lost} lost; {broken} ordeals in which a promise was broken.
 
 A wound that has a length is held open for {HOLD:g} s. *Ran twice* counts events; what each hurt allows is in the
-history that the judge reads. *Longest silence* is the longest time without any event's effect.
+history that the judge reads. *Lost* leaves out what an operator deleted together with a queue. *Longest silence* is
+the longest time without any event's effect.
 
 {table}
 """

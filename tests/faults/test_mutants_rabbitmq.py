@@ -7,9 +7,10 @@ import pytest
 
 from bridge.brokers.rabbitmq.topology import Names
 from bridge.brokers.spool.reading import spooled
+from tests.faults.account import ENDINGS
 from tests.faults.directed import defer, noted, rules_broken
 from tests.faults.drain import end
-from tests.faults.judge import ENDINGS, LOST
+from tests.faults.rules import LOST
 from tests.faults.stage import HELD_BY_A_WORKER, THREADS, Stage
 from tests.faults.stages import Stages
 from tests.journey.site import eventually

@@ -10,7 +10,7 @@ import pytest
 
 from tests.faults.directed import defer, noted, rules_broken
 from tests.faults.history import Record
-from tests.faults.judge import LOST
+from tests.faults.rules import LOST
 from tests.faults.stage import Stage
 from tests.faults.stages import Stages
 from tests.faults.syncs import STRACE, unsynced

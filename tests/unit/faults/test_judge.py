@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from tests.faults.account import Terms
 from tests.faults.history import Record
-from tests.faults.judge import Terms, figures, judge
+from tests.faults.judge import figures, judge
 
 TERMS = Terms(attempts=3, waits=(1.0, 2.0), budget=2.0)
 PUBLISHER, CHILD = 10, 20
