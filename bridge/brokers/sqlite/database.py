@@ -1,7 +1,6 @@
 """The database thread: runs what coroutines submit, all that is pending in one transaction (group commit).
 
-An *operation* is a function of the connection. It may be run again after a failure, so it changes nothing but the
-database; it raises a `BridgeError` only before it has written, and then it fails alone. Not to be used across a fork.
+An *operation* is in `operation.py`. Not to be used across a fork: before one, the connection is closed.
 """
 
 import asyncio
@@ -11,51 +10,17 @@ import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from bridge.brokers.forks import Gate
 from bridge.brokers.sqlite.bells import Bells
 from bridge.brokers.sqlite.connection import connect, file_at, is_busy, translated
+from bridge.brokers.sqlite.operation import Operation, Result, T, Work, attempt, resolve
 from bridge.brokers.sqlite.schema import Schema
 from bridge.errors import BridgeError, BrokerUnavailable
 
-T = TypeVar("T")
-Work = Callable[[sqlite3.Connection], T]
-
 POLL = 0.05
 """Seconds between looks for what others committed without ringing."""
-
-
-class Operation(Generic[T]):
-    """Work that was submitted, and the future of its result."""
-
-    def __init__(self, work: Work[T], writes: bool, rings: bool, lock: threading.Lock) -> None:
-        self.work = work
-        self.writes = writes
-        self.rings = rings
-        self.future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._lock = lock
-        self._begun = False
-        self._withdrawn = False
-
-    def withdraw(self) -> bool:
-        """Take it back; False where it has begun, so that it may be done."""
-        with self._lock:
-            self._withdrawn = not self._begun
-        return self._withdrawn
-
-    def begin(self) -> bool:
-        """Begin it; False where it was withdrawn."""
-        with self._lock:
-            self._begun = not self._withdrawn
-        return self._begun
-
-    @property
-    def withdrawn(self) -> bool:
-        return self._withdrawn
-
-
-Result = tuple[Operation[Any], Any, Exception | None]
 
 
 class Database:
@@ -179,7 +144,7 @@ class Database:
         connection = self._connected()
         results: list[Result] = []
         try:
-            results.extend((operation, *_attempt(operation, connection)) for operation in operations)
+            results.extend((operation, *attempt(operation, connection)) for operation in operations)
             connection.execute("COMMIT")
         except Exception as error:
             self._disconnect()
@@ -244,6 +209,7 @@ class Database:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+            self._seen_version = 0  # the next connection counts anew, and so the watchers look
 
     def _translated(self, error: Exception) -> Exception:
         if isinstance(error, OSError):  # of what is beside the file
@@ -255,29 +221,12 @@ class Database:
         for result in results:
             by_loop.setdefault(result[0].future.get_loop(), []).append(result)
         for loop, its_results in by_loop.items():
-            _call(loop, _settle_futures, its_results)
-
-
-def _attempt(operation: Operation[T], connection: sqlite3.Connection) -> tuple[T | None, BridgeError | None]:
-    try:
-        return operation.work(connection), None
-    except BridgeError as error:
-        return None, error
+            _call(loop, resolve, its_results)
 
 
 def _set_done(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
-
-
-def _settle_futures(results: list[Result]) -> None:
-    for operation, value, error in results:
-        if operation.future.done():
-            continue  # whoever awaited it was cancelled
-        if error is None:
-            operation.future.set_result(value)
-        else:
-            operation.future.set_exception(error)
 
 
 def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *arguments: object) -> None:

@@ -8,8 +8,9 @@ from typing import TypeVar
 
 from bridge.brokers.contract import WITHIN
 from bridge.brokers.sqlite.connection import WriteRefused
-from bridge.brokers.sqlite.database import Database, Operation
+from bridge.brokers.sqlite.database import Database
 from bridge.brokers.sqlite.events import Events
+from bridge.brokers.sqlite.operation import Operation
 from bridge.envelope import Envelope
 from bridge.errors import BrokerUnavailable, DeferRejected, DeferUnconfirmed
 from bridge.event import Event
