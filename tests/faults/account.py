@@ -39,6 +39,7 @@ class Account:
         """When the attempts of a number were over: where nothing else is known, as of a crash, when they began."""
         self._running: dict[tuple[str, int, int], int] = {}
         self.effects: Counter[str] = Counter()
+        self.ids: dict[str, set[str]] = defaultdict(set)
         self.dead: dict[str, list[int]] = defaultdict(list)
         self.decided: dict[int, str] = {}
         self.hurts: list[Record] = []
@@ -48,9 +49,7 @@ class Account:
             self._enter(record)
         self.unknown = {key for key in self.invoked if self.ended.get(key, {"what": "unknown"})["what"] == "unknown"}
         self.durations = {key: end["at"] - self.invoked[key]["at"] for key, end in self.ended.items()}
-        self.repeats = (
-            Counter({key: max(map(len, numbered.values())) - 1 for key, numbered in self.attempts.items()}) + Counter()
-        )  # only what is above nothing
+        self.repeats = Counter({key: self._repeats(key) for key in self.attempts}) + Counter()  # only above nothing
 
     def _enter(self, record: Record) -> None:
         match record["what"]:
@@ -78,6 +77,7 @@ class Account:
     def _begin(self, record: Record) -> None:
         key, number, at = record["key"], record["attempt"], record["at"]
         self.attempts[key][number].append(at)
+        self.ids[key].add(record["id"])
         self._running[key, number, record["pid"]] = len(self.over[key, number])
         self.over[key, number].append(at)
 
@@ -85,13 +85,18 @@ class Account:
         key, number = record["key"], record["attempt"]
         self.over[key, number][self._running[key, number, record["pid"]]] = record["at"]
 
+    def _repeats(self, key: str) -> int:
+        """Return how often it ran once more than it was to: the same attempt again, or after its effect, in a round."""
+        again = max(map(len, self.attempts[key].values())) - 1
+        return max(again, self.effects[key] - 1) - self.redriven(key)
+
     def allowed(self, what: str) -> int:
         """Return how many of it the hurts may have caused."""
         return sum(hurt.get(what, 0) for hurt in self.hurts)
 
-    def in_the_ledger(self, key: str) -> bool:
-        """Tell whether a letter of it is kept: undecided, or let go by a person."""
-        return any(self.decided.get(number) != "redriven" for number in self.dead.get(key, ()))
+    def letters(self, key: str) -> int:
+        """Return how many letters of it are kept: undecided, or let go by a person."""
+        return sum(self.decided.get(number) != "redriven" for number in self.dead.get(key, ()))
 
     def redriven(self, key: str) -> int:
         """Return how many letters of it were redriven, and so how often it was asked to run again."""

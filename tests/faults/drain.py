@@ -35,7 +35,7 @@ async def drain(stage: Stage) -> None:
         left = await _left(consumer)
         await note_ledger(stage, broker)
     unrouted = await _unrouted(stage) if stage.site.broker_url.startswith("amqp") else 0
-    elsewhere = {"spooled": _spooled(stage), "unrouted": unrouted}
+    elsewhere = {"unsettled": stage.unsettled(), "spooled": _spooled(stage), "unrouted": unrouted}
     stage.note("drained", **left, **elsewhere, processes=stage.site.processes, files=_files(stage))
 
 

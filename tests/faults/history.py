@@ -20,7 +20,8 @@ Record = Mapping[str, Any]
 
 | what | who notes it | besides |
 |---|---|---|
-| `invoke` | a publisher, before `defer()` | key, pid, and the `delay` it asks for |
+| `invoke` | a publisher, before `defer()` | key, pid, its `delay`, and whether it is `foreign`: no event of ours, \
+so that every reading of it may give it another id |
 | `ok`, `fail`, `unknown` | the publisher, after it | key, pid, and the error |
 | `attempt` | the app, first thing in a listener | key, id, attempt, pid |
 | `failure` | the app, last thing before it raises | key, id, attempt, pid |

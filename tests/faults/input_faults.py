@@ -250,7 +250,7 @@ async def _publish_one(stage: Stage, message: Foreign, exchange: AbstractExchang
 
 
 def _note_published(stage: Stage, message: Foreign) -> None:
-    stage.note("invoke", key=message.key, pid=os.getpid(), delay=None)
+    stage.note("invoke", key=message.key, pid=os.getpid(), delay=None, foreign=True)
     stage.note("ok", key=message.key, pid=os.getpid())
 
 

@@ -29,8 +29,10 @@ async def freeze(stage: Stage) -> None:
     """The node is stopped by SIGSTOP, and goes on: it, too, finds its clients silent."""
     stage.cut_off_all("SIGSTOP of RabbitMQ")
     await _do(_node(stage).pause)
-    await asyncio.sleep(stage.hold)
-    _node(stage).resume()
+    try:
+        await asyncio.sleep(stage.hold)
+    finally:
+        _node(stage).resume()
 
 
 async def restart(stage: Stage) -> None:

@@ -37,6 +37,9 @@ def in_turn(*faults: Fault) -> Fault:
             await stage.reaches("effect", 20)
 
     first = faults[0]
+    assert {(fault.terms, fault.workers, fault.settings) for fault in faults} == {
+        (first.terms, first.workers, first.settings)
+    }
     return replace(first, name=", ".join(fault.name for fault in faults), hurt=hurt)
 
 

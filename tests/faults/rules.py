@@ -1,6 +1,5 @@
 """The rules: what each promise asks of an account, and the events that break it. Pure."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
 from tests.faults.account import Account
@@ -16,13 +15,13 @@ LOST = "confirmed, and neither effected nor in the ledger"
 
 def _lost(account: Account) -> Iterable[str]:
     confirmed = (key for key, end in account.ended.items() if end["what"] == "ok")
-    lost = [key for key in confirmed if not account.effects[key] and not account.in_the_ledger(key)]
+    lost = [key for key in confirmed if not account.effects[key] and not account.letters(key)]
     if len(lost) > account.allowed("losses"):
         yield from lost
 
 
 def _both(account: Account) -> Iterable[str]:
-    both = [key for key in account.dead if account.effects[key] and account.in_the_ledger(key)]
+    both = [key for key in account.dead if account.letters(key) + bool(account.effects[key]) > 1]
     if len(both) > account.allowed("repeats") + account.allowed("copies") + len(account.unknown):
         yield from both
 
@@ -63,23 +62,29 @@ def _out_of_order(account: Account) -> Iterable[str]:
 
 
 def _too_many(account: Account) -> Iterable[str]:
-    crashes = sum(bool(hurt.get("repeats")) for hurt in account.hurts)
+    # One hurt gives one event at most one attempt more, or one copy more.
+    hurts = sum(bool(hurt.get("repeats") or hurt.get("copies")) for hurt in account.hurts)
     for key, numbered in account.attempts.items():
-        copies = account.allowed("copies") + (key in account.unknown)
         rounds = 1 + account.redriven(key)
         made = sum(map(len, numbered.values()))
-        if made > account.terms.attempts * rounds * (1 + crashes + copies):
+        if made > account.terms.attempts * rounds * (1 + hurts + (key in account.unknown)):
             yield f"{key}: {made} attempts"
         elif max(numbered) > account.terms.attempts:
             yield f"{key}: attempt number {max(numbered)}"
 
 
 def _repeated(account: Account) -> Iterable[str]:
-    repeats = Counter({key: again - account.redriven(key) for key, again in account.repeats.items()}) + Counter()
+    repeats = account.repeats
     allowed = account.allowed("repeats") + account.allowed("copies") + len(account.unknown)
     if repeats.total() > allowed:
         yield f"{repeats.total()} events ran twice, at most {allowed} were in flight when something was hurt"
         yield from repeats.keys()
+
+
+def _renamed(account: Account) -> Iterable[str]:
+    for key, ids in account.ids.items():
+        if len(ids) > 1 and not account.invoked.get(key, {}).get("foreign"):
+            yield f"{key}: {', '.join(sorted(ids))}"
 
 
 def _slow(account: Account) -> Iterable[str]:
@@ -116,13 +121,14 @@ def _damaged(account: Account) -> Iterable[str]:
 
 RULES: Mapping[str, Callable[[Account], Iterable[str]]] = {
     LOST: _lost,
-    "effected and in the ledger as well": _both,
+    "effected and in the ledger as well, or there twice": _both,
     "effected or dead without an invoke": _invented,
     "said to be unpublished, and ran": _denied,
     "ran before its time": _early,
     "attempts out of the policy's order": _out_of_order,
     "more attempts than the policy and the hurts allow": _too_many,
     "ran twice more often than the hurts allow": _repeated,
+    "ran under more than one id": _renamed,
     "defer() took longer than its budget": _slow,
     "a request never ended": _hung,
     "refused although there is a spool": _refused,

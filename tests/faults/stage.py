@@ -168,7 +168,13 @@ class Stage:
     async def reaches(self, what: str, more: int, within: float = 60.0) -> None:
         """Wait for so many further lines of this kind."""
         wanted = self.count(what) + more
-        await eventually(lambda: self.count(what) >= wanted, within, self.report)
+
+        def why() -> str:
+            return (
+                f"{wanted - self.count(what)} of {more} further '{what}' had not come in {within:g} s\n{self.report()}"
+            )
+
+        await eventually(lambda: self.count(what) >= wanted, within, why)
 
     def history(self) -> list[Record]:
         """Return the history, in the order of its time."""

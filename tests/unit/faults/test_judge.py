@@ -80,6 +80,15 @@ SOUND: dict[str, tuple[Record, ...]] = {
         *published("a", what="unknown"),
         *(attempt("a", 1), effect("a", 1), attempt("a", 2), effect("a", 2)),
     ),
+    "a copy of it, after a cut": (
+        *(*published("a"), hurt(copies=1), attempt("a", 1), effect("a", 1)),
+        *(attempt("a", 2), effect("a", 2)),
+    ),
+    "a foreign message, under another id at every reading": (
+        {**invoke("a"), "foreign": True},
+        *(end("ok", "a"), hurt(repeats=1), attempt("a", 1)),
+        *({**attempt("a", 2), "id": "another"}, effect("a", 2)),
+    ),
     "its publisher was killed": (invoke("a"), hurt(killed=[PUBLISHER]), attempt("a", 2), effect("a", 2)),
     "slow because it was stopped": (
         *(invoke("a"), hurt(at=9, stopped=[PUBLISHER], lasted=8), end("ok", "a", 9.5)),
@@ -104,13 +113,14 @@ def test_a_sound_history_holds(case: str) -> None:
 
 
 LOST = "confirmed, and neither effected nor in the ledger"
-BOTH = "effected and in the ledger as well"
+BOTH = "effected and in the ledger as well, or there twice"
 INVENTED = "effected or dead without an invoke"
 DENIED = "said to be unpublished, and ran"
 EARLY = "ran before its time"
 ORDER = "attempts out of the policy's order"
 MANY = "more attempts than the policy and the hurts allow"
 TWICE = "ran twice more often than the hurts allow"
+RENAMED = "ran under more than one id"
 SLOW = "defer() took longer than its budget"
 HUNG = "a request never ended"
 
@@ -120,6 +130,14 @@ FORGED: dict[str, tuple[str, tuple[Record, ...]]] = {
     "failed, and gone": (LOST, (*published("a"), attempt("a", 1), failure("a", 1))),
     "redriven, and gone": (LOST, (*published("a"), dead("a"), line("redriven", 60, number=1))),
     "delivered and dead": (BOTH, (*published("a"), attempt("a", 1), effect("a", 1), dead("a"))),
+    "dead twice": (BOTH, (*published("a"), dead("a", 1), dead("a", 2))),
+    "delivered and dead more often than the hurts allow": (
+        BOTH,
+        (
+            hurt(copies=1),
+            *(line for key in "ab" for line in (*published(key), attempt(key, 1), effect(key, 1), dead(key, ord(key)))),
+        ),
+    ),
     "an effect out of nothing": (INVENTED, (attempt("a", 1), effect("a", 1))),
     "a letter out of nothing": (INVENTED, (dead("a"),)),
     "said to have failed, and ran": (DENIED, (*published("a", what="fail"), attempt("a", 1), effect("a", 1))),
@@ -141,6 +159,14 @@ FORGED: dict[str, tuple[str, tuple[Record, ...]]] = {
         MANY,
         (*published("a"), *(attempt("a", 10.0 * number, number) for number in range(1, 5)), effect("a", 40, 4)),
     ),
+    "an attempt of a number that the policy has not": (
+        MANY,
+        (
+            *(*published("a"), hurt(repeats=1)),
+            *(attempt("a", 10.0 * number, number) for number in range(1, 5)),
+            effect("a", 40, 4),
+        ),
+    ),
     "more attempts than one kill can make": (
         MANY,
         (*published("a"), hurt(repeats=9), *(attempt("a", number) for number in range(1, 8)), effect("a", 9)),
@@ -151,6 +177,24 @@ FORGED: dict[str, tuple[str, tuple[Record, ...]]] = {
         (
             hurt(repeats=1),
             *(record for key in "ab" for record in (*published(key), attempt(key, 2), attempt(key, 3), effect(key, 3))),
+        ),
+    ),
+    "again after its effect, as if it had failed": (
+        TWICE,
+        (*published("a"), attempt("a", 1), effect("a", 1), attempt("a", 2.1, 2), effect("a", 2.1, 2)),
+    ),
+    "three times where one may be a copy": (
+        TWICE,
+        (
+            *(*published("a"), hurt(copies=1), attempt("a", 1), effect("a", 1)),
+            *(attempt("a", 2), effect("a", 2), attempt("a", 3), effect("a", 3)),
+        ),
+    ),
+    "under another id": (
+        RENAMED,
+        (
+            *(*published("a"), hurt(repeats=1), attempt("a", 1)),
+            *({**attempt("a", 2), "id": "another"}, effect("a", 2)),
         ),
     ),
     "slower than its budget": (SLOW, (invoke("a"), end("fail", "a", 2.3))),
