@@ -33,6 +33,7 @@ class Account:
     def __init__(self, history: Iterable[Record], terms: Terms) -> None:
         self.terms = terms
         self.invoked: dict[str, Record] = {}
+        self.invocations: Counter[str] = Counter()
         self.ended: dict[str, Record] = {}
         self.attempts: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
         self.over: dict[tuple[str, int], list[float]] = defaultdict(list)
@@ -55,6 +56,7 @@ class Account:
         match record["what"]:
             case "invoke":
                 self.invoked[record["key"]] = record
+                self.invocations[record["key"]] += 1
             case "ok" | "fail" | "unknown":
                 self.ended[record["key"]] = record
             case "attempt":

@@ -14,8 +14,10 @@ async def kill_the_leader(stage: Stage) -> None:
     leader = await _leader(stage)
     stage.cut_off_all("SIGKILL of a queue's leader")
     await asyncio.to_thread(leader.kill)
-    await asyncio.sleep(stage.hold)
-    await asyncio.to_thread(leader.start)
+    try:
+        await asyncio.sleep(stage.hold)
+    finally:
+        await asyncio.to_thread(leader.start)
 
 
 async def cut_off_the_leader(stage: Stage) -> None:
@@ -23,8 +25,10 @@ async def cut_off_the_leader(stage: Stage) -> None:
     leader = await _leader(stage)
     stage.cut_off_all("a node cut off")
     await asyncio.to_thread(_cluster(stage).cut_off, leader)
-    await asyncio.sleep(stage.hold)
-    await asyncio.to_thread(_cluster(stage).heal, leader)
+    try:
+        await asyncio.sleep(stage.hold)
+    finally:
+        await asyncio.to_thread(_cluster(stage).heal, leader)
     await asyncio.to_thread(leader.await_ready)
 
 

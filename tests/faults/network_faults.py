@@ -48,8 +48,10 @@ async def lose_the_programs(stage: Stage) -> None:
 
 async def _for_a_while(stage: Stage, begin: Callable[[], None]) -> None:
     begin()
-    await asyncio.sleep(stage.hold)
-    _proxy(stage).clear()
+    try:
+        await asyncio.sleep(stage.hold)
+    finally:
+        _proxy(stage).clear()
 
 
 def _proxy(stage: Stage) -> Proxy:

@@ -51,8 +51,10 @@ async def raise_memory_alarm(stage: Stage) -> None:
     """The node says that it is out of memory, and stops reading from who publishes."""
     stage.hurt("memory alarm")
     await _ctl(stage, "set_vm_memory_high_watermark", "0")
-    await asyncio.sleep(stage.hold)
-    await _ctl(stage, "set_vm_memory_high_watermark", "0.4")
+    try:
+        await asyncio.sleep(stage.hold)
+    finally:
+        await _ctl(stage, "set_vm_memory_high_watermark", "0.4")
 
 
 async def fill_the_queue(stage: Stage) -> None:
@@ -60,8 +62,10 @@ async def fill_the_queue(stage: Stage) -> None:
     stage.hurt("queue full")
     pattern = f"^{_queue(stage)}$"
     await _ctl(stage, "set_policy", "--apply-to", "queues", "full", pattern, f'{{"max-length": {FULL}}}')
-    await asyncio.sleep(stage.hold)
-    await _ctl(stage, "clear_policy", "full")
+    try:
+        await asyncio.sleep(stage.hold)
+    finally:
+        await _ctl(stage, "clear_policy", "full")
 
 
 async def delete_the_queue(stage: Stage) -> None:
@@ -87,9 +91,11 @@ async def withdraw_permissions(stage: Stage) -> None:
     """The user may not use the virtual host any more, and its connections are closed; then it may again."""
     stage.cut_off_all("permissions withdrawn")
     await _ctl(stage, "clear_permissions", "guest")
-    await _ctl(stage, "close_all_connections", "for a test")
-    await asyncio.sleep(stage.hold)
-    await _ctl(stage, "set_permissions", "guest", ".*", ".*", ".*")
+    try:
+        await _ctl(stage, "close_all_connections", "for a test")
+        await asyncio.sleep(stage.hold)
+    finally:
+        await _ctl(stage, "set_permissions", "guest", ".*", ".*", ".*")
 
 
 def _node(stage: Stage) -> RabbitNode:

@@ -21,7 +21,8 @@ def _lost(account: Account) -> Iterable[str]:
 
 
 def _both(account: Account) -> Iterable[str]:
-    both = [key for key in account.dead if account.letters(key) + bool(account.effects[key]) > 1]
+    ends = {key: account.letters(key) + bool(account.effects[key]) for key in account.dead}
+    both = [key for key, count in ends.items() if count > max(1, account.invocations[key])]
     if len(both) > account.allowed("repeats") + account.allowed("copies") + len(account.unknown):
         yield from both
 

@@ -30,10 +30,12 @@ async def kill_a_publisher_that_spools(stage: Stage) -> None:
     assert node is not None
     stage.cut_off_all("SIGSTOP of RabbitMQ")
     await asyncio.to_thread(node.pause)
-    await asyncio.sleep(stage.hold)
-    pid = await stage.kill(stage.dice.choice(stage.publishers))
-    stage.hurt("SIGKILL of a publisher", killed=(pid,))
-    node.resume()
+    try:
+        await asyncio.sleep(stage.hold)
+        pid = await stage.kill(stage.dice.choice(stage.publishers))
+        stage.hurt("SIGKILL of a publisher", killed=(pid,))
+    finally:
+        node.resume()
     stage.start_publisher()
 
 
@@ -43,8 +45,10 @@ async def kill_the_relay(stage: Stage) -> None:
     assert node is not None
     stage.cut_off_all("SIGSTOP of RabbitMQ")
     await asyncio.to_thread(node.pause)
-    await asyncio.sleep(stage.hold)
-    node.resume()
+    try:
+        await asyncio.sleep(stage.hold)
+    finally:
+        node.resume()
     await stage.replace_relay()
     stage.hurt("SIGKILL of bridge-relay", copies=BATCH)
 

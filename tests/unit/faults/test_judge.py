@@ -89,6 +89,7 @@ SOUND: dict[str, tuple[Record, ...]] = {
         *(end("ok", "a"), hurt(repeats=1), attempt("a", 1)),
         *({**attempt("a", 2), "id": "another"}, effect("a", 2)),
     ),
+    "two messages of one name, both dead": (*published("a"), *published("a", at=1.0), dead("a", 1), dead("a", 2)),
     "its publisher was killed": (invoke("a"), hurt(killed=[PUBLISHER]), attempt("a", 2), effect("a", 2)),
     "slow because it was stopped": (
         *(invoke("a"), hurt(at=9, stopped=[PUBLISHER], lasted=8), end("ok", "a", 9.5)),
