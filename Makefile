@@ -16,7 +16,7 @@ help:
 	@echo "make demo            the whole journey in half a minute, on SQLite"
 	@echo "make demo BROKER=URL the same over RabbitMQ, at amqp://…"
 	@echo "make test            all tests; they start RabbitMQ nodes of their own"
-	@echo "make faults          a million events through every fault; EVENTS=… SECONDS=… SEED=…"
+	@echo "make faults          a million events through every fault; EVENTS=… SECONDS=… SEED=… JOBS=…"
 	@echo "make bench           measure, beside Celery, Dramatiq and Huey"
 	@echo "make lint            ruff and mypy"
 	@echo "make fuzz            a million broken FastCGI exchanges"
@@ -46,7 +46,7 @@ test: env rabbitmq servers
 	@$(python) -m pytest -q -n 3 --dist loadscope tests
 
 faults: env rabbitmq servers
-	@$(python) -m tests.faults.run $(if $(EVENTS),--events $(EVENTS)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
+	@$(python) -m tests.faults.run $(if $(EVENTS),--events $(EVENTS)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS))
 
 bench: $(bench) rabbitmq servers
 	@$(python) -m benchmarks.run

@@ -13,7 +13,7 @@ from functools import partial
 
 from app_adapter.publishing_thread import EventPublisher, PublishingThread
 from bridge.brokers.declared import DeclaredPublisher
-from bridge.brokers.opening import open_broker
+from bridge.brokers.opening import importing, open_broker
 from bridge.brokers.spool.spool_file import SpoolFile, spool_file
 from bridge.errors import BrokerUnavailable, DeferError
 from bridge.event import Event
@@ -76,7 +76,8 @@ def _publisher(
     declared = DeclaredPublisher(partial(open_broker, url, namespace, declare=declare), queues)
     if spool is None:
         return declared
-    from bridge.brokers.spool.publisher import SpoolingPublisher  # and SQLite with it, where it is used alone
+    with importing:
+        from bridge.brokers.spool.publisher import SpoolingPublisher  # and SQLite with it, where it is used alone
 
     return SpoolingPublisher(declared, spool)
 

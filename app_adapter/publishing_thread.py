@@ -78,10 +78,9 @@ class PublishingThread:
         with self._lock:
             if len(self._waiting) >= MAX_WAITING:
                 raise BrokerUnavailable(f"{MAX_WAITING} events of this process wait for the broker already")
+            if not self._waiting:
+                self._loop.call_soon_threadsafe(self._take)  # it takes the lock, and so sees what follows
             self._waiting.append(ticket)
-            first = len(self._waiting) == 1
-        if first:
-            self._loop.call_soon_threadsafe(self._take)
         try:
             ticket.future.result(timeout=budget + SLACK)
         except TimeoutError:

@@ -161,9 +161,10 @@ class EventConsumer:
             # says why, and tries again with back-off.
             while await self._replayer.replay(held, self._slots):
                 pass
-            self.finished += 1
-            self._moved = asyncio.get_running_loop().time()
-            self._remember(token)
+            if held.settled:  # else it went elsewhere: should it come to us once more, it is not to be acked
+                self.finished += 1
+                self._moved = asyncio.get_running_loop().time()
+                self._remember(token)
         except (asyncio.CancelledError, NoSlotToCome):
             await _give_back(held.delivery)
         except Exception:
@@ -171,7 +172,8 @@ class EventConsumer:
             await asyncio.sleep(DEFECT_GIVEN_BACK_AFTER)
             await _give_back(held.delivery)
         finally:
-            del self._held[token]
+            if self._held.get(token) is held:  # RabbitMQ's ladder may hand on one message twice
+                del self._held[token]
             self._confirmed(held)
 
     def _remember(self, token: str) -> None:

@@ -17,12 +17,14 @@ FORGOTTEN_AFTER = 900.0
 
 
 class HeldEvent:
-    """An event that we hold. `delivery` is the newest one that brought it, `lost` tells that its connection broke;
-    `unconfirmed` hears each time that the broker could not confirm a settlement, and why."""
+    """An event that we hold. `delivery` is the newest one that brought it, `lost` tells that its connection broke,
+    `settled` that the broker has confirmed what became of it; `unconfirmed` hears each time that it could not confirm a
+    settlement, and why."""
 
     def __init__(self, delivery: Delivery, unconfirmed: Callable[["HeldEvent", str], None]) -> None:
         self.delivery = delivery
         self.lost = False
+        self.settled = False
         self._unconfirmed = unconfirmed
         self._renewed = asyncio.Event()
         self._last = False
@@ -54,6 +56,7 @@ class HeldEvent:
                 if not await self._comes_again(delivery):
                     return False
             else:
+                self.settled = True
                 await self._ack_what_came_again(delivery)
                 return True
 

@@ -28,7 +28,8 @@ _BY_SCHEME: dict[str, Callable[[str, str, bool], Broker]] = {
 }
 
 
-_importing = Gate()
+importing = Gate()
+"""Entered while a broker is imported."""
 
 
 def open_broker(url: str, namespace: str, *, declare: bool = True) -> Broker:
@@ -37,7 +38,7 @@ def open_broker(url: str, namespace: str, *, declare: bool = True) -> Broker:
     opener = _BY_SCHEME.get(urlsplit(url).scheme)
     if opener is None:
         raise SettingsError(f"broker_url {url!r}: expected sqlite:///path, amqp://host/ or amqps://host/")
-    with _importing:
+    with importing:
         return opener(url, namespace, declare)
 
 

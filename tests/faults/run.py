@@ -10,7 +10,9 @@ import platform
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -75,17 +77,25 @@ def main() -> int:
         if not asked.fault or any(part in fault.name for part in asked.fault for fault in faults)
     ]
     load = Load(max(1, asked.events // len(chosen)), asked.rate, asked.seconds)
-    began, rows = time.monotonic(), []
-    with Stages(HOLD, asked.seed) as stages:
-        for on, faults in chosen:
-            rows.append(_one(stages, on, faults, load))
-            print(rows[-1], flush=True)
-            if not asked.fault:
-                RESULTS.write_text(_page(rows, asked, time.monotonic() - began))
-    events = sum(row.verdict.figures.events for row in rows if row.verdict is not None)
+    began, rows = time.monotonic(), dict[int, Row]()
+    waiting = deque(enumerate(chosen))
+
+    def work() -> None:
+        with Stages(HOLD, asked.seed) as stages:
+            while waiting:
+                place, (on, faults) = waiting.popleft()
+                rows[place] = row = _one(stages, on, faults, load)
+                print(row, flush=True)
+                if not asked.fault:
+                    RESULTS.write_text(_page([rows[key] for key in sorted(rows)], asked, time.monotonic() - began))
+
+    with ThreadPoolExecutor(asked.jobs) as threads:
+        for job in [threads.submit(work) for _ in range(asked.jobs)]:
+            job.result()
+    events = sum(row.verdict.figures.events for row in rows.values() if row.verdict is not None)
     if events < asked.events:
         print(f"{events:,} events were published in the time, and not {asked.events:,}: give more SECONDS or EVENTS")
-    return 0 if events >= asked.events and all(row.held for row in rows) else 1
+    return 0 if events >= asked.events and all(row.held for row in rows.values()) else 1
 
 
 def _one(stages: Stages, on: str, faults: Sequence[Fault], load: Load) -> Row:
@@ -107,11 +117,12 @@ def _page(rows: Sequence[Row], asked: argparse.Namespace, seconds: float) -> str
     lost = sum(verdict.figures.lost for verdict in verdicts)
     broken = sum(not row.held for row in rows)
     rabbitmq = subprocess.run(["rabbitmqctl", "version"], capture_output=True, text=True, check=False).stdout.strip()
+    command = f"make faults EVENTS={asked.events} SECONDS={asked.seconds:g} SEED={asked.seed} JOBS={asked.jobs}"
     return f"""\
 # What the faults came to
 
-`make faults EVENTS={asked.events} SECONDS={asked.seconds:g} SEED={asked.seed}` on {datetime.now(UTC):%Y-%m-%d}, \
-{seconds / 60:.0f} minutes, CPython {platform.python_version()}, RabbitMQ {rabbitmq}.
+`{command}` on {datetime.now(UTC):%Y-%m-%d}, {seconds / 60:.0f} minutes, CPython {platform.python_version()}, \
+RabbitMQ {rabbitmq}.
 
 {len(rows)} ordeals, {events:,} events, {lost} lost; {broken} ordeals in which a promise was broken.
 
@@ -129,6 +140,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=60.0, help="the longest load of one ordeal")
     parser.add_argument("--rate", type=float, default=2000.0, help="requests a second")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=1, help="ordeals at a time")
     parser.add_argument("fault", nargs="*", help="a part of a fault's name: only these, and RESULTS.md stays as it is")
     return parser.parse_args()
 

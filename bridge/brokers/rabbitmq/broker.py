@@ -75,7 +75,7 @@ class RabbitBroker:
 
     def publisher(self) -> RabbitPublisher:
         """Return a publisher, with a connection of its own."""
-        return self._opened(RabbitPublisher(self._address, self._names, self._declare_all))
+        return self._opened(RabbitPublisher(self._address, self._names, self._declared, self._declare_all))
 
     def consumer(self) -> RabbitConsumer:
         """Return a consumer, with two connections of its own."""

@@ -49,7 +49,7 @@ class RabbitConsumer:
         self._names = names
         self._declared = declared
         self._repair = repair
-        self._publisher = RabbitPublisher(address, names, repair)
+        self._publisher = RabbitPublisher(address, names, declared, repair)
         self._link = Link(address, self._prepare, repair, confirms=False)
         self._prefetch: dict[str, int] = {}
         self._channel: AbstractChannel | None = None

@@ -4,7 +4,7 @@ import asyncio
 import random
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -32,6 +32,7 @@ from bridge.errors import (
 )
 from bridge.event import Event
 from bridge.ledger import Letter
+from bridge.queues import Queue, route
 
 IN_FLIGHT = 500
 """Unconfirmed publishes at a time: aiormq looks through all of them at every confirm of several."""
@@ -56,8 +57,11 @@ class Addressed(NamedTuple):
 class RabbitPublisher:
     """A publisher with one connection and one channel of its own."""
 
-    def __init__(self, address: Address, names: Names, repair: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, address: Address, names: Names, queues: Mapping[str, Queue], repair: Callable[[], Awaitable[None]]
+    ) -> None:
         self._names = names
+        self._queues = queues
         self._link = Link(address, _no_preparation, repair, confirms=True)
         self._room = asyncio.Semaphore(IN_FLIGHT)
         self._repair = repair
@@ -162,9 +166,14 @@ class RabbitPublisher:
         except PublishError as error:
             fate.in_flight = False
             if not await self._repaired_since(published_at):
+                if fate.unknown:
+                    raise BrokerRefused("no queue takes it any more, and an earlier publish of it may run") from error
                 raise _unroutable(exchange, routing_key) from error
-        except DeliveryError:
+        except DeliveryError as error:
             fate.rejected = True
+            if exchange == self._names.events and len(route(self._queues.values(), routing_key)) > 1:
+                fate.unknown = True  # once more, and those queues that have it would have it twice
+                raise BrokerRefused("one of its queues does not take it, and the others may have it") from error
         except ChannelInvalidStateError:
             pass  # the channel was gone before anything was written
         except ChannelPreconditionFailed as error:

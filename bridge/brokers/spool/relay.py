@@ -59,8 +59,11 @@ class Relay:
         self._said = ""
 
     def opened(self, number: int | None) -> None:
-        """The circuit is open, and the first event for it was spooled under this number, or could not be (None)."""
-        if not self._provable:
+        """An event was spooled under this number, or could not be (None). The first one since the circuit is open is
+        what shows, by leaving the spool, that the broker is back."""
+        if self._circuit.closed:
+            self._woken.set()
+        elif not self._provable:
             self._proof, self._provable = number, True
             self._woken.set()
 
@@ -163,9 +166,10 @@ class Relay:
 
     async def _relay(self, batch: Sequence[SpooledEvent]) -> int:
         """Publish a batch, delete what was confirmed, and return how many those are. Raise where there is no answer."""
-        results = await asyncio.gather(*map(self._publish, batch), return_exceptions=True)
-        self._published.update(one.key for one, result in zip(batch, results, strict=True) if result is True)
-        await self._delete_published()
+        try:
+            results = await asyncio.gather(*map(self._publish, batch), return_exceptions=True)
+        finally:
+            await self._delete_published()  # where it is cancelled as well: what is confirmed is not published again
         for result in results:
             if isinstance(result, BaseException):
                 raise result
@@ -187,6 +191,7 @@ class Relay:
             raise
         else:
             self._answered()
+            self._published.add(spooled.key)
             return True
         return False
 

@@ -76,6 +76,7 @@ class SqliteConsumer:
 
     async def stop(self) -> None:
         self._taking = False
+        self._database.hurry()
         self._database.unwatch(self.look)
         if self._timer is not None:
             self._timer.cancel()

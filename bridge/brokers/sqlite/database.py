@@ -4,9 +4,11 @@ An *operation* is in `operation.py`. Not to be used across a fork: before one, t
 """
 
 import asyncio
+import math
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +20,9 @@ from bridge.brokers.sqlite.connection import connect, file_at, is_busy, translat
 from bridge.brokers.sqlite.operation import Operation, Result, T, Work, attempt, resolve
 from bridge.brokers.sqlite.schema import Schema
 from bridge.errors import BridgeError, BrokerUnavailable
+
+HURRIED = 2.0
+"""Seconds that others may still keep the file when this process is about to end."""
 
 POLL = 0.05
 """Seconds between looks for what others committed without ringing."""
@@ -38,6 +43,7 @@ class Database:
         self._inbox: queue.SimpleQueue[list[Operation[Any]]] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._closing = False
+        self._patient_until = math.inf
         self._ended = False
         self._closers: list[asyncio.Future[None]] = []
         self._connection: sqlite3.Connection | None = None
@@ -77,6 +83,10 @@ class Database:
     def unwatch(self, watcher: Callable[[], None]) -> None:
         """Call it no more."""
         self._watchers.pop(watcher, None)
+
+    def hurry(self) -> None:
+        """From soon on, wait for nobody who keeps the file: raise `BrokerUnavailable` instead. This process ends."""
+        self._patient_until = time.monotonic() + HURRIED
 
     async def close(self) -> None:
         """Do what was submitted, and close the connection; twice is as good as once."""
@@ -148,7 +158,7 @@ class Database:
             connection.execute("COMMIT")
         except Exception as error:
             self._disconnect()
-            if is_busy(error) and not self._closing:
+            if is_busy(error) and self._patient():
                 self._inbox.put(operations)  # others have the file for now: once more
             elif len(operations) == 1:
                 self._resolve([(operations[0], None, self._translated(error))])
@@ -166,8 +176,8 @@ class Database:
             try:
                 self._connected().execute(begin)
                 self._check_in_place()
-            except (sqlite3.Error, BridgeError) as error:
-                if is_busy(error) and not self._closing:
+            except (sqlite3.Error, OSError, BridgeError) as error:
+                if is_busy(error) and self._patient():
                     self._gate.give_way()
                     continue
                 self._disconnect()
@@ -176,6 +186,9 @@ class Database:
                 return False
             return True
         return False
+
+    def _patient(self) -> bool:
+        return not self._closing and time.monotonic() < self._patient_until
 
     def _look_around(self) -> None:
         """Tell the watchers if another process has committed since the last look."""

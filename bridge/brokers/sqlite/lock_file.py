@@ -22,11 +22,14 @@ class LockFile:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if _is_at(path, descriptor):
+                    return cls(path, descriptor)
             except BlockingIOError:
                 os.close(descriptor)
                 return None
-            if _is_at(path, descriptor):
-                return cls(path, descriptor)
+            except BaseException:
+                os.close(descriptor)
+                raise
             os.close(descriptor)  # its holder removed it between our open and our lock
 
     def write(self, text: str) -> None:
@@ -38,9 +41,11 @@ class LockFile:
         """Remove the file, and let go; twice is as good as once."""
         if self.descriptor < 0:
             return
-        self.path.unlink(missing_ok=True)
-        os.close(self.descriptor)
-        self.descriptor = -1
+        try:
+            self.path.unlink(missing_ok=True)
+        finally:  # a file that stays is a file that nobody holds
+            os.close(self.descriptor)
+            self.descriptor = -1
 
 
 def is_held(path: Path) -> bool:
