@@ -46,12 +46,13 @@ def in_turn(*faults: Fault) -> Fault:
 @dataclass(frozen=True, slots=True)
 class Load:
     """So many events, at this rate a second, by so many publishers, for at most so many seconds; and at least one hurt,
-    however long it takes."""
+    however long it takes, with so many effects behind each."""
 
     events: int
     rate: float
     seconds: float = 60.0
     publishers: int = 2
+    between: int = 20
 
 
 class Verdict(NamedTuple):
@@ -83,5 +84,5 @@ async def _again_and_again(fault: Fault, stage: Stage, load: Load) -> int:
     while not hurts or (stage.count("invoke") < load.events and time.monotonic() < end):
         await fault.hurt(stage)
         hurts += 1
-        await stage.reaches("effect", 20)  # it works again
+        await stage.reaches("effect", load.between)  # it works again
     return hurts

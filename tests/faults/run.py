@@ -23,6 +23,9 @@ from tests.faults.stages import Stages
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
+BETWEEN = 1000
+"""Effects between two hurts, so that most of the time is load and not the start of programs."""
+
 HOLD = 20.0
 """Seconds that a wound is held open."""
 
@@ -76,7 +79,7 @@ def main() -> int:
         for on, faults in ordeals()
         if not asked.fault or any(part in fault.name for part in asked.fault for fault in faults)
     ]
-    load = Load(max(1, asked.events // len(chosen)), asked.rate, asked.seconds)
+    load = Load(max(1, asked.events // len(chosen)), asked.rate, asked.seconds, between=BETWEEN)
     began, rows = time.monotonic(), dict[int, Row]()
     waiting = deque(enumerate(chosen))
 

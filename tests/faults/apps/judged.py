@@ -16,6 +16,7 @@ from bridge.errors import DeferError, DeferUnconfirmed
 from tests.faults.history import History
 
 app = Flask(__name__)
+app.logger.disabled = True  # its failures are asked for, and stand in the history
 events = DeferredEvents(app)
 history = History.of_environment()
 
