@@ -64,6 +64,23 @@ async def test_an_event_that_a_full_queue_refuses_is_not_taken_for_deferred(
     assert {effect.id for effect in site.effects(began=False)} == {answer.id for answer in answers[:-1]}
 
 
+async def test_an_event_that_one_of_two_queues_refuses_may_run(node: RabbitNode, site: Site, web: Web) -> None:
+    """celery#5410, too: RabbitMQ says no where one queue is full, and the others have it. So the request is told
+    that it may run, and nothing is published again into the others."""
+    site.configure("[queues.short]\npatterns = ['do.#']\n[queues.long]\npatterns = ['do.#']\n")
+    answers = [await web.works()]
+    pattern = f"^{site.namespace}.q.short$"
+    await asyncio.to_thread(node.ctl, "set_policy", "short", pattern, '{"max-length": 1}', "--apply-to", "queues")
+    try:
+        while not answers[-1].error and len(answers) < 50:
+            answers += await web.defer("ok")
+        assert answers[-1].error == "DeferUnconfirmed"
+    finally:
+        await asyncio.to_thread(node.ctl, "clear_policy", "short")
+
+    assert (await site.backlog())["long"].ready == len(answers)
+
+
 async def test_an_event_whose_queue_was_deleted_runs(node: RabbitNode, site: Site, web: Web) -> None:
     """dramatiq#832: somebody deletes the queue, every `send()` succeeds, and nothing ever runs; the workers only loop.
     Here whoever meets it first declares the queue again, be it a web request."""

@@ -169,3 +169,32 @@ async def test_submitted_before_close_is_done(database: Database) -> None:
     await adding_a
     with closing(sqlite3.connect(database.path)) as connection:
         assert connection.execute("SELECT name FROM name").fetchall() == [("a",)]
+
+
+async def test_a_file_that_cannot_be_looked_at_fails_an_operation_and_no_more(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A directory that may not be entered for a while: the operation in hand says so, and the next one is done."""
+
+    def closed(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("bridge.brokers.sqlite.database.file_at", closed)
+        with pytest.raises(BrokerUnavailable, match="Permission denied"):
+            await asyncio.wait_for(database.run(adding("lost")), PATIENCE)
+
+    await database.run(adding("kept"))
+    assert await names(database) == ["kept"]
+
+
+async def test_a_process_that_ends_does_not_wait_for_who_keeps_the_file(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stranger's transaction that stays open: what is submitted fails in a moment."""
+    monkeypatch.setattr("bridge.brokers.sqlite.database.HURRIED", 0.1)
+    with closing(sqlite3.connect(database.path, isolation_level=None)) as stranger:
+        stranger.execute("BEGIN IMMEDIATE")
+        database.hurry()
+        with pytest.raises(BrokerUnavailable, match="locked"):
+            await asyncio.wait_for(database.run(adding("late")), PATIENCE)

@@ -252,3 +252,17 @@ async def test_while_the_broker_is_away_the_log_says_how_much_waits(
             await until(lambda: "still does not answer" in caplog.text)
 
     assert re.search(rf"2 events in the spool {file.path}, the oldest \d s old", caplog.text)
+
+
+async def test_a_relay_that_is_stopped_in_a_batch_keeps_only_what_is_not_confirmed(file: SpoolFile) -> None:
+    """What was confirmed meanwhile is not published again by the next process."""
+    broker = SwitchedBroker()
+    broker.answers["order.late"] = "silence"
+    await fill(file, 20)
+    await fill(file, 1, name="order.late", start=20)
+
+    async with spooling(broker, file) as publisher:
+        publisher.start()
+        await until(lambda: len(broker.taken) == 20 and bool(broker.unconfirmed))
+
+    assert count(file) == 1

@@ -138,6 +138,32 @@ async def test_a_redelivery_that_comes_while_its_retry_is_confirmed_is_acked_too
     assert (len(first.verbs), again.verbs, bench.events.taken) == (1, ["ack"], 1)
 
 
+async def test_what_went_elsewhere_is_not_taken_for_settled(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody confirmed its retry: should it come to us after all, it runs, and is not acked."""
+    monkeypatch.setattr("worker.held.FORGOTTEN_AFTER", 0.01)
+    first, again = FakeDelivery(faults=[DeliveryLost("gone")]), FakeDelivery(redelivered=True)
+    await bench.take(first)
+    await bench.slot.answer(FAILED)
+    await asyncio.gather(*bench.events._tasks)
+    await bench.take(again)
+    assert again.verbs == []
+    await bench.slot.answer(DELIVERED)
+    await bench.done(1)
+    assert again.verbs == ["ack"]
+
+
+async def test_one_message_that_comes_twice_is_settled_twice(bench: Bench) -> None:
+    """RabbitMQ's ladder may hand it on twice; neither delivery says so, and each is to be settled."""
+    first, second = FakeDelivery(), FakeDelivery()
+    await bench.take(first)
+    await bench.take(second)
+    await bench.slot.answer(DELIVERED)
+    await bench.slot.answer(DELIVERED)
+    await bench.done(2)
+    await until(lambda: not bench.events._tasks)
+    assert (first.verbs, second.verbs) == (["ack"], ["ack"])
+
+
 async def test_a_redelivery_that_is_unknown_here_runs(bench: Bench) -> None:
     """Somebody else had it, and ended."""
     delivery = FakeDelivery(redelivered=True)
