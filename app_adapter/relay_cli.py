@@ -1,4 +1,5 @@
-"""`bridge-relay`: publishes what is in the spool, for hosts whose web processes come and go. It loads no app."""
+"""`bridge-relay`: publishes what `defer()` has put into the spool, for hosts whose web processes come and go. It is the
+publishing half of a web process, and so stands beside it; it loads no app."""
 
 import asyncio
 import signal

@@ -130,8 +130,7 @@ class Stage:
     ) -> None:
         """Note that something was hurt: how many events may run twice for it, how many may have got a second message,
         how many attempts may have been spent before the app could note them, and how many messages an operator has
-        thrown away; the pids that were killed, or stopped
-        for so many seconds until now."""
+        thrown away; the pids that were killed, or stopped for so many seconds until now."""
         caused = {"repeats": repeats, "copies": copies, "unseen": unseen, "losses": losses}
         self._history.note("hurt", act=act, **caused, killed=killed, stopped=stopped, lasted=lasted)
 

@@ -117,15 +117,23 @@ def timeouts(queues: Sequence[Queue], by_policy: Mapping[str, timedelta]) -> Seq
         longest = max((queue.deadline for queue in queues), default=timedelta())
         sentence = f"a replay may last {_seconds(longest)}, which is below RabbitMQ's consumer timeout"
         return [ok("timeout", f"{sentence} (30 min, unless rabbitmq.conf says otherwise)")]
-    return [
-        wrong(
-            "timeout",
-            f"queue {queue.name}: a replay may last {_seconds(queue.deadline)}, and RabbitMQ takes back what is held "
-            f"for {_seconds(by_policy.get(queue.name, CONSUMER_TIMEOUT))}",
-            f"a shorter deadline, or in rabbitmq.conf: consumer_timeout = {int(queue.deadline.total_seconds()) * 2000}",
-        )
-        for queue in late
-    ]
+    return [_late(queue, by_policy.get(queue.name)) for queue in late]
+
+
+def _late(queue: Queue, by_policy: timedelta | None) -> Finding:
+    """Tell of a deadline that RabbitMQ may not leave. rabbitmq.conf can be read by nobody from here."""
+    sentence = (
+        f"queue {queue.name}: a replay may last {_seconds(queue.deadline)}, and RabbitMQ takes back what is held for"
+    )
+    enough = int(queue.deadline.total_seconds()) * 2000
+    if by_policy is not None:
+        step = f"a shorter deadline, or a policy with a consumer-timeout of {enough}"
+        return wrong("timeout", f"{sentence} {_seconds(by_policy)}", step)
+    step = (
+        f"a shorter deadline; or a policy with a consumer-timeout of {enough} (RabbitMQ 3.12 and later), which is seen "
+        f"here; or in rabbitmq.conf: consumer_timeout = {enough}, which is not"
+    )
+    return unknown("timeout", f"{sentence} {_seconds(CONSUMER_TIMEOUT)} unless rabbitmq.conf says otherwise", step)
 
 
 def untold(site: Site, why: NoAnswer, *, compared: bool) -> Sequence[Finding]:
