@@ -11,6 +11,9 @@ from tests.faults.drain import drain
 from tests.faults.judge import Breach, Figures, figures, judge
 from tests.faults.stage import ATTEMPTS, BUDGET, WAITS, Stage
 
+HELD = "held"
+"""What is said of an ordeal in which every promise held."""
+
 TERMS = Terms(ATTEMPTS, WAITS, BUDGET)
 
 

@@ -13,62 +13,19 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
+from tests.faults import results
 from tests.faults.catalogue import ordeals
-from tests.faults.ordeal import Fault, Load, Verdict, undergo
+from tests.faults.ordeal import HELD, Fault, Load, Verdict, undergo
+from tests.faults.results import Row
 from tests.faults.stages import Stages
-
-RESULTS = Path(__file__).with_name("RESULTS.md")
 
 BETWEEN = 1000
 """Effects between two hurts, so that most of the time is load and not the start of programs."""
 
 HOLD = 20.0
 """Seconds that a wound is held open."""
-
-COLUMNS = (
-    "fault",
-    "on",
-    "hurts",
-    "events",
-    "deliveries",
-    "ran twice",
-    "dead letters",
-    "lost",
-    "longest `defer()`",
-    "longest silence",
-    "verdict",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What came of one ordeal. `stuck` is why it could not be judged, where it could not."""
-
-    faults: Sequence[Fault]
-    on: str
-    verdict: Verdict | None
-    stuck: str = ""
-
-    @property
-    def held(self) -> bool:
-        """Whether every promise did."""
-        return self.verdict is not None and not self.verdict.breaches
-
-    def __str__(self) -> str:
-        names = " and ".join(fault.name for fault in self.faults)
-        if self.verdict is None:
-            return f"| {names} | {self.on} | | | | | | | | | stuck: {self.stuck} |"
-        figures = self.verdict.figures
-        said = "; ".join(map(str, self.verdict.breaches)) or "held"
-        return (
-            f"| {names} | {self.on} | {self.verdict.hurts} | {figures.events:,} | {figures.deliveries:,} |"
-            f" {figures.repeats} | {figures.dead:,} | {figures.lost} | {figures.longest_defer:.2f} s |"
-            f" {figures.longest_silence:.1f} s | {said} |"
-        )
 
 
 def main() -> int:
@@ -80,61 +37,58 @@ def main() -> int:
         if not asked.fault or any(part in fault.name for part in asked.fault for fault in faults)
     ]
     load = Load(max(1, asked.events // len(chosen)), asked.rate, asked.seconds, between=BETWEEN)
-    began, rows = time.monotonic(), dict[int, Row]()
-    waiting = deque(enumerate(chosen))
+    began, waiting = time.monotonic(), deque(chosen)
+    runs, earlier = results.read() if asked.fault else ([], [])
+    rows = {row.ordeal: row for row in earlier}
 
     def work() -> None:
         with Stages(HOLD, asked.seed) as stages:
             while waiting:
-                place, (on, faults) = waiting.popleft()
-                rows[place] = row = _one(stages, on, faults, load)
+                row = _row(stages, *waiting.popleft(), load)
+                rows[row.ordeal] = row
                 print(row, flush=True)
-                if not asked.fault:
-                    RESULTS.write_text(_page([rows[key] for key in sorted(rows)], asked, time.monotonic() - began))
+                in_order = [rows[key] for on, faults in ordeals() if (key := (_names(faults), on)) in rows]
+                results.write([*runs, _told(asked, time.monotonic() - began)], in_order)
 
     with ThreadPoolExecutor(asked.jobs) as threads:
         for job in [threads.submit(work) for _ in range(asked.jobs)]:
             job.result()
-    events = sum(row.verdict.figures.events for row in rows.values() if row.verdict is not None)
-    if events < asked.events:
-        print(f"{events:,} events were published in the time, and not {asked.events:,}: give more SECONDS or EVENTS")
-    return 0 if events >= asked.events and all(row.held for row in rows.values()) else 1
+    return 0 if all(row.cells[-1] == HELD for row in rows.values()) else 1
 
 
-def _one(stages: Stages, on: str, faults: Sequence[Fault], load: Load) -> Row:
+def _row(stages: Stages, on: str, faults: Sequence[Fault], load: Load) -> Row:
+    names = _names(faults)
     with stages.stage(on) as stage:
         try:
-            verdict = asyncio.run(undergo(stage, load, *faults))
+            hurts, figures, breaches = _judged(asyncio.run(undergo(stage, load, *faults)))
         except Exception as error:  # whatever keeps one ordeal from its end, the others are run
             print(error, flush=True)
-            return Row(faults, on, None, f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}")
-        if verdict.breaches:
+            why = f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}".replace("|", "/")
+            return Row((names, on, *[""] * 8, f"stuck: {why}"))
+        if breaches:
             print(stage.report(), flush=True)
-        return Row(faults, on, verdict)
+        return Row((names, on, hurts, *figures, breaches or HELD))
 
 
-def _page(rows: Sequence[Row], asked: argparse.Namespace, seconds: float) -> str:
-    table = "\n".join((f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|", *map(str, rows)))
-    verdicts = [row.verdict for row in rows if row.verdict is not None]
-    events = sum(verdict.figures.events for verdict in verdicts)
-    lost = sum(verdict.figures.lost for verdict in verdicts)
-    broken = sum(not row.held for row in rows)
+def _judged(verdict: Verdict) -> tuple[str, Sequence[str], str]:
+    """Return a verdict as it is shown: the hurts, the figures, the breaches."""
+    found = verdict.figures
+    counts = (found.events, found.deliveries, found.repeats, found.dead, found.lost)
+    figures = [*(f"{count:,}" for count in counts), f"{found.longest_defer:.2f} s", f"{found.longest_silence:.1f} s"]
+    return str(verdict.hurts), figures, "; ".join(map(str, verdict.breaches)).replace("|", "/")
+
+
+def _names(faults: Sequence[Fault]) -> str:
+    return " and ".join(fault.name for fault in faults)
+
+
+def _told(asked: argparse.Namespace, seconds: float) -> str:
+    """Return the run in a sentence."""
     rabbitmq = subprocess.run(["rabbitmqctl", "version"], capture_output=True, text=True, check=False).stdout.strip()
-    command = f"make faults EVENTS={asked.events} SECONDS={asked.seconds:g} SEED={asked.seed} JOBS={asked.jobs}"
-    return f"""\
-# What the faults came to
-
-`{command}` on {datetime.now(UTC):%Y-%m-%d}, {seconds / 60:.0f} minutes, CPython {platform.python_version()}, \
-RabbitMQ {rabbitmq}.
-
-{len(rows)} ordeals, {events:,} events, {lost} lost; {broken} ordeals in which a promise was broken.
-
-A wound that has a length is held open for {HOLD:g} s. *Ran twice* counts events; what each hurt allows is in the
-history that the judge reads. *Lost* leaves out what an operator deleted together with a queue. *Longest silence* is
-the longest time without any event's effect.
-
-{table}
-"""
+    options = f"--events {asked.events} --seconds {asked.seconds:g} --seed {asked.seed} --jobs {asked.jobs}"
+    command = " ".join((f"python -m tests.faults.run {options}", *(f'"{part}"' for part in asked.fault)))
+    versions = f"CPython {platform.python_version()}, RabbitMQ {rabbitmq}"
+    return f"`{command}` on {datetime.now(UTC):%Y-%m-%d}, {seconds / 60:.0f} minutes, {versions}"
 
 
 def _arguments() -> argparse.Namespace:
@@ -144,7 +98,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=2000.0, help="requests a second")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=1, help="ordeals at a time")
-    parser.add_argument("fault", nargs="*", help="a part of a fault's name: only these, and RESULTS.md stays as it is")
+    parser.add_argument("fault", nargs="*", help="a part of a fault's name: only these, in the place of their rows")
     return parser.parse_args()
 
 

@@ -43,6 +43,9 @@ LARGE_BODY = 64 * 1024
 REPAIRED_EVERY = 10.0
 """Seconds between two declarations for what comes back: an event that no queue is meant to take would cost one each."""
 
+RENEWED_EVERY = 10.0
+"""Seconds between two new connections for what is refused: what is in flight meanwhile may be published twice."""
+
 _SIZE_LIMIT = re.compile(r"message size \d+ is larger than (?:configured )?max size (\d+)")
 
 
@@ -67,6 +70,7 @@ class RabbitPublisher:
         self._repair = repair
         self._repairing = asyncio.Lock()
         self._repaired_at = -REPAIRED_EVERY
+        self._renewed_at = time.monotonic()
 
     async def publish(self, event: Event, due: datetime | None = None, *, within: float = WITHIN) -> None:
         """Publish to every queue that takes the event's name, now or when it is due; see the contract."""
@@ -174,6 +178,7 @@ class RabbitPublisher:
             if exchange == self._names.events and len(route(self._queues.values(), routing_key)) > 1:
                 fate.unknown = True  # once more, and those queues that have it would have it twice
                 raise BrokerRefused("one of its queues does not take it, and the others may have it") from error
+            await self._renew()
         except ChannelInvalidStateError:
             pass  # the channel was gone before anything was written
         except ChannelPreconditionFailed as error:
@@ -185,6 +190,14 @@ class RabbitPublisher:
             return True
         fate.in_flight = False
         return False
+
+    async def _renew(self) -> None:
+        """Take a new connection, now and then: a channel that was told of a full queue is refused for ever where the
+        limit was lifted while the queue was full."""
+        now = time.monotonic()
+        if now - self._renewed_at >= RENEWED_EVERY:
+            self._renewed_at = now
+            await self._link.drop()
 
     async def _repaired_since(self, published_at: float) -> bool:
         """Declare again what is lost, where no queue took a message: a queue or a binding may have been deleted. Return
