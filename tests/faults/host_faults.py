@@ -37,10 +37,13 @@ async def fill_disk(stage: Stage) -> None:
 async def fill_disk_of_spool(stage: Stage) -> None:
     """RabbitMQ is away, then the spool's disk is full as well; there is room again, and RabbitMQ comes back."""
     assert stage.node is not None
+    if not stage.relays:  # a publisher that ends may leave events in the spool
+        await stage.start_relay()
     stage.node.pause()
     try:
         await stage.reaches("ok", 20)  # they are spooled
-        with _full(stage, stage.site.directory / "bridge-spool.db", [other.process.pid for other in stage.publishers]):
+        users = [program.process.pid for program in (*stage.publishers, *stage.relays)]
+        with _full(stage, stage.site.directory / "bridge-spool.db", users):
             await stage.reaches("fail", 1)
             await asyncio.sleep(stage.hold)
         await stage.reaches("ok", 20)

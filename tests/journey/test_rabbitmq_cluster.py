@@ -11,12 +11,20 @@ import pytest
 
 from bridge.brokers.contract import Broker
 from bridge.brokers.rabbitmq.broker import RabbitBroker
+from bridge.ledger import Dead
 from bridge.queues import Queue
-from tests.contract.acts import an_event
+from tests.contract.acts import a_letter, an_event, consuming, entries_of, take
 from tests.rabbitmq_cluster import SIZE, RabbitCluster
 from tests.rabbitmq_node import RabbitNode, RabbitNodeError
 
 pytestmark = pytest.mark.rabbitmq
+
+
+FEEDER = """
+[sys:{act}(Pid) || {{_, Pid, _, _}} <- supervisor:which_children(osiris_replica_reader_sup),
+    Fed <- tuple_to_list(sys:get_state(Pid)), is_pid(Fed), node(Fed) =:= '{fed}'].
+"""
+"""For the node that leads a stream: what sends the stream to the node `fed` is told to `suspend` or to `resume`."""
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +48,20 @@ async def broker(cluster: RabbitCluster, namespace: str) -> AsyncIterator[Broker
     yield broker
     await broker.remove([Queue("default")])
     await broker.close()
+
+
+async def dead(broker: Broker, name: str) -> None:
+    """Make a dead letter."""
+    await broker.publisher().publish(an_event(name))
+    consumer = await consuming(broker, "default")
+    delivery = await take(consumer)
+    await delivery.dead_letter(a_letter(delivery))
+    await consumer.close()
+
+
+async def letters(broker: Broker) -> list[str]:
+    """The names of the ledger's letters."""
+    return [entry.event_name for entry in await entries_of(broker) if isinstance(entry, Dead)]
 
 
 async def serves(node: RabbitNode) -> bool:
@@ -91,6 +113,23 @@ async def test_a_node_that_is_cut_off_serves_nobody_until_it_is_healed(
         await asyncio.to_thread(cluster.heal, alone)
     await comes_to(alone, serving=True)
     await asyncio.to_thread(cluster.await_whole)
+
+
+async def test_the_ledger_is_read_where_it_has_all(cluster: RabbitCluster, broker: Broker, namespace: str) -> None:
+    """A node whose replica of the ledger stands still, as one lags that has just come back, hides no letter."""
+    stream = f"{namespace}.dead"
+    await dead(broker, "before")
+    leader = await asyncio.to_thread(cluster.leader_of, stream)
+    lagging = next(node for node in cluster.nodes if node is not leader)
+    await asyncio.to_thread(leader.ctl, "eval", FEEDER.format(act="suspend", fed=lagging.name))
+    try:
+        await dead(broker, "behind")
+        assert await letters(RabbitBroker.from_url(lagging.url, namespace)) == ["before"]
+
+        for _ in range(10):  # whatever node it comes to first
+            assert await letters(broker) == ["before", "behind"]
+    finally:
+        await asyncio.to_thread(leader.ctl, "eval", FEEDER.format(act="resume", fed=lagging.name))
 
 
 async def test_a_queue_that_is_not_there_has_no_leader(cluster: RabbitCluster) -> None:

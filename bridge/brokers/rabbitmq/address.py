@@ -1,6 +1,7 @@
 """Where RabbitMQ is: a broker's URL taken apart. One user, one virtual host, any number of hosts."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from urllib.parse import unquote, urlsplit
 
 from yarl import URL
@@ -21,6 +22,11 @@ class Address:
 
     def __str__(self) -> str:
         return f"{self.urls[0].scheme}://{self.hosts}/{self.vhost.removeprefix('/')}"
+
+    def each_host(self) -> Iterator["Address"]:
+        """Yield an address of each host alone."""
+        for url in self.urls:
+            yield replace(self, urls=(url,))
 
 
 def address(url: str) -> Address:

@@ -1,11 +1,11 @@
 """The ledger on RabbitMQ: a stream, read over AMQP, with a disposable local index of what was read before."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 
 from aio_pika import Connection
-from aio_pika.abc import AbstractChannel
-from aiormq.exceptions import ChannelLockedResource, ChannelNotFoundEntity
+from aiormq.channel import Channel as Engine
+from aiormq.exceptions import ChannelLockedResource
 
 from bridge.brokers.rabbitmq.address import Address
 from bridge.brokers.rabbitmq.connection import (
@@ -20,6 +20,7 @@ from bridge.brokers.rabbitmq.connection import (
 from bridge.brokers.rabbitmq.decisions import RabbitDecisions
 from bridge.brokers.rabbitmq.publisher import RabbitPublisher
 from bridge.brokers.rabbitmq.record import Record, entry, letter
+from bridge.brokers.rabbitmq.replica import Replica, furthest
 from bridge.brokers.rabbitmq.stream import Stream
 from bridge.brokers.rabbitmq.topology import Names
 from bridge.brokers.sqlite.index_file import new_index, open_index
@@ -43,21 +44,22 @@ class RabbitLedger:
         self._names = names
         self._publisher = publisher
         self._identity = f"{address} {names.namespace}"
-        self._kept: Connection | None = None
-        self._end = -1
+        self._kept: Replica | None = None
         self._ahead: dict[int, Record] = {}
         self._asked_before: int | None = None
 
     async def entries(self) -> AsyncIterator[Entry]:
         """Yield all entries there are now, oldest first."""
-        async with self._channel() as channel:
-            stream = Stream(channel, self._names.ledger)
-            end = await stream.last()
-            if end is None:
-                return
-            self._end = end
-            oldest = await stream.oldest(end)
-            index = await self._up_to_date(stream, end)
+        with self._in_our_words():
+            replica = await furthest(self._address, self._names.ledger)
+            try:
+                if (end := replica.end) is None:
+                    return
+                async with replica.stream() as stream:
+                    oldest = await stream.oldest(end)
+                    index = await self._up_to_date(stream, end)
+            finally:
+                await replica.close()
         try:
             after = oldest - 1
             while page := list(index.entries(after, end, BATCH)):
@@ -79,41 +81,53 @@ class RabbitLedger:
     @asynccontextmanager
     async def deciding(self) -> AsyncIterator[RabbitDecisions]:
         """Hold the exclusive right to decide. Raise `BrokerRefused` where somebody else holds it."""
-        async with self._channel() as channel:
-            try:
-                await channel.declare_queue(self._names.deciding, exclusive=True)
-            except ChannelLockedResource as error:
-                message = f"another bridge-dlq is deciding about dead letters of RabbitMQ at {self._address}"
-                raise BrokerRefused(message) from error
+        with self._in_our_words():
+            connection = await connect(self._address)
+        try:
+            with self._in_our_words():
+                lock = await self._locked(connection)
             undecided = set(open_letters([one async for one in self.entries()]))
             publisher = self._publisher()
             try:
-                yield RabbitDecisions(await engine_of(channel), publisher, self._names, undecided)
+                yield RabbitDecisions(lock, publisher, self._names, undecided)
             finally:
                 await publisher.close()
+        finally:
+            await disconnect(connection)
 
     async def close(self) -> None:
         """Close the connection that letters are read on."""
         kept, self._kept = self._kept, None
         if kept is not None:
-            await disconnect(kept)
+            await kept.close()
 
     async def _read(self, start: int, count: int) -> dict[int, Record]:
         """Return what the stream has at so many offsets, as far as it has them and they are not too large together."""
         found: dict[int, Record] = {}
-        async with self._channel(keep=True) as channel:
-            stream = Stream(channel, self._names.ledger, prefetch=count)
-            if start > self._end:
-                end = await stream.last()
-                self._end = -1 if end is None else end
-            if not 0 <= start <= self._end:
+        with self._in_our_words():
+            replica = await self._reaching(start)
+            if replica.end is None or not 0 <= start <= replica.end:
                 return found
-            async with aclosing(stream.read(start, min(start + count - 1, self._end))) as records:
-                async for record in records:
-                    found[record.number] = record
-                    if sum(len(one.body) for one in found.values()) > AHEAD_BYTES:
-                        break
+            end = min(start + count - 1, replica.end)
+            try:
+                async with replica.stream(prefetch=count) as stream, aclosing(stream.read(start, end)) as records:
+                    async for record in records:
+                        found[record.number] = record
+                        if sum(len(one.body) for one in found.values()) > AHEAD_BYTES:
+                            break
+            except BaseException:
+                await self.close()
+                raise
         return found
+
+    async def _reaching(self, number: int) -> Replica:
+        """Return the replica that is kept, for a redrive reads letters one by one, thousands of them; another one
+        where it does not reach so far."""
+        kept = self._kept
+        if kept is None or kept.is_closed or kept.end is None or number > kept.end:
+            await self.close()
+            kept = self._kept = await furthest(self._address, self._names.ledger)
+        return kept
 
     async def _up_to_date(self, stream: Stream, end: int) -> LedgerTable:
         """Return the index, with all entries to `end`. It is made anew where the stream is not the one it knows."""
@@ -142,36 +156,22 @@ class RabbitLedger:
                 return [entry(record)] == list(index.entries(known - 1, known))
         return False
 
-    @asynccontextmanager
-    async def _channel(self, *, keep: bool = False) -> AsyncIterator[AbstractChannel]:
-        """A channel of a connection of its own; with `keep` of one that stays open after good use: a redrive reads
-        letters one by one, thousands of them."""
-        connection = await self._connection(keep=keep)
-        well = False
+    async def _locked(self, connection: Connection) -> Engine:
+        """Declare the queue that is the lock, and return what it lasts as long as."""
+        channel = await open_channel(connection, confirms=False)
+        try:
+            await channel.declare_queue(self._names.deciding, exclusive=True)
+        except ChannelLockedResource as error:
+            message = f"another bridge-dlq is deciding about dead letters of RabbitMQ at {self._address}"
+            raise BrokerRefused(message) from error
+        return await engine_of(channel)
+
+    @contextmanager
+    def _in_our_words(self) -> Iterator[None]:
+        """Raise what goes wrong with a connection as `BrokerUnavailable` or `BrokerRefused`."""
         try:
             with cancelled_by_us_alone():
-                channel = await open_channel(connection, confirms=False)
-                yield channel
-                if keep:
-                    await channel.close()
-                    well = True
-        except ChannelNotFoundEntity:
-            raise
+                yield
         except BROKEN as error:
             unavailable = BrokerUnavailable(f"RabbitMQ at {self._address} does not answer: {error}")
             raise refusal(error, self._address) or unavailable from error
-        finally:
-            if not well:
-                self._kept = None if connection is self._kept else self._kept
-                await disconnect(connection)
-
-    async def _connection(self, *, keep: bool) -> Connection:
-        if keep and self._kept is not None and not self._kept.is_closed:
-            return self._kept
-        try:
-            connection = await connect(self._address)
-        except BROKEN as error:
-            raise BrokerUnavailable(f"RabbitMQ at {self._address} cannot be reached: {error}") from error
-        if keep:
-            self._kept = connection
-        return connection
