@@ -27,7 +27,7 @@ def site(node: RabbitNode, tmp_path: Path) -> Iterator[Site]:
     site = Site(tmp_path, node.url, f"c{uuid.uuid4().hex[:10]}")
     shutil.copy(SHOP, tmp_path)
     yield site
-    site.remove()
+    site.end()  # its queues go with the node
 
 
 @pytest.fixture

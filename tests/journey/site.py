@@ -101,9 +101,14 @@ class Site:
         """Write its bridge.toml."""
         (self.directory / "bridge.toml").write_text(toml)
 
-    def remove(self) -> None:
-        """End every program, and remove it, with what it has on RabbitMQ."""
+    def end(self) -> None:
+        """End every program, and remove its files. What it has on RabbitMQ stays: that a node lives on which has just
+        come back, for RabbitMQ 3.10 loses all its quorum queues where some are deleted before they have a leader."""
         self._guard.clear()
+
+    def remove(self) -> None:
+        """The same, and remove what it has on RabbitMQ."""
+        self.end()
         if self.broker_url.startswith("amqp"):
             broker = RabbitBroker.from_url(self.broker_url, self.namespace)
             asyncio.run(when_reached(lambda: broker.remove(tuple(self._declared.values()))))

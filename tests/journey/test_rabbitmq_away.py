@@ -26,7 +26,7 @@ def rabbit_site(node: RabbitNode, tmp_path: Path) -> Iterator[Site]:
     """A site on that node."""
     site = Site(tmp_path, node.url, f"j{uuid.uuid4().hex[:10]}")
     yield site
-    site.remove()
+    site.end()  # its queues go with the node
 
 
 async def test_a_policys_waits_come_in_order_across_a_restart_of_the_broker(

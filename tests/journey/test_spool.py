@@ -35,7 +35,7 @@ def site(node: RabbitNode, tmp_path: Path) -> Iterator[Site]:
     """A site on that node."""
     site = Site(tmp_path, node.url, f"s{uuid.uuid4().hex[:10]}")
     yield site
-    site.remove()
+    site.end()  # its queues go with the node
 
 
 @pytest.fixture
