@@ -53,7 +53,8 @@ for _engine in ("aiormq", "aio_pika"):
 @contextmanager
 def cancelled_by_us_alone() -> Iterator[None]:
     """Turn a `CancelledError` that nobody asked for into an error of `BROKEN`: aiormq ends like that whoever waits at a
-    connection when it breaks."""
+    connection when it breaks. So it does with a bare `Exception` or `StopAsyncIteration` where the other side closed it
+    without a word."""
     try:
         yield
     except asyncio.CancelledError as error:
@@ -61,6 +62,10 @@ def cancelled_by_us_alone() -> Iterator[None]:
         if task is not None and task.cancelling():
             raise
         raise AMQPConnectionError("the connection broke") from error
+    except Exception as error:
+        if type(error) not in (Exception, StopAsyncIteration):
+            raise
+        raise AMQPConnectionError("the other side closed the connection") from error
 
 
 async def again_and_again(attempt: Callable[[], Awaitable[None]], longest_pause: float) -> None:
@@ -106,7 +111,8 @@ async def _opened(connection: Connection) -> Connection:
     """Open it, as `aio_pika.connect` does, which would leave what did not open to the garbage collector's thread."""
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
-            await connection.connect()
+            with cancelled_by_us_alone():
+                await connection.connect()
     except BaseException:
         await connection.close()
         raise
