@@ -57,5 +57,9 @@ class DeferUnconfirmed(DeferError):
         self.event_id = event_id
 
 
+class PartlyRejected(DeferUnconfirmed):
+    """One of the event's queues does not take it (a full queue); the others have it, or may have."""
+
+
 class DeferRejected(DeferError):
     """The broker answered that it does not take the event (a full queue, a full disk). Nothing was published."""

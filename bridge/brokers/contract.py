@@ -30,8 +30,9 @@ class Publisher(Protocol):
         """Publish to every queue that takes the event's name, now or when it is due, within so many seconds.
 
         Raise `Unroutable` where none does (an event that is not due yet is routed when it is), `TooLarge` where the
-        broker takes nothing so large, `DeferRejected` where it said no, and where the time is over
-        `BrokerUnavailable` (certainly nothing was published) or `DeferUnconfirmed` (it may have been). It waits for a
+        broker takes nothing so large, `DeferRejected` where it said no, `PartlyRejected` where it said no for one of
+        several queues, and where the time is over `BrokerUnavailable` (certainly nothing was published) or
+        `DeferUnconfirmed` (it may have been). It waits for a
         broker that is away, and tries again after a connection that broke, as long as there is time. Cancelled, it
         withdraws what was not written yet.
         """

@@ -8,17 +8,20 @@ from collections.abc import Callable
 from datetime import datetime
 
 from bridge.brokers.contract import WITHIN, Broker, Publisher
+from bridge.envelope import Envelope
 from bridge.errors import (
     BridgeError,
     BrokerRefused,
     BrokerUnavailable,
     DeferError,
+    DeferRejected,
     DeferUnconfirmed,
+    PartlyRejected,
     TooLarge,
     Unroutable,
 )
 from bridge.event import Event
-from bridge.queues import Queue
+from bridge.queues import Queue, route
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 
@@ -55,7 +58,7 @@ class DeclaredPublisher:
         try:
             await publisher.publish(event, due, within=max(deadline - time.monotonic(), 0.0))
         except DeferError as error:
-            if not isinstance(error, Unroutable | TooLarge):
+            if not isinstance(error, Unroutable | TooLarge | PartlyRejected):
                 self._declaring = None
             raise
         except Exception as error:
@@ -63,6 +66,24 @@ class DeclaredPublisher:
             self._declaring = None
             message = f"publishing event {event.id} broke: {type(error).__name__}: {error}: it may still run"
             raise DeferUnconfirmed(event.id, message) from error
+
+    async def put_into_each(self, event: Event, due: datetime | None, taken: set[str], *, within: float) -> None:
+        """Put it into each of its queues by itself, within so many seconds each, but those in `taken`, where those that
+        have confirmed it are noted. Raise what `Publisher.put` raises; `DeferRejected` when all others have it."""
+        publisher = await self._declared(within)
+        envelope = Envelope(event, round_began=due or event.time)
+        rejection: DeferRejected | None = None
+        for queue in route(self._queues, event.name):
+            if queue in taken:
+                continue
+            try:
+                await publisher.put(envelope, queue, due, within=within)
+            except DeferRejected as error:
+                rejection = error
+            else:
+                taken.add(queue)
+        if rejection is not None:
+            raise rejection
 
     async def close(self) -> None:
         """Close the broker."""

@@ -15,6 +15,7 @@ from aiormq.exceptions import ChannelInvalidStateError, ChannelPreconditionFaile
 from bridge.brokers.contract import WITHIN
 from bridge.brokers.rabbitmq.address import Address
 from bridge.brokers.rabbitmq.connection import BROKEN, cancelled_by_us_alone
+from bridge.brokers.rabbitmq.fate import Fate
 from bridge.brokers.rabbitmq.ladder import climb, to_event, to_queue
 from bridge.brokers.rabbitmq.link import Link
 from bridge.brokers.rabbitmq.topology import Names, said
@@ -24,9 +25,6 @@ from bridge.errors import (
     BridgeError,
     BrokerRefused,
     BrokerUnavailable,
-    DeferError,
-    DeferRejected,
-    DeferUnconfirmed,
     TooLarge,
     Unroutable,
 )
@@ -140,7 +138,7 @@ class RabbitPublisher:
     async def _confirmed(self, addressed: Callable[[], Addressed], event_id: str, within: float) -> None:
         """Publish until it is confirmed or the time is over. It is addressed anew for every try: what is due later
         comes closer meanwhile."""
-        fate = _Fate(within)
+        fate = Fate(event_id, within)
         try:
             async with asyncio.timeout(within), self._room:
                 while True:
@@ -148,9 +146,9 @@ class RabbitPublisher:
                         return
                     await asyncio.sleep(random.uniform(0, fate.pause()))
         except (TimeoutError, BrokerRefused, BrokerUnavailable) as error:
-            raise fate.as_error(event_id, within, str(error) or self._link.trouble) from error
+            raise fate.as_error(str(error) or self._link.trouble) from error
 
-    async def _try(self, addressed: Callable[[], Addressed], fate: "_Fate") -> bool:
+    async def _try(self, addressed: Callable[[], Addressed], fate: Fate) -> bool:
         channel = await self._link.channel()
         if fate.out_of_time():
             raise TimeoutError
@@ -176,8 +174,8 @@ class RabbitPublisher:
         except DeliveryError as error:
             fate.rejected = True
             if exchange == self._names.events and len(route(self._queues.values(), routing_key)) > 1:
-                fate.unknown = True  # once more, and those queues that have it would have it twice
-                raise BrokerRefused("one of its queues does not take it, and the others may have it") from error
+                # Not once more: those queues that have it would have it twice.
+                raise fate.partly(routing_key) from error
             await self._renew()
         except ChannelInvalidStateError:
             pass  # the channel was gone before anything was written
@@ -210,35 +208,6 @@ class RabbitPublisher:
                     await self._repair()
                     self._repaired_at = time.monotonic()
             return self._repaired_at >= published_at
-
-
-class _Fate:
-    """What became of one event's publishes so far."""
-
-    def __init__(self, within: float) -> None:
-        self._deadline = time.monotonic() + within
-        self.in_flight = False
-        self.unknown = False
-        self.rejected = False
-        self._pause = 0.02
-
-    def out_of_time(self) -> bool:
-        """Tell whether the time is over, so that nothing is written any more."""
-        return time.monotonic() >= self._deadline
-
-    def pause(self) -> float:
-        """Return the most seconds to wait before the next try: twice as long each time, up to one."""
-        self._pause = min(2 * self._pause, 1.0)
-        return self._pause
-
-    def as_error(self, event_id: str, within: float, trouble: str) -> DeferError:
-        """Return what to raise where the time is over."""
-        because = f": {trouble}" if trouble else ""
-        if self.in_flight or self.unknown:
-            return DeferUnconfirmed(event_id, f"event {event_id}: written, not confirmed within {within:g} s{because}")
-        if self.rejected:
-            return DeferRejected(f"event {event_id}: RabbitMQ does not take it (a full queue or disk) for {within:g} s")
-        return BrokerUnavailable(f"event {event_id}: not published within {within:g} s{because}")
 
 
 def _unroutable(exchange: str, routing_key: str) -> Unroutable:

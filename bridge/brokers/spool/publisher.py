@@ -14,7 +14,14 @@ from bridge.brokers.spool.circuit import Circuit, Sign
 from bridge.brokers.spool.relay import Relay
 from bridge.brokers.spool.spool_file import SpoolFile
 from bridge.brokers.spool.store import Store
-from bridge.errors import BrokerRefused, BrokerUnavailable, DeferError, DeferRejected, DeferUnconfirmed
+from bridge.errors import (
+    BrokerRefused,
+    BrokerUnavailable,
+    DeferError,
+    DeferRejected,
+    DeferUnconfirmed,
+    PartlyRejected,
+)
 from bridge.event import Event
 
 _SHARE, _AT_MOST = 0.5, 1.0
@@ -87,6 +94,8 @@ class SpoolingPublisher:
         if self._circuit.closed:
             try:
                 await self._to_broker(task, event, due, within - min(within * _SHARE, _AT_MOST))
+            except PartlyRejected:
+                raise  # an answer; and spooled, it would come once more to the queues that have it
             except (BrokerUnavailable, DeferUnconfirmed) as error:
                 silence = error
                 self._note(Sign.SILENCE, error)

@@ -19,6 +19,7 @@ from bridge.errors import (
     BrokerUnavailable,
     DeferRejected,
     DeferUnconfirmed,
+    PartlyRejected,
     TooLarge,
     UnreadableEnvelope,
     Unroutable,
@@ -54,6 +55,7 @@ class Relay:
         self._provable = False
         self._published: set[Key] = set()
         self._aside: set[Key] = set()
+        self._taken: dict[Key, set[str]] = {}  # of events that a queue has refused: which queues have them
         self._count = 0
         self._failures = 0
         self._said = ""
@@ -179,11 +181,16 @@ class Relay:
         """Publish an event; False where the broker does not take it. Raise where it does not answer."""
         try:
             event, due = spooled.read()
-            await self._publish_or_bury(event, due)
+            if spooled.key in self._taken:
+                await self._publisher.put_into_each(event, due, self._taken[spooled.key], within=ANSWER_SECONDS)
+            else:
+                await self._publish_or_bury(event, due)
         except (UnreadableEnvelope, TooLarge) as error:
             self._aside.add(spooled.key)
             log.warning("event %d of the spool %s stays there: %s", spooled.number, self._store.path, error)
-        except DeferRejected as error:
+        except (DeferRejected, PartlyRejected) as error:
+            if isinstance(error, PartlyRejected):  # from now on no queue that has it is given it again
+                self._taken[spooled.key] = set()
             self._answered()
             self._say(f"the spool {self._store.path} keeps events: {error}")
         except (BrokerUnavailable, DeferUnconfirmed) as error:
@@ -191,6 +198,7 @@ class Relay:
             raise
         else:
             self._answered()
+            self._taken.pop(spooled.key, None)
             self._published.add(spooled.key)
             return True
         return False
