@@ -53,7 +53,7 @@ async def test_an_event_that_a_full_queue_refuses_is_not_taken_for_deferred(
     pattern = f"^{site.namespace}.q."
     await asyncio.to_thread(node.ctl, "set_policy", "short", pattern, '{"max-length": 1}', "--apply-to", "queues")
     try:
-        while not answers[-1].error and len(answers) < 50:
+        while answers[-1].error != "DeferRejected" and len(answers) < 50:
             answers += await web.defer("ok")
     finally:
         await asyncio.to_thread(node.ctl, "clear_policy", "short")
@@ -61,7 +61,12 @@ async def test_an_event_that_a_full_queue_refuses_is_not_taken_for_deferred(
     assert answers[-1].error == "DeferRejected"
     worker = site.worker("--until-settled")
     assert await worker.ended() == 0, worker.log
-    assert {effect.id for effect in site.effects(began=False)} == {answer.id for answer in answers[:-1]}
+    deferred = {answer.id for answer in answers if not answer.error}
+    # Where the time is over before the refusal has come, nobody knows.
+    perhaps = sum(answer.error == "DeferUnconfirmed" for answer in answers)
+    run = {effect.id for effect in site.effects(began=False)}
+    assert deferred <= run
+    assert len(run - deferred) <= perhaps
 
 
 async def test_an_event_that_one_of_two_queues_refuses_may_run(node: RabbitNode, site: Site, web: Web) -> None:
@@ -74,7 +79,7 @@ async def test_an_event_that_one_of_two_queues_refuses_may_run(node: RabbitNode,
     try:
         while not answers[-1].error and len(answers) < 50:
             answers += await web.defer("ok")
-        assert answers[-1].error == "DeferUnconfirmed"
+        assert answers[-1].error == "PartlyRejected"
     finally:
         await asyncio.to_thread(node.ctl, "clear_policy", "short")
 

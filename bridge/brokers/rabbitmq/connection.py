@@ -9,7 +9,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import cast
+from typing import TypeVar, cast
 
 from aio_pika import Connection
 from aio_pika.abc import AbstractChannel
@@ -33,6 +33,8 @@ from bridge.brokers.rabbitmq.address import Address
 from bridge.brokers.rabbitmq.tolerant import be_tolerant
 from bridge.brokers.rabbitmq.topology import said
 from bridge.errors import BridgeError, BrokerRefused
+
+T = TypeVar("T")
 
 CONNECT_SECONDS = 5.0
 OPEN_SECONDS = 10.0
@@ -74,10 +76,12 @@ async def again_and_again(attempt: Callable[[], Awaitable[None]], longest_pause:
     await AsyncRetrying(retry=retry, wait=wait_random_exponential(multiplier=0.1, max=longest_pause))(attempt)
 
 
-async def again_for(seconds: float, attempt: Callable[[], Awaitable[None]]) -> None:
-    """Do it until it succeeds or is refused; after so many seconds raise what it raised last."""
-    await AsyncRetrying(
-        retry=retry_if_exception_type(BROKEN),
+async def again_for(
+    seconds: float, attempt: Callable[[], Awaitable[T]], errors: tuple[type[BaseException], ...] = BROKEN
+) -> T:
+    """Do it until it succeeds, or raises another error than these; after so many seconds raise what it raised last."""
+    return await AsyncRetrying(
+        retry=retry_if_exception_type(errors),
         wait=wait_random_exponential(multiplier=0.1, max=1),
         stop=stop_after_delay(seconds),
         reraise=True,

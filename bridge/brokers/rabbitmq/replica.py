@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager
 
 from aio_pika import Connection
 from aiormq.exceptions import ChannelPreconditionFailed
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from bridge.brokers.rabbitmq.address import Address
 from bridge.brokers.rabbitmq.connection import (
     BROKEN,
+    again_for,
     cancelled_by_us_alone,
     connect,
     disconnect,
@@ -51,12 +51,8 @@ class Replica:
 async def furthest(address: Address, name: str) -> Replica:
     """Return the replica that reaches furthest, of the nodes that answer. The stream's leader has all that was ever
     confirmed, so it takes the address of each node to be sure. Raise one of `BROKEN`, or `BrokerRefused`."""
-    return await AsyncRetrying(
-        retry=retry_if_exception_type(ChannelPreconditionFailed),  # a node without a replica that runs
-        wait=wait_random_exponential(multiplier=0.1, max=1),
-        stop=stop_after_delay(PATIENCE),
-        reraise=True,
-    )(_furthest, address, name)
+    no_replica_runs = (ChannelPreconditionFailed,)
+    return await again_for(PATIENCE, lambda: _furthest(address, name), no_replica_runs)
 
 
 async def _furthest(address: Address, name: str) -> Replica:
