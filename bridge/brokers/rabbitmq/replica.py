@@ -3,6 +3,7 @@ just come back has less than the others for a while, or nothing yet."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from aio_pika import Connection
 from aiormq.exceptions import ChannelPreconditionFailed
@@ -52,7 +53,7 @@ async def furthest(address: Address, name: str) -> Replica:
     """Return the replica that reaches furthest, of the nodes that answer. The stream's leader has all that was ever
     confirmed, so it takes the address of each node to be sure. Raise one of `BROKEN`, or `BrokerRefused`."""
     no_replica_runs = (ChannelPreconditionFailed,)
-    return await again_for(PATIENCE, lambda: _furthest(address, name), no_replica_runs)
+    return await again_for(PATIENCE, partial(_furthest, address, name), no_replica_runs)
 
 
 async def _furthest(address: Address, name: str) -> Replica:
