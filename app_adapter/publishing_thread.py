@@ -136,7 +136,7 @@ class PublishingThread:
     async def _close(self) -> None:
         try:
             await self._publisher.close()
-        except Exception:
+        except Exception:  # the process is ending, and the thread has to
             log.warning("the broker could not be closed in good order", exc_info=True)
         finally:
             self._loop.stop()

@@ -84,7 +84,7 @@ class RetryPolicy:
             return GiveUp(exhausted=True) if self._retrying.stop(state) else Wait(wait)
         except PolicyError:
             raise
-        except Exception as error:
+        except Exception as error:  # a site's own policy may raise anything
             raise PolicyError(f"the retry policy raised {type(error).__name__}: {error}") from error
 
 

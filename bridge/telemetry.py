@@ -40,7 +40,7 @@ def tell(hooks: Iterable[Hook], settled: Settled) -> None:
     for hook in hooks:
         try:
             hook(settled)
-        except Exception:
+        except Exception:  # a hook is a stranger's code
             log.exception("a hook failed; the event's fate stands", extra={"hook": repr(hook)})
 
 

@@ -167,7 +167,7 @@ class EventConsumer:
                 self._remember(token)
         except (asyncio.CancelledError, NoSlotToCome):
             await _give_back(held.delivery)
-        except Exception:
+        except Exception:  # held for ever, it would run nowhere
             log.exception("a defect of the worker met an event; it goes back", extra={"event": token})
             await asyncio.sleep(DEFECT_GIVEN_BACK_AFTER)
             await _give_back(held.delivery)

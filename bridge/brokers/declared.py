@@ -122,7 +122,7 @@ class DeclaredPublisher:
                 raise BrokerUnavailable(f"the broker refuses: {error}") from error
             except BridgeError:
                 raise
-            except Exception as error:
+            except Exception as error:  # importing and opening a broker may raise anything
                 raise BrokerUnavailable(f"the broker cannot be used: {type(error).__name__}: {error}") from error
             else:
                 self._why_not = ""

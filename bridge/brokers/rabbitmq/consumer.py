@@ -209,7 +209,7 @@ class RabbitConsumer:
             except DeferError as error:
                 log.warning("RabbitMQ does not take what replaces a message, which is held: %s", error)
                 await asyncio.sleep(REPLACE_AGAIN_SECONDS)
-            except Exception:
+            except Exception:  # held for ever, it would take a place for ever
                 log.exception("a defect met a message; it goes back")
                 await asyncio.sleep(REPLACE_AGAIN_SECONDS)
                 with suppress(DeliveryLost):

@@ -92,7 +92,7 @@ class Relay:
         except BridgeError as error:
             if self._circuit.closed:  # else the log has it, and is reminded
                 self._say(f"what is in the spool {self._store.path} waits: {error}")
-        except Exception:
+        except Exception:  # a defect: without its relay, the process would keep its events for itself
             log.exception("relaying the spool broke; it is tried again")
         return self._back_off()
 

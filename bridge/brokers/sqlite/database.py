@@ -156,7 +156,7 @@ class Database:
         try:
             results.extend((operation, *attempt(operation, connection)) for operation in operations)
             connection.execute("COMMIT")
-        except Exception as error:
+        except Exception as error:  # whatever it is, whoever waits is told, and the thread lives on
             self._disconnect()
             if is_busy(error) and self._patient():
                 self._inbox.put(operations)  # others have the file for now: once more
