@@ -1,11 +1,11 @@
-"""What all tests share: private RabbitMQ nodes for the whole run, and tests that are coroutines."""
+"""What all tests share: private RabbitMQ nodes, for the whole run or for a module."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from tests.managed_node import ManagedNode, managed_node
-from tests.rabbitmq_node import shared_node
+from tests.rabbitmq_node import RabbitNode, shared_node
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +20,10 @@ def managed() -> Iterator[ManagedNode]:
     """A broker with its management, to be hurt: each test leaves it running and unhurt."""
     with managed_node() as managed:
         yield managed
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[RabbitNode]:
+    """A node for the tests of a module, to be hurt: each leaves it running and unhurt."""
+    with RabbitNode() as node:
+        yield node

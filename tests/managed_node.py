@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from tests.journey.web_servers import free_port
+from tests.ports import free_port
 from tests.rabbitmq_node import RabbitNode
 
 

@@ -11,20 +11,20 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from tests.guard import Guard
-from tests.rabbitmq_node import RabbitNode, RabbitNodeError, new_cookie
+from tests.private_broker import PrivateBroker
+from tests.rabbitmq_environment import new_cookie
+from tests.rabbitmq_node import RabbitNode, RabbitNodeError
 
 SIZE = 3
 AGREE_SECONDS = 60.0
 _NO_COOKIE = "nobody"
 
 
-class RabbitCluster:
-    """A cluster of three. A context manager: started on entry, removed on exit, and removed even when the Python
-    process is killed."""
+class RabbitCluster(PrivateBroker):
+    """A cluster of three. What was started is removed even when the Python process is killed."""
 
     def __init__(self, advanced: str = "") -> None:
         """`advanced` is the advanced.config of each node."""
@@ -36,17 +36,6 @@ class RabbitCluster:
         shared["ERL_EPMD_PORT"] = str(first.epmd_port)
         self.nodes = (first, *(RabbitNode(shared, advanced) for _ in range(SIZE - 1)))
         self._config.write_text(_settings(node.name for node in self.nodes))
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.remove()
-            raise
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.remove()
 
     @property
     def url(self) -> str:

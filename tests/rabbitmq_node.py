@@ -7,8 +7,6 @@ beside it.
 
 import json
 import os
-import random
-import secrets
 import shutil
 import signal
 import socket
@@ -18,29 +16,27 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from tests.guard import Guard
+from tests.ports import free_ports
+from tests.private_broker import PrivateBroker
+from tests.rabbitmq_environment import environment as environment_of
+from tests.rabbitmq_environment import new_cookie
 
 START_SECONDS = 60.0
 STOP_SECONDS = 60.0
 CTL_SECONDS = 60.0
 _LOG_LINES = 40
-# Below Linux's ephemeral ports (32768 and up): there, while a node restarts, a client that tries to reconnect could be
-# given the node's own port as its source, and would be connected to itself.
-_PORTS = range(20_000, 32_000)
 
 
 class RabbitNodeError(Exception):
     """The node, or rabbitmqctl, did not do what was asked. The message ends with what it printed."""
 
 
-class RabbitNode:
+class RabbitNode(PrivateBroker):
     """One RabbitMQ node on 127.0.0.1, with all plugins off.
 
-    A context manager: started on entry, removed on exit. What was started is removed even when the Python process is
-    killed.
+    What was started is removed even when the Python process is killed.
     """
 
     def __init__(self, environment: Mapping[str, str] | None = None, advanced: str = "") -> None:
@@ -53,22 +49,12 @@ class RabbitNode:
         self._vhosts = 0
         self.start_seconds = 0.0
         """How long the last start took."""
-        self.port, self._distribution_port, self.epmd_port = free_ports(3)
+        self.port, distribution_port, self.epmd_port = free_ports(3)
         self._write_files()
         if advanced:
             (self.directory / "advanced.config").write_text(advanced)
-        self._environment = self._make_environment() | dict(environment or {})
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.remove()
-            raise
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.remove()
+        usual = environment_of(self.directory, self.name, self.port, distribution_port, self.epmd_port)
+        self._environment = {**usual, **self._guard.environment, **(environment or {})}
 
     @property
     def name(self) -> str:
@@ -137,6 +123,14 @@ class RabbitNode:
         self.ctl("start_app")
         self.await_ready()
 
+    def raise_memory_alarm(self) -> None:
+        """Let the node find that it is out of memory: it stops reading from who publishes."""
+        self.ctl("set_vm_memory_high_watermark", "0")
+
+    def clear_memory_alarm(self) -> None:
+        """Give the node its usual share of the memory again."""
+        self.ctl("set_vm_memory_high_watermark", "0.4")
+
     def await_ready(self) -> None:
         """Return when the node serves AMQP. Raise `RabbitNodeError` where it ends, or does not come to it."""
         deadline = time.monotonic() + START_SECONDS
@@ -196,35 +190,6 @@ class RabbitNode:
         for name in ("enabled_plugins", "rabbitmq-env.conf", "rabbitmq.conf"):
             (self.directory / name).touch()
 
-    def _make_environment(self) -> dict[str, str]:
-        directory = str(self.directory)
-        inherited = {key: value for key, value in os.environ.items() if not key.startswith(("RABBITMQ_", "ERL_"))}
-        return (
-            inherited
-            | self._guard.environment
-            | {
-                "HOME": directory,
-                "LC_ALL": "C.UTF-8",
-                "ERL_EPMD_ADDRESS": "127.0.0.1",
-                "ERL_EPMD_PORT": str(self.epmd_port),
-                "RABBITMQ_NODENAME": self.name,
-                "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
-                "RABBITMQ_NODE_PORT": str(self.port),
-                "RABBITMQ_DIST_PORT": str(self._distribution_port),
-                "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
-                "RABBITMQ_CONF_ENV_FILE": f"{directory}/rabbitmq-env.conf",
-                "RABBITMQ_CONFIG_FILE": f"{directory}/rabbitmq",
-                "RABBITMQ_ADVANCED_CONFIG_FILE": f"{directory}/advanced.config",
-                "RABBITMQ_ENABLED_PLUGINS_FILE": f"{directory}/enabled_plugins",
-                "RABBITMQ_MNESIA_BASE": f"{directory}/data",
-                "RABBITMQ_LOG_BASE": directory,
-                "RABBITMQ_LOGS": "-",
-                "RABBITMQ_PID_FILE": f"{directory}/pid",
-                # The start script then becomes the Erlang VM instead of waiting for it: our child's pid is the node's.
-                "RUNNING_UNDER_SYSTEMD": "true",
-            }
-        )
-
     def _log_tail(self) -> str:
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-_LOG_LINES:])
 
@@ -243,13 +208,6 @@ def shared_node() -> Iterator[str]:
     else:
         with RabbitNode() as node:
             yield node.url
-
-
-def new_cookie(home: Path) -> None:
-    """Write a new Erlang cookie for whoever has this home directory."""
-    cookie = home / ".erlang.cookie"
-    cookie.write_text(secrets.token_hex(16))
-    cookie.chmod(0o400)
 
 
 def _server() -> Path:
@@ -279,19 +237,3 @@ def _serves_amqp(port: int) -> bool:
             return connection.recv(1) == b"\x01"
     except OSError:
         return False
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports of 127.0.0.1 that nobody uses now, and that no client is given as its own. Raise
-    `RabbitNodeError` where there are not so many."""
-    ports: list[int] = []
-    for port in random.sample(_PORTS, len(_PORTS)):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        ports.append(port)
-        if len(ports) == count:
-            return ports
-    raise RabbitNodeError(f"no {count} free ports between {_PORTS.start} and {_PORTS.stop}")

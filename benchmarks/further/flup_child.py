@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
@@ -23,10 +22,9 @@ from flup.server.fcgi_single import WSGIServer
 from app_adapter import DeferredEvents, Event
 from benchmarks.report import Table
 from bridge.envelope import Envelope
-from bridge.event import Event as Deferred
-from bridge.event import event_id
 from bridge.fastcgi import Connection
 from bridge.request import Site, parameters
+from tests.events import new_event
 
 OURS, STOCK = "this project's", "stock"
 REPLAYS = 500
@@ -102,9 +100,8 @@ def _child(name: str, directory: Path) -> Iterator[_Child]:
 
 
 def _cpu_per_replay(children: Sequence[_Child]) -> Sequence[float]:
-    now = datetime.now(UTC)
-    event = Deferred(event_id(now, os.urandom(10)), "benchmark.sent", "shop", now, "application/json", b'{"id": 17}')
-    request = _request(parameters(Envelope(event, round_began=now), "default", Site()), event.data)
+    event = new_event("benchmark.sent", b'{"id": 17}')
+    request = _request(parameters(Envelope(event, round_began=event.time), "default", Site()), event.data)
     for child in children:
         for _ in range(REPLAYS):
             reply = _asked(child.client, request)

@@ -5,8 +5,8 @@ import time
 from pathlib import Path
 
 from benchmarks import records
-from benchmarks.further.php_servers import PROCESSES, PhpPool, php_pool, wrk
-from benchmarks.report import Row, Table
+from benchmarks.further.php_servers import PROCESSES, PhpPool, beside_nginx, php_pool, wrk
+from benchmarks.report import Table
 from tests.journey.site import eventually
 
 ROUNDS = 2
@@ -33,22 +33,15 @@ file_put_contents(__DIR__ . '/records', pack('dd', 0, hrtime(true) / 1e9), FILE_
 
 def measure(directory: Path) -> Table:
     """Measure both, the journey on an SQLite file."""
-    with php_pool(directory, f"sqlite:///{directory}/bridge.db", SCRIPT) as pool:
-        rows = [_row(pool, keep=keep) for keep in (False, True)]
+    with php_pool(directory, SCRIPT) as pool:
+        rows = beside_nginx(pool, _journey, _nginx, ROUNDS, max, "≥ 0.90")
     return Table(
         "The whole journey beside nginx, over PHP-FPM",
         f"Requests/s of a script that takes 5 ms of CPU, {PROCESSES} at a time, over a pool of {PROCESSES} processes: "
         f"`bridge-worker` with a backlog of {BACKLOG:,} events on SQLite, and nginx asked by wrk for "
         f"{NGINX_SECONDS:g} s. The best of {ROUNDS} rounds, by turns.",
-        (("connections to PHP-FPM", "this project", "nginx", "ratio", "goal"), *rows),
+        rows,
     )
-
-
-def _row(pool: PhpPool, *, keep: bool) -> Row:
-    rates = [(asyncio.run(_journey(pool, keep=keep)), _nginx(pool, keep=keep)) for _ in range(ROUNDS)]
-    ours, theirs = (max(each) for each in zip(*rates, strict=True))
-    what = "kept" if keep else "one a request"
-    return (what, f"{ours:,.0f}", f"{theirs:,.0f}", f"{ours / theirs:.2f}", "≥ 0.90")
 
 
 def _nginx(pool: PhpPool, *, keep: bool) -> float:
@@ -59,8 +52,12 @@ def _nginx(pool: PhpPool, *, keep: bool) -> float:
     return _per_second(pool, began)
 
 
-async def _journey(pool: PhpPool, *, keep: bool) -> float:
+def _journey(pool: PhpPool, *, keep: bool) -> float:
     """Return the rate at which a worker drains a backlog."""
+    return asyncio.run(_drained(pool, keep=keep))
+
+
+async def _drained(pool: PhpPool, *, keep: bool) -> float:
     site = pool.site
     site.configure(
         f"[fastcgi]\naddresses = ['{pool.address}']\nconnections = {PROCESSES}\nkeep_connection = {str(keep).lower()}\n"

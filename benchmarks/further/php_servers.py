@@ -1,17 +1,21 @@
-"""PHP-FPM and nginx for a measurement: private, on one script, and ended with the run however it ends."""
+"""PHP-FPM and nginx for a measurement: private, on one script, and ended with the run however it ends; and how this
+project's rates and nginx's are compared.
+"""
 
 import asyncio
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
+from benchmarks.report import Row
 from bridge.foreign_pool import Address
 from tests.journey.php_fpm import PhpFpm
-from tests.journey.site import Site
-from tests.journey.web_servers import PARAMS, WebServer, free_port, nginx_user, program
+from tests.journey.site import Site, site_on_sqlite
+from tests.journey.web_servers import WebServer, nginx_with, program
 
 PROCESSES = 4
 """Of the PHP-FPM pool, and requests that are under way at a time."""
@@ -28,45 +32,21 @@ class PhpPool:
     @contextmanager
     def nginx(self, *, keep: bool) -> Iterator[WebServer]:
         """nginx in front of it, with its usual parameters; with `keep` over connections that it keeps."""
+        http = "keepalive_requests 1000000;"
+        location = f"fastcgi_param SCRIPT_FILENAME {self.script};"
         directory = self.site.directory / f"nginx-{keep}"
-        directory.mkdir(exist_ok=True)
-        port = free_port()
-        keeping = (f"keepalive {PROCESSES};", "fastcgi_keep_conn on;") if keep else ("", "")
-        (directory / "nginx.conf").write_text(f"""
-            {nginx_user()}
-            pid {directory}/nginx.pid;
-            worker_processes 1;
-            error_log stderr warn;
-            events {{ worker_connections 256; }}
-            http {{
-                access_log off;
-                keepalive_requests 1000000;
-                fastcgi_temp_path {directory}/fastcgi;
-                upstream php {{ server {self.address}; {keeping[0]} }}
-                server {{
-                    listen 127.0.0.1:{port};
-                    location / {{
-                        include {PARAMS};
-                        fastcgi_param SCRIPT_FILENAME {self.script};
-                        fastcgi_pass php;
-                        {keeping[1]}
-                    }}
-                }}
-            }}
-        """)
-        command = ["nginx", "-p", str(directory), "-e", "stderr", "-c", str(directory / "nginx.conf")]
-        server = WebServer([*command, "-g", "daemon off;"], directory, port, self.site.environment)
+        kept = PROCESSES if keep else 0
+        server = nginx_with(http, location, directory, self.address, self.site.environment, kept=kept)
         try:
             yield server
         finally:
-            server.process.terminate()
-            server.process.wait()
+            server.stop()
 
 
 @contextmanager
-def php_pool(directory: Path, broker_url: str, script: str) -> Iterator[PhpPool]:
-    """Start PHP-FPM for a script, with a fixed number of processes."""
-    site = Site(directory, broker_url, "bridge")
+def php_pool(directory: Path, script: str) -> Iterator[PhpPool]:
+    """Start PHP-FPM for a script, with a fixed number of processes, and a site on SQLite beside it."""
+    site = site_on_sqlite(directory)
     fpm = PhpFpm(site, children=PROCESSES)
     try:
         (directory / "script.php").write_text(script)
@@ -75,6 +55,26 @@ def php_pool(directory: Path, broker_url: str, script: str) -> Iterator[PhpPool]
     finally:
         fpm.end()
         site.remove()
+
+
+class Rate(Protocol):
+    """Measures the requests/s that a pool serves, with a connection for each request or with kept ones."""
+
+    def __call__(self, pool: PhpPool, *, keep: bool) -> float:
+        """Measure once."""
+
+
+def beside_nginx(
+    pool: PhpPool, ours: Rate, nginx: Rate, rounds: int, over: Callable[[Sequence[float]], float], goal: str
+) -> tuple[Row, ...]:
+    """Measure both by turns, and return the rows of a table: of each its median, or its best, `over` the rounds."""
+    rows: list[Row] = [("connections to PHP-FPM", "this project", "nginx", "ratio", "goal")]
+    for keep in (False, True):
+        rates = [(ours(pool, keep=keep), nginx(pool, keep=keep)) for _ in range(rounds)]
+        our, their = (over(each) for each in zip(*rates, strict=True))
+        what = "kept" if keep else "one a request"
+        rows.append((what, f"{our:,.0f}", f"{their:,.0f}", f"{our / their:.2f}", goal))
+    return tuple(rows)
 
 
 def wrk(port: int, seconds: float) -> float:

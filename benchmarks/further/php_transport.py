@@ -7,8 +7,8 @@ from pathlib import Path
 
 import uvloop
 
-from benchmarks.further.php_servers import PROCESSES, PhpPool, php_pool, wrk
-from benchmarks.report import Row, Table
+from benchmarks.further.php_servers import PROCESSES, PhpPool, beside_nginx, php_pool, wrk
+from benchmarks.report import Table
 from bridge.outcome import Reply
 from worker.foreign_slot import ForeignServer, ForeignSlot
 
@@ -22,30 +22,29 @@ HELLO = "<?php\necho 'hello';\n"
 
 def measure(directory: Path) -> Table:
     """Measure both, with a connection for each request and with kept ones."""
-    with php_pool(directory, f"sqlite:///{directory}/bridge.db", HELLO) as pool:
-        rows = [_row(pool, keep=keep) for keep in (False, True)]
+    with php_pool(directory, HELLO) as pool:
+        rows = beside_nginx(pool, _transport, _nginx, ROUNDS, statistics.median, "≥ 0.50")
     return Table(
         "The transport alone beside nginx, over PHP-FPM",
         f"Requests/s of a script that says hello, {PROCESSES} at a time, over a pool of {PROCESSES} processes on a "
         f"Unix socket: the bridge's transport without a broker, and nginx with one process, asked by wrk over "
         f"connections that it keeps. The median of {ROUNDS} rounds of {SECONDS:g} s each, by turns.",
-        (("connections to PHP-FPM", "this project", "nginx", "ratio", "goal"), *rows),
+        rows,
     )
 
 
-def _row(pool: PhpPool, *, keep: bool) -> Row:
-    ours, theirs = [], []
-    for _ in range(ROUNDS):
-        ours.append(uvloop.run(_transport(pool, keep=keep)))
-        with pool.nginx(keep=keep) as nginx:  # no longer: each connection that it keeps pins a process
-            theirs.append(wrk(nginx.port, SECONDS))
-    rates = statistics.median(ours), statistics.median(theirs)
-    what = "kept" if keep else "one a request"
-    return (what, *(f"{rate:,.0f}" for rate in rates), f"{rates[0] / rates[1]:.2f}", "≥ 0.50")
+def _nginx(pool: PhpPool, *, keep: bool) -> float:
+    """Return the requests/s of nginx, which runs no longer: each connection that it keeps pins a process."""
+    with pool.nginx(keep=keep) as nginx:
+        return wrk(nginx.port, SECONDS)
 
 
-async def _transport(pool: PhpPool, *, keep: bool) -> float:
+def _transport(pool: PhpPool, *, keep: bool) -> float:
     """Return the requests/s of as many slots as the pool has processes."""
+    return uvloop.run(_asked(pool, keep=keep))
+
+
+async def _asked(pool: PhpPool, *, keep: bool) -> float:
     server = ForeignServer(pool.address)
     slots = [server.open(keep=keep) for _ in range(PROCESSES)]
     began = time.monotonic()

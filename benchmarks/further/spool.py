@@ -5,15 +5,14 @@ import statistics
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 
 from app_adapter.publishing_process import publish
 from benchmarks.report import Table
 from bridge.brokers.spool.reading import spooled
-from bridge.event import Event, event_id
 from bridge.settings import Settings, load_settings
+from tests.events import new_event
 from tests.rabbitmq_node import RabbitNode
 
 PACED, PAUSE = 1_000, 0.005
@@ -68,8 +67,7 @@ def measure(directory: Path) -> Table:
 
 def _defer(settings: Settings, timed: Callable[[Callable[[], None]], float] = _seconds) -> float:
     """Publish one event, and return how many seconds that took."""
-    now = datetime.now(UTC)
-    event = Event(event_id(now, os.urandom(10)), "order.paid", "bench", now, "application/json", b'{"id": 17}' * 12)
+    event = new_event("order.paid", b'{"id": 17}' * 12)
     return timed(lambda: publish(settings, event, None))
 
 

@@ -1,33 +1,24 @@
-"""A RabbitMQ node for each file of this folder, to be hurt; and a site on it for each test."""
+"""A site for each test, on a RabbitMQ node that the tests of a file hurt; and its web server."""
 
 import shutil
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.complaints.web import Web
-from tests.journey.site import Site
+from tests.journey.site import Site, site_on
 from tests.rabbitmq_node import RabbitNode
 
 SHOP = Path(__file__).with_name("shop.py")
 
 
-@pytest.fixture(scope="module")
-def node() -> Iterator[RabbitNode]:
-    """A node that the tests of a file may hurt; each leaves it running and unhurt."""
-    with RabbitNode() as node:
-        yield node
-
-
 @pytest.fixture
 def site(node: RabbitNode, tmp_path: Path) -> Iterator[Site]:
-    """A site on that node."""
-    site = Site(tmp_path, node.url, f"c{uuid.uuid4().hex[:10]}")
+    """A site on the module's node, with the shop."""
     shutil.copy(SHOP, tmp_path)
-    yield site
-    site.end()  # its queues go with the node
+    with site_on(node, tmp_path) as site:
+        yield site
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from flask import request
 from app_adapter import DeferError, defer
 
 
-@app.post("/defer/<name>")  # type: ignore[untyped-decorator]
+@app.post("/defer/<name>")  # type: ignore[untyped-decorator]  # for the same reason
 def deferring(name: str) -> Any:
     """Defer an event with the body as its payload, and tell what came of it."""
     began = time.monotonic()

@@ -31,12 +31,12 @@ async def test_requests_do_not_hang_while_the_broker_is_out_of_memory(node: Rabb
     """celery#2689, aio-pika#506: a memory alarm blocks publishing connections; the first call still returns, the next
     ones hang in the background, and nothing says why. Here each is told within the budget, and why."""
     await web.works()
-    await asyncio.to_thread(node.ctl, "set_vm_memory_high_watermark", "0")
+    await asyncio.to_thread(node.raise_memory_alarm)
     try:
         answers = await web.defer("ok")
         answers += await web.defer("ok", count=THREADS)
     finally:
-        await asyncio.to_thread(node.ctl, "set_vm_memory_high_watermark", "0.4")
+        await asyncio.to_thread(node.clear_memory_alarm)
 
     assert {answer.error for answer in answers} <= {"BrokerUnavailable", "DeferUnconfirmed"}
     assert max(answer.seconds for answer in answers) < LONGEST

@@ -1,16 +1,17 @@
 """What the tests of this folder do again and again: make an event, take a delivery, await a condition."""
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from bridge.attempt import Error
-from bridge.brokers.contract import Broker, Consumer, Delivery
+from bridge.brokers.contract import Backlog, Broker, Consumer, Delivery
 from bridge.envelope import Envelope
-from bridge.event import Event, event_id
+from bridge.event import Event
 from bridge.ledger import Entry, Letter
+from tests.events import new_event
 
 T = TypeVar("T")
 
@@ -34,8 +35,7 @@ def an_event(
     name: str = "account.created", data: bytes = b'{"id": 17}', content_type: str = "application/json"
 ) -> Event:
     """An event as `defer()` makes it, traced."""
-    deferred = now()
-    return Event(event_id(deferred, os.urandom(10)), name, "shop", deferred, content_type, data, TRACE)
+    return replace(new_event(name, data, content_type), traceparent=TRACE)
 
 
 def an_envelope(event: Event | None = None) -> Envelope:
@@ -81,6 +81,13 @@ async def names_until_last(consumer: Consumer) -> list[str]:
     return names
 
 
+async def publish_some(broker: Broker, count: int, name: str = "account.created") -> None:
+    """Publish so many events of one name."""
+    publisher = broker.publisher()
+    for _ in range(count):
+        await publisher.publish(an_event(name))
+
+
 async def entries_of(broker: Broker) -> list[Entry]:
     """All entries of the ledger."""
     ledger = broker.ledger()
@@ -96,3 +103,13 @@ async def eventually(look: Callable[[], Awaitable[T]], expected: Callable[[T], b
         while not expected(seen := await look()):  # what is looked at is in another process
             await asyncio.sleep(0.01)
     return seen
+
+
+async def await_backlog(consumer: Consumer, **expected: Backlog) -> None:
+    """Wait until the queues hold what is expected."""
+
+    async def counted() -> dict[str, Backlog]:
+        backlog = await consumer.backlog()
+        return {queue: backlog[queue] for queue in expected}
+
+    await eventually(counted, lambda counts: counts == expected)

@@ -12,6 +12,7 @@ from bridge.brokers.opening import open_broker
 if TYPE_CHECKING:
     from tests.contract.rabbitmq_namespaces import Namespaces
     from tests.contract.rabbitmq_site import RabbitSite
+    from tests.contract.sqlite_site import SqliteSite
 
 
 class Site(Protocol):
@@ -60,15 +61,19 @@ def rabbit_site(rabbitmq_url: str, namespaces: "Namespaces") -> "Iterator[Rabbit
         yield RabbitSite(rabbitmq_url, namespace)
 
 
-@pytest.fixture(params=["sqlite", pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)])
-def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
-    """An empty broker that no other test uses."""
-    if request.param == "sqlite":
-        from tests.contract.sqlite_site import SqliteSite
+@pytest.fixture
+def sqlite_site(tmp_path: Path) -> "SqliteSite":
+    """An SQLite file of the test's own."""
+    from tests.contract.sqlite_site import SqliteSite
 
-        yield SqliteSite(f"sqlite:///{tmp_path}/bridge.db")
-    else:
-        yield request.getfixturevalue("rabbit_site")
+    return SqliteSite(f"sqlite:///{tmp_path}/bridge.db")
+
+
+@pytest.fixture(params=["sqlite", pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)])
+def site(request: pytest.FixtureRequest) -> Site:
+    """An empty broker that no other test uses."""
+    site: Site = request.getfixturevalue("sqlite_site" if request.param == "sqlite" else "rabbit_site")
+    return site
 
 
 @pytest.fixture

@@ -1,29 +1,36 @@
 """What the doctor says of RabbitMQ: a sentence for each thing that is wrong, and a next step that mends it."""
 
 import asyncio
-import shlex
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator
 
-import aiormq
 import pytest
 from aiormq.abc import AbstractChannel
 
 from bridge.brokers.examining import Place, examine
 from bridge.brokers.rabbitmq.broker import RabbitBroker
-from bridge.findings import Examination, Finding, State
+from bridge.findings import State
 from bridge.queues import Queue
 from tests.contract.acts import consuming, eventually
-from tests.journey.web_servers import free_port
+from tests.contract.examining import (
+    about,
+    becomes,
+    declared,
+    delete,
+    elsewhere,
+    findings_about,
+    follow,
+    hurt,
+    the_wrong_one,
+)
 from tests.managed_node import ManagedNode
+from tests.ports import free_port
 from tests.rabbitmq_node import RabbitNode
 
 pytestmark = pytest.mark.rabbitmq
 
 QUEUES = (Queue("mail", ("mail.#",)), Queue("default"))
-
-Hurt = Callable[[AbstractChannel], Awaitable[object]]
 
 
 @pytest.fixture(scope="module")
@@ -47,51 +54,6 @@ async def own(managed: ManagedNode) -> AsyncIterator[Place]:
     await declared(place)
     yield place
     await RabbitBroker.from_url(place.url, place.namespace).remove(QUEUES)
-
-
-async def declared(place: Place) -> None:
-    """Declare what a site needs."""
-    await RabbitBroker.from_url(place.url, place.namespace).declare(place.queues)
-
-
-def elsewhere(place: Place, url: str, *, declares: bool = True, management_url: str | None = None) -> Place:
-    """The same site, seen by somebody else."""
-    return Place(url, place.namespace, place.queues, declares, management_url or place.management_url)
-
-
-async def hurt(place: Place, act: Hurt) -> None:
-    """Do something to what the site has, as an operator may."""
-    async with aiormq.connect(place.url) as connection:
-        await act(await connection.channel())
-
-
-def about(examination: Examination, subject: str) -> Sequence[Finding]:
-    """The findings about a subject."""
-    return [finding for finding in examination.findings if finding.subject == subject]
-
-
-async def the_wrong_one(place: Place, subject: str) -> Finding:
-    """The one finding that something is wrong with this subject."""
-    (found,) = [each for each in about(await examine(place), subject) if each.state is State.WRONG]
-    return found
-
-
-async def becomes(place: Place, subject: str, state: State) -> Sequence[Finding]:
-    """Wait until all findings about a subject are of a state: the management tells with a delay."""
-    return await eventually(
-        lambda: _about(place, subject), lambda found: bool(found) and all(each.state is state for each in found)
-    )
-
-
-async def _about(place: Place, subject: str) -> Sequence[Finding]:
-    return about(await examine(place), subject)
-
-
-def follow(node: RabbitNode, finding: Finding) -> None:
-    """Run the rabbitmqctl command of a next step."""
-    step = finding.next_step or ""
-    (command,) = [part for part in step.split("; ") if part.startswith("rabbitmqctl ")]
-    node.ctl(*shlex.split(command)[1:])
 
 
 async def test_all_is_well(own: Place) -> None:
@@ -150,13 +112,6 @@ async def test_an_exchange_that_differs(managed: ManagedNode, own: Place) -> Non
     await becomes(own, "topology", State.OK)
 
 
-def delete(managed: ManagedNode, finding: Finding) -> None:
-    """Send the request of the next step's curl command."""
-    words = shlex.split((finding.next_step or "").partition("curl ")[2].split(";")[0])
-    assert words[:4] == ["-u", "guest", "-X", "DELETE"]
-    managed.request("DELETE", words[4])
-
-
 async def test_a_binding_that_is_left_over(managed: ManagedNode, own: Place) -> None:
     """One by a pattern of former settings takes events for ever; with the request that removes it."""
     name = f"{own.namespace}.q.mail"
@@ -203,7 +158,7 @@ async def test_policies(managed: ManagedNode, standing: Place) -> None:
     ):
         managed.request("PUT", f"/api/{kind}/%2F/{name}", {"pattern": pattern, "definition": definition})
 
-    found = await eventually(lambda: _about(standing, "policies"), lambda found: len(found) == 2)
+    found = await eventually(lambda: findings_about(standing, "policies"), lambda found: len(found) == 2)
 
     assert [finding.sentence.partition(": ")[0] for finding in found] == [
         "operator policy 'trim' on standing.dead",
@@ -216,11 +171,11 @@ async def test_policies(managed: ManagedNode, standing: Place) -> None:
 
 async def test_an_alarm(node: RabbitNode, standing: Place) -> None:
     """A broker that takes no publishes is said to be out of memory or disk space; the rest is told all the same."""
-    node.ctl("set_vm_memory_high_watermark", "0")
+    node.raise_memory_alarm()
     try:
         examination = await examine(standing)
     finally:
-        node.ctl("set_vm_memory_high_watermark", "0.4")
+        node.clear_memory_alarm()
 
     (found,) = about(examination, "alarms")
     assert (found.state, found.next_step) == (

@@ -3,7 +3,7 @@
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -19,13 +19,6 @@ from tests.contract.acts import an_envelope, an_event, consuming, eventually, no
 from tests.rabbitmq_node import RabbitNode
 
 pytestmark = pytest.mark.rabbitmq
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[RabbitNode]:
-    """A node to be hurt; each test leaves it running and unhurt."""
-    with RabbitNode() as node:
-        yield node
 
 
 @pytest.fixture
@@ -198,7 +191,7 @@ async def test_blocked(node: RabbitNode, broker: Broker) -> None:
     consumer = await consuming(broker, "default")
     await publisher.publish(an_event())
     held = await take(consumer)
-    await in_thread(node.ctl, "set_vm_memory_high_watermark", "0")
+    await in_thread(node.raise_memory_alarm)
     try:
 
         async def blocked() -> bool:
@@ -213,7 +206,7 @@ async def test_blocked(node: RabbitNode, broker: Broker) -> None:
         await eventually(blocked, bool)
         await held.ack()
     finally:
-        await in_thread(node.ctl, "set_vm_memory_high_watermark", "0.4")
+        await in_thread(node.clear_memory_alarm)
     await publisher.publish(an_event("last"), within=30)
     while (await take(consumer)).envelope.event.name != "last":
         pass

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -24,9 +23,9 @@ QUEUES = (Queue("mail", ("mail.#",)), Queue("default"))
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> SqliteSite:
+def site(sqlite_site: SqliteSite) -> SqliteSite:
     """A file of the test's own."""
-    return SqliteSite(f"sqlite:///{tmp_path}/bridge.db")
+    return sqlite_site
 
 
 @pytest.fixture

@@ -21,9 +21,9 @@ from tests.contract.sqlite_site import SqliteSite
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> SqliteSite:
+def site(sqlite_site: SqliteSite) -> SqliteSite:
     """A file of this test's own."""
-    return SqliteSite(f"sqlite:///{tmp_path}/bridge.db")
+    return sqlite_site
 
 
 @pytest.mark.parametrize(
@@ -154,11 +154,11 @@ async def test_durability(site: SqliteSite) -> None:
     """Every commit is synced to the disk: a write-ahead log, and synchronous = FULL."""
     database = Database(site.path, Schema("bridge"))
 
-    def pragma(name: str) -> object:
-        return database.run(lambda connection: connection.execute(f"PRAGMA {name}").fetchone()[0], writes=False)
+    async def pragma(name: str) -> object:
+        return await database.run(lambda connection: connection.execute(f"PRAGMA {name}").fetchone()[0], writes=False)
 
-    assert await pragma("synchronous") == 2  # type: ignore[misc]
-    assert await pragma("journal_mode") == "wal"  # type: ignore[misc]
+    assert await pragma("synchronous") == 2
+    assert await pragma("journal_mode") == "wal"
     await database.close()
 
 

@@ -8,7 +8,6 @@ from asyncio.subprocess import PIPE, Process
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing
-from pathlib import Path
 
 import pytest
 
@@ -22,9 +21,9 @@ from tests.contract.sqlite_site import SqliteSite
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> SqliteSite:
+def site(sqlite_site: SqliteSite) -> SqliteSite:
     """A file of this test's own."""
-    return SqliteSite(f"sqlite:///{tmp_path}/bridge.db")
+    return sqlite_site
 
 
 @asynccontextmanager

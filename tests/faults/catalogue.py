@@ -13,17 +13,20 @@ from tests.faults import (
 )
 from tests.faults.ordeal import Fault
 
-FAULTS: tuple[Fault, ...] = (
-    *process_faults.FAULTS,
-    *host_faults.FAULTS,
-    *input_faults.FAULTS,
-    *sqlite_faults.FAULTS,
-    *ledger_faults.FAULTS,
-    *node_faults.FAULTS,
-    *cluster_faults.FAULTS,
-    *network_faults.FAULTS,
-    *spool_faults.FAULTS,
+FAMILIES = (
+    process_faults,
+    host_faults,
+    input_faults,
+    sqlite_faults,
+    ledger_faults,
+    node_faults,
+    cluster_faults,
+    network_faults,
+    spool_faults,
 )
+"""Of each, `FAULTS` are all, and `SHORT` is how they are shared out among the short ordeals."""
+
+FAULTS: tuple[Fault, ...] = tuple(fault for family in FAMILIES for fault in family.FAULTS)
 
 PAIRS: tuple[tuple[str, str, str], ...] = (
     ("sqlite", "SIGKILL of a worker", "SIGKILL of a publisher"),

@@ -1,11 +1,11 @@
 """What the short ordeals share: stages, kept for all of them, and the assertion that no promise was broken."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import pytest
 
-from tests.faults.ordeal import Fault, Load, undergo
+from tests.faults.ordeal import Fault, Load, in_turn, undergo
 from tests.faults.stages import Stages
 
 SHORT = Load(events=100, rate=100, seconds=5.0)
@@ -34,11 +34,11 @@ def holds(stages: Stages) -> Undergo:
     return holds
 
 
-def on_each_stage(faults: Iterable[Fault]) -> pytest.MarkDecorator:
-    """Run a test with each fault on each stage that it is for."""
+def on_each_stage(groups: Iterable[Sequence[Fault]]) -> pytest.MarkDecorator:
+    """Run a test with each group of faults, one after the other, on each stage that they are for."""
     cases = [
         pytest.param(on, fault, id=f"{fault.name}, {on}", marks=() if on == "sqlite" else pytest.mark.rabbitmq)
-        for fault in faults
+        for fault in map(in_turn, groups)
         for on in fault.on
     ]
     return pytest.mark.parametrize(("on", "fault"), cases)

@@ -3,9 +3,8 @@
 import json
 import os
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
 
-from bridge.event import Event, event_id
+from tests.events import new_event
 from tests.faults.drain import drain
 from tests.faults.judge import judge
 from tests.faults.ordeal import TERMS
@@ -13,18 +12,19 @@ from tests.faults.stage import BUDGET, Stage
 from tests.journey.site import eventually
 
 
-async def defer(stage: Stage, name: str, *steps: str, count: int = 1, delay: float = 0.0) -> None:
-    """Defer so many events, `name-0` and on, each of whose attempts does its step, the last for all that follow."""
+async def defer(stage: Stage, name: str, *steps: str, count: int = 1) -> list[str]:
+    """Defer so many events, `name-0` and on, each of whose attempts does its step, the last for all that follow; and
+    return their keys."""
+    keys = [f"{name}-{number}" for number in range(count)]
     data = json.dumps({"do": steps}).encode()
     async with stage.site.broker() as broker:
         publisher = broker.publisher()
-        for number in range(count):
-            key, now = f"{name}-{number}", datetime.now(UTC)
-            event = Event(event_id(now, os.urandom(10)), f"judged.{key}", "directed", now, "application/json", data)
-            stage.note("invoke", key=key, pid=os.getpid())
-            await publisher.publish(event, now + timedelta(seconds=delay) if delay else None, within=BUDGET)
+        for key in keys:
+            stage.note("invoke", key=key, pid=os.getpid(), delay=None)
+            await publisher.publish(new_event(f"judged.{key}", data), within=BUDGET)
             stage.note("ok", key=key, pid=os.getpid())
         await publisher.close()
+    return keys
 
 
 async def noted(stage: Stage, what: str, lines: int = 1) -> None:

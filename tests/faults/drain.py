@@ -9,7 +9,6 @@ from bridge.brokers.contract import Broker, Consumer
 from bridge.brokers.rabbitmq.address import address
 from bridge.brokers.rabbitmq.connection import connect
 from bridge.brokers.rabbitmq.topology import Names, message_count
-from bridge.brokers.spool.reading import spooled
 from bridge.errors import BrokerUnavailable
 from bridge.ledger import Dead, Discarded, Entry, Redriven
 from tests.faults.stage import Stage
@@ -35,7 +34,7 @@ async def drain(stage: Stage) -> None:
         left = await _left(consumer)
         await note_ledger(stage, broker)
     unrouted = await _unrouted(stage) if stage.site.broker_url.startswith("amqp") else 0
-    elsewhere = {"unsettled": stage.unsettled(), "spooled": _spooled(stage), "unrouted": unrouted}
+    elsewhere = {"unsettled": stage.unsettled(), "spooled": stage.spooled(), "unrouted": unrouted}
     stage.note("drained", **left, **elsewhere, processes=stage.site.processes, files=_files(stage))
 
 
@@ -52,7 +51,7 @@ async def until_empty(stage: Stage, consumer: Consumer) -> None:
     """Wait until the queues look empty, and nobody holds anything of them, at most `SECONDS`."""
     end, since = time.monotonic() + SECONDS, time.monotonic()
     while time.monotonic() < end and time.monotonic() - since < AGREED_FOR:
-        if _spooled(stage) or any((await _left(consumer)).values()) or await asyncio.to_thread(stage.unsettled) > 0:
+        if stage.spooled() or any((await _left(consumer)).values()) or await asyncio.to_thread(stage.unsettled) > 0:
             since = time.monotonic()
         await asyncio.sleep(0.1)
 
@@ -84,10 +83,6 @@ def _note(stage: Stage, entry: Entry) -> None:
             stage.note("redriven", number=letter)
         case Discarded(letter=letter):
             stage.note("discarded", number=letter)
-
-
-def _spooled(stage: Stage) -> int:
-    return spooled(stage.site.directory / "bridge-spool.db", stage.site.namespace).events
 
 
 async def _unrouted(stage: Stage) -> int:

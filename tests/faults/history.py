@@ -8,6 +8,7 @@ which no step of the wall clock moves.
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -57,21 +58,53 @@ def read(path: Path) -> list[Record]:
         return sorted((json.loads(line) for line in lines), key=lambda record: record["at"])
 
 
+class _Appended:
+    """The lines of a history that grows, each read once."""
+
+    def __init__(self, path: Path, *, whence: int) -> None:
+        self._file = path.open("rb")
+        self._file.seek(0, whence)
+        self._rest = b""
+
+    def lines(self) -> list[bytes]:
+        """Return those that have come since the last time."""
+        *lines, self._rest = (self._rest + self._file.read()).split(b"\n")
+        return lines
+
+    def close(self) -> None:
+        """Read no more."""
+        self._file.close()
+
+
+class Counting:
+    """How many lines of each kind a history has, from its beginning on."""
+
+    def __init__(self, path: Path) -> None:
+        self._appended = _Appended(path, whence=os.SEEK_SET)
+        self._counts: Counter[bytes] = Counter()
+
+    def count(self, what: str) -> int:
+        """Return how many there are now of this kind."""
+        self._counts.update(line.split(b'"', 4)[3] for line in self._appended.lines())
+        return self._counts[what.encode()]
+
+    def close(self) -> None:
+        """Count no more."""
+        self._appended.close()
+
+
 class Following:
     """The lines that are appended from now on, as they come."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("rb")
-        self._file.seek(0, os.SEEK_END)
-        self._rest = b""
+        self._appended = _Appended(path, whence=os.SEEK_END)
 
     def __enter__(self) -> "Following":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        self._appended.close()
 
     def records(self) -> list[Record]:
         """Return those that have come since the last time."""
-        *lines, self._rest = (self._rest + self._file.read()).split(b"\n")
-        return [json.loads(line) for line in lines]
+        return [json.loads(line) for line in self._appended.lines()]

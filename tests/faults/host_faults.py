@@ -8,11 +8,11 @@ import sqlite3
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from tests.faults.account import Terms
 from tests.faults.history import Following
-from tests.faults.ordeal import TERMS, Fault
+from tests.faults.ordeal import BOTH, TERMS, Fault, alone
 from tests.faults.shifted import shift
 from tests.faults.stage import BUDGET, CHILDREN, THREADS, Stage
 from tests.journey.site import PROGRAMS, Program, eventually
@@ -36,7 +36,6 @@ async def fill_disk(stage: Stage) -> None:
 
 async def fill_disk_of_spool(stage: Stage) -> None:
     """RabbitMQ is away, then the spool's disk is full as well; there is room again, and RabbitMQ comes back."""
-    assert stage.node is not None
     if not stage.relays:  # a publisher that ends may leave events in the spool
         await stage.start_relay()
     stage.node.pause()
@@ -94,7 +93,7 @@ async def use_up_descriptors(stage: Stage) -> None:
         os.kill(stage.dice.choice(worker.children), signal.SIGKILL)
         (stage.site.directory / "neighbour.py").touch()  # who looks for workers beside a database looks anew
         stage.hurt("descriptors used up", repeats=1, unseen=1)
-        if stage.node is not None:
+        if stage.nodes:
             stage.cut_off_all("connections closed while descriptors are used up")
             await asyncio.to_thread(stage.node.ctl, "close_all_connections", "the test")
         await asyncio.sleep(stage.hold)
@@ -216,9 +215,7 @@ def _kept_from_beginning_anew(path: Path) -> Iterator[None]:
         yield
 
 
-UNTIMED = Terms(TERMS.attempts, TERMS.waits, TERMS.budget, timed=False)
-
-BOTH = ("sqlite", "rabbitmq")
+UNTIMED = replace(TERMS, timed=False)
 
 DISKS = (
     Fault("disk full", fill_disk, on=("sqlite",)),
@@ -233,3 +230,4 @@ CLOCKS = (
     Fault("clock an hour forward and back", set_clock, on=("rabbitmq",)),
 )
 FAULTS = (*DISKS, *MEANS, *CLOCKS)
+SHORT = (*alone(DISKS), MEANS, *alone(CLOCKS))

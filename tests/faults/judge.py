@@ -40,7 +40,6 @@ class Figures:
     repeats: int
     dead: int
     lost: int
-    unknown: int
     longest_defer: float
     longest_silence: float
 
@@ -55,7 +54,6 @@ def figures(history: Sequence[Record], terms: Terms) -> Figures:
         repeats=sum(account.repeats.values()),
         dead=sum(len(numbers) for numbers in account.dead.values()),
         lost=len(list(RULES[LOST](account))),
-        unknown=len(account.unknown),
         longest_defer=max(account.durations.values(), default=0.0),
         longest_silence=max((later - earlier for earlier, later in pairwise(effects)), default=0.0),
     )

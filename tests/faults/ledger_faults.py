@@ -3,7 +3,7 @@
 import asyncio
 
 from tests.faults.directed import defer
-from tests.faults.ordeal import Fault
+from tests.faults.ordeal import BOTH, Fault, alone
 from tests.faults.stage import Stage
 from tests.journey.site import Program, eventually
 
@@ -37,4 +37,5 @@ def _redrive(stage: Stage) -> Program:
     return stage.site.run("bridge-dlq", "redrive", "--all", "--yes", "--json")
 
 
-FAULTS = (Fault("redrive amid SIGKILL of bridge-dlq", kill_redrive, on=("sqlite", "rabbitmq")),)
+FAULTS = (Fault("redrive amid SIGKILL of bridge-dlq", kill_redrive, on=BOTH),)
+SHORT = alone(FAULTS)

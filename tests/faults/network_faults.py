@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable
 
 from tests.faults.ordeal import Fault
-from tests.faults.proxy import Proxy
 from tests.faults.stage import Stage
 
 LATENCY = 0.3
@@ -13,37 +12,37 @@ LATENCY = 0.3
 async def reset(stage: Stage) -> None:
     """Every connection is reset."""
     stage.cut_off_all("reset")
-    _proxy(stage).reset()
+    stage.proxy.reset()
 
 
 async def black_hole(stage: Stage) -> None:
     """Nothing arrives any more, and nobody is told."""
     stage.cut_off_all("black hole")
-    await _for_a_while(stage, _proxy(stage).black_hole)
+    await _for_a_while(stage, stage.proxy.black_hole)
 
 
 async def delay(stage: Stage) -> None:
     """Everything arrives later."""
     stage.hurt("300 ms latency")
-    await _for_a_while(stage, lambda: _proxy(stage).latency(LATENCY))
+    await _for_a_while(stage, lambda: stage.proxy.latency(LATENCY))
 
 
 async def trickle(stage: Stage) -> None:
     """Everything comes one byte at a time."""
     stage.hurt("1 byte at a time")
-    await _for_a_while(stage, _proxy(stage).trickle)
+    await _for_a_while(stage, stage.proxy.trickle)
 
 
 async def lose_the_broker(stage: Stage) -> None:
     """The broker's end of every connection is gone, and the programs are not told."""
     stage.cut_off_all("half-open: the programs are not told")
-    _proxy(stage).half_open(told="server")
+    stage.proxy.half_open(told="server")
 
 
 async def lose_the_programs(stage: Stage) -> None:
     """The programs' end of every connection is gone, and the broker is not told: it keeps what they held."""
     stage.cut_off_all("half-open: the broker is not told")
-    _proxy(stage).half_open(told="client")
+    stage.proxy.half_open(told="client")
 
 
 async def _for_a_while(stage: Stage, begin: Callable[[], None]) -> None:
@@ -51,12 +50,7 @@ async def _for_a_while(stage: Stage, begin: Callable[[], None]) -> None:
     try:
         await asyncio.sleep(stage.hold)
     finally:
-        _proxy(stage).clear()
-
-
-def _proxy(stage: Stage) -> Proxy:
-    assert stage.proxy is not None
-    return stage.proxy
+        stage.proxy.clear()
 
 
 BROKEN = (
@@ -70,3 +64,4 @@ SLOW = (
     Fault("1 byte at a time", trickle, on=("proxied",)),
 )
 FAULTS = (*BROKEN, *SLOW)
+SHORT = (BROKEN, SLOW)

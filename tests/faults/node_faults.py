@@ -1,7 +1,7 @@
 """Faults of a RabbitMQ node: ended, frozen, out of memory, and hurt by its operator's hand."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aio_pika.abc import AbstractChannel
@@ -12,7 +12,6 @@ from bridge.brokers.rabbitmq.topology import Binding, Names, declarations
 from bridge.queues import Queue
 from tests.faults.ordeal import Fault
 from tests.faults.stage import Stage
-from tests.rabbitmq_node import RabbitNode
 
 FULL = 3
 """Messages at which a queue is full."""
@@ -21,24 +20,31 @@ FULL = 3
 async def kill(stage: Stage) -> None:
     """The node is killed, and started again on its data."""
     stage.cut_off_all("SIGKILL of RabbitMQ")
-    await _do(_node(stage).kill)
-    await _do(_node(stage).start)
+    await asyncio.to_thread(stage.node.kill)
+    await asyncio.to_thread(stage.node.start)
 
 
 async def freeze(stage: Stage) -> None:
     """The node is stopped by SIGSTOP, and goes on: it, too, finds its clients silent."""
-    stage.cut_off_all("SIGSTOP of RabbitMQ")
-    await _do(_node(stage).pause)
-    try:
+    async with frozen(stage):
         await asyncio.sleep(stage.hold)
+
+
+@asynccontextmanager
+async def frozen(stage: Stage) -> AsyncIterator[None]:
+    """Stop the node by SIGSTOP for a while."""
+    stage.cut_off_all("SIGSTOP of RabbitMQ")
+    await asyncio.to_thread(stage.node.pause)
+    try:
+        yield
     finally:
-        _node(stage).resume()
+        stage.node.resume()
 
 
 async def restart(stage: Stage) -> None:
     """The node is stopped in good order, and started again."""
     stage.cut_off_all("restart of RabbitMQ")
-    await _do(_node(stage).restart)
+    await asyncio.to_thread(stage.node.restart)
 
 
 async def close_all_connections(stage: Stage) -> None:
@@ -50,17 +56,17 @@ async def close_all_connections(stage: Stage) -> None:
 async def raise_memory_alarm(stage: Stage) -> None:
     """The node says that it is out of memory, and stops reading from who publishes."""
     stage.hurt("memory alarm")
-    await _ctl(stage, "set_vm_memory_high_watermark", "0")
+    await asyncio.to_thread(stage.node.raise_memory_alarm)
     try:
         await asyncio.sleep(stage.hold)
     finally:
-        await _ctl(stage, "set_vm_memory_high_watermark", "0.4")
+        await asyncio.to_thread(stage.node.clear_memory_alarm)
 
 
 async def fill_the_queue(stage: Stage) -> None:
     """A policy bounds the queue, which then refuses what comes over its bound."""
     stage.hurt("queue full")
-    pattern = f"^{_queue(stage)}$"
+    pattern = f"^{stage.queue}$"
     await _ctl(stage, "set_policy", "--apply-to", "queues", "full", pattern, f'{{"max-length": {FULL}}}')
     try:
         await asyncio.sleep(stage.hold)
@@ -72,7 +78,7 @@ async def delete_the_queue(stage: Stage) -> None:
     """An operator deletes the queue, with what waits in it, and RabbitMQ cancels its consumers. It confirms what is on
     its way into a queue that goes."""
     async with _channel(stage) as channel:
-        deleted = await channel.queue_delete(_queue(stage))
+        deleted = await channel.queue_delete(stage.queue)
     stage.hurt("queue deleted", losses=(deleted.message_count or 0) + stage.in_flight)
 
 
@@ -81,7 +87,7 @@ async def delete_the_bindings(stage: Stage) -> None:
     stage.hurt("bindings deleted")
     names = Names(stage.site.namespace)
     async with _channel(stage) as channel:
-        queue = await channel.get_queue(_queue(stage), ensure=False)
+        queue = await channel.get_queue(stage.queue, ensure=False)
         for binding in declarations(names, [Queue("default")]):
             if isinstance(binding, Binding) and binding.target == queue.name:
                 await queue.unbind(binding.source, binding.pattern)
@@ -98,28 +104,14 @@ async def withdraw_permissions(stage: Stage) -> None:
         await _ctl(stage, "set_permissions", "guest", ".*", ".*", ".*")
 
 
-def _node(stage: Stage) -> RabbitNode:
-    assert stage.node is not None
-    return stage.node
-
-
-def _queue(stage: Stage) -> str:
-    return Names(stage.site.namespace).queue("default")
-
-
 @asynccontextmanager
 async def _channel(stage: Stage) -> AsyncIterator[AbstractChannel]:
     async with await connect(address(stage.site.broker_url)) as connection:
         yield await connection.channel()
 
 
-async def _do(work: Callable[[], object]) -> None:
-    """Do what blocks, while this process goes on."""
-    await asyncio.to_thread(work)
-
-
 async def _ctl(stage: Stage, *arguments: str) -> None:
-    await asyncio.to_thread(_node(stage).ctl, *arguments)
+    await asyncio.to_thread(stage.node.ctl, *arguments)
 
 
 ENDED = (
@@ -138,3 +130,4 @@ WITHHELD = (
     Fault("permissions withdrawn", withdraw_permissions, on=("rabbitmq",)),
 )
 FAULTS = (*ENDED, *HURT, *WITHHELD)
+SHORT = (ENDED, HURT, WITHHELD)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -15,6 +15,9 @@ HELD = "held"
 """What is said of an ordeal in which every promise held."""
 
 TERMS = Terms(ATTEMPTS, WAITS, BUDGET)
+
+BOTH = ("sqlite", "rabbitmq")
+"""The stages of both brokers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +34,32 @@ class Fault:
     settings: tuple[str, ...] = ()
 
 
-def in_turn(*faults: Fault) -> Fault:
-    """Return a fault that is these, for one stage, one after the other, each when all works again."""
+def named(faults: Iterable[Fault]) -> str:
+    """Return the name of what is done at the same time."""
+    return " and ".join(fault.name for fault in faults)
+
+
+def terms_of(faults: Iterable[Fault]) -> Terms:
+    """Return what is promised while these are done at the same time: waits are judged where none of them moves the
+    broker's clock, and requests may be refused where none of them brings a spool. Raise `ValueError` where their terms
+    differ otherwise."""
+    terms = [fault.terms for fault in faults]
+    timed, refusing = all(each.timed for each in terms), all(each.refusing for each in terms)
+    combined = {replace(each, timed=timed, refusing=refusing) for each in terms}
+    if len(combined) > 1:
+        raise ValueError(f"expected one policy and one budget, got {combined}")
+    return combined.pop()
+
+
+def alone(faults: Iterable[Fault]) -> tuple[tuple[Fault, ...], ...]:
+    """Return each of these as a group of its own."""
+    return tuple((fault,) for fault in faults)
+
+
+def in_turn(faults: Sequence[Fault]) -> Fault:
+    """Return a fault that is a group of them, for one stage: one after the other, each when all works again."""
+    if len(faults) == 1:
+        return faults[0]
 
     async def hurt(stage: Stage) -> None:
         for fault in faults:
@@ -68,6 +95,7 @@ class Verdict(NamedTuple):
 
 async def undergo(stage: Stage, load: Load, *faults: Fault) -> Verdict:
     """Put a stage through faults, all at once where there are several, and judge it."""
+    terms = terms_of(faults)
     stage.configure(*(line for fault in faults for line in fault.settings))
     for _ in range(max(fault.workers for fault in faults)):
         await stage.start_worker()
@@ -77,7 +105,6 @@ async def undergo(stage: Stage, load: Load, *faults: Fault) -> Verdict:
     await stage.reaches("effect", 20)
     hurts = await asyncio.gather(*(_again_and_again(fault, stage, load) for fault in faults))
     await drain(stage)
-    terms = min((fault.terms for fault in faults), key=lambda terms: terms.timed)
     history = stage.history()
     return Verdict(judge(history, terms), figures(history, terms), sum(hurts))
 

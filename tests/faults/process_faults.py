@@ -1,19 +1,17 @@
 """Faults of processes: killed, stopped, forked, asked to end or to begin anew, at any moment and at exact ones."""
 
 import asyncio
-import json
 import os
 import signal
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
-from bridge.event import Event, event_id
+from tests.faults.directed import defer
 from tests.faults.dying import POINTS, broker
 from tests.faults.history import Following, Record
-from tests.faults.ordeal import Fault
-from tests.faults.stage import BUDGET, CHILDREN, HELD_BY_A_WORKER, THREADS, WAITS, Stage
+from tests.faults.ordeal import BOTH, Fault
+from tests.faults.stage import CHILDREN, HELD_BY_A_WORKER, THREADS, WAITS, Stage
 from tests.journey.site import Program, eventually
 
 DEADLINE = 2.0
@@ -87,25 +85,25 @@ async def fork_publisher(stage: Stage) -> None:
 
 async def kill_child(stage: Stage) -> None:
     """Children are killed in mid-request, and killed or asked to end at any moment."""
-    await asyncio.gather(*(order(stage, "kill", "ok") for _ in range(CHILDREN)))
+    await asyncio.gather(*(_run(stage, "kill", "ok") for _ in range(CHILDREN)))
     stage.hurt("SIGKILL of children by an event", repeats=CHILDREN)
     for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL):
         pid = await _in_use(stage)
         os.kill(pid, number)
         stage.hurt(f"{number.name} of a child", repeats=1, unseen=1)
-        await eventually(lambda pid=pid: _gone(pid), STARVED, stage.report)  # type: ignore[misc]
+        await _ended(stage, pid, STARVED)
         await stage.reaches("effect", 5)
 
 
 async def stop_child(stage: Stage) -> None:
     """Children stand still, one in mid-request and one at any moment: each is ended at the deadline, and the event
     runs in another one."""
-    ordered = asyncio.create_task(order(stage, "stop", "ok"))
+    ordered = asyncio.create_task(_run(stage, "stop", "ok"))
     pid = await _in_use(stage)
     os.kill(pid, signal.SIGSTOP)
     stage.hurt("SIGSTOP of two children", repeats=2, unseen=1)
     await ordered
-    await eventually(lambda: _gone(pid), DEADLINE + CLEAN_UP + STARVED, stage.report)
+    await _ended(stage, pid, DEADLINE + CLEAN_UP + STARVED)
 
 
 async def end_workers(stage: Stage) -> None:
@@ -143,18 +141,10 @@ async def reload_worker(stage: Stage) -> None:
     stage.hurt("SIGHUP of a worker")
 
 
-async def order(stage: Stage, *steps: str) -> None:
-    """Publish an event that does these steps, and wait until its last one has had its effect."""
-    now = datetime.now(UTC)
-    key, data = f"o{stage.dice.getrandbits(48):x}", json.dumps({"do": steps}).encode()
-    event = Event(event_id(now, os.urandom(10)), f"judged.{key}", "test", now, "application/json", data)
+async def _run(stage: Stage, *steps: str) -> None:
+    """Defer an event that does these steps, and wait until its last one has had its effect."""
     with Following(stage.path) as following:
-        async with stage.site.broker() as opened:
-            publisher = opened.publisher()
-            stage.note("invoke", key=key, pid=os.getpid(), delay=None)
-            await publisher.publish(event, within=BUDGET)
-            stage.note("ok", key=key, pid=os.getpid())
-            await publisher.close()
+        (key,) = await defer(stage, f"o{stage.dice.getrandbits(48):x}", *steps)
         within = (DEADLINE + CLEAN_UP) * len(steps) + sum(WAITS) + STARVED + BACKLOG
         await _first(stage, following, lambda record: record["what"] == "effect" and record["key"] == key, within)
 
@@ -177,12 +167,10 @@ async def _first(stage: Stage, following: Following, wanted: Callable[[Record], 
     return found[0]
 
 
-def _gone(pid: int) -> bool:
-    """Tell whether a process has ended, and its parent has taken notice."""
-    return not Path(f"/proc/{pid}").exists()
+async def _ended(stage: Stage, pid: int, within: float) -> None:
+    """Wait until a process has ended, and its parent has taken notice."""
+    await eventually(lambda: not Path(f"/proc/{pid}").exists(), within, stage.report)
 
-
-BOTH = ("sqlite", "rabbitmq")
 
 FAULTS = (
     Fault("SIGKILL of a worker", kill_worker, on=BOTH),
@@ -195,16 +183,17 @@ FAULTS = (
     Fault("SIGTERM of workers", end_workers, on=BOTH),
     Fault("reload of a worker", reload_worker, on=BOTH),
 )
+_NAMED = {fault.name: fault for fault in FAULTS}
 
-TOGETHER: tuple[tuple[str, ...], ...] = (
-    ("SIGKILL of a worker", "forks of a publisher in mid-publish"),
+SHORT: tuple[tuple[Fault, ...], ...] = (
+    (_NAMED["SIGKILL of a worker"], _NAMED["forks of a publisher in mid-publish"]),
     (
-        "SIGKILL of a worker between effect, retry copy and ack",
-        "SIGKILL of a publisher between publish and confirm",
+        _NAMED["SIGKILL of a worker between effect, retry copy and ack"],
+        _NAMED["SIGKILL of a publisher between publish and confirm"],
     ),
-    ("SIGKILL of children in mid-request", "SIGKILL of a publisher"),
-    ("SIGSTOP of children",),
-    ("SIGTERM of workers",),
-    ("reload of a worker",),
+    (_NAMED["SIGKILL of children in mid-request"], _NAMED["SIGKILL of a publisher"]),
+    (_NAMED["SIGSTOP of children"],),
+    (_NAMED["SIGTERM of workers"],),
+    (_NAMED["reload of a worker"],),
 )
-"""The short ordeals: each fault in one of them, several at once where they are done to different processes."""
+"""The short ordeals: several faults at once, where they are done to different processes."""

@@ -13,8 +13,6 @@ from types import TracebackType
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
 
-from tests.rabbitmq_node import free_ports
-
 CHUNK = 64 * 1024
 SOON = 256
 """Chunks that may be on their way in one direction of a connection."""
@@ -27,19 +25,20 @@ class Proxy:
     what they say holds."""
 
     def __init__(self, target: int) -> None:
-        self.port = free_ports(1)[0]
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self._listener.setblocking(False)
+        self.port = int(self._listener.getsockname()[1])
         self._target = target
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
         self._weather = _Weather()
         self._lines: set[_Line] = set()
         self._ghosts: list[socket.socket] = []
-        self._listener: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self._do(self._listen)
+        self._do(self._begin)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -53,11 +52,6 @@ class Proxy:
         parts = urlsplit(url)
         login, at, _ = parts.netloc.rpartition("@")
         return urlunsplit(parts._replace(netloc=f"{login}{at}127.0.0.1:{self.port}"))
-
-    @property
-    def connections(self) -> int:
-        """How many connections lead through it now."""
-        return len(self._lines)
 
     def reset(self) -> None:
         """End every connection with a RST to both sides."""
@@ -97,40 +91,27 @@ class Proxy:
 
         self._do(trickle)
 
-    def refuse(self) -> None:
-        """Refuse new connections; those there are go on."""
-        self._do(self._stop_listening)
-
     def clear(self) -> None:
         """Be an ordinary network again."""
-        self._do(self._clear)
+
+        async def clear() -> None:
+            self._weather.clear()
+
+        self._do(clear)
 
     def _do(self, verb: Callable[[], Coroutine[Any, Any, None]]) -> None:
         asyncio.run_coroutine_threadsafe(verb(), self._loop).result()
-
-    async def _clear(self) -> None:
-        self._weather.clear()
-        await self._listen()
 
     async def _reset(self) -> None:
         for line in tuple(self._lines):
             _rst(await line.end_for("server"))
 
-    async def _listen(self) -> None:
-        if self._listener is None:
-            self._listener = socket.create_server(("127.0.0.1", self.port), backlog=1024)
-            self._listener.setblocking(False)
-            self._accepting = self._loop.create_task(self._accept(self._listener))
+    async def _begin(self) -> None:
+        self._accepting = self._loop.create_task(self._accept())
 
-    async def _stop_listening(self) -> None:
-        if self._listener is not None and self._accepting is not None:
-            await _ended(self._accepting)
-            self._listener.close()
-            self._listener = None
-
-    async def _accept(self, listener: socket.socket) -> None:
+    async def _accept(self) -> None:
         while True:
-            client, _ = await self._loop.sock_accept(listener)
+            client, _ = await self._loop.sock_accept(self._listener)
             server = _unconnected()
             try:
                 await self._loop.sock_connect(server, ("127.0.0.1", self._target))
@@ -141,7 +122,9 @@ class Proxy:
                 self._lines.add(_Line(client, server, self._weather, self._lines.discard))
 
     async def _close(self) -> None:
-        await self._stop_listening()
+        if self._accepting is not None:
+            await _ended(self._accepting)
+        self._listener.close()
         await self._reset()
         for ghost in self._ghosts:
             ghost.close()

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 
 from tests.faults import results
 from tests.faults.catalogue import ordeals
-from tests.faults.ordeal import HELD, Fault, Load, Verdict, undergo
+from tests.faults.ordeal import HELD, Fault, Load, Verdict, named, undergo
 from tests.faults.results import Row
 from tests.faults.stages import Stages
 
@@ -47,7 +47,7 @@ def main() -> int:
                 row = _row(stages, *waiting.popleft(), load)
                 rows[row.ordeal] = row
                 print(row, flush=True)
-                in_order = [rows[key] for on, faults in ordeals() if (key := (_names(faults), on)) in rows]
+                in_order = [rows[key] for on, faults in ordeals() if (key := (named(faults), on)) in rows]
                 results.write([*runs, _told(asked, time.monotonic() - began)], in_order)
 
     with ThreadPoolExecutor(asked.jobs) as threads:
@@ -57,17 +57,17 @@ def main() -> int:
 
 
 def _row(stages: Stages, on: str, faults: Sequence[Fault], load: Load) -> Row:
-    names = _names(faults)
+    name = named(faults)
     with stages.stage(on) as stage:
         try:
             hurts, figures, breaches = _judged(asyncio.run(undergo(stage, load, *faults)))
         except Exception as error:  # whatever keeps one ordeal from its end, the others are run
             print(error, flush=True)
             why = f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}".replace("|", "/")
-            return Row((names, on, *[""] * 8, f"stuck: {why}"))
+            return Row((name, on, *[""] * 8, f"stuck: {why}"))
         if breaches:
             print(stage.report(), flush=True)
-        return Row((names, on, hurts, *figures, breaches or HELD))
+        return Row((name, on, hurts, *figures, breaches or HELD))
 
 
 def _judged(verdict: Verdict) -> tuple[str, Sequence[str], str]:
@@ -76,10 +76,6 @@ def _judged(verdict: Verdict) -> tuple[str, Sequence[str], str]:
     counts = (found.events, found.deliveries, found.repeats, found.dead, found.lost)
     figures = [*(f"{count:,}" for count in counts), f"{found.longest_defer:.2f} s", f"{found.longest_silence:.1f} s"]
     return str(verdict.hurts), figures, "; ".join(map(str, verdict.breaches)).replace("|", "/")
-
-
-def _names(faults: Sequence[Fault]) -> str:
-    return " and ".join(fault.name for fault in faults)
 
 
 def _told(asked: argparse.Namespace, seconds: float) -> str:

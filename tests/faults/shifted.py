@@ -52,7 +52,7 @@ def follow(file: Path) -> None:
 
     time.time = lambda: time_of_day() + by.seconds
     time.time_ns = lambda: nanoseconds() + int(by.seconds * 1e9)
-    calendar.datetime = Shifted  # type: ignore[misc]
+    calendar.datetime = Shifted  # type: ignore[misc]  # a class is not to be replaced, but here it is
 
 
 def main(file: str, program: str, *arguments: str) -> None:

@@ -26,29 +26,16 @@ def _spooling(fault: Fault) -> Fault:
 
 async def kill_a_publisher_that_spools(stage: Stage) -> None:
     """A publisher is killed while the node is frozen; others of the host publish what it has left in the spool."""
-    node = stage.node
-    assert node is not None
-    stage.cut_off_all("SIGSTOP of RabbitMQ")
-    await asyncio.to_thread(node.pause)
-    try:
+    async with node_faults.frozen(stage):
         await asyncio.sleep(stage.hold)
         pid = await stage.kill(stage.dice.choice(stage.publishers))
         stage.hurt("SIGKILL of a publisher", killed=(pid,))
-    finally:
-        node.resume()
     stage.start_publisher()
 
 
 async def kill_the_relay(stage: Stage) -> None:
     """The node is away, and the relay that has what is spooled in its hands when it is back is killed."""
-    node = stage.node
-    assert node is not None
-    stage.cut_off_all("SIGSTOP of RabbitMQ")
-    await asyncio.to_thread(node.pause)
-    try:
-        await asyncio.sleep(stage.hold)
-    finally:
-        node.resume()
+    await node_faults.freeze(stage)
     await stage.replace_relay()
     stage.hurt("SIGKILL of bridge-relay", copies=BATCH)
 
@@ -67,3 +54,4 @@ OF_THE_NETWORK = tuple(
     if fault.hurt in (network_faults.black_hole, network_faults.reset)
 )
 FAULTS = (*OF_THE_NODE, *OF_THE_NETWORK)
+SHORT = (OF_THE_NODE, OF_THE_NETWORK)

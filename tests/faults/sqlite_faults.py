@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bridge.brokers.sqlite.broker import path_of
 from tests.faults.drain import end, note_ledger, until_empty
-from tests.faults.ordeal import Fault
+from tests.faults.ordeal import Fault, alone
 from tests.faults.stage import BUDGET, HELD_BY_A_WORKER, Stage
 from tests.journey.site import Program
 
@@ -137,3 +137,4 @@ FAULTS = (
     Fault("reader that stays", read_for_long, on=("sqlite",)),
     Fault("file removed", remove_the_file, on=("sqlite",), workers=2),
 )
+SHORT = alone(FAULTS)

@@ -24,11 +24,11 @@ from bridge.attempt import Error
 from bridge.brokers.contract import Broker, Delivery, Publisher
 from bridge.brokers.opening import open_broker
 from bridge.brokers.sqlite.broker import path_of
-from bridge.event import Event, event_id
 from bridge.ledger import Letter
 from bridge.outcome import Failed, Rejected, Settleable, Succeeded
 from bridge.settings import Settings, load_settings
 from bridge.settlement import DeadLetter, Policies, Retry, decide
+from tests.events import new_event
 from tests.faults.history import History
 from tests.faults.stage import BUDGET
 from worker.policies import policies_of
@@ -75,10 +75,9 @@ class Start:
     async def _publish(self, publisher: Publisher, name: str) -> None:
         number = 0
         while True:
-            key, now = f"{name}-{number}", datetime.now(UTC)
-            event = Event(event_id(now, os.urandom(10)), f"judged.{key}", "starts", now, "application/json", data(key))
+            key = f"{name}-{number}"
             self._note("invoke", key)
-            await publisher.publish(event, within=BUDGET)
+            await publisher.publish(new_event(f"judged.{key}", data(key)), within=BUDGET)
             self._note("ok", key)
             number += 1
 

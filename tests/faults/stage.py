@@ -5,10 +5,12 @@ import random
 import shutil
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from bridge.brokers.rabbitmq.topology import Names
-from tests.faults.history import VARIABLE, History, Record, read
+from bridge.brokers.spool.reading import spooled
+from tests.faults.history import VARIABLE, Counting, History, Record, read
 from tests.faults.proxy import Proxy
 from tests.journey.site import Program, Site, eventually
 from tests.rabbitmq_cluster import RabbitCluster
@@ -30,9 +32,9 @@ SETTINGS = "retry = {attempts = 3, initial = '1s', base = 2, jitter = 0}\ndeadli
 
 
 class Stage:
-    """One ordeal's stage. `node`, `cluster` and `proxy` are what stands under it and may be hurt, where it is on such;
-    `hold` is how many seconds a wound is held open, `dice` what chance is made of, `rate` how many requests a second a
-    publisher sends."""
+    """One ordeal's stage. `node`, `cluster` and `proxy` are what stands under it and may be hurt, on a stage that has
+    it; `hold` is how many seconds a wound is held open, `dice` what chance is made of, `rate` how many requests a
+    second a publisher sends."""
 
     def __init__(
         self,
@@ -45,9 +47,9 @@ class Stage:
         dice: random.Random | None = None,
     ) -> None:
         self.site = site
-        self.node = node
-        self.cluster = cluster
-        self.proxy = proxy
+        self._node = node
+        self._cluster = cluster
+        self._proxy = proxy
         self.hold = hold
         self.dice = dice or random.Random(0)
         self.rate = 100.0
@@ -56,7 +58,7 @@ class Stage:
         self.relays: list[Program] = []
         self.path = site.directory / "history"
         self._history = History(self.path)
-        self._seen = _Seen(self.path)
+        self._counting = Counting(self.path)
         self._named = 0
         site.environment |= {
             VARIABLE: str(self.path),
@@ -65,6 +67,36 @@ class Stage:
         }
         shutil.copy(APP, site.directory)
         self.configure()
+
+    @property
+    def node(self) -> RabbitNode:
+        """The RabbitMQ node under a stage that has one."""
+        assert self._node is not None, "no RabbitMQ node is under this stage"
+        return self._node
+
+    @property
+    def cluster(self) -> RabbitCluster:
+        """The cluster under a stage that has one."""
+        assert self._cluster is not None, "no cluster is under this stage"
+        return self._cluster
+
+    @property
+    def proxy(self) -> Proxy:
+        """The proxy before the node of a stage that has one."""
+        assert self._proxy is not None, "no proxy is under this stage"
+        return self._proxy
+
+    @property
+    def nodes(self) -> Sequence[RabbitNode]:
+        """All RabbitMQ nodes under this stage; none on another broker."""
+        if self._cluster is not None:
+            return self._cluster.nodes
+        return () if self._node is None else (self._node,)
+
+    @property
+    def queue(self) -> str:
+        """The name that the one queue has on RabbitMQ."""
+        return Names(self.site.namespace).queue("default")
 
     def configure(self, *lines: str) -> None:
         """Write its bridge.toml, with these lines besides, or in the place of its own for the same keys."""
@@ -147,14 +179,17 @@ class Stage:
     def unsettled(self) -> int:
         """Return how many messages RabbitMQ's queues have, with those that somebody holds: somebody who is gone, too,
         where RabbitMQ was not told. 0 on another broker, whose own count has them."""
-        nodes = self.cluster.nodes if self.cluster is not None else (self.node,)
         names = Names(self.site.namespace)
-        for node in nodes:
-            if node is not None and node.running:
+        for node in self.nodes:
+            if node.running:
                 rows = json.loads(node.ctl("list_queues", "--formatter", "json", "name", "messages"))
                 counts = {row["name"]: row["messages"] for row in rows if row["name"] != names.ledger}
                 return sum(count for name, count in counts.items() if name.startswith(f"{names.namespace}."))
         return 0
+
+    def spooled(self) -> int:
+        """Return how many events the site's spool holds."""
+        return spooled(self.site.directory / "bridge-spool.db", self.site.namespace).events
 
     def note(self, what: str, **known: object) -> None:
         """Write a line of the history."""
@@ -162,7 +197,7 @@ class Stage:
 
     def count(self, what: str) -> int:
         """Return how many lines of this kind the history has now."""
-        return self._seen.count(what)
+        return self._counting.count(what)
 
     async def reaches(self, what: str, more: int, within: float = 60.0) -> None:
         """Wait for so many further lines of this kind."""
@@ -181,7 +216,7 @@ class Stage:
 
     def close(self) -> None:
         """Close the history."""
-        self._seen.close()
+        self._counting.close()
 
     def report(self) -> str:
         """Return the ends of what all programs printed, for who must find out what went wrong."""
@@ -192,22 +227,3 @@ class Stage:
 def _key(line: str) -> str:
     """Return the key that a line of settings sets."""
     return line.partition("=")[0].strip()
-
-
-class _Seen:
-    """How many lines of each kind a growing history has: each line is read once."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("rb")
-        self._counts: dict[bytes, int] = {}
-        self._rest = b""
-
-    def count(self, what: str) -> int:
-        *lines, self._rest = (self._rest + self._file.read()).split(b"\n")
-        for line in lines:
-            kind = line.split(b'"', 4)[3]
-            self._counts[kind] = self._counts.get(kind, 0) + 1
-        return self._counts.get(what.encode(), 0)
-
-    def close(self) -> None:
-        self._file.close()

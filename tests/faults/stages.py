@@ -3,14 +3,14 @@
 import random
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from tests.faults.proxy import Proxy
 from tests.faults.stage import Stage
-from tests.journey.site import Site
+from tests.journey.site import Site, site_on_sqlite
 from tests.rabbitmq_cluster import RabbitCluster
 from tests.rabbitmq_node import RabbitNode
 
@@ -31,6 +31,12 @@ class Stages:
         self._under = ExitStack()
         self._node: RabbitNode | None = None
         self._cluster_nodes: RabbitCluster | None = None
+        self._makers: Mapping[str, Callable[[Path], tuple[Site, dict[str, Any]]]] = {
+            "sqlite": self._sqlite,
+            "rabbitmq": self._rabbitmq,
+            "proxied": self._proxied,
+            "cluster": self._cluster,
+        }
 
     def __enter__(self) -> "Stages":
         return self
@@ -43,7 +49,7 @@ class Stages:
         """Make the stage of this name, and remove it at the end."""
         # Not pytest's tmp_path: the path of a control socket must be short.
         directory = Path(tempfile.mkdtemp(prefix="bridge-faults-"))
-        site, under = getattr(self, f"_{name}")(directory)
+        site, under = self._makers[name](directory)
         stage = Stage(site, hold=self._hold, dice=random.Random(self._seed), **under)
         try:
             yield stage
@@ -52,7 +58,7 @@ class Stages:
             site.remove()
 
     def _sqlite(self, directory: Path) -> tuple[Site, dict[str, Any]]:
-        return Site(directory, f"sqlite:///{directory}/bridge.db", "bridge"), {}
+        return site_on_sqlite(directory), {}
 
     def _rabbitmq(self, directory: Path) -> tuple[Site, dict[str, Any]]:
         node = self._started_node()

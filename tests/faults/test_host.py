@@ -1,11 +1,11 @@
 """The faults of the host, in short ordeals."""
 
 from tests.faults.conftest import Undergo, on_each_stage
-from tests.faults.host_faults import CLOCKS, DISKS, MEANS
-from tests.faults.ordeal import Fault, in_turn
+from tests.faults.host_faults import SHORT
+from tests.faults.ordeal import Fault
 
 
-@on_each_stage((*DISKS, in_turn(*MEANS), *CLOCKS))
+@on_each_stage(SHORT)
 def test_nothing_is_lost(holds: Undergo, on: str, fault: Fault) -> None:
     """Every promise holds through it."""
     holds(on, fault)

@@ -1,11 +1,11 @@
 """The faults of what comes in, in a short ordeal on each broker."""
 
 from tests.faults.conftest import Undergo, on_each_stage
-from tests.faults.input_faults import MESSAGES, ROWS
-from tests.faults.ordeal import Fault, in_turn
+from tests.faults.input_faults import SHORT
+from tests.faults.ordeal import Fault
 
 
-@on_each_stage((in_turn(*MESSAGES), *ROWS))
+@on_each_stage(SHORT)
 def test_nothing_is_lost(holds: Undergo, on: str, fault: Fault) -> None:
     """Every promise holds through it."""
     holds(on, fault)

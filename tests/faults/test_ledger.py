@@ -1,11 +1,11 @@
 """The faults of a redrive, a short ordeal each."""
 
 from tests.faults.conftest import Undergo, on_each_stage
-from tests.faults.ledger_faults import FAULTS
+from tests.faults.ledger_faults import SHORT
 from tests.faults.ordeal import Fault
 
 
-@on_each_stage(FAULTS)
+@on_each_stage(SHORT)
 def test_nothing_is_lost(holds: Undergo, on: str, fault: Fault) -> None:
     """Every promise holds through it."""
     holds(on, fault)

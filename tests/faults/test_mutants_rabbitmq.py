@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from bridge.brokers.rabbitmq.topology import Names
-from bridge.brokers.spool.reading import spooled
 from tests.faults.account import ENDINGS
 from tests.faults.directed import defer, noted, rules_broken
 from tests.faults.drain import end
@@ -20,7 +19,6 @@ pytestmark = pytest.mark.rabbitmq
 
 async def swallow_publishes(stage: Stage, mutant: str | None) -> None:
     """The network takes publishes, and then breaks: nobody has got them."""
-    assert stage.proxy is not None
     await stage.start_worker()
     stage.start_publisher(mutant)
     await noted(stage, "effect", 20)
@@ -58,12 +56,11 @@ async def refuse_the_retry_copy(stage: Stage, mutant: str | None) -> None:
 
 async def redrive_to_no_queue(stage: Stage, mutant: str | None) -> None:
     """The queue of a letter was deleted when it is redriven."""
-    assert stage.node is not None
     worker = await stage.start_worker()
     await defer(stage, "letter", "reject")
     await noted(stage, "failure")
     await end([worker])
-    stage.node.ctl("delete_queue", _queue(stage))
+    stage.node.ctl("delete_queue", stage.queue)
     command = ("bridge-dlq", "redrive", "--all", "--yes")
     redrive = stage.site.run(*command) if mutant is None else stage.start_mutant(mutant, *command)
     await redrive.ended()
@@ -87,7 +84,7 @@ async def kill_the_relay(stage: Stage, mutant: str | None) -> None:
     stage.hurt("SIGKILL of a publisher and of a relay", killed=(killed, relay.process.pid))
     _may_write(stage, ".*")
     healthy = stage.site.run("bridge-relay")
-    await eventually(lambda: _spooled(stage) == 0, 60.0, lambda: healthy.log)
+    await eventually(lambda: stage.spooled() == 0, 60.0, lambda: healthy.log)
     await end([healthy])
 
 
@@ -127,22 +124,12 @@ def _count(stage: Stage) -> int:
     return sum(map(stage.count, ENDINGS))
 
 
-def _queue(stage: Stage) -> str:
-    return Names(stage.site.namespace).queue("default")
-
-
 def _may_write(stage: Stage, names: str) -> None:
     """Let the programs write to what has such a name alone."""
-    assert stage.node is not None
     stage.node.ctl("set_permissions", "guest", ".*", names, ".*")
 
 
 def _messages(stage: Stage) -> int:
     """How many messages the queue has, those that a worker holds included."""
-    assert stage.node is not None
     listed = stage.node.ctl("list_queues", "name", "messages", "--no-table-headers")
-    return int(dict(line.split() for line in listed.splitlines())[_queue(stage)])
-
-
-def _spooled(stage: Stage) -> int:
-    return spooled(stage.site.directory / "bridge-spool.db", stage.site.namespace).events
+    return int(dict(line.split() for line in listed.splitlines())[stage.queue])

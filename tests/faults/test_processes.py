@@ -1,19 +1,13 @@
-"""The faults of processes on SQLite, each in a short ordeal."""
+"""The faults of processes on SQLite, in short ordeals."""
 
 import pytest
 
 from tests.faults.conftest import Undergo
-from tests.faults.process_faults import FAULTS, TOGETHER
+from tests.faults.ordeal import Fault, named
+from tests.faults.process_faults import SHORT
 
-NAMED = {fault.name: fault for fault in FAULTS}
 
-
-@pytest.mark.parametrize("names", TOGETHER, ids=" and ".join)
-def test_nothing_is_lost(holds: Undergo, names: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("faults", SHORT, ids=named)
+def test_nothing_is_lost(holds: Undergo, faults: tuple[Fault, ...]) -> None:
     """Every promise holds through it."""
-    holds("sqlite", *(NAMED[name] for name in names))
-
-
-def test_each_fault_has_a_short_ordeal() -> None:
-    """None is left for the long run alone."""
-    assert {name for names in TOGETHER for name in names} == set(NAMED)
+    holds("sqlite", *faults)

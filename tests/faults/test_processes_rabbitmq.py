@@ -1,16 +1,15 @@
-"""The faults of processes on RabbitMQ, each in a short ordeal."""
+"""The faults of processes on RabbitMQ, in short ordeals."""
 
 import pytest
 
 from tests.faults.conftest import Undergo
-from tests.faults.process_faults import FAULTS, TOGETHER
+from tests.faults.ordeal import Fault, named
+from tests.faults.process_faults import SHORT
 
 pytestmark = pytest.mark.rabbitmq
 
-NAMED = {fault.name: fault for fault in FAULTS}
 
-
-@pytest.mark.parametrize("names", TOGETHER, ids=" and ".join)
-def test_nothing_is_lost(holds: Undergo, names: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("faults", SHORT, ids=named)
+def test_nothing_is_lost(holds: Undergo, faults: tuple[Fault, ...]) -> None:
     """Every promise holds through it."""
-    holds("rabbitmq", *(NAMED[name] for name in names))
+    holds("rabbitmq", *faults)

@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 
 from tests.faults.proxy import Proxy
-from tests.rabbitmq_node import free_ports
+from tests.ports import free_port
 
 BROKEN = (ConnectionResetError, BrokenPipeError)
 
@@ -186,29 +186,7 @@ def test_half_open_for_the_server(proxy: Proxy, server: Echo, client: socket.soc
     assert hears_nothing(server.taken[0])
 
 
-def test_refuse(proxy: Proxy, client: socket.socket) -> None:
-    """Nobody can connect until the network is whole; who is connected stays so."""
-    proxy.refuse()
-    with pytest.raises(ConnectionRefusedError):
-        connected(proxy)
-    assert said(client, b"still here") == b"still here"
-
-    proxy.clear()
-
-    with connected(proxy) as another:
-        assert said(another, b"again") == b"again"
-
-
-def test_a_connection_that_ends_is_forgotten(proxy: Proxy, client: socket.socket) -> None:
-    """Nothing is kept of it."""
-    assert proxy.connections == 1
-    client.close()
-    limit = time.monotonic() + 5.0
-    while proxy.connections:
-        assert time.monotonic() < limit
-
-
 def test_no_server() -> None:
     """Where the target does not listen, who connects is reset."""
-    with Proxy(free_ports(1)[0]) as proxy, connected(proxy) as client, pytest.raises(ConnectionResetError):
+    with Proxy(free_port()) as proxy, connected(proxy) as client, pytest.raises(ConnectionResetError):
         client.recv(1)

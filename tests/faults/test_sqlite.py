@@ -2,10 +2,10 @@
 
 from tests.faults.conftest import Undergo, on_each_stage
 from tests.faults.ordeal import Fault
-from tests.faults.sqlite_faults import FAULTS
+from tests.faults.sqlite_faults import SHORT
 
 
-@on_each_stage(FAULTS)
+@on_each_stage(SHORT)
 def test_nothing_is_lost(holds: Undergo, on: str, fault: Fault) -> None:
     """Every promise holds through it."""
     holds(on, fault)

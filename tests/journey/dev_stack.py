@@ -17,7 +17,8 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from tests.guard import Guard
-from tests.journey.web_servers import free_port, nginx_user
+from tests.journey.web_servers import nginx_user
+from tests.ports import free_port
 from tests.rabbitmq_node import RabbitNode, RabbitNodeError
 
 ROOT = Path(__file__).parents[2]

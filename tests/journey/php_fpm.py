@@ -3,7 +3,7 @@
 import os
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tests.journey.site import APPS, Site, eventually
@@ -92,15 +92,21 @@ class PhpFpm:
         )
 
 
-def pool_of(site: Site, *pools: PhpFpm, connections: int = 4, **more: object) -> str:
+Pools = Callable[..., PhpFpm]
+"""Makes a PHP-FPM for a site, as it is made itself."""
+
+
+def pool_of(
+    site: Site, *pools: PhpFpm, connections: int = 4, params: Mapping[str, object] | None = None, **more: object
+) -> str:
     """The `[fastcgi]` table that points a worker at these."""
-    params: Mapping[str, object] = {"EFFECTS": site.environment["EFFECTS"], "RECEIVER": RECEIVER}
+    usual = {"EFFECTS": site.environment["EFFECTS"], "RECEIVER": RECEIVER}
     table: dict[str, object] = {
         "addresses": [pool.address for pool in pools],
         "connections": connections,
         "script_filename": str(APPS / "behaving.php"),
         **more,
-        "params": {**params, **dict(more.get("params", {}))},  # type: ignore[call-overload]
+        "params": {**usual, **(params or {})},
     }
     return "[fastcgi]\n" + "".join(f"{key} = {_toml(value)}\n" for key, value in table.items())
 

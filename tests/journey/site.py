@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+import uuid
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,11 +20,12 @@ from bridge.brokers.contract import Backlog, Broker
 from bridge.brokers.opening import open_broker
 from bridge.brokers.rabbitmq.broker import RabbitBroker
 from bridge.errors import BrokerUnavailable
-from bridge.event import Event, event_id
 from bridge.ledger import Letter, open_letters
 from bridge.queues import Queue
 from bridge.settings import load_settings
+from tests.events import new_event
 from tests.guard import Guard, marked_processes
+from tests.rabbitmq_node import RabbitNode
 
 APPS = Path(__file__).with_name("apps")
 PROGRAMS = Path(sys.executable).parent
@@ -141,10 +143,9 @@ class Site:
 
     async def defer(self, name: str, *steps: str, count: int = 1, delay: float = 0.0) -> list[str]:
         """Defer events that ask for these steps, and return their ids."""
-        now = datetime.now(UTC)
-        due = now + timedelta(seconds=delay) if delay else None
+        due = datetime.now(UTC) + timedelta(seconds=delay) if delay else None
         data = json.dumps({"do": steps}).encode()
-        made = [Event(event_id(now, os.urandom(10)), name, "test", now, "application/json", data) for _ in range(count)]
+        made = [new_event(name, data) for _ in range(count)]
         async with self.broker() as broker:
             publisher = broker.publisher()
             for some in range(0, count, 200):
@@ -175,6 +176,21 @@ class Site:
         async with self.broker() as broker:
             consumer = broker.consumer()
             return await consumer.backlog()
+
+
+def site_on_sqlite(directory: Path) -> Site:
+    """Make a site whose broker is a file in its directory."""
+    return Site(directory, f"sqlite:///{directory}/bridge.db", "bridge")
+
+
+@contextmanager
+def site_on(node: RabbitNode, directory: Path) -> Iterator[Site]:
+    """Make a site on a node that ends with the tests, and the site's queues with it."""
+    site = Site(directory, node.url, f"n{uuid.uuid4().hex[:10]}")
+    try:
+        yield site
+    finally:
+        site.end()
 
 
 async def when_reached(work: Callable[[], Coroutine[Any, Any, object]], within: float = 60.0) -> None:

@@ -38,8 +38,8 @@ _PROGRAM = """
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a `defer()` raised, if anything, and how many seconds it took."""
+class Deferral:
+    """What a `defer()` came to: what it raised, if anything, and how many seconds it took."""
 
     error: str
     seconds: float
@@ -62,14 +62,14 @@ class Deferring:
         assert self.process.stdin is not None
         print(json.dumps([name, number, options]), file=self.process.stdin, flush=True)
 
-    def answer(self) -> Answer:
+    def answer(self) -> Deferral:
         """Wait for what came of it."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line, self.log
-        return Answer(*json.loads(line))
+        return Deferral(*json.loads(line))
 
-    def defer(self, number: int, name: str = "do.this", **options: float) -> Answer:
+    def defer(self, number: int, name: str = "do.this", **options: float) -> Deferral:
         """Let it defer one, and wait for what comes of it."""
         self.begin(number, name, **options)
         return self.answer()

@@ -14,7 +14,8 @@ import pytest
 from bridge.foreign_pool import Address
 from tests.journey.pool_program import at, permissions, pid_and_version, pool_of, socket_of, trace
 from tests.journey.site import PROGRAMS, Program, Site, eventually
-from tests.journey.web_servers import cgi_fcgi, free_port
+from tests.journey.web_servers import cgi_fcgi
+from tests.ports import free_port
 
 pytestmark = pytest.mark.parametrize("site", ["sqlite"], indirect=True)
 

@@ -16,7 +16,8 @@ import pytest
 from bridge.foreign_pool import Address
 from tests.journey.pool_program import BEGIN_KEPT, answered, at, connected, pid_and_version, pool_of, request, trace
 from tests.journey.site import Site, eventually
-from tests.journey.web_servers import free_port, nginx
+from tests.journey.web_servers import nginx
+from tests.ports import free_port
 
 pytestmark = pytest.mark.parametrize("site", ["sqlite"], indirect=True)
 
@@ -30,7 +31,7 @@ def asked_all_the_time(ask: Callable[[], None], threads: int = 3) -> Iterator[No
         try:
             while not over.is_set():
                 ask()
-        except BaseException as error:
+        except BaseException as error:  # an assertion, too, is raised where the test sees it
             raised.append(error)
 
     asking = [Thread(target=go_on) for _ in range(threads)]

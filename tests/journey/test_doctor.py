@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.journey.site import PROGRAMS, Program, Site, eventually
+from tests.journey.site import PROGRAMS, Program, Site, eventually, site_on_sqlite
 from tests.managed_node import ManagedNode
 
 
@@ -26,7 +26,7 @@ def sockets() -> Iterator[str]:
 @pytest.fixture
 def embedded(tmp_path: Path, sockets: str) -> Iterator[Site]:
     """A site on SQLite."""
-    site = Site(tmp_path, f"sqlite:///{tmp_path}/bridge.db", "bridge")
+    site = site_on_sqlite(tmp_path)
     site.environment["BRIDGE_CONTROL_DIRECTORY"] = sockets
     yield site
     site.remove()

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import pytest
 
 from bridge.foreign_pool import Address
-from tests.journey.site import Program, Site
-from tests.journey.web_servers import WebServer, cgi_fcgi, free_port, lighttpd, nginx
+from tests.journey.site import Program, site_on_sqlite
+from tests.journey.web_servers import WebServer, cgi_fcgi, lighttpd, nginx
+from tests.ports import free_port
 
 MIB = 1024**2
 SIZES = (0, 1, 65_528, 65_535, 65_536, MIB, 64 * MIB)
@@ -39,7 +40,7 @@ def front(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """A pool behind each server, over each kind of connection."""
     kind, family, *keep = request.param.split()
     directory = tmp_path_factory.mktemp("fronted")
-    site = Site(directory, f"sqlite:///{directory}/bridge.db", "bridge")
+    site = site_on_sqlite(directory)
     address = (
         Address(path=f"{directory}/run/app.sock") if family == "unix" else Address(host="127.0.0.1", port=free_port())
     )

@@ -5,7 +5,6 @@ All lies are told to a slot in `tests/unit/worker/test_lying_server.py`; here ar
 
 import re
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,12 +18,10 @@ MEBIBYTE = 1024 * 1024
 
 
 @pytest.fixture
-def here(tmp_path: Path) -> Iterator[Site]:
-    """A site on SQLite."""
-    site = Site(tmp_path, f"sqlite:///{tmp_path}/bridge.db", "bridge")
-    site.configure(RETRY)
-    yield site
-    site.remove()
+def here(here: Site) -> Site:
+    """A site on SQLite, whose events are tried twice."""
+    here.configure(RETRY)
+    return here
 
 
 def worker(site: Site, *arguments: str) -> Program:

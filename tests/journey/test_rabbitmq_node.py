@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import aio_pika
@@ -19,12 +18,6 @@ pytestmark = pytest.mark.rabbitmq
 
 ROOT = Path(__file__).parents[2]
 QUEUE = "kept"
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[RabbitNode]:
-    with RabbitNode() as started:
-        yield started
 
 
 async def put(url: str, body: bytes) -> None:

@@ -5,11 +5,9 @@ import json
 import os
 import signal
 import subprocess
-import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -23,19 +21,10 @@ pytestmark = pytest.mark.rabbitmq
 SLACK = 0.25
 
 
-@pytest.fixture(scope="module")
-def node() -> Iterator[RabbitNode]:
-    """A node that these tests may hurt."""
-    with RabbitNode() as node:
-        yield node
-
-
 @pytest.fixture
-def site(node: RabbitNode, tmp_path: Path) -> Iterator[Site]:
-    """A site on that node."""
-    site = Site(tmp_path, node.url, f"s{uuid.uuid4().hex[:10]}")
-    yield site
-    site.end()  # its queues go with the node
+def site(node_site: Site) -> Site:
+    """A site on a node that the tests may hurt."""
+    return node_site
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bridge.foreign_pool import Address
+from tests.ports import free_port
 
 START_SECONDS = 15.0
 ANSWER_SECONDS = 60.0
@@ -85,9 +86,24 @@ class WebServer:
 
 def nginx(directory: Path, upstream: Address, environment: Mapping[str, str], *, keep: bool = False) -> WebServer:
     """Start nginx in front of a FastCGI server; with `keep` over connections that it keeps."""
-    directory.mkdir()
+    http = f"client_max_body_size {MAX_BODY}; underscores_in_headers on;"
+    location = f"""
+        fastcgi_param SCRIPT_NAME "";
+        fastcgi_param PATH_INFO $uri;
+        fastcgi_read_timeout {ANSWER_SECONDS:g};
+        fastcgi_max_temp_file_size 0;
+    """
+    return nginx_with(http, location, directory, upstream, environment, kept=16 if keep else 0)
+
+
+def nginx_with(
+    http: str, location: str, directory: Path, upstream: Address, environment: Mapping[str, str], *, kept: int
+) -> WebServer:
+    """Start nginx in front of a FastCGI server, with these directives besides; over so many connections that it keeps,
+    or a new one for each request."""
+    directory.mkdir(exist_ok=True)
     port = free_port()
-    keeping = ("keepalive 16;", "fastcgi_keep_conn on;") if keep else ("", "")
+    keeping = (f"keepalive {kept};", "fastcgi_keep_conn on;") if kept else ("", "")
     (directory / "nginx.conf").write_text(f"""
         {nginx_user()}
         pid {directory}/nginx.pid;
@@ -96,20 +112,16 @@ def nginx(directory: Path, upstream: Address, environment: Mapping[str, str], *,
         events {{ worker_connections 256; }}
         http {{
             access_log off;
-            client_max_body_size {MAX_BODY};
             {"".join(f"{kind}_temp_path {directory}/{kind};" for kind in _TEMPORARY)}
-            underscores_in_headers on;
+            {http}
             upstream app {{ server {upstream}; {keeping[0]} }}
             server {{
                 listen 127.0.0.1:{port};
                 location / {{
                     include {PARAMS};
-                    fastcgi_param SCRIPT_NAME "";
-                    fastcgi_param PATH_INFO $uri;
                     fastcgi_pass app;
-                    fastcgi_read_timeout {ANSWER_SECONDS:g};
-                    fastcgi_max_temp_file_size 0;
                     {keeping[1]}
+                    {location}
                 }}
             }}
         }}
@@ -152,14 +164,6 @@ def cgi_fcgi(address: Address, path: str, **parameters: str) -> bytes:
         timeout=ANSWER_SECONDS,
         check=True,
     ).stdout
-
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 where nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def program(name: str) -> str:

@@ -68,7 +68,6 @@ def listen(event: Event) -> None:
         "key": event.name.removeprefix("judged."),
         "id": event.id,
         "attempt": event.attempt,
-        "queue": event.queue,
         "pid": os.getpid(),
     }
     history.note("attempt", **known)
@@ -76,7 +75,7 @@ def listen(event: Event) -> None:
     step, _, argument = steps[min(event.attempt, len(steps)) - 1].partition(":")
     try:
         STEPS[step](argument)
-    except Exception:
+    except Exception:  # whatever it is, it is noted before the app has it
         history.note("failure", **known)
         raise
     history.note("effect", **known)

@@ -158,4 +158,4 @@ class RawReplies:
         return self._inner(environ, start_response)
 
 
-app.wsgi_app = RawReplies(app.wsgi_app)  # type: ignore[method-assign]
+app.wsgi_app = RawReplies(app.wsgi_app)  # type: ignore[method-assign]  # as Flask's documentation has it

@@ -20,6 +20,50 @@ from bridge.request import Site, parameters
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 SECONDS = 30.0
 
+SHOP = """
+    import os, subprocess, sys, time
+    from flask import Flask, Response, request
+    from app_adapter import DeferredEvents
+
+    app = Flask(__name__)
+    app.config["BRIDGE_RELEASE"] = "v7"
+    events = DeferredEvents(app)
+
+    @events.on("order.#")
+    def listener(event):
+        with open("received", "wb") as file:
+            file.write(event.data)
+
+    @events.on("slow.#")
+    def slow(event):
+        open("began", "w").close()
+        while not os.path.exists("go on"):
+            time.sleep(0.01)
+
+    @events.on("exit")
+    def leave(event):
+        os._exit(9)
+
+    @events.on("start.process")
+    def start(event):
+        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], close_fds=False)
+
+    @events.on("fork")
+    def fork(event):
+        if os.fork() == 0:
+            time.sleep(60)
+            os._exit(0)
+
+    @events.on("noisy")
+    def noisy(event):
+        request.environ["wsgi.errors"].write("\\udcff" + "x" * 10_000_000)
+
+    @app.get("/big")
+    def big():
+        return Response([b"x" * (64 * 1024 * 1024)])
+"""
+"""An app whose listeners and pages do all that a child must stand."""
+
 
 @dataclass
 class Reply:

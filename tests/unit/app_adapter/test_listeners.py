@@ -104,4 +104,4 @@ def test_no_pattern_is_refused() -> None:
 def test_what_cannot_be_called_is_refused() -> None:
     """Only a callable can be a listener."""
     with pytest.raises(TypeError, match="expected a function"):
-        Listeners().on("#")("bill")  # type: ignore[type-var]
+        Listeners().on("#")("bill")  # type: ignore[type-var]  # the mistake that is tried

@@ -117,7 +117,7 @@ def test_fork_hooks_without_a_fork_change_nothing(process: PublishingProcess) ->
 def under_uwsgi(monkeypatch: pytest.MonkeyPatch, options: dict[str, object]) -> None:
     """Make this process look as under uWSGI."""
     server = types.ModuleType("uwsgi")
-    server.opt = options  # type: ignore[attr-defined]
+    monkeypatch.setattr(server, "opt", options, raising=False)
     monkeypatch.setitem(sys.modules, "uwsgi", server)
 
 

@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from werkzeug.datastructures import Headers
@@ -56,10 +57,10 @@ def test_retry_says_when(after: float | timedelta | datetime | None, seconds: fl
 
 
 @pytest.mark.parametrize("after", ["5", True, datetime(2030, 1, 1), object()])
-def test_retry_refuses_what_is_no_time(after: object) -> None:
+def test_retry_refuses_what_is_no_time(after: Any) -> None:
     """Anything else is a TypeError that names it."""
     with pytest.raises(TypeError, match="expected seconds, a timedelta or a datetime with a time zone"):
-        Retry(after=after)  # type: ignore[arg-type]
+        Retry(after=after)
 
 
 @pytest.mark.parametrize("after", [-1, float("nan"), float("inf"), timedelta(seconds=-1)])

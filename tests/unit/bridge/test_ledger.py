@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -31,17 +32,17 @@ HEADERS = 131_064 - 1_000
 """Bytes that RabbitMQ takes as headers, and some for the other ones."""
 
 
-def letter(**changes: object) -> Letter:
+def letter(**changes: Any) -> Letter:
     """A dead letter with all its parts."""
     transcript = Transcript({"REQUEST_METHOD": "POST"}, 500, {"bridge-outcome": "failed"}, "body", "stderr")
     usual = Letter(NOW, "mail", "attempts used up", envelope(spent=1).remember(attempt()), ERROR, transcript)
-    return replace(usual, **changes)  # type: ignore[arg-type]
+    return replace(usual, **changes)
 
 
-def dead(number: int, **changes: object) -> Dead:
+def dead(number: int, **changes: Any) -> Dead:
     """A letter's entry."""
     usual = Dead(number, NOW, "mail", "rejected", f"id-{number}", "account.created", "ValueError", "no such account", 3)
-    return replace(usual, **changes)  # type: ignore[arg-type]
+    return replace(usual, **changes)
 
 
 def test_a_letter_comes_back_whole() -> None:

@@ -1,6 +1,7 @@
 """From an outcome to what is done about it."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from tenacity import Retrying, stop_after_attempt, stop_after_delay, wait_fixed
@@ -17,10 +18,10 @@ SECOND = timedelta(seconds=1)
 FALLBACK = from_object(Retrying(stop=stop_after_attempt(9), wait=wait_fixed(77)))
 
 
-def policies(**strategies: object) -> Policies:
+def policies(**strategies: Any) -> Policies:
     """Three attempts, ten seconds apart, unless given otherwise."""
-    usual = {"stop": stop_after_attempt(3), "wait": wait_fixed(10), **strategies}
-    return Policies(from_object(Retrying(**usual)), FALLBACK)  # type: ignore[arg-type]
+    usual: dict[str, Any] = {"stop": stop_after_attempt(3), "wait": wait_fixed(10), **strategies}
+    return Policies(from_object(Retrying(**usual)), FALLBACK)
 
 
 def settle(outcome: Settleable, of: Envelope | None = None, by: Policies | None = None) -> Settlement:

@@ -272,7 +272,7 @@ def test_the_figures_of_an_ordeal() -> None:
     found = figures(history, TERMS)
 
     assert (found.events, found.deliveries, found.repeats, found.dead) == (4, 3, 1, 1)
-    assert (found.lost, found.unknown, found.longest_silence) == (1, 1, 5.0)
+    assert (found.lost, found.longest_silence) == (1, 5.0)
     assert found.longest_defer == pytest.approx(0.1)
 
 

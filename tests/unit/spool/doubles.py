@@ -2,11 +2,10 @@
 
 import asyncio
 import json
-import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -15,9 +14,11 @@ from bridge.brokers.declared import DeclaredPublisher
 from bridge.brokers.spool.publisher import SpoolingPublisher
 from bridge.brokers.spool.reading import spooled
 from bridge.brokers.spool.spool_file import SpoolFile
+from bridge.brokers.spool.store import Store
 from bridge.errors import BrokerUnavailable, DeferRejected, DeferUnconfirmed, TooLarge, Unroutable
-from bridge.event import Event, event_id
+from bridge.event import Event
 from bridge.queues import Queue
+from tests.events import new_event
 from tests.unit.app_adapter.doubles import FakeBroker
 
 Answer = Literal["confirm", "silence", "away", "gone", "full", "unroutable", "too large"]
@@ -83,8 +84,7 @@ class SwitchedBroker(FakeBroker):
 
 def an_event(number: int = 0, name: str = "order.paid") -> Event:
     """An event with this number for its payload."""
-    now = datetime.now(UTC)
-    return Event(event_id(now, os.urandom(10)), name, "shop", now, "application/json", json.dumps(number).encode())
+    return new_event(name, json.dumps(number).encode())
 
 
 @asynccontextmanager
@@ -100,6 +100,13 @@ async def spooling(broker: SwitchedBroker, file: SpoolFile) -> AsyncIterator[Spo
 def a_spool(directory: Path, limit: int = ROOM) -> SpoolFile:
     """A spool in this directory."""
     return SpoolFile(directory / "spool.db", limit, "bridge")
+
+
+async def fill(file: SpoolFile, events: int, name: str = "order.paid", start: int = 0) -> None:
+    """Leave events in the spool, as a process does that has ended."""
+    store = Store(file)
+    await asyncio.gather(*(store.add(an_event(number, name), None, 10.0) for number in range(start, start + events)))
+    await store.close()
 
 
 def count(file: SpoolFile) -> int:

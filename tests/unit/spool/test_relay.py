@@ -20,7 +20,18 @@ from bridge.brokers.spool.relay import BATCH
 from bridge.brokers.spool.spool_file import SpoolFile
 from bridge.brokers.spool.store import Key, Store
 from bridge.errors import BrokerUnavailable
-from tests.unit.spool.doubles import AMPLE, SwitchedBroker, a_spool, an_event, count, in_namespace, spooling, until
+from tests.unit.spool.doubles import (
+    AMPLE,
+    Answer,
+    SwitchedBroker,
+    a_spool,
+    an_event,
+    count,
+    fill,
+    in_namespace,
+    spooling,
+    until,
+)
 
 
 @pytest.fixture
@@ -29,11 +40,13 @@ def file(tmp_path: Path) -> SpoolFile:
     return a_spool(tmp_path)
 
 
-async def fill(file: SpoolFile, events: int, name: str = "order.paid", start: int = 0) -> None:
-    """Leave events in the spool, as a process does that has ended."""
-    store = Store(file)
-    await asyncio.gather(*(store.add(an_event(number, name), None, 10.0) for number in range(start, start + events)))
-    await store.close()
+async def broker_that_answers(answer: Answer, file: SpoolFile, others: int) -> SwitchedBroker:
+    """A broker that answers so to `mail.sent`, which comes first out of the spool, and takes these others behind it."""
+    broker = SwitchedBroker()
+    broker.answers["mail.sent"] = answer
+    await fill(file, 1, "mail.sent")
+    await fill(file, others, start=1)
+    return broker
 
 
 async def relayed(broker: SwitchedBroker, file: SpoolFile, left: int = 0) -> None:
@@ -142,10 +155,7 @@ async def test_what_the_broker_refuses_is_kept_and_the_others_go_on(
     file: SpoolFile, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is tried again, and the log says it once."""
-    broker = SwitchedBroker()
-    broker.answers["mail.sent"] = "full"
-    await fill(file, 1, "mail.sent")
-    await fill(file, 3, start=1)
+    broker = await broker_that_answers("full", file, others=3)
 
     async with spooling(broker, file) as publisher:
         publisher.start()
@@ -163,10 +173,7 @@ async def test_what_is_too_large_for_the_broker_stays_and_is_named(
     file: SpoolFile, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It would be refused for ever, so this process tries it once."""
-    broker = SwitchedBroker()
-    broker.answers["mail.sent"] = "too large"
-    await fill(file, 1, "mail.sent")
-    await fill(file, 1, start=1)
+    broker = await broker_that_answers("too large", file, others=1)
 
     await relayed(broker, file, left=1)
 

@@ -1,11 +1,71 @@
-"""A lock file whose directory does not let it be removed."""
+"""The lock file by which a process says that it lives: one holds it, and what nobody holds can be removed."""
 
+import fcntl
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
-from bridge.brokers.sqlite.lock_file import LockFile
+from bridge.brokers.sqlite.lock_file import LockFile, remove_if_free
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Iterator[LockFile]:
+    """A lock file that this process holds."""
+    lock = LockFile.acquire(tmp_path / "lock")
+    assert lock is not None
+    yield lock
+    lock.release()
+
+
+def test_lock_file_is_held_by_one(held: LockFile) -> None:
+    """What one holds, nobody else gets or removes."""
+    assert LockFile.acquire(held.path) is None
+    assert not remove_if_free(held.path)
+    assert held.path.exists()
+
+
+def test_lock_file_released(held: LockFile) -> None:
+    """What was let go is gone, and free for the next; letting go twice harms nobody."""
+    held.release()
+    assert not held.path.exists()
+    second = LockFile.acquire(held.path)
+
+    held.release()
+
+    assert second is not None
+    assert LockFile.acquire(held.path) is None
+    second.release()
+
+
+def test_free_lock_file_is_removed(tmp_path: Path) -> None:
+    """A file that nobody holds is removed; one that is gone already is as good as removed."""
+    path = tmp_path / "lock"
+    path.touch()
+
+    assert remove_if_free(path)
+
+    assert not path.exists()
+    assert remove_if_free(path)
+
+
+def test_lock_file_removed_before_it_was_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep that removes the file between its making and its locking leaves nobody with a lock on nothing."""
+    path, lock = tmp_path / "lock", fcntl.flock
+
+    def remove_first(descriptor: int, operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", lock)
+        assert remove_if_free(path)
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", remove_first)
+
+    held = LockFile.acquire(path)
+
+    assert held is not None
+    assert not remove_if_free(path)
+    held.release()
 
 
 def test_a_lock_whose_file_cannot_be_removed_is_free_all_the_same(

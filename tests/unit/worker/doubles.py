@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from bridge.brokers.contract import Backlog
 from bridge.envelope import Envelope
@@ -25,7 +26,7 @@ class FakeDelivery:
     envelope: Envelope = field(default_factory=envelope)
     queue: str = "default"
     faults: list[Exception] = field(default_factory=list)
-    verbs: list[object] = field(default_factory=list)
+    verbs: list[Any] = field(default_factory=list)
 
     async def ack(self) -> None:
         self._call("ack")

@@ -97,8 +97,8 @@ async def test_a_run_whose_delivery_was_lost_waits_for_it_to_come_again(bench: B
     again = FakeDelivery(redelivered=True)
     bench.broker.deliveries.put_nowait(again)
     await bench.done(1)
-    ((envelope, _due),) = again.verbs  # type: ignore[misc]
-    assert envelope.spent == 1  # type: ignore[has-type]
+    ((envelope, _due),) = again.verbs
+    assert envelope.spent == 1
 
 
 async def test_a_redelivery_of_what_was_settled_here_is_acked_and_not_run(bench: Bench) -> None:

@@ -1,0 +1,150 @@
+"""SQLite alone: what a consumer holds beyond the contract, until when, and when it takes the next."""
+
+import asyncio
+import time
+from contextlib import closing
+from datetime import timedelta
+
+import pytest
+
+from bridge.brokers.contract import Backlog, Broker
+from bridge.errors import DeliveryLost
+from bridge.ledger import Dead
+from bridge.queues import Queue
+from tests.contract.acts import (
+    a_letter,
+    an_envelope,
+    an_event,
+    consuming,
+    entries_of,
+    eventually,
+    now,
+    take,
+)
+from tests.contract.conftest import OpenBroker
+from tests.contract.sqlite_site import SqliteSite
+
+
+@pytest.fixture
+def site(sqlite_site: SqliteSite) -> SqliteSite:
+    """A file of this test's own."""
+    return sqlite_site
+
+
+async def test_delivery_limit(site: SqliteSite, broker: Broker) -> None:
+    """What was lost a hundred times by workers that ended becomes a dead letter instead of being delivered again."""
+    await broker.declare([Queue("default")])
+    event = an_event()
+    await broker.publisher().publish(event)
+    consumer = await consuming(broker, "default")
+    await take(consumer)
+    await consumer.close()
+    with closing(site.connection()) as connection:
+        connection.execute('UPDATE "bridge.delivery" SET count = 100')
+
+    await consuming(broker, "default")
+
+    (entry,) = await eventually(lambda: entries_of(broker), bool)
+    assert isinstance(entry, Dead)
+    assert (entry.reason, entry.event_id, entry.queue) == ("delivery limit", event.id, "default")
+    assert "100 times" in entry.error_message
+
+
+async def test_token_outlives_given_back_and_counts_no_delivery(site: SqliteSite, broker: Broker) -> None:
+    """Giving back is no lost delivery, so it brings no message nearer to the limit."""
+    await broker.declare([Queue("default")])
+    await broker.publisher().publish(an_event())
+    consumer = await consuming(broker, "default", prefetch=1)
+    for _ in range(5):
+        await (await take(consumer)).give_back()
+    await take(consumer)
+
+    with closing(site.connection()) as connection:
+        assert connection.execute('SELECT count FROM "bridge.delivery"').fetchall() == [(1,)]
+
+
+async def test_adjusted_to_less_counts_what_was_handed_out(broker: Broker) -> None:
+    """A prefetch that shrinks to what was handed out holds nothing else."""
+    await broker.declare([Queue("default")])
+    publisher = broker.publisher()
+    for _ in range(10):
+        await publisher.publish(an_event())
+    consumer = await consuming(broker, "default", prefetch=6)
+    await take(consumer)
+
+    await consumer.adjust({"default": 1})
+
+    assert await consumer.backlog() == {"default": Backlog(9, 1, 0)}
+
+
+async def test_settled_twice(broker: Broker) -> None:
+    """A delivery that was settled cannot be settled again."""
+    await broker.declare([Queue("default")])
+    await broker.publisher().publish(an_event())
+    delivery = await take(await consuming(broker, "default"))
+    await delivery.ack()
+
+    for settle in (delivery.ack, delivery.give_back, lambda: delivery.dead_letter(a_letter(delivery))):
+        with pytest.raises(DeliveryLost):
+            await settle()
+    assert await entries_of(broker) == []
+
+
+async def test_lease_that_was_taken_away(site: SqliteSite, another_broker: OpenBroker) -> None:
+    """Where somebody removes a worker's lock file, another has what it held; the first can settle nothing of it."""
+    first, second = another_broker(), another_broker()
+    await first.declare([Queue("default")])
+    await first.publisher().publish(an_event())
+    losing = await take(await consuming(first, "default"))
+    (lock,) = site.path.parent.glob("bridge.db.worker-*")
+    lock.unlink()
+
+    taking = await take(await consuming(second, "default"))
+
+    for settle in (losing.ack, losing.give_back, lambda: losing.retry(losing.envelope, now())):
+        with pytest.raises(DeliveryLost):
+            await settle()
+    assert taking.token == losing.token
+    await taking.ack()
+
+
+async def test_due_is_awaited_by_a_timer(broker: Broker) -> None:
+    """What is due is delivered at its time, whether it is routed then or was put into its queue, and not at the next
+    occasion."""
+    await broker.declare([Queue("default")])
+    publisher, consumer = broker.publisher(), await consuming(broker, "default")
+    late: list[float] = []
+
+    for number in range(6):
+        due = now() + timedelta(seconds=0.15)
+        if number % 2:
+            await publisher.put(an_envelope(), "default", due)
+        else:
+            await publisher.publish(an_event(), due)
+        await (await take(consumer)).ack()
+        late.append((now() - due).total_seconds())
+
+    assert min(late) >= 0
+    assert sorted(late)[3] < 0.1
+
+
+async def test_published_while_the_consumer_looks(broker: Broker) -> None:
+    """What is published while a look is under way that no longer sees it is delivered without waiting for another
+    occasion."""
+    await broker.declare([Queue("default")])
+    publisher, consumer = broker.publisher(), await consuming(broker, "default")
+    await publisher.publish(an_event())
+    delivery = await take(consumer)
+    seconds: list[float] = []
+
+    for turns in range(60):
+        acking = asyncio.create_task(delivery.ack())
+        for _ in range(turns % 6):
+            await asyncio.sleep(0)
+        began = time.monotonic()
+        await publisher.publish(an_event())
+        delivery = await take(consumer)
+        seconds.append(time.monotonic() - began)
+        await acking
+
+    assert sum(seconds) < 2

@@ -1,0 +1,30 @@
+"""What the tests of pools that others run do again and again: start a worker on one, await runs, defer bare data."""
+
+from tests.events import new_event
+from tests.journey.site import Program, Site, eventually
+
+RETRY = "retry = {attempts = 2, initial = '1s', base = 1, jitter = 0}\n"
+PATIENT = "retry = {attempts = 10, initial = '1s', base = 1, jitter = 0}\n"
+SIZES = (0, 1, 65_528, 65_535, 65_536, 1_048_576, 16 * 1_048_576)
+
+
+def worker(site: Site, *arguments: str) -> Program:
+    """A worker on the pool that the site's settings name."""
+    return site.run("bridge-worker", *arguments)
+
+
+async def finished(site: Site, program: Program, count: int) -> None:
+    """Wait until so many attempts have gone to their end."""
+    await eventually(lambda: len(site.effects(began=False)) >= count, report=lambda: program.log)
+
+
+async def defer_data(site: Site, name: str, *bodies: bytes) -> list[str]:
+    """Defer events with these data as they are, and return their ids."""
+    kind = "application/x-www-form-urlencoded"  # which PHP would take apart if it were let
+    made = [new_event(name, body, kind) for body in bodies]
+    async with site.broker() as broker:
+        publisher = broker.publisher()
+        for event in made:
+            await publisher.publish(event, None, within=30)
+        await publisher.close()
+    return [event.id for event in made]
