@@ -14,6 +14,9 @@ from tests.faults.ordeal import BOTH, Fault
 from tests.faults.stage import CHILDREN, HELD_BY_A_WORKER, THREADS, WAITS, Stage
 from tests.journey.site import Program, eventually
 
+FORKS = 4
+"""Times that a publisher is asked to fork."""
+
 DEADLINE = 2.0
 CLEAN_UP = 1.5
 """Seconds that a child which is out of time has to tell its stacks, and to end when it is asked to."""
@@ -74,7 +77,7 @@ async def fork_publisher(stage: Stage) -> None:
         forking = Program(command, stage.site.directory, stage.site.environment)
         pid = forking.process.pid
         await _first(stage, following, lambda record: record["what"] == "invoke" and record["pid"] == pid, STARVED)
-    for _ in range(4):
+    for _ in range(FORKS):
         forking.signal(signal.SIGUSR1)
         await asyncio.sleep(stage.dice.uniform(0, 0.5))
     await stage.reaches("ok", 30)

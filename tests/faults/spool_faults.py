@@ -4,9 +4,9 @@ import asyncio
 from dataclasses import replace
 
 from bridge.brokers.spool.relay import BATCH
-from tests.faults import network_faults, node_faults
+from tests.faults import network_faults, node_faults, process_faults
 from tests.faults.ordeal import TERMS, Fault
-from tests.faults.stage import Stage
+from tests.faults.stage import THREADS, Stage
 
 SPOOLING = replace(TERMS, refusing=False)
 
@@ -33,6 +33,13 @@ async def kill_a_publisher_that_spools(stage: Stage) -> None:
     stage.start_publisher()
 
 
+async def fork_a_publisher_that_spools(stage: Stage) -> None:
+    """A publisher forks while the node is frozen and its events are spooled: the circuit of each process opens."""
+    async with node_faults.frozen(stage):
+        await process_faults.fork_publisher(stage)
+    stage.hurt("forks behind a frozen RabbitMQ", copies=THREADS * (1 + process_faults.FORKS))
+
+
 async def kill_the_relay(stage: Stage) -> None:
     """The node is away, and the relay that has what is spooled in its hands when it is back is killed."""
     await node_faults.freeze(stage)
@@ -45,6 +52,7 @@ OF_THE_NODE = tuple(
     for fault in (
         *(fault for fault in node_faults.FAULTS if fault.hurt in (node_faults.kill, node_faults.raise_memory_alarm)),
         Fault("SIGKILL of a publisher behind a frozen RabbitMQ", kill_a_publisher_that_spools, on=("rabbitmq",)),
+        Fault("forks of a publisher behind a frozen RabbitMQ", fork_a_publisher_that_spools, on=("rabbitmq",)),
         Fault("SIGKILL of the relay", kill_the_relay, on=("rabbitmq",)),
     )
 )

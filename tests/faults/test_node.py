@@ -1,13 +1,10 @@
 """The faults of a RabbitMQ node, in three short ordeals."""
 
-import pytest
-
 from tests.faults.conftest import Undergo, on_each_stage
 from tests.faults.node_faults import SHORT
 from tests.faults.ordeal import Fault
 
 
-@pytest.mark.timeout(300)
 @on_each_stage(SHORT)
 def test_nothing_is_lost(holds: Undergo, on: str, fault: Fault) -> None:
     """Every promise holds through it."""

@@ -1,13 +1,10 @@
 """The faults of RabbitMQ before publishers that spool, in two short ordeals."""
 
-import pytest
-
 from tests.faults.conftest import Undergo, on_each_stage
 from tests.faults.ordeal import Fault
 from tests.faults.spool_faults import SHORT
 
 
-@pytest.mark.timeout(300)
 @on_each_stage(SHORT)
 def test_nothing_is_lost(holds: Undergo, on: str, fault: Fault) -> None:
     """Every promise holds through it, and no request is refused."""
