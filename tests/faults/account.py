@@ -44,6 +44,7 @@ class Account:
         self.dead: dict[str, list[int]] = defaultdict(list)
         self.decided: dict[int, str] = {}
         self.hurts: list[Record] = []
+        self._starved: dict[int, list[Record]] = defaultdict(list)
         self.drained: list[Record] = []
         self.checked: list[str] = []
         for record in history:
@@ -71,6 +72,8 @@ class Account:
                 self.decided[record["number"]] = decision
             case "hurt":
                 self.hurts.append(record)
+            case "starved":
+                self._starved[record["pid"]].append(record)
             case "drained":
                 self.drained.append(record)
             case "checked":
@@ -110,6 +113,12 @@ class Account:
             pid in hurt.get("stopped", ()) and hurt["at"] - hurt.get("lasted", 0.0) <= until and since <= hurt["at"]
             for hurt in self.hurts
         )
+
+    def starved(self, pid: int, since: float, until: float) -> float:
+        """Return how many seconds of a time others have kept a process from running."""
+        spells = ((max(spell["at"] - spell["lasted"], since), min(spell["at"], until)) for spell in self._starved[pid])
+        seconds: float = sum(max(end - begin, 0.0) for begin, end in spells)
+        return seconds
 
     def was_killed(self, pid: int) -> bool:
         """Tell whether a process was killed."""

@@ -8,7 +8,6 @@ import importlib
 import os
 import signal
 import sys
-import threading
 from pathlib import Path
 
 from flask import Flask
@@ -30,14 +29,7 @@ class Forking:
 
     def serve(self, name: str) -> None:
         """Send requests until SIGTERM."""
-        publisher = Publisher(self._app, self._history, name, self._pause)
-        signal.signal(signal.SIGTERM, publisher.stop)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-        senders = [threading.Thread(target=publisher.run) for _ in range(self._threads)]
-        for sender in senders:
-            sender.start()
-        for sender in senders:
-            sender.join()
+        Publisher(self._app, self._history, name, self._pause).serve(self._threads)
 
     def fork(self, name: str) -> None:
         """Fork; the child sends requests of its own, and ends with them. What asks for another one meanwhile is too

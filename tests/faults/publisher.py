@@ -18,6 +18,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from tests.faults.history import History
+from tests.faults.pulse import feel
 
 # Of a hundred events, those that do not just succeed: what each attempt does.
 STEPS = {
@@ -52,11 +53,18 @@ class Publisher:
         self._numbers = itertools.count()
         self._stopping = threading.Event()
 
-    def stop(self, *_: object) -> None:
-        """Send nothing more."""
-        self._stopping.set()
+    def serve(self, threads: int) -> None:
+        """Send requests by so many threads until SIGTERM, and return when every request has ended."""
+        signal.signal(signal.SIGTERM, lambda *_: self._stopping.set())
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # who was forked has it blocked until now
+        feel(self._history)
+        senders = [threading.Thread(target=self._run) for _ in range(threads)]
+        for sender in senders:
+            sender.start()
+        for sender in senders:
+            sender.join()
 
-    def run(self) -> None:
+    def _run(self) -> None:
         """Send a request each `pause` seconds, until asked to stop."""
         client, due = self._app.test_client(), time.monotonic()
         while not self._stopping.wait(max(0.0, due - time.monotonic())):
@@ -76,13 +84,7 @@ def main(name: str, threads: int, rate: float) -> None:
     """Publish with so many threads at so many requests a second."""
     sys.path.insert(0, str(Path.cwd()))
     judged = importlib.import_module("judged")
-    publisher = Publisher(judged.app, judged.history, name, threads / rate)
-    signal.signal(signal.SIGTERM, publisher.stop)
-    senders = [threading.Thread(target=publisher.run) for _ in range(threads)]
-    for sender in senders:
-        sender.start()
-    for sender in senders:
-        sender.join()
+    Publisher(judged.app, judged.history, name, threads / rate).serve(threads)
 
 
 if __name__ == "__main__":

@@ -90,8 +90,11 @@ def _renamed(account: Account) -> Iterable[str]:
 
 def _slow(account: Account) -> Iterable[str]:
     for key, took in account.durations.items():
+        if took <= account.terms.budget + GRACE:
+            continue
         begun, end = account.invoked[key], account.ended[key]
-        if took > account.terms.budget + GRACE and not account.stopped(begun["pid"], begun["at"], end["at"]):
+        since = begun["pid"], begun["at"], end["at"]
+        if not account.stopped(*since) and took - account.starved(*since) > account.terms.budget + GRACE:
             yield f"{key}: {took:.2f} s of {account.terms.budget:g}"
 
 

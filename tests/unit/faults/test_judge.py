@@ -45,6 +45,10 @@ def hurt(at: float = 1.0, **known: Any) -> Record:
     return line("hurt", at, **{"act": "test", "repeats": 0, "copies": 0, "killed": [], "stopped": [], **known})
 
 
+def starved(at: float, lasted: float, pid: int = PUBLISHER) -> Record:
+    return line("starved", at, pid=pid, lasted=lasted)
+
+
 def drained(**left: Any) -> Record:
     return line("drained", 99.0, **{"ready": 0, "held": 0, "waiting": 0, "unrouted": 0, "processes": [], **left})
 
@@ -94,6 +98,10 @@ SOUND: dict[str, tuple[Record, ...]] = {
     "slow because it was stopped": (
         *(invoke("a"), hurt(at=9, stopped=[PUBLISHER], lasted=8), end("ok", "a", 9.5)),
         *(attempt("a", 9), effect("a", 9)),
+    ),
+    "slow because others kept it from running": (
+        *(invoke("a"), starved(at=1.5, lasted=0.1), starved(at=2.3, lasted=0.1), end("ok", "a", 2.4)),
+        *(attempt("a", 2), effect("a", 2)),
     ),
     "twice after a kill that allows it": (
         *(*published("a"), attempt("a", 1), hurt(at=2, repeats=1)),
@@ -204,6 +212,14 @@ FORGED: dict[str, tuple[str, tuple[Record, ...]]] = {
         (hurt(at=3, stopped=[PUBLISHER], lasted=2), invoke("a", 5), end("fail", "a", 8)),
     ),
     "slow while another was stopped": (SLOW, (invoke("a"), hurt(at=3, stopped=[11], lasted=3), end("fail", "a", 4))),
+    "slower than its budget and what others kept it": (
+        SLOW,
+        (starved(at=0, lasted=1), invoke("a"), starved(at=2.3, lasted=0.1), end("fail", "a", 2.4)),
+    ),
+    "slow while others kept another from running": (
+        SLOW,
+        (invoke("a"), starved(at=2, lasted=1, pid=11), end("fail", "a", 2.4)),
+    ),
     "without an end": (HUNG, (invoke("a"),)),
     "without an end when another was killed": (HUNG, (invoke("a"), hurt(killed=[11]))),
 }
