@@ -103,7 +103,7 @@ def serve(app: Flask, sock: socket.socket) -> None:
     Connection(sock, Server(app, debug=False)).run()
 
 
-class _Output(fcgi.OutputStream):  # type: ignore[misc]
+class _Output(fcgi.OutputStream):  # type: ignore[misc]  # flup has no types
     """STDOUT or STDERR of a request. Of any text and size; what a thread writes after the end goes to stderr."""
 
     def write(self, data: str | bytes) -> None:
@@ -124,7 +124,7 @@ class _Output(fcgi.OutputStream):  # type: ignore[misc]
             self._conn.write(self._type, self._req.requestId, view[at : at + MAX_CONTENT])
 
 
-class _Request(fcgi.Request):  # type: ignore[misc]
+class _Request(fcgi.Request):  # type: ignore[misc]  # flup has no types
     """A request whose streams are ours."""
 
     def __init__(self, connection: "Connection", input_stream: Any, timeout: Any) -> None:
@@ -134,7 +134,7 @@ class _Request(fcgi.Request):  # type: ignore[misc]
         self.encoded: list[bytes] = []  # a pair may begin in one PARAMS record and end in the next
 
 
-class Server(WSGIServer):  # type: ignore[misc]
+class Server(WSGIServer):  # type: ignore[misc]  # flup has no types
     """What flup's handler needs of a server; it never listens."""
 
     request_class = _Request
@@ -147,7 +147,7 @@ class Server(WSGIServer):  # type: ignore[misc]
         return super().handler(request)
 
 
-class Connection(fcgi.Connection):  # type: ignore[misc]
+class Connection(fcgi.Connection):  # type: ignore[misc]  # flup has no types
     """The one connection of a child."""
 
     def __init__(self, sock: socket.socket, server: Server) -> None:

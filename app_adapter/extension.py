@@ -54,7 +54,7 @@ class DeferredEvents:
             **_any_host(app),
         )
         got_request_exception.connect(receiver.note_late_error, app)
-        app.wsgi_app = receiver  # type: ignore[method-assign]
+        app.wsgi_app = receiver  # type: ignore[method-assign]  # so Flask asks to wrap it
         app.extensions[EXTENSION] = AppState(app, self, settings)
         self._apps.add(app)
 
@@ -100,7 +100,7 @@ class DeferredEvents:
 
     def _state(self) -> "AppState":
         if current_app:
-            app = current_app._get_current_object()  # type: ignore[attr-defined]
+            app = current_app._get_current_object()  # type: ignore[attr-defined]  # typed as the app itself
         else:
             apps = list(self._apps)
             if len(apps) != 1:

@@ -149,7 +149,7 @@ class EventConsumer:
         self.taken += 1
         if not self._held:
             self._moved = asyncio.get_running_loop().time()
-        held = self._held[delivery.token] = HeldEvent(delivery, self._not_confirmed)
+        held = self._held[delivery.token] = HeldEvent(delivery, self._not_confirmed, self._nothing_to_confirm)
         task = asyncio.create_task(self._run(held))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -174,7 +174,7 @@ class EventConsumer:
         finally:
             if self._held.get(token) is held:  # RabbitMQ's ladder may hand on one message twice
                 del self._held[token]
-            self._confirmed(held)
+            self._nothing_to_confirm(held)
 
     def _remember(self, token: str) -> None:
         self._settled[token] = None
@@ -187,12 +187,14 @@ class EventConsumer:
             self._slots.hold_back(hold=True)
         self._unconfirmed.add(held)
 
-    def _confirmed(self, held: HeldEvent) -> None:
+    def _nothing_to_confirm(self, held: HeldEvent) -> None:
+        """Begin events again where this was the last settlement that was not confirmed. What was lost with its
+        connection is none: its redelivery may stand behind others, which must be taken for it to come."""
         if held not in self._unconfirmed:
             return
         self._unconfirmed.remove(held)
         if not self._unconfirmed:
-            log.info("the broker confirms again")
+            log.info("nothing is left to be confirmed; events are begun again")
             self._slots.hold_back(hold=False)
 
 

@@ -19,13 +19,19 @@ FORGOTTEN_AFTER = 900.0
 class HeldEvent:
     """An event that we hold. `delivery` is the newest one that brought it, `lost` tells that its connection broke,
     `settled` that the broker has confirmed what became of it; `unconfirmed` hears each time that it could not confirm a
-    settlement, and why."""
+    settlement, and why, and `gone` that there is none to confirm until the message comes again."""
 
-    def __init__(self, delivery: Delivery, unconfirmed: Callable[["HeldEvent", str], None]) -> None:
+    def __init__(
+        self,
+        delivery: Delivery,
+        unconfirmed: Callable[["HeldEvent", str], None],
+        gone: Callable[["HeldEvent"], None],
+    ) -> None:
         self.delivery = delivery
         self.lost = False
         self.settled = False
         self._unconfirmed = unconfirmed
+        self._gone = gone
         self._renewed = asyncio.Event()
         self._last = False
 
@@ -53,6 +59,7 @@ class HeldEvent:
                 self._unconfirmed(self, str(error))
                 await asyncio.sleep(next(waits))
             except DeliveryLost:
+                self._gone(self)
                 if not await self._comes_again(delivery):
                     return False
             else:

@@ -8,7 +8,7 @@ import pytest
 from tests.faults.ordeal import Fault, Load, in_turn, undergo
 from tests.faults.stages import Stages
 
-SHORT = Load(events=40, rate=40, seconds=5.0)
+SHORT = Load(events=60, rate=60, seconds=5.0)
 HOLD = 3.0
 PATIENCE = 240.0
 """Seconds that an ordeal may take on a machine that is busy with others; alone, the longest takes a fifth."""

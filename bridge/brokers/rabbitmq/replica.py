@@ -57,21 +57,23 @@ async def furthest(address: Address, name: str) -> Replica:
 
 
 async def _furthest(address: Address, name: str) -> Replica:
-    best: Replica | None = None
+    replicas: list[Replica] = []
     errors: list[Exception] = []
-    for host in address.each_host():
-        try:
-            replica = await _replica(host, name)
-        except (*BROKEN, BrokerRefused) as error:
-            errors.append(error)
-            continue
-        if best is None or _reach(replica) > _reach(best):
-            best, replica = replica, best
-        if replica is not None:
-            await replica.close()
-    if best is None:
-        raise next((error for error in errors if isinstance(error, ChannelPreconditionFailed)), errors[-1])
-    return best
+    best: Replica | None = None
+    try:
+        for host in address.each_host():
+            try:
+                replicas.append(await _replica(host, name))
+            except (*BROKEN, BrokerRefused) as error:
+                errors.append(error)
+        if not replicas:
+            raise next((error for error in errors if isinstance(error, ChannelPreconditionFailed)), errors[-1])
+        best = max(replicas, key=_reach)
+        return best
+    finally:
+        for replica in replicas:
+            if replica is not best:
+                await replica.close()
 
 
 async def _replica(host: Address, name: str) -> Replica:

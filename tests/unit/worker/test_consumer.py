@@ -188,6 +188,22 @@ async def test_what_cannot_be_confirmed_is_held_and_repeated_and_nothing_new_beg
     await bench.done(2)
 
 
+async def test_what_cannot_be_confirmed_and_is_lost_may_come_again_behind_others(bench: Bench) -> None:
+    """As many as have room come before it; nothing is held back for a settlement that is to be made anew."""
+    lost = FakeDelivery(faults=[BrokerUnavailable("away"), DeliveryLost("gone")])
+    await bench.take(lost)
+    await bench.slot.answer(FAILED)
+    await until(lambda: not lost.faults)
+    again = FakeDelivery(redelivered=True)
+    for delivery in (FakeDelivery("m2"), FakeDelivery("m3"), again):
+        bench.broker.deliveries.put_nowait(delivery)
+    for _ in range(2):
+        await bench.slot.answer(DELIVERED)
+    await bench.done(3)
+    ((envelope, _due),) = again.verbs
+    assert envelope.spent == 1
+
+
 async def test_what_the_pool_does_not_take_is_kept_and_sent_again(bench: Bench) -> None:
     """No attempt is spent, nothing is settled in between."""
     delivery = FakeDelivery()
