@@ -43,7 +43,7 @@ demo: env
 	@$(python) -m examples.demo $(if $(BROKER),--broker-url "$(BROKER)")
 
 test: env rabbitmq servers
-	@$(python) -m pytest -q -n 4 --dist loadscope --no-loadscope-reorder tests
+	@$(python) -m pytest -q -n 3 --dist loadscope --no-loadscope-reorder tests
 
 faults: env rabbitmq servers
 	@$(python) -m tests.faults.run $(if $(EVENTS),--events $(EVENTS)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS))
