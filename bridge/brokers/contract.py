@@ -32,9 +32,8 @@ class Publisher(Protocol):
         Raise `Unroutable` where none does (an event that is not due yet is routed when it is), `TooLarge` where the
         broker takes nothing so large, `DeferRejected` where it said no, `PartlyRejected` where it said no for one of
         several queues, and where the time is over `BrokerUnavailable` (certainly nothing was published) or
-        `DeferUnconfirmed` (it may have been). It waits for a
-        broker that is away, and tries again after a connection that broke, as long as there is time. Cancelled, it
-        withdraws what was not written yet.
+        `DeferUnconfirmed` (it may have been). It waits for a broker that is away, and tries again after a connection
+        that broke, as long as there is time. Cancelled, it withdraws what was not written yet.
         """
 
     async def put(self, envelope: Envelope, queue: str, due: datetime | None = None, *, within: float = WITHIN) -> None:

@@ -9,7 +9,7 @@ from flask import request
 from app_adapter import DeferError, defer
 
 
-@app.post("/defer/<name>")  # type: ignore[untyped-decorator]  # for the same reason
+@app.post("/defer/<name>")  # type: ignore[untyped-decorator]  # the app comes from a file that mypy does not find
 def deferring(name: str) -> Any:
     """Defer an event with the body as its payload, and tell what came of it."""
     began = time.monotonic()

@@ -157,7 +157,7 @@ class RabbitLedger:
         return False
 
     async def _locked(self, connection: Connection) -> Engine:
-        """Declare the queue that is the lock, and return what it lasts as long as."""
+        """Declare the queue that is the lock, and return the channel whose connection it lasts as long as."""
         channel = await open_channel(connection, confirms=False)
         try:
             await channel.declare_queue(self._names.deciding, exclusive=True)
