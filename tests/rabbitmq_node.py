@@ -13,6 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -163,6 +164,17 @@ class RabbitNode(PrivateBroker):
         if done.returncode != 0:
             raise RabbitNodeError(f"{name} {' '.join(arguments)}: exit {done.returncode}\n{done.stdout}")
         return done.stdout.strip()
+
+    def logged(self) -> str:
+        """Return the node's log with all that it has to tell so far: RabbitMQ writes it a moment after it acts."""
+        mark = f"read up to here: {uuid.uuid4()}"
+        self.ctl("eval", f'logger:warning("{mark}").')
+        deadline = time.monotonic() + CTL_SECONDS
+        while mark not in (text := self._log.read_text(errors="replace")):
+            if time.monotonic() > deadline:
+                raise RabbitNodeError(f"the node did not log what it was told to\n{self._log_tail()}")
+            time.sleep(0.02)
+        return text
 
     def new_vhost(self) -> str:
         """Make an empty virtual host, open to guest, and return its URL. A namespace of one's own is cheaper."""

@@ -61,7 +61,7 @@ async def test_an_ack_of_a_connection_that_is_gone_does_not_wedge_the_worker(nod
     worker.process.terminate()
     assert await worker.ended() == 0, worker.log
     assert (await site.backlog())["default"].ready == 0
-    assert "unknown delivery tag" not in (node.directory / "node.log").read_text()
+    assert "unknown delivery tag" not in await asyncio.to_thread(node.logged)
 
 
 async def test_a_worker_that_consumes_nothing_is_not_healthy(node: RabbitNode, site: Site) -> None:

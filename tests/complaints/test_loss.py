@@ -117,7 +117,7 @@ async def test_an_event_that_is_larger_than_the_broker_takes_is_told_at_once(
 
     assert large.error == "TooLarge"
     assert str(LARGEST) in large.says
-    assert (node.directory / "node.log").read_text().count("is larger than configured max size") == 1
+    assert (await asyncio.to_thread(node.logged)).count("is larger than configured max size") == 1
     assert {answer.error for answer in answers} == {""}
     worker = site.worker("--until-settled")
     assert await worker.ended() == 0, worker.log
