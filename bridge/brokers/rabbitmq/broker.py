@@ -74,11 +74,11 @@ class RabbitBroker:
         return len(objects)
 
     def publisher(self) -> RabbitPublisher:
-        """Return a publisher, with a connection of its own."""
+        """Return a publisher, with connections of its own."""
         return self._opened(RabbitPublisher(self._address, self._names, self._declared, self._declare_all))
 
     def consumer(self) -> RabbitConsumer:
-        """Return a consumer, with two connections of its own."""
+        """Return a consumer, with connections of its own."""
         return self._opened(RabbitConsumer(self._address, self._names, self._declare_all, self._declared))
 
     def ledger(self) -> RabbitLedger:

@@ -7,7 +7,6 @@ from aiormq.channel import Channel as Engine
 from bridge.brokers.rabbitmq.connection import is_open
 from bridge.brokers.rabbitmq.publisher import RabbitPublisher
 from bridge.brokers.rabbitmq.record import decision_message
-from bridge.brokers.rabbitmq.topology import Names
 from bridge.envelope import Envelope
 from bridge.errors import BrokerRefused, BrokerUnavailable
 from bridge.ledger import Decision, Discarded, Redriven
@@ -18,10 +17,9 @@ DECISION_KEY = "decision"
 class RabbitDecisions:
     """The right to decide, as long as the connection that holds it lasts."""
 
-    def __init__(self, lock: Engine, publisher: RabbitPublisher, names: Names, undecided: set[int]) -> None:
+    def __init__(self, lock: Engine, publisher: RabbitPublisher, undecided: set[int]) -> None:
         self._lock = lock
         self._publisher = publisher
-        self._names = names
         self._undecided = undecided
 
     async def redrive(self, number: int, envelope: Envelope, queue: str, actor: str, note: str) -> None:
@@ -46,7 +44,5 @@ class RabbitDecisions:
             raise BrokerRefused(f"dead letter {number}: it is not open; somebody has decided about it, or it never was")
 
     async def _record(self, decision: Decision) -> None:
-        message = decision_message(decision)
-        subject = f"letter {decision.letter}"
-        await self._publisher.send(message, self._names.dead_letters, DECISION_KEY, subject)
+        await self._publisher.record(decision_message(decision), DECISION_KEY, f"letter {decision.letter}")
         self._undecided.discard(decision.letter)

@@ -89,7 +89,7 @@ class RabbitLedger:
             undecided = set(open_letters([one async for one in self.entries()]))
             publisher = self._publisher()
             try:
-                yield RabbitDecisions(lock, publisher, self._names, undecided)
+                yield RabbitDecisions(lock, publisher, undecided)
             finally:
                 await publisher.close()
         finally:

@@ -56,14 +56,22 @@ class Addressed(NamedTuple):
 
 
 class RabbitPublisher:
-    """A publisher with one connection and one channel of its own."""
+    """A publisher with a connection of its own for events, and, from the first letter or decision on, one for the
+    ledger.
+
+    What goes to a stream shares no channel with what does not. When a stream's leader changes, RabbitMQ before 4.0
+    repeats what it has not confirmed under the channel's numbers, which are higher than the stream's own as soon as the
+    channel has published anything else. The stream then takes what follows for repeats: it confirms and drops it
+    (rabbitmq-server#12236).
+    """
 
     def __init__(
         self, address: Address, names: Names, queues: Mapping[str, Queue], repair: Callable[[], Awaitable[None]]
     ) -> None:
         self._names = names
         self._queues = queues
-        self._link = Link(address, _no_preparation, repair, confirms=True)
+        self._to_queues = Link(address, _no_preparation, repair, confirms=True)
+        self._to_ledger = Link(address, _no_preparation, repair, confirms=True)
         self._room = asyncio.Semaphore(IN_FLIGHT)
         self._repair = repair
         self._repairing = asyncio.Lock()
@@ -99,18 +107,16 @@ class RabbitPublisher:
 
     async def bury(self, letter: Letter, *, within: float = WITHIN) -> None:
         """Publish a dead letter to the ledger. Raises what `publish` raises."""
-        event_id = letter.envelope.event.id
-        await self.send(letter_message(letter), self._names.dead_letters, letter.queue, event_id, within)
+        await self.record(letter_message(letter), letter.queue, letter.envelope.event.id, within=within)
 
-    async def send(
-        self, message: Message, exchange: str, routing_key: str, event_id: str, within: float = WITHIN
-    ) -> None:
-        """Publish one message, confirmed. Raises what `publish` raises."""
-        await self._confirmed(lambda: Addressed(message, exchange, routing_key), event_id, within)
+    async def record(self, message: Message, routing_key: str, subject: str, *, within: float = WITHIN) -> None:
+        """Publish a message to the ledger; `subject` is what errors call it. Raises what `publish` raises."""
+        entry = Addressed(message, self._names.dead_letters, routing_key)
+        await self._confirmed(self._to_ledger, lambda: entry, subject, within)
 
     async def close(self) -> None:
         """Close it; twice is as good as once."""
-        await self._link.close()
+        await asyncio.gather(self._to_queues.close(), self._to_ledger.close())
 
     async def _by_ladder(
         self,
@@ -123,7 +129,7 @@ class RabbitPublisher:
         exact: bool,
     ) -> None:
         if due is None:
-            await self._confirmed(lambda: at_once, envelope.event.id, within)
+            await self._confirmed(self._to_queues, lambda: at_once, envelope.event.id, within)
             return
 
         def addressed() -> Addressed:
@@ -133,23 +139,23 @@ class RabbitPublisher:
             message = envelope_message(envelope, parked_until=due) if step.parked else at_once.message
             return Addressed(message, self._names.delay(step.level), step.routing_key)
 
-        await self._confirmed(addressed, envelope.event.id, within)
+        await self._confirmed(self._to_queues, addressed, envelope.event.id, within)
 
-    async def _confirmed(self, addressed: Callable[[], Addressed], event_id: str, within: float) -> None:
+    async def _confirmed(self, link: Link, addressed: Callable[[], Addressed], event_id: str, within: float) -> None:
         """Publish until it is confirmed or the time is over. It is addressed anew for every try: what is due later
         comes closer meanwhile."""
         fate = Fate(event_id, within)
         try:
             async with asyncio.timeout(within), self._room:
                 while True:
-                    if await self._try(addressed, fate):
+                    if await self._try(link, addressed, fate):
                         return
                     await asyncio.sleep(random.uniform(0, fate.pause()))
         except (TimeoutError, BrokerRefused, BrokerUnavailable) as error:
-            raise fate.as_error(str(error) or self._link.trouble) from error
+            raise fate.as_error(str(error) or link.trouble) from error
 
-    async def _try(self, addressed: Callable[[], Addressed], fate: Fate) -> bool:
-        channel = await self._link.channel()
+    async def _try(self, link: Link, addressed: Callable[[], Addressed], fate: Fate) -> bool:
+        channel = await link.channel()
         if fate.out_of_time():
             raise TimeoutError
         message, exchange, routing_key = addressed()
@@ -176,7 +182,7 @@ class RabbitPublisher:
             if exchange == self._names.events and len(route(self._queues.values(), routing_key)) > 1:
                 # Not once more: those queues that have it would have it twice.
                 raise fate.partly(routing_key) from error
-            await self._renew()
+            await self._renew(link)
         except ChannelInvalidStateError:
             pass  # the channel was gone before anything was written
         except ChannelPreconditionFailed as error:
@@ -189,13 +195,13 @@ class RabbitPublisher:
         fate.in_flight = False
         return False
 
-    async def _renew(self) -> None:
+    async def _renew(self, link: Link) -> None:
         """Take a new connection, now and then: a channel that was told of a full queue is refused for ever where the
         limit was lifted while the queue was full."""
         now = time.monotonic()
         if now - self._renewed_at >= RENEWED_EVERY:
             self._renewed_at = now
-            await self._link.drop()
+            await link.drop()
 
     async def _repaired_since(self, published_at: float) -> bool:
         """Declare again what is lost, where no queue took a message: a queue or a binding may have been deleted. Return

@@ -1,0 +1,78 @@
+"""RabbitMQ, where the ledger's stream changes its leader amid dead letters: every confirmed one is there."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from bridge.attempt import Error
+from bridge.brokers.rabbitmq.broker import RabbitBroker
+from bridge.ledger import Dead, Letter
+from bridge.queues import Queue
+from tests.contract.acts import an_envelope, an_event, entries_of, eventually, now
+from tests.rabbitmq_node import RabbitNode
+
+pytestmark = pytest.mark.rabbitmq
+
+LEADER = """
+{{ok, Stream}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, <<"{stream}">>)),
+Leader = amqqueue:get_pid(Stream),
+{act}.
+"""
+"""For the node: an act on the process that leads a stream."""
+
+ToLeader = Callable[[str], Awaitable[str]]
+
+
+@pytest.fixture
+def namespace() -> str:
+    """A namespace that nobody else uses."""
+    return f"t{uuid.uuid4().hex[:10]}"
+
+
+@pytest.fixture
+async def broker(node: RabbitNode, namespace: str) -> AsyncIterator[RabbitBroker]:
+    """A broker on the node, with the queue `default`."""
+    broker = RabbitBroker.from_url(node.url, namespace)
+    await broker.declare([Queue("default")])
+    yield broker
+    await broker.close()
+    await broker.remove([Queue("default")])
+
+
+@pytest.fixture
+def to_leader(node: RabbitNode, namespace: str) -> ToLeader:
+    """What does something to the process that leads the ledger's stream."""
+
+    async def done(act: str) -> str:
+        return await asyncio.to_thread(node.ctl, "eval", LEADER.format(stream=f"{namespace}.dead", act=act))
+
+    return done
+
+
+def letter(name: str) -> Letter:
+    """A dead letter for an event of this name."""
+    return Letter(now(), "default", "rejected", an_envelope(an_event(name)), Error("ValueError", "no such account"))
+
+
+async def test_no_letter_is_taken_for_a_repeat(broker: RabbitBroker, to_leader: ToLeader) -> None:
+    """Those in flight amid the change are there once, and so are those that follow. RabbitMQ before 4.0 confirms and
+    drops what shares a channel with anything else."""
+    publisher = broker.publisher()
+    for _ in range(20):
+        await publisher.publish(an_event())
+    await publisher.bury(letter("before"))
+    await to_leader("sys:suspend(Leader)")
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(3):
+            group.create_task(publisher.bury(letter(f"amid.{number}")))
+        waiting = "element(2, process_info(Leader, message_queue_len))"
+        await eventually(lambda: to_leader(waiting), lambda answer: int(answer) >= 3)
+        await to_leader("exit(Leader, kill)")
+    for number in range(3):
+        await publisher.bury(letter(f"after.{number}"))
+
+    found = [entry.event_name for entry in await entries_of(broker) if isinstance(entry, Dead)]
+    assert found == ["before", "amid.0", "amid.1", "amid.2", "after.0", "after.1", "after.2"]
