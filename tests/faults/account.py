@@ -18,15 +18,13 @@ ENDINGS = ("ok", "fail", "unknown")
 class Terms:
     """What was promised in this ordeal: `attempts` and the `waits` between them by the queue's policy, `budget` seconds
     for each `defer()`. `timed` is whether the waits can be judged: not where the broker's own clock was moved.
-    `refusing` is whether `defer()` may raise: not where there is a spool. `keeping` is whether the broker keeps what
-    its ledger has confirmed: not a RabbitMQ cluster, whose stream may lose it when its leader changes."""
+    `refusing` is whether `defer()` may raise: not where there is a spool."""
 
     attempts: int
     waits: Sequence[float]
     budget: float
     timed: bool = True
     refusing: bool = True
-    keeping: bool = True
 
 
 class Account:
@@ -42,8 +40,6 @@ class Account:
         """When the attempts of a number were over: where nothing else is known, as of a crash, when they began."""
         self._running: dict[tuple[str, int, int], int] = {}
         self.effects: Counter[str] = Counter()
-        self.given_up: set[str] = set()
-        """What was rejected, or has used up its attempts, so that a letter was to be written."""
         self.ids: dict[str, set[str]] = defaultdict(set)
         self.dead: dict[str, list[int]] = defaultdict(list)
         self.decided: dict[int, str] = {}
@@ -93,8 +89,6 @@ class Account:
     def _fail(self, record: Record) -> None:
         key, number = record["key"], record["attempt"]
         self.over[key, number][self._running[key, number, record["pid"]]] = record["at"]
-        if record.get("rejected") or number >= self.terms.attempts:
-            self.given_up.add(key)
 
     def _repeats(self, key: str) -> int:
         """Return how often it ran once more than it was to: the same attempt again, or after its effect, in a round."""
@@ -104,12 +98,6 @@ class Account:
     def allowed(self, what: str) -> int:
         """Return how many of it the hurts may have caused."""
         return sum(hurt.get(what, 0) for hurt in self.hurts)
-
-    @property
-    def lost(self) -> list[str]:
-        """What was confirmed and is neither effected nor in the ledger, whoever is to blame."""
-        confirmed = (key for key, end in self.ended.items() if end["what"] == "ok")
-        return [key for key in confirmed if not self.effects[key] and not self.letters(key)]
 
     def letters(self, key: str) -> int:
         """Return how many letters of it are kept: undecided, or let go by a person."""

@@ -1,9 +1,8 @@
 """Faults of a cluster of three RabbitMQ nodes. The programs know all three addresses."""
 
 import asyncio
-from dataclasses import replace
 
-from tests.faults.ordeal import TERMS, Fault
+from tests.faults.ordeal import Fault
 from tests.faults.stage import Stage
 from tests.rabbitmq_node import RabbitNode
 
@@ -42,16 +41,9 @@ async def _leader(stage: Stage) -> RabbitNode:
     return await asyncio.to_thread(stage.cluster.leader_of, stage.queue)
 
 
-FORGETFUL = replace(TERMS, keeping=False)
-"""RabbitMQ's streams lose what they have confirmed when their leader changes: rabbitmq-server#9457. What is lost counts
-in the figures; that nothing else is lost than letters is held against us."""
-
-FAULTS = tuple(
-    Fault(name, hurt, on=("cluster",), terms=FORGETFUL, workers=2)
-    for name, hurt in (
-        ("leader of a queue killed", kill_the_leader),
-        ("node cut off and healed", cut_off_the_leader),
-        ("rolling restart", roll),
-    )
+FAULTS = (
+    Fault("leader of a queue killed", kill_the_leader, on=("cluster",), workers=2),
+    Fault("node cut off and healed", cut_off_the_leader, on=("cluster",), workers=2),
+    Fault("rolling restart", roll, on=("cluster",), workers=2),
 )
 SHORT = (FAULTS,)

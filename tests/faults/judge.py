@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from tests.faults.account import Account, Terms
 from tests.faults.history import Record
-from tests.faults.rules import RULES
+from tests.faults.rules import LOST, RULES
 
 SHOWN = 5
 """Cases that a breach names; it counts them all."""
@@ -53,7 +53,7 @@ def figures(history: Sequence[Record], terms: Terms) -> Figures:
         deliveries=sum(len(times) for rounds in account.attempts.values() for times in rounds.values()),
         repeats=sum(account.repeats.values()),
         dead=sum(len(numbers) for numbers in account.dead.values()),
-        lost=max(len(account.lost) - account.allowed("losses"), 0),
+        lost=len(list(RULES[LOST](account))),
         longest_defer=max(account.durations.values(), default=0.0),
         longest_silence=max((later - earlier for earlier, later in pairwise(effects)), default=0.0),
     )

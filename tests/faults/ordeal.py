@@ -41,12 +41,11 @@ def named(faults: Iterable[Fault]) -> str:
 
 def terms_of(faults: Iterable[Fault]) -> Terms:
     """Return what is promised while these are done at the same time: waits are judged where none of them moves the
-    broker's clock, requests may be refused where none of them brings a spool, and the ledger keeps all where it does so
-    for each. Raise `ValueError` where their terms differ otherwise."""
+    broker's clock, and requests may be refused where none of them brings a spool. Raise `ValueError` where their terms
+    differ otherwise."""
     terms = [fault.terms for fault in faults]
     timed, refusing = all(each.timed for each in terms), all(each.refusing for each in terms)
-    keeping = all(each.keeping for each in terms)
-    combined = {replace(each, timed=timed, refusing=refusing, keeping=keeping) for each in terms}
+    combined = {replace(each, timed=timed, refusing=refusing) for each in terms}
     if len(combined) > 1:
         raise ValueError(f"expected one policy and one budget, got {combined}")
     return combined.pop()

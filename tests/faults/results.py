@@ -25,8 +25,7 @@ TITLE = "# What the faults came to"
 EXPLAINED = """\
 A wound that has a length is held open for 20 s. *Ran twice* counts events; what each hurt allows is in the history that
 the judge reads. *Lost* leaves out what an operator deleted together with a queue. *Longest silence* is the longest time
-without any event's effect. On a cluster, *lost* are letters that RabbitMQ's stream had confirmed and lost when its
-leader changed (rabbitmq-server#9457)."""
+without any event's effect."""
 
 
 class Row(NamedTuple):

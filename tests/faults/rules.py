@@ -14,7 +14,8 @@ LOST = "confirmed, and neither effected nor in the ledger"
 
 
 def _lost(account: Account) -> Iterable[str]:
-    lost = [key for key in account.lost if account.terms.keeping or key not in account.given_up]
+    confirmed = (key for key, end in account.ended.items() if end["what"] == "ok")
+    lost = [key for key in confirmed if not account.effects[key] and not account.letters(key)]
     if len(lost) > account.allowed("losses"):
         yield from lost
 

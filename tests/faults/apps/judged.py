@@ -75,7 +75,7 @@ def listen(event: Event) -> None:
     step, _, argument = steps[min(event.attempt, len(steps)) - 1].partition(":")
     try:
         STEPS[step](argument)
-    except Exception as error:  # whatever it is, it is noted before the app has it
-        history.note("failure", **known, rejected=isinstance(error, Reject))
+    except Exception:  # whatever it is, it is noted before the app has it
+        history.note("failure", **known)
         raise
     history.note("effect", **known)

@@ -1,6 +1,5 @@
 """The judge, by forged histories: one for each way to break each promise, and sound ones that it must let pass."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -263,19 +262,6 @@ def test_early_retries_pass_where_the_clock_was_moved() -> None:
     early = (*published("a"), attempt("a", 1), failure("a", 1), attempt("a", 1.1, 2), effect("a", 1.1, 2))
 
     assert broken(*early, terms=Terms(3, (1.0, 2.0), 2.0, timed=False)) == []
-
-
-def test_only_letters_may_be_lost_by_a_ledger_that_forgets() -> None:
-    """An event whose attempts are used up, or that was rejected, was with the broker as a letter; another was not."""
-    used_up = [line for number in (1, 2, 3) for line in (attempt("a", number, number), failure("a", number, number))]
-    waits = Terms(3, (0.0, 0.0), 2.0)
-    rejected = (attempt("b", 1), {**failure("b", 1), "rejected": True})
-    history = (*published("a"), *used_up, *published("b"), *rejected)
-
-    assert broken(*history, terms=waits) == [LOST]
-    assert broken(*history, terms=replace(waits, keeping=False)) == []
-    assert figures(history, replace(waits, keeping=False)).lost == 2
-    assert broken(*published("a"), attempt("a", 1), failure("a", 1), terms=replace(waits, keeping=False)) == [LOST]
 
 
 def test_a_breach_counts_its_cases_and_shows_some() -> None:
