@@ -66,7 +66,7 @@ async def test_the_file_is_what_programs_declare(
     await RabbitBroker.from_url(administrator, NAMESPACE).declare(QUEUES)
 
     assert listed(managed, vhost) == before
-    assert [len(kind) for kind in before] == [26, 24, 50]
+    assert [len(kind) for kind in before] == [27, 25, 51]
 
 
 def listed(managed: ManagedNode, vhost: str) -> list[list[str]]:

@@ -74,13 +74,13 @@ async def test_all_is_well(own: Place) -> None:
 
 async def test_it_makes_nothing(managed: ManagedNode) -> None:
     """Where nothing is there, it says so, and nothing is there afterwards."""
-    place = Place(managed.node.url, "nowhere", QUEUES, management_url=managed.management_url)
+    place = Place(managed.node.url, "absent", QUEUES, management_url=managed.management_url)
 
     found = await the_wrong_one(place, "topology")
 
-    assert found.sentence.startswith("50 of 50 exchanges and queues are not there: exchange 'nowhere.unrouted'")
+    assert found.sentence.startswith("52 of 52 exchanges and queues are not there: exchange 'absent.unrouted'")
     assert "start bridge-worker" in (found.next_step or "")
-    assert "nowhere" not in str(managed.request("GET", "/api/definitions"))
+    assert "absent" not in str(managed.request("GET", "/api/definitions"))
 
 
 async def test_a_queue_that_differs(node: RabbitNode, own: Place) -> None:
@@ -144,7 +144,7 @@ async def test_a_binding_that_is_not_there(own: Place) -> None:
 
     found = await the_wrong_one(own, "bindings")
 
-    assert found.sentence == f"1 of 48 are not there: {source} to {target} by 'mail.#'"
+    assert found.sentence == f"1 of 49 are not there: {source} to {target} by 'mail.#'"
     await declared(own)
     await becomes(own, "bindings", State.OK)
 

@@ -49,6 +49,11 @@ class Names:
         return f"{self.namespace}.delay.rest"
 
     @property
+    def delay_nowhere(self) -> str:
+        """The exchange and the queue of what left the ladder and no queue takes."""
+        return f"{self.namespace}.delay.nowhere"
+
+    @property
     def dead_letters(self) -> str:
         """The exchange of dead letters."""
         return f"{self.namespace}.dlx"
@@ -126,11 +131,20 @@ def declarations(names: Names, queues: Sequence[Queue]) -> Iterator[Declaration]
     yield Binding(names.dead_letters, names.ledger, "#")
     yield Exchange(names.rest)
     yield Exchange(names.events, alternate=names.rest)
-    yield Exchange(names.delay_rest, alternate=names.dead_letters)
+    yield from _nowhere(names)
+    yield Exchange(names.delay_rest, alternate=names.delay_nowhere)
     yield Exchange(names.delay_out, alternate=names.delay_rest)
     yield from _ladder(names)
     for queue in queues:
         yield from _queue(names, queue)
+
+
+def _nowhere(names: Names) -> Iterator[Declaration]:
+    """What the ladder finds no queue for goes to the ledger by a queue of its own, where it does not stay: RabbitMQ
+    before 4.0 must not hand on to a stream and to queues from one place; see `RabbitPublisher`."""
+    yield Exchange(names.delay_nowhere, "fanout")
+    yield AmqpQueue(names.delay_nowhere, _kept(names.dead_letters, LADDER_DELIVERY_LIMIT, time_to_live=0))
+    yield Binding(names.delay_nowhere, names.delay_nowhere, "")
 
 
 def _ladder(names: Names) -> Iterator[Declaration]:
