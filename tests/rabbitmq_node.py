@@ -207,7 +207,7 @@ class RabbitNode(PrivateBroker):
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is None or not self.running:
-            raise RabbitNodeError(f"{number.name}: the node is not running")
+            raise RabbitNodeError(f"{number.name}: the node is not running\n{self._log_tail()}")
         os.killpg(self._process.pid, number)
 
 
