@@ -7,6 +7,7 @@ from typing import Literal, assert_never
 from bridge.attempt import Attempt, Error
 from bridge.envelope import Envelope
 from bridge.errors import PolicyError
+from bridge.event import after
 from bridge.outcome import Crashed, Failed, Overloaded, Rejected, Settleable, Succeeded, TimedOut
 from bridge.retry_policy import (
     GiveUp,
@@ -102,7 +103,7 @@ def _by_policy(
     match answer:
         case Wait(seconds=seconds):
             next_try = replace(envelope, waited=envelope.waited + seconds)
-            return Retry(next_try, _after(now, seconds), outcome.error, note)
+            return Retry(next_try, after(now, seconds), outcome.error, note)
         case GiveUp(exhausted=exhausted):
             return DeadLetter(envelope, "attempts used up" if exhausted else "not retried", outcome.error, note)
     assert_never(answer)
@@ -115,7 +116,7 @@ def _wait_out(envelope: Envelope, outcome: Overloaded, now: datetime) -> Retry |
     wait = OVERLOADED_WAIT if outcome.wait is None else outcome.wait
     wait = min(max(wait, 1.0), OVERLOADED_WAIT_AT_MOST)
     waiting = replace(envelope, overloaded_since=since, deferred_again=envelope.deferred_again + 1)
-    return Retry(waiting, _after(now, wait), outcome.error)
+    return Retry(waiting, after(now, wait), outcome.error)
 
 
 def _spend(
@@ -148,11 +149,3 @@ def _failure(outcome: Failed | TimedOut | Crashed) -> ReplayError:
         case Crashed():
             return ReplayCrashed(outcome.error)
     assert_never(outcome)
-
-
-def _after(now: datetime, seconds: float) -> datetime:
-    """Return the moment `seconds` after now; a wait beyond the calendar's end is the calendar's end."""
-    try:
-        return now + timedelta(seconds=seconds)
-    except OverflowError:
-        return datetime.max.replace(tzinfo=now.tzinfo)

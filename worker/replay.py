@@ -58,19 +58,22 @@ class Replayer:
         if isinstance(outcome, PoolUnavailable):
             return outcome
         settlement = decide(envelope, outcome, rules.policies, started, finished)
-        verb = _verb(settlement, lambda dead: _letter(dead, queue, request, exchange, finished))
+        verb = _verb(settlement, finished, lambda dead: _letter(dead, queue, request, exchange, finished))
         if await held.settle(verb):
             seconds = (finished - started).total_seconds()
             tell(self.hooks, Settled(envelope, queue, outcome, settlement, seconds))
         return None
 
 
-def _verb(settlement: Settlement, letter: Callable[[DeadLetter], Letter]) -> Callable[[Delivery], Awaitable[None]]:
+def _verb(
+    settlement: Settlement, now: datetime, letter: Callable[[DeadLetter], Letter]
+) -> Callable[[Delivery], Awaitable[None]]:
     match settlement:
         case Ack():
             return lambda delivery: delivery.ack()
         case Retry(envelope=envelope, due=due):
-            return lambda delivery: delivery.retry(envelope, due)
+            wait = due - now  # and no look at the clock again: it may have been set
+            return lambda delivery: delivery.retry(envelope, wait)
         case DeadLetter():
             written = letter(settlement)
             return lambda delivery: delivery.dead_letter(written)

@@ -7,7 +7,7 @@ fail says with what; anything else that it raises is a defect.
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
 from bridge.envelope import Envelope
@@ -69,8 +69,8 @@ class Delivery(Protocol):
     async def ack(self) -> None:
         """It is done with."""
 
-    async def retry(self, envelope: Envelope, due: datetime) -> None:
-        """Replace it by this envelope in the same queue, not before it is due."""
+    async def retry(self, envelope: Envelope, wait: timedelta) -> None:
+        """Replace it by this envelope in the same queue, not before so long from now by the broker's clock."""
 
     async def dead_letter(self, letter: Letter) -> None:
         """Replace it by an entry in the ledger."""

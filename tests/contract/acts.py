@@ -26,9 +26,15 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def soon(seconds: float = 0.95) -> datetime:
-    """A due time that is worth awaiting. RabbitMQ's ladder has steps of a second, and the lowest is one."""
-    return now() + timedelta(seconds=seconds)
+AT_ONCE = timedelta()
+
+SOON = timedelta(seconds=0.95)
+"""A wait that is worth awaiting. RabbitMQ's ladder has steps of a second, and the lowest is one."""
+
+
+def soon(wait: timedelta = SOON) -> datetime:
+    """A due time."""
+    return now() + wait
 
 
 def an_event(

@@ -1,14 +1,17 @@
 """Events that are published for a later time."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta, tzinfo
+from typing import TYPE_CHECKING, Self
 
 import pytest
 
 from bridge.brokers.contract import Broker
+from bridge.brokers.opening import open_broker
 from bridge.errors import Unroutable
 from bridge.ledger import Dead
 from bridge.queues import Queue
 from tests.contract.acts import (
+    SOON,
     an_envelope,
     an_event,
     consuming,
@@ -21,6 +24,9 @@ from tests.contract.acts import (
     take_and_ack,
 )
 from tests.contract.conftest import OpenBroker, Site
+
+if TYPE_CHECKING:
+    from tests.contract.rabbitmq_site import RabbitSite
 
 
 async def test_never_early(broker: Broker) -> None:
@@ -101,7 +107,7 @@ async def test_queue_declared_while_it_waits(broker: Broker) -> None:
     """Nobody needs to take it when it is published: what counts is which queues there are when it is due."""
     await broker.declare([Queue("mail", ("mail.#",))])
     event = an_event("account.created")
-    await broker.publisher().publish(event, soon(1.5))
+    await broker.publisher().publish(event, soon(timedelta(seconds=1.5)))
 
     await broker.declare([Queue("accounts", ("account.#",))])
 
@@ -113,7 +119,7 @@ async def test_no_queue_left(site: Site, broker: Broker) -> None:
     await broker.declare([Queue("mail", ("mail.#",)), Queue("other", ("other.#",))])
     await consuming(broker, "other")
     event = an_event("mail.sent")
-    await broker.publisher().publish(event, soon(1.5))
+    await broker.publisher().publish(event, soon(timedelta(seconds=1.5)))
 
     await site.drop_queue("mail")
 
@@ -179,3 +185,31 @@ async def test_far_future(broker: Broker) -> None:
     await publisher.publish(an_event("last"))
 
     assert await names_until_last(await consuming(broker, "default")) == []
+
+
+@pytest.mark.rabbitmq
+async def test_a_clock_that_is_set_brings_no_retry_on_rabbitmq_forward(
+    rabbit_site: "RabbitSite", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is RabbitMQ that waits."""
+
+    class Ahead(datetime):
+        """A clock that is an hour ahead since the retry was decided upon."""
+
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Self:
+            return super().now(tz) + timedelta(hours=1)
+
+    broker = open_broker(rabbit_site.url, rabbit_site.namespace)
+    await broker.declare([Queue("default")])
+    await broker.publisher().publish(an_event())
+    consumer = await consuming(broker, "default")
+    delivery = await take(consumer)
+    due = soon()
+    monkeypatch.setattr("bridge.brokers.rabbitmq.publisher.datetime", Ahead)
+
+    await delivery.retry(delivery.envelope, SOON)
+
+    await take(consumer)
+    assert now() >= due
+    await broker.close()

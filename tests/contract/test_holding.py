@@ -7,9 +7,9 @@ import pytest
 from bridge.brokers.contract import Backlog, Broker, Consumer
 from bridge.queues import Queue
 from tests.contract.acts import (
+    AT_ONCE,
     await_backlog,
     consuming,
-    now,
     publish_some,
     take,
     take_and_ack,
@@ -165,7 +165,7 @@ async def test_settled_together(broker: Broker) -> None:
 
     await asyncio.gather(
         *(delivery.ack() for delivery in reversed(held[:6])),
-        *(delivery.retry(delivery.envelope, now()) for delivery in held[6:9]),
+        *(delivery.retry(delivery.envelope, AT_ONCE) for delivery in held[6:9]),
         *(delivery.give_back() for delivery in held[9:]),
     )
 

@@ -1,5 +1,7 @@
 """The prefetch of a consumer, and the counts of what is ready, held and waiting."""
 
+from datetime import timedelta
+
 from bridge.brokers.contract import Backlog, Broker
 from bridge.queues import Queue
 from tests.contract.acts import (
@@ -18,7 +20,7 @@ async def test_backlog(broker: Broker) -> None:
     """Ready, held and waiting are counted; what is settled is counted no more."""
     await broker.declare([Queue("default")])
     await publish_some(broker, 5)
-    await broker.publisher().put(an_envelope(), "default", soon(3600))
+    await broker.publisher().put(an_envelope(), "default", soon(timedelta(seconds=3600)))
     consumer = await consuming(broker, "default", prefetch=2)
 
     await await_backlog(consumer, default=Backlog(ready=3, held=2, waiting=1))

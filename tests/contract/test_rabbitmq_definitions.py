@@ -86,7 +86,7 @@ async def test_a_whole_journey(broker: Broker, imported: Callable[[], None]) -> 
     consumer = await consuming(broker, "mail", "default")
 
     delivery = await take(consumer)
-    await delivery.retry(delivery.envelope, now() + timedelta(seconds=1))
+    await delivery.retry(delivery.envelope, timedelta(seconds=1))
     again = {each.queue: each for each in [await take(consumer), await take(consumer)]}
     await again["mail"].dead_letter(a_letter(again["mail"]))
     await again["default"].ack()

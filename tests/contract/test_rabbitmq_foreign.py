@@ -16,6 +16,7 @@ from bridge.envelope import encode_head
 from bridge.ledger import Dead
 from bridge.queues import Queue
 from tests.contract.acts import (
+    AT_ONCE,
     an_envelope,
     an_event,
     consuming,
@@ -163,7 +164,7 @@ async def test_retry_carries_nothing_foreign(site: RabbitSite, broker: Broker) -
     properties = Basic.Properties(message_id="m-1", headers={"x-death": [{"queue": "q", "count": 9}], "mine": "1"})
     delivery = await taken(site, broker, properties, b"body")
 
-    await delivery.retry(delivery.envelope, delivery.envelope.round_began)
+    await delivery.retry(delivery.envelope, AT_ONCE)
 
     async with site.channel() as channel:
         await broker.close()

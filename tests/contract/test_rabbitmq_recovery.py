@@ -15,7 +15,7 @@ from bridge.brokers.rabbitmq.broker import RabbitBroker
 from bridge.errors import BrokerRefused, BrokerUnavailable, DeferUnconfirmed, DeliveryLost
 from bridge.event import Event
 from bridge.queues import Queue
-from tests.contract.acts import an_envelope, an_event, consuming, eventually, now, take, take_and_ack
+from tests.contract.acts import AT_ONCE, an_envelope, an_event, consuming, eventually, now, take, take_and_ack
 from tests.rabbitmq_node import RabbitNode
 
 pytestmark = pytest.mark.rabbitmq
@@ -111,7 +111,7 @@ async def test_stale_ack(node: RabbitNode, broker: Broker) -> None:
 
     again = await take(consumer)
     assert (again.token, again.redelivered) == (stale.token, True)
-    for verb in (stale.ack(), stale.give_back(), stale.retry(an_envelope(), now())):
+    for verb in (stale.ack(), stale.give_back(), stale.retry(an_envelope(), AT_ONCE)):
         with pytest.raises(DeliveryLost):
             await verb
     await again.ack()
@@ -122,11 +122,11 @@ async def test_original_is_held_until_the_copy_is_confirmed(node: RabbitNode, br
     consumer = await consuming(broker, "default")
     await broker.publisher().publish(an_event())
     delivery = await take(consumer)
-    await delivery.retry(delivery.envelope, now())  # so that everything is connected
+    await delivery.retry(delivery.envelope, AT_ONCE)  # so that everything is connected
     delivery = await take(consumer)
     node.pause()
 
-    retry = asyncio.create_task(delivery.retry(delivery.envelope, now()))
+    retry = asyncio.create_task(delivery.retry(delivery.envelope, AT_ONCE))
     await asyncio.wait({retry}, timeout=0.3)
 
     retry.cancel()

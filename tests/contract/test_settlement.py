@@ -11,6 +11,8 @@ from bridge.errors import DeliveryLost
 from bridge.ledger import Dead, Letter, Transcript
 from bridge.queues import Queue
 from tests.contract.acts import (
+    AT_ONCE,
+    SOON,
     a_letter,
     an_envelope,
     an_event,
@@ -47,7 +49,7 @@ async def test_retry_replaces_the_delivery(broker: Broker) -> None:
     delivery = await take(consumer)
     tried = _tried(delivery.envelope)
 
-    await delivery.retry(tried, now())
+    await delivery.retry(tried, AT_ONCE)
 
     again = await take(consumer)
     assert again.envelope == tried
@@ -62,7 +64,7 @@ async def test_retry_never_early(broker: Broker) -> None:
     delivery = await take(consumer)
     due = soon()
 
-    await delivery.retry(_tried(delivery.envelope), due)
+    await delivery.retry(_tried(delivery.envelope), SOON)
 
     await take(consumer)
     assert now() >= due
@@ -77,7 +79,7 @@ async def test_retry_in_its_own_queue(broker: Broker) -> None:
     await (await take(audit)).ack()
     delivery = await take(mail)
 
-    await delivery.retry(_tried(delivery.envelope), soon())
+    await delivery.retry(_tried(delivery.envelope), SOON)
 
     assert (await take(mail)).envelope.spent == 1
     await publisher.put(an_envelope(an_event("last")), "audit")
@@ -91,7 +93,7 @@ async def test_retry_outlives_its_worker(another_broker: OpenBroker) -> None:
     await first.publisher().publish(an_event())
     delivery = await take(await consuming(first, "default"))
     tried, due = _tried(delivery.envelope), soon()
-    await delivery.retry(tried, due)
+    await delivery.retry(tried, SOON)
     await first.close()
 
     again = await take(await consuming(another_broker(), "default"))
@@ -108,7 +110,7 @@ async def test_retry_is_not_due_by_another_settlement(broker: Broker) -> None:
     consumer = await consuming(broker, "default", prefetch=1)
     delivery = await take(consumer)
 
-    await delivery.retry(_tried(delivery.envelope), soon())
+    await delivery.retry(_tried(delivery.envelope), SOON)
     await publisher.publish(an_event("second"))
 
     second = await take(consumer)

@@ -12,6 +12,7 @@ from bridge.errors import DeliveryLost
 from bridge.ledger import Dead
 from bridge.queues import Queue
 from tests.contract.acts import (
+    AT_ONCE,
     a_letter,
     an_envelope,
     an_event,
@@ -101,7 +102,7 @@ async def test_lease_that_was_taken_away(site: SqliteSite, another_broker: OpenB
 
     taking = await take(await consuming(second, "default"))
 
-    for settle in (losing.ack, losing.give_back, lambda: losing.retry(losing.envelope, now())):
+    for settle in (losing.ack, losing.give_back, lambda: losing.retry(losing.envelope, AT_ONCE)):
         with pytest.raises(DeliveryLost):
             await settle()
     assert taking.token == losing.token

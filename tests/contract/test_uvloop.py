@@ -12,7 +12,7 @@ from bridge.brokers.contract import Broker
 from bridge.brokers.opening import open_broker
 from bridge.brokers.sqlite.events import now_microseconds
 from bridge.queues import Queue
-from tests.contract.acts import a_letter, an_event, consuming, entries_of, now, soon, take
+from tests.contract.acts import SOON, a_letter, an_event, consuming, entries_of, now, soon, take
 from tests.contract.conftest import Site
 
 
@@ -41,7 +41,7 @@ def test_round_trip(site: Site) -> None:
         consumer = await consuming(broker, "default")
         await broker.publisher().publish(event)
         first = await take(consumer)
-        await first.retry(first.envelope, due)
+        await first.retry(first.envelope, SOON)
         second = await take(consumer)
         assert now() >= due
         assert second.envelope.event == event

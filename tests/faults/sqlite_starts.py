@@ -99,7 +99,7 @@ class Start:
         settlement = decide(delivery.envelope, outcome, policies, began, now)
         match settlement:
             case Retry(envelope=envelope, due=due):
-                await delivery.retry(envelope, due)
+                await delivery.retry(envelope, due - now)
             case DeadLetter(envelope=envelope, reason=reason, error=error):
                 await delivery.dead_letter(Letter(now, delivery.queue, reason, envelope, error))
             case _:

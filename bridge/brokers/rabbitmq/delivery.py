@@ -1,6 +1,6 @@
 """An envelope held from a RabbitMQ queue. What takes its place is confirmed before it is acknowledged."""
 
-from datetime import datetime
+from datetime import timedelta
 from typing import NamedTuple
 
 from bridge.brokers.rabbitmq.publisher import RabbitPublisher
@@ -47,11 +47,11 @@ class RabbitDelivery:
         """It is done with."""
         self._held.session.ack(self._held.tag)
 
-    async def retry(self, envelope: Envelope, due: datetime) -> None:
-        """Replace it by this envelope in the same queue, not before it is due."""
+    async def retry(self, envelope: Envelope, wait: timedelta) -> None:
+        """Replace it by this envelope in the same queue, not before so long from now."""
         self._held.session.check()
         try:
-            await self._publisher.put(envelope, self.queue, due)
+            await self._publisher.put_after(envelope, self.queue, wait)
         except DeferError as error:
             raise BrokerUnavailable(f"the retry is not confirmed: {error}") from error
         self._held.session.ack_replaced(self._held.tag)

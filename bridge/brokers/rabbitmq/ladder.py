@@ -6,7 +6,7 @@ one time to live, and nothing waits behind something that waits longer.
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from math import ceil
 
 LEVELS = 20
@@ -25,13 +25,13 @@ class Climb:
     parked: bool
 
 
-def climb(due: datetime, now: datetime, destination: str, *, exact: bool) -> Climb | None:
-    """Return where to enter for being at `destination` when due; None where it is due already.
+def climb(wait: timedelta, destination: str, *, exact: bool) -> Climb | None:
+    """Return where to enter for being at `destination` after this wait; None where there is nothing to wait for.
 
     Never early: seconds are rounded up, and unless `exact` to 4 significant bits, which is at most 12.5 % late and
     takes at most four levels.
     """
-    seconds = ceil((due - now) / timedelta(seconds=1))
+    seconds = ceil(wait / timedelta(seconds=1))
     if seconds <= 0:
         return None
     rounded = seconds if exact else rounded_up(seconds)

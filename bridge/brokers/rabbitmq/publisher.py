@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from aio_pika.abc import AbstractChannel
@@ -28,7 +28,7 @@ from bridge.errors import (
     TooLarge,
     Unroutable,
 )
-from bridge.event import Event
+from bridge.event import Event, after
 from bridge.ledger import Letter
 from bridge.queues import Queue, route
 
@@ -45,6 +45,10 @@ RENEWED_EVERY = 10.0
 """Seconds between two new connections for what is refused: what is in flight meanwhile may be published twice."""
 
 _SIZE_LIMIT = re.compile(r"message size \d+ is larger than (?:configured )?max size (\d+)")
+
+
+Remaining = Callable[[], timedelta]
+"""How long something still has to wait, whenever it is asked."""
 
 
 class Addressed(NamedTuple):
@@ -89,7 +93,7 @@ class RabbitPublisher:
         """Publish an envelope as `publish` does its event."""
         name = envelope.event.name
         at_once = Addressed(envelope_message(envelope), self._names.events, name)
-        await self._by_ladder(envelope, at_once, to_event(name), due, within, exact=True)
+        await self._by_ladder(envelope, at_once, to_event(name), _until(due), within, exact=True)
 
     async def put(
         self,
@@ -102,8 +106,12 @@ class RabbitPublisher:
     ) -> None:
         """Put an envelope into one queue, now or when it is due; see the contract. Unless `exact`, a delay may be
         some 12 % longer."""
-        at_once = Addressed(envelope_message(envelope), "", self._names.queue(queue))
-        await self._by_ladder(envelope, at_once, to_queue(queue), due, within, exact=exact)
+        await self._into(queue, envelope, _until(due), within, exact=exact)
+
+    async def put_after(self, envelope: Envelope, queue: str, wait: timedelta) -> None:
+        """Put an envelope into one queue after a wait, which may be some 12 % longer, and is no shorter where somebody
+        sets this machine's clock. Raises what `put` raises."""
+        await self._into(queue, envelope, _from_now(wait), WITHIN, exact=False)
 
     async def bury(self, letter: Letter, *, within: float = WITHIN) -> None:
         """Publish a dead letter to the ledger. Raises what `publish` raises."""
@@ -118,25 +126,34 @@ class RabbitPublisher:
         """Close it; twice is as good as once."""
         await asyncio.gather(self._to_queues.close(), self._to_ledger.close())
 
+    async def _into(
+        self, queue: str, envelope: Envelope, remaining: Remaining | None, within: float, *, exact: bool
+    ) -> None:
+        at_once = Addressed(envelope_message(envelope), "", self._names.queue(queue))
+        await self._by_ladder(envelope, at_once, to_queue(queue), remaining, within, exact=exact)
+
     async def _by_ladder(
         self,
         envelope: Envelope,
         at_once: Addressed,
         destination: str,
-        due: datetime | None,
+        remaining: Remaining | None,
         within: float,
         *,
         exact: bool,
     ) -> None:
-        if due is None:
+        if remaining is None:
             await self._confirmed(self._to_queues, lambda: at_once, envelope.event.id, within)
             return
 
         def addressed() -> Addressed:
-            step = climb(due, datetime.now(UTC), destination, exact=exact)
+            wait = remaining()
+            step = climb(wait, destination, exact=exact)
             if step is None:
                 return at_once
-            message = envelope_message(envelope, parked_until=due) if step.parked else at_once.message
+            message = at_once.message
+            if step.parked:
+                message = envelope_message(envelope, parked_until=after(datetime.now(UTC), wait.total_seconds()))
             return Addressed(message, self._names.delay(step.level), step.routing_key)
 
         await self._confirmed(self._to_queues, addressed, envelope.event.id, within)
@@ -214,6 +231,16 @@ class RabbitPublisher:
                     await self._repair()
                     self._repaired_at = time.monotonic()
             return self._repaired_at >= published_at
+
+
+def _until(due: datetime | None) -> Remaining | None:
+    """What is due at a moment waits for this machine's clock."""
+    return None if due is None else lambda: due - datetime.now(UTC)
+
+
+def _from_now(wait: timedelta) -> Remaining:
+    end = time.monotonic() + wait.total_seconds()
+    return lambda: timedelta(seconds=end - time.monotonic())
 
 
 def _unroutable(exchange: str, routing_key: str) -> Unroutable:

@@ -2,12 +2,13 @@
 
 import sqlite3
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from bridge.brokers.sqlite.events import Events
 from bridge.brokers.sqlite.reading import Taken
 from bridge.envelope import Envelope
+from bridge.event import after
 from bridge.ledger import Letter
 
 
@@ -49,8 +50,8 @@ class SqliteDelivery:
     async def ack(self) -> None:
         await self._settle(lambda connection: self._events.ack(connection, self._number, self._owner))
 
-    async def retry(self, envelope: Envelope, due: datetime) -> None:
-        row = self._events.row(envelope, due)
+    async def retry(self, envelope: Envelope, wait: timedelta) -> None:
+        row = self._events.row(envelope, after(datetime.now(UTC), wait.total_seconds()))
         await self._settle(lambda connection: self._events.retry(connection, self._number, self._owner, row))
 
     async def dead_letter(self, letter: Letter) -> None:

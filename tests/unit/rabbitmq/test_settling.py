@@ -1,7 +1,7 @@
 """The order of a settlement: what takes the place of a delivery is confirmed before the delivery is acknowledged."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
@@ -15,6 +15,7 @@ from bridge.ledger import Letter
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 ENVELOPE = Envelope(Event("1", "a", "shop", NOW, "text/plain", b""), NOW)
+WAIT = timedelta(seconds=1)
 LETTER = Letter(NOW, "mail", "rejected", ENVELOPE, Error("x", "y"))
 
 
@@ -36,7 +37,7 @@ class Story:
     def ack_replaced(self, tag: int) -> None:
         self.told.append(f"ack {tag}")
 
-    async def put(self, envelope: Envelope, queue: str, due: datetime) -> None:
+    async def put_after(self, envelope: Envelope, queue: str, wait: timedelta) -> None:
         await self._confirmed("retry")
 
     async def bury(self, letter: Letter) -> None:
@@ -52,7 +53,7 @@ async def test_confirmed_first(verb: str) -> None:
     """Nothing is acknowledged until the confirm is there."""
     story = Story()
     delivery = story.delivery
-    settling = asyncio.create_task(delivery.retry(ENVELOPE, NOW) if verb == "retry" else delivery.dead_letter(LETTER))
+    settling = asyncio.create_task(delivery.retry(ENVELOPE, WAIT) if verb == "retry" else delivery.dead_letter(LETTER))
     await asyncio.sleep(0)
     assert story.told == []
 
@@ -69,6 +70,6 @@ async def test_held_where_it_is_not_confirmed(verb: str) -> None:
     story.confirm.set_exception(DeferUnconfirmed("1", "no answer"))
 
     with pytest.raises(BrokerUnavailable, match="no answer"):
-        await (story.delivery.retry(ENVELOPE, NOW) if verb == "retry" else story.delivery.dead_letter(LETTER))
+        await (story.delivery.retry(ENVELOPE, WAIT) if verb == "retry" else story.delivery.dead_letter(LETTER))
 
     assert story.told == []

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import timedelta
 from typing import Any
 
 from bridge.brokers.contract import Backlog
@@ -31,8 +31,8 @@ class FakeDelivery:
     async def ack(self) -> None:
         self._call("ack")
 
-    async def retry(self, envelope: Envelope, due: datetime) -> None:
-        self._call((envelope, due))
+    async def retry(self, envelope: Envelope, wait: timedelta) -> None:
+        self._call((envelope, wait))
 
     async def dead_letter(self, letter: Letter) -> None:
         self._call(letter)

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from itertools import count
 
 import pytest
 from tenacity import Retrying, stop_after_attempt, wait_fixed
@@ -97,7 +98,7 @@ async def test_a_run_whose_delivery_was_lost_waits_for_it_to_come_again(bench: B
     again = FakeDelivery(redelivered=True)
     bench.broker.deliveries.put_nowait(again)
     await bench.done(1)
-    ((envelope, _due),) = again.verbs
+    ((envelope, _wait),) = again.verbs
     assert envelope.spent == 1
 
 
@@ -119,10 +120,10 @@ class Confirming(FakeDelivery):
         super().__init__()
         self.asked, self.confirmed = asyncio.Event(), asyncio.Event()
 
-    async def retry(self, envelope: Envelope, due: datetime) -> None:
+    async def retry(self, envelope: Envelope, wait: timedelta) -> None:
         self.asked.set()
         await self.confirmed.wait()
-        await super().retry(envelope, due)
+        await super().retry(envelope, wait)
 
 
 async def test_a_redelivery_that_comes_while_its_retry_is_confirmed_is_acked_too(bench: Bench) -> None:
@@ -200,7 +201,7 @@ async def test_what_cannot_be_confirmed_and_is_lost_may_come_again_behind_others
     for _ in range(2):
         await bench.slot.answer(DELIVERED)
     await bench.done(3)
-    ((envelope, _due),) = again.verbs
+    ((envelope, _wait),) = again.verbs
     assert envelope.spent == 1
 
 
@@ -297,3 +298,24 @@ async def test_a_hook_that_fails_changes_nothing() -> None:
     await slot.answer(DELIVERED)
     await events.drain(10)
     assert delivery.verbs == ["ack"]
+
+
+async def test_a_clock_that_is_set_while_a_retry_is_settled_changes_nothing() -> None:
+    """What was decided by one look at the clock is not measured by another: the broker is told how long to wait."""
+    policy = from_object(Retrying(wait=wait_fixed(7)))
+    hours = count()
+    replayer = Replayer(
+        {"default": Rules(30.0, Policies(policy, policy))},
+        Site(),
+        hooks=(),
+        now=lambda: datetime(2030, 1, 1, tzinfo=UTC) + timedelta(hours=next(hours)),
+    )
+    broker, slot, delivery = FakeBroker(), FakeSlot(), FakeDelivery()
+    events = EventConsumer(broker, Slots(), replayer, limit=1)
+    events.open_slot(slot)
+    broker.deliveries.put_nowait(delivery)
+    await events.run()
+    await slot.answer(FAILED)
+    await events.drain(10)
+    ((_envelope, wait),) = delivery.verbs
+    assert wait == timedelta(seconds=7)
