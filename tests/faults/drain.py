@@ -50,9 +50,11 @@ async def end(programs: Sequence[Program]) -> None:
 async def until_empty(stage: Stage, consumer: Consumer) -> None:
     """Wait until the queues look empty, and nobody holds anything of them, at most `SECONDS`."""
     end, since = time.monotonic() + SECONDS, time.monotonic()
-    while time.monotonic() < end and time.monotonic() - since < AGREED_FOR:
-        if stage.spooled() or any((await _left(consumer)).values()) or await asyncio.to_thread(stage.unsettled) > 0:
+    while time.monotonic() < end:
+        if stage.spooled() or any((await _left(consumer)).values()):
             since = time.monotonic()
+        elif time.monotonic() - since >= AGREED_FOR and not await asyncio.to_thread(stage.unsettled):
+            return
         await asyncio.sleep(0.1)
 
 
