@@ -16,7 +16,7 @@ help:
 	@echo "make demo            the whole journey in half a minute, on SQLite"
 	@echo "make demo BROKER=URL the same over RabbitMQ, at amqp://…"
 	@echo "make test            all tests; they start RabbitMQ nodes of their own"
-	@echo "make faults          a million events through every fault; EVENTS=… SECONDS=… SEED=… JOBS=…"
+	@echo "make faults          every fault at length, an hour or two; EVENTS=… SECONDS=… SEED=… JOBS=…"
 	@echo "make bench           measure, beside Celery, Dramatiq and Huey"
 	@echo "make lint            ruff and mypy"
 	@echo "make fuzz            a million broken FastCGI exchanges"

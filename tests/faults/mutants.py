@@ -4,7 +4,7 @@ is a method or a function put in the place of a real one, here and in no setting
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aiormq.channel import Channel as Engine
@@ -59,9 +59,9 @@ def ack_before_effect() -> None:
 def ack_before_copy_is_confirmed() -> None:
     """A delivery is acked, and then its retry copy is published."""
 
-    async def hasty(self: Any, envelope: Envelope, due: datetime) -> None:
+    async def hasty(self: Any, envelope: Envelope, wait: timedelta) -> None:
         self._held.session.ack(self._held.tag)
-        await self._publisher.put(envelope, self.queue, due)
+        await self._publisher.put_after(envelope, self.queue, wait)
 
     _put(RabbitDelivery, "retry", hasty)
 
