@@ -29,6 +29,7 @@ Reason = Literal[
     "not an event",  # its name breaks the grammar
     "unreadable",  # an envelope of a version that this program does not know
     "delivery limit",  # delivered so often without a settlement that the broker gave up
+    "expired",  # its publisher, a foreign one, had limited its time in the queue
 ]
 
 OVERLOADED_WAIT = 30.0

@@ -183,6 +183,7 @@ class EventConsumer:
 
     def _not_confirmed(self, held: HeldEvent, why: str) -> None:
         if not self._unconfirmed:
+            why = self._broker.trouble or why
             log.warning("the broker does not confirm; events are held and nothing new is begun", extra={"why": why})
             self._slots.hold_back(hold=True)
         self._unconfirmed.add(held)

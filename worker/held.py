@@ -12,14 +12,17 @@ from bridge.brokers.contract import Delivery
 from bridge.errors import BrokerUnavailable, DeliveryLost
 from worker.patience import back_off
 
+UNCONFIRMED_AFTER = 10.0
+"""Seconds after which a broker that does not confirm a settlement is said to do so."""
+
 FORGOTTEN_AFTER = 900.0
 """Seconds after which a delivery that was lost has surely been delivered to somebody else."""
 
 
 class HeldEvent:
-    """An event that we hold. `delivery` is the newest one that brought it, `lost` tells that its connection broke,
-    `settled` that the broker has confirmed what became of it; `unconfirmed` hears each time that it could not confirm a
-    settlement, and why, and `gone` that there is none to confirm until the message comes again."""
+    """An event that we hold. `lost` tells that the connection of its newest delivery broke, `settled` that the broker
+    has confirmed what became of it; `unconfirmed` hears each time that it could not confirm a settlement, and why, and
+    `gone` that there is none to confirm until the message comes again."""
 
     def __init__(
         self,
@@ -27,17 +30,22 @@ class HeldEvent:
         unconfirmed: Callable[["HeldEvent", str], None],
         gone: Callable[["HeldEvent"], None],
     ) -> None:
-        self.delivery = delivery
         self.lost = False
         self.settled = False
+        self._deliveries = [delivery]
         self._unconfirmed = unconfirmed
         self._gone = gone
         self._renewed = asyncio.Event()
         self._last = False
 
+    @property
+    def delivery(self) -> Delivery:
+        """The newest delivery that brought it."""
+        return self._deliveries[-1]
+
     def renew(self, delivery: Delivery) -> None:
         """Go on with a redelivery of the same message."""
-        self.delivery = delivery
+        self._deliveries.append(delivery)
         self.lost = False
         self._renewed.set()
 
@@ -51,27 +59,40 @@ class HeldEvent:
         went elsewhere and is no longer ours to settle."""
 
         waits = back_off()
+        over: list[Delivery] = []
         while True:
             delivery = self.delivery
             try:
-                await verb(delivery)
+                await self._carry_out(verb, delivery)
             except BrokerUnavailable as error:
                 self._unconfirmed(self, str(error))
                 await asyncio.sleep(next(waits))
             except DeliveryLost:
+                over.append(delivery)
                 self._gone(self)
                 if not await self._comes_again(delivery):
                     return False
             else:
                 self.settled = True
-                await self._ack_what_came_again(delivery)
+                await self._ack_the_others([*over, delivery])
                 return True
 
-    async def _ack_what_came_again(self, settled: Delivery) -> None:
-        """Settling the one may have outlasted its connection, and the next one has come by then."""
-        if self.delivery is not settled:
-            with contextlib.suppress(DeliveryLost):  # then it comes once more, and is known to be settled
-                await self.delivery.ack()
+    async def _carry_out(self, verb: Callable[[Delivery], Awaitable[None]], delivery: Delivery) -> None:
+        late = asyncio.get_running_loop().call_later(
+            UNCONFIRMED_AFTER, self._unconfirmed, self, f"not in {UNCONFIRMED_AFTER:g} s"
+        )
+        try:
+            await verb(delivery)
+        finally:
+            late.cancel()
+
+    async def _ack_the_others(self, over: list[Delivery]) -> None:
+        """Settling the one may have outlasted its connection, and the next one has come by then. Or a broker that lost
+        sight of us for a moment has delivered it again beside the first, on the same connection."""
+        for delivery in self._deliveries:
+            if all(delivery is not each for each in over):
+                with contextlib.suppress(DeliveryLost):  # then it comes once more, and is known to be settled
+                    await delivery.ack()
 
     async def _comes_again(self, lost: Delivery) -> bool:
         if self.delivery is lost and not self._last:

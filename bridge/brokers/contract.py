@@ -70,10 +70,11 @@ class Delivery(Protocol):
         """It is done with."""
 
     async def retry(self, envelope: Envelope, wait: timedelta) -> None:
-        """Replace it by this envelope in the same queue, not before so long from now by the broker's clock."""
+        """Replace it by this envelope in the same queue, not before so long from now by the broker's clock. It takes
+        as long as the broker takes to confirm it."""
 
     async def dead_letter(self, letter: Letter) -> None:
-        """Replace it by an entry in the ledger."""
+        """Replace it by an entry in the ledger; that takes as long, too."""
 
     async def give_back(self) -> None:
         """Let another worker have it at once."""
@@ -102,7 +103,7 @@ class Consumer(Protocol):
 
     @property
     def trouble(self) -> str:
-        """What keeps it from taking, or kept it last; for people. Empty where nothing does."""
+        """What keeps it from taking or settling, or kept it last; for people. Empty where nothing does."""
 
     async def start(self, prefetch: Mapping[str, int]) -> None:
         """Begin to take from these queues, at most so many unsettled deliveries of each at a time."""

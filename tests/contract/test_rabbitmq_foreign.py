@@ -159,6 +159,18 @@ async def test_envelope_from_before_all_timestamps(site: RabbitSite, broker: Bro
     assert taken.envelope.event.name == "order.old"
 
 
+async def test_what_its_publisher_let_expire_is_in_the_ledger(site: RabbitSite, broker: Broker) -> None:
+    """With that for its reason: nobody has ever run it."""
+    await broker.declare([Queue("default")])
+    properties = Basic.Properties(message_id="m-1", expiration="1")
+    await site.publish_raw(f"{site.namespace}.events", "order.old", b"body", properties)
+
+    (entry,) = await eventually(lambda: entries_of(broker), bool)
+
+    assert isinstance(entry, Dead)
+    assert (entry.reason, entry.queue, entry.event_id) == ("expired", "default", "m-1")
+
+
 async def test_retry_carries_nothing_foreign(site: RabbitSite, broker: Broker) -> None:
     """Headers of the original do not travel with its retry: RabbitMQ would take them for a cycle."""
     properties = Basic.Properties(message_id="m-1", headers={"x-death": [{"queue": "q", "count": 9}], "mine": "1"})

@@ -1,5 +1,6 @@
 """RabbitMQ, where one of an event's queues is full and another is not, which must not get the event again and again."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -10,6 +11,7 @@ import pytest
 
 from bridge.brokers.contract import Broker, Publisher
 from bridge.brokers.declared import DeclaredPublisher
+from bridge.brokers.opening import open_existing
 from bridge.brokers.rabbitmq.broker import RabbitBroker
 from bridge.brokers.rabbitmq.publisher import RabbitPublisher
 from bridge.brokers.spool.publisher import SpoolingPublisher
@@ -20,7 +22,7 @@ from bridge.envelope import Envelope
 from bridge.errors import PartlyRejected
 from bridge.event import Event
 from bridge.queues import Queue
-from tests.contract.acts import an_event, eventually
+from tests.contract.acts import an_envelope, an_event, eventually
 from tests.managed_node import ManagedNode
 
 pytestmark = pytest.mark.rabbitmq
@@ -120,6 +122,43 @@ async def test_who_publishes_is_told_and_nothing_is_repeated(
         found = await eventually(lambda: ready(broker), lambda found: found["mail"] > found["audit"])
 
     assert found["mail"] == found["audit"] + 1
+
+
+async def test_a_connection_that_is_given_up_for_another_takes_nothing_with_it(
+    managed: ManagedNode, broker: Broker, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is refused takes a new one; what others have in flight on the old one is answered first, and comes once."""
+    monkeypatch.setattr("bridge.brokers.rabbitmq.publisher.RENEWED_EVERY", 0.05)
+    monkeypatch.setattr("bridge.brokers.rabbitmq.link.log.info", lambda *_: back.append(True))
+    publisher, back, sent = broker.publisher(), list[bool](), 0
+    with full(managed, namespace, "audit"):
+        await until_refused(broker.publisher())
+        before = await eventually(lambda: ready(broker), lambda found: found["mail"] > found["audit"])
+        refused = asyncio.create_task(publisher.publish(an_event("other"), within=60))
+        async with asyncio.timeout(60):
+            while len(back) < 3:
+                mails = [an_envelope(an_event("mail.sent")) for _ in range(50)]
+                await asyncio.gather(*(publisher.put(mail, "mail", within=20) for mail in mails))
+                sent += len(mails)
+        refused.cancel()
+
+        found = await eventually(lambda: ready(broker), lambda found: found["mail"] >= before["mail"] + sent)
+
+    assert found["mail"] == before["mail"] + sent
+
+
+async def test_who_knows_of_no_queues_repeats_nothing_either(
+    managed: ManagedNode, broker: Broker, namespace: str
+) -> None:
+    """As bridge-dlq, which puts back what no queue took by its name: for all it knows, another queue has it."""
+    stranger = open_existing(managed.node.url, namespace)
+    with full(managed, namespace, "audit"):
+        await until_refused(stranger.publisher())
+
+        found = await eventually(lambda: ready(broker), lambda found: found["mail"] > found["audit"])
+
+    assert found["mail"] == found["audit"] + 1
+    await stranger.close()
 
 
 async def test_it_is_an_answer_and_opens_no_circuit(

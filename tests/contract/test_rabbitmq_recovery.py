@@ -9,13 +9,23 @@ from datetime import timedelta
 
 import pytest
 
-from bridge.brokers.contract import Broker, Publisher
+from bridge.brokers.contract import Backlog, Broker, Publisher
 from bridge.brokers.opening import open_broker
 from bridge.brokers.rabbitmq.broker import RabbitBroker
 from bridge.errors import BrokerRefused, BrokerUnavailable, DeferUnconfirmed, DeliveryLost
 from bridge.event import Event
 from bridge.queues import Queue
-from tests.contract.acts import AT_ONCE, an_envelope, an_event, consuming, eventually, now, take, take_and_ack
+from tests.contract.acts import (
+    AT_ONCE,
+    an_envelope,
+    an_event,
+    await_backlog,
+    consuming,
+    eventually,
+    now,
+    take,
+    take_and_ack,
+)
 from tests.rabbitmq_node import RabbitNode
 
 pytestmark = pytest.mark.rabbitmq
@@ -115,6 +125,46 @@ async def test_stale_ack(node: RabbitNode, broker: Broker) -> None:
         with pytest.raises(DeliveryLost):
             await verb
     await again.ack()
+
+
+async def test_a_retry_that_waits_for_an_alarm_to_end_comes_once(node: RabbitNode, broker: Broker) -> None:
+    """RabbitMQ reads what was written before it blocked us once it has memory again: written twice, it would come
+    twice. Meanwhile the consumer says what it waits for."""
+    consumer = await consuming(broker, "default")
+    await broker.publisher().publish(an_event())
+    delivery = await take(consumer)
+    await delivery.retry(delivery.envelope, AT_ONCE)  # so that everything is connected
+    delivery = await take(consumer)
+    await in_thread(node.raise_memory_alarm)
+    try:
+        retry = asyncio.create_task(delivery.retry(delivery.envelope, AT_ONCE))
+        await until(lambda: "out of memory" in consumer.trouble)
+        assert not retry.done()
+    finally:
+        await in_thread(node.clear_memory_alarm)
+
+    await retry
+    assert consumer.trouble == ""
+    await (await take(consumer)).ack()
+    await await_backlog(consumer, default=Backlog(0, 0, 0))
+
+
+async def test_a_stop_that_rabbitmq_is_slow_to_hear_of_cuts_nothing_off(node: RabbitNode, broker: Broker) -> None:
+    """What is held can be settled once it answers again, and comes to nobody a second time."""
+    consumer = await consuming(broker, "default")
+    await broker.publisher().publish(an_event())
+    delivery = await take(consumer)
+    node.pause()
+    try:
+        await consumer.stop()
+    finally:
+        node.resume()
+
+    await delivery.ack()
+
+    await await_backlog(consumer, default=Backlog(0, 0, 0))
+    await consumer.close()
+    await await_backlog(await consuming(broker, "default"), default=Backlog(0, 0, 0))
 
 
 async def test_original_is_held_until_the_copy_is_confirmed(node: RabbitNode, broker: Broker) -> None:

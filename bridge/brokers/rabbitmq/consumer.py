@@ -21,7 +21,7 @@ from bridge.brokers.rabbitmq.delivery import Held, RabbitDelivery
 from bridge.brokers.rabbitmq.intake import take_in
 from bridge.brokers.rabbitmq.ladder import LEVELS
 from bridge.brokers.rabbitmq.link import Link
-from bridge.brokers.rabbitmq.publisher import RabbitPublisher
+from bridge.brokers.rabbitmq.publisher import FOR_EVER, RabbitPublisher
 from bridge.brokers.rabbitmq.session import Session
 from bridge.brokers.rabbitmq.subscriptions import Subscriptions
 from bridge.brokers.rabbitmq.topology import Names, message_count
@@ -69,8 +69,8 @@ class RabbitConsumer:
 
     @property
     def trouble(self) -> str:
-        """What keeps it from taking."""
-        return self._link.trouble
+        """What keeps it from taking, or from settling."""
+        return self._link.trouble or self._publisher.trouble
 
     async def start(self, prefetch: Mapping[str, int]) -> None:
         """Begin to take from these queues; wait for a broker that is away. Raise `BrokerRefused`."""
@@ -100,16 +100,15 @@ class RabbitConsumer:
             return
         self._stopped = True
         if self._subscriptions is not None:
-            with suppress(*BROKEN), cancelled_by_us_alone():
-                async with asyncio.timeout(STOP_SECONDS):
-                    await self._subscriptions.end()
+            # Not cut off where RabbitMQ takes longer, which would end the channel, and with it all that is held.
+            await asyncio.wait({self._spawn(self._end(self._subscriptions))}, timeout=STOP_SECONDS)
         self._give_back(list(self._buffer))
 
     async def backlog(self) -> Mapping[str, Backlog]:
         """Return what each queue holds; see the contract. Raise `BrokerUnavailable`."""
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask())
-        # Shielded: a question that is cancelled half way would end the channel, and with it all that is held.
+        # Shielded, for the same reason as above.
         try:
             async with asyncio.timeout(ASK_SECONDS):
                 return await asyncio.shield(self._asking)
@@ -154,10 +153,18 @@ class RabbitConsumer:
         subscriptions = Subscriptions(Session(engine, lambda: not self._buffer), self._names)
         engine.on_consumer_cancel_callbacks.add(partial(self._cancelled_by_broker, subscriptions))
         take_in(engine, partial(self._arrived, subscriptions))
-        if not self._stopped:
-            for queue, prefetch in self._prefetch.items():
+        for queue, prefetch in tuple(self._prefetch.items()):
+            if not self._stopped:
                 await subscriptions.hold(queue, prefetch)
         self._channel, self._subscriptions = channel, subscriptions
+        if self._stopped:
+            await self._end(subscriptions)
+
+    async def _end(self, subscriptions: Subscriptions) -> None:
+        """Take nothing more by these, and give back what they brought meanwhile."""
+        with suppress(*BROKEN), cancelled_by_us_alone():
+            await subscriptions.end()
+        self._give_back(list(self._buffer))
 
     async def _follow(self, subscriptions: Subscriptions) -> None:
         """Hold what is to be held now. What fails means a broken connection: the next one begins with it."""
@@ -168,8 +175,9 @@ class RabbitConsumer:
                         ended = await subscriptions.hold(queue, prefetch)
                     self._give_back([delivery for delivery in self._buffer if delivery.subscription in ended])
         except BROKEN as error:
-            log.warning("RabbitMQ cannot be told how much to deliver: %s; connecting again", error)
-            await self._link.drop()
+            if not subscriptions.session.lost:  # else there is, or will be, another connection, which is not to blame
+                log.warning("RabbitMQ cannot be told how much to deliver: %s; connecting again", error)
+                await self._link.drop()
 
     def _give_back(self, deliveries: list[RabbitDelivery]) -> None:
         """Give back what was fetched and not handed out."""
@@ -194,7 +202,7 @@ class RabbitConsumer:
                 )
                 self._arrival.set()
             case PutBack(envelope=envelope, due=due):
-                put = partial(self._publisher.put, envelope, queue, due, exact=True)
+                put = partial(self._publisher.put, envelope, queue, due, exact=True, within=FOR_EVER)
                 self._spawn(self._replace(put, session, tag))
             case Bury(letter=letter):
                 log.warning("a message in queue %s goes to the ledger: %s", queue, letter.error.message)
@@ -230,8 +238,10 @@ class RabbitConsumer:
         try:
             await self._repair()
         except BridgeError as error:
-            log.warning("the queues cannot be declared: %s; connecting again", error)
-            await self._link.drop()
+            if not subscriptions.session.lost:
+                log.warning("the queues cannot be declared: %s; connecting again", error)
+                await self._link.drop()
+            return
         await self._follow(subscriptions)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -58,7 +58,7 @@ class Link:
         confirms: bool,
     ) -> None:
         self.generation = 0
-        self.trouble = "not connected yet"
+        self._trouble = "not connected yet"
         self._address = address
         self._prepare = prepare
         self._repair = repair
@@ -78,6 +78,12 @@ class Link:
             return "blocked" if is_blocked(cast(EngineConnection, channel.connection)) else "up"
         return "connecting" if self._keeper is not None and not self._keeper.done() else "down"
 
+    @property
+    def trouble(self) -> str:
+        """What keeps it from being used, for people; empty where nothing does."""
+        blocked = "RabbitMQ has blocked the connection: it is out of memory or disk space"
+        return blocked if self.state == "blocked" else self._trouble
+
     async def channel(self) -> Engine:
         """Return what the channel runs on, as soon as it is up and not blocked. Raise `BrokerRefused` where RabbitMQ
         was never reached but to refuse, `BrokerUnavailable` after `close()`. What it waits for is in `trouble`."""
@@ -89,9 +95,7 @@ class Link:
                     raise self._refusal
                 await self._changed.wait()
             elif is_blocked(connection := cast(EngineConnection, channel.connection)):
-                self.trouble = "RabbitMQ has blocked the connection: it is out of memory or disk space"
                 await _until_unblocked_or_closed(connection)
-                self.trouble = ""
             else:
                 return channel
 
@@ -137,7 +141,7 @@ class Link:
         if self.generation:
             log.info("RabbitMQ at %s is back", self._address)
         self.generation += 1
-        self.trouble = ""
+        self._trouble = ""
         self._refusal = None
         self._channel = channel
         self._tell()
@@ -183,9 +187,9 @@ class Link:
 
     def _note(self, error: BaseException) -> None:
         text = said(error) if isinstance(error, AMQPError) else str(error) or type(error).__name__
-        if not self.trouble:
+        if not self._trouble:
             log.warning("RabbitMQ at %s is lost: %s; connecting again", self._address, text)
-        self.trouble = text
+        self._trouble = text
 
     def _tell(self) -> None:
         """Wake everyone who waits for a change."""

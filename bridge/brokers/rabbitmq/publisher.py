@@ -4,9 +4,10 @@ import asyncio
 import random
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from math import inf
 from typing import NamedTuple
 
 from aio_pika.abc import AbstractChannel
@@ -41,8 +42,15 @@ LARGE_BODY = 64 * 1024
 REPAIRED_EVERY = 10.0
 """Seconds between two declarations for what comes back: an event that no queue is meant to take would cost one each."""
 
+FOR_EVER = inf
+"""The time of what nobody waits for. To publish it again while the first is in flight would run the event twice: that
+is done only where the connection is lost."""
+
 RENEWED_EVERY = 10.0
-"""Seconds between two new connections for what is refused: what is in flight meanwhile may be published twice."""
+"""Seconds between two new connections for what is refused."""
+
+LANDED_WITHIN = 1.0
+"""Seconds that what is in flight may take to be answered before a connection is given up for another."""
 
 _SIZE_LIMIT = re.compile(r"message size \d+ is larger than (?:configured )?max size (\d+)")
 
@@ -81,6 +89,15 @@ class RabbitPublisher:
         self._repairing = asyncio.Lock()
         self._repaired_at = -REPAIRED_EVERY
         self._renewed_at = time.monotonic()
+        self._renewing = asyncio.Lock()
+        self._flights = 0
+        self._landed = asyncio.Event()
+
+    @property
+    def trouble(self) -> str:
+        """What keeps it from publishing, for people. Empty where nothing does, or nothing was to be published yet."""
+        kept = [link.trouble for link in (self._to_queues, self._to_ledger) if link.state in ("connecting", "blocked")]
+        return kept[0] if kept else ""
 
     async def publish(self, event: Event, due: datetime | None = None, *, within: float = WITHIN) -> None:
         """Publish to every queue that takes the event's name, now or when it is due; see the contract."""
@@ -110,12 +127,12 @@ class RabbitPublisher:
 
     async def put_after(self, envelope: Envelope, queue: str, wait: timedelta) -> None:
         """Put an envelope into one queue after a wait, which may be some 12 % longer, and is no shorter where somebody
-        sets this machine's clock. Raises what `put` raises."""
-        await self._into(queue, envelope, _from_now(wait), WITHIN, exact=False)
+        sets this machine's clock; for ever, until it is confirmed. Raises what `put` raises for other reasons."""
+        await self._into(queue, envelope, _from_now(wait), FOR_EVER, exact=False)
 
-    async def bury(self, letter: Letter, *, within: float = WITHIN) -> None:
-        """Publish a dead letter to the ledger. Raises what `publish` raises."""
-        await self.record(letter_message(letter), letter.queue, letter.envelope.event.id, within=within)
+    async def bury(self, letter: Letter) -> None:
+        """Publish a dead letter to the ledger; for ever, as `put_after` does."""
+        await self.record(letter_message(letter), letter.queue, letter.envelope.event.id, within=FOR_EVER)
 
     async def record(self, message: Message, routing_key: str, subject: str, *, within: float = WITHIN) -> None:
         """Publish a message to the ledger; `subject` is what errors call it. Raises what `publish` raises."""
@@ -163,7 +180,7 @@ class RabbitPublisher:
         comes closer meanwhile."""
         fate = Fate(event_id, within)
         try:
-            async with asyncio.timeout(within), self._room:
+            async with asyncio.timeout(None if within == FOR_EVER else within), self._room:
                 while True:
                     if await self._try(link, addressed, fate):
                         return
@@ -172,6 +189,8 @@ class RabbitPublisher:
             raise fate.as_error(str(error) or link.trouble) from error
 
     async def _try(self, link: Link, addressed: Callable[[], Addressed], fate: Fate) -> bool:
+        async with self._renewing:  # nothing sets out meanwhile
+            pass
         channel = await link.channel()
         if fate.out_of_time():
             raise TimeoutError
@@ -179,7 +198,7 @@ class RabbitPublisher:
         published_at = time.monotonic()
         fate.in_flight = True
         try:
-            with cancelled_by_us_alone():
+            with cancelled_by_us_alone(), self._in_flight():
                 await channel.basic_publish(
                     message.body,
                     exchange=exchange,
@@ -196,8 +215,8 @@ class RabbitPublisher:
                 raise _unroutable(exchange, routing_key) from error
         except DeliveryError as error:
             fate.rejected = True
-            if exchange == self._names.events and len(route(self._queues.values(), routing_key)) > 1:
-                # Not once more: those queues that have it would have it twice.
+            if exchange == self._names.events and len(route(self._queues.values(), routing_key)) != 1:
+                # Not once more: those queues that have it would have it twice. (bridge-dlq knows of none.)
                 raise fate.partly(routing_key) from error
             await self._renew(link)
         except ChannelInvalidStateError:
@@ -216,9 +235,25 @@ class RabbitPublisher:
         """Take a new connection, now and then: a channel that was told of a full queue is refused for ever where the
         limit was lifted while the queue was full."""
         now = time.monotonic()
-        if now - self._renewed_at >= RENEWED_EVERY:
-            self._renewed_at = now
+        if now - self._renewed_at < RENEWED_EVERY:
+            return
+        self._renewed_at = now
+        async with self._renewing:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LANDED_WITHIN):
+                    while self._flights:  # what is cut off would be published twice
+                        self._landed.clear()
+                        await self._landed.wait()
             await link.drop()
+
+    @contextmanager
+    def _in_flight(self) -> Iterator[None]:
+        self._flights += 1
+        try:
+            yield
+        finally:
+            self._flights -= 1
+            self._landed.set()
 
     async def _repaired_since(self, published_at: float) -> bool:
         """Declare again what is lost, where no queue took a message: a queue or a binding may have been deleted. Return

@@ -19,6 +19,7 @@ from bridge.ledger import Decision, Discarded, Entry, Letter, Redriven, decode_l
 from bridge.settlement import Reason
 
 FIRST_DEATH = "x-first-death-reason"
+FIRST_DEATH_QUEUE = "x-first-death-queue"
 LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 _KINDS: dict[str, type[Redriven] | type[Discarded]] = {"redriven": Redriven, "discarded": Discarded}
@@ -95,7 +96,10 @@ def _given_up(record: Record) -> Letter:
     if bound_for is not None:
         queue = bound_for[2:] if bound_for.startswith("q.") else ""
         return _letter(record, queue, "unroutable", f"due, and no queue takes {bound_for[2:]!r}")
-    if FIRST_DEATH in record.headers:
+    death, place = record.headers.get(FIRST_DEATH), str(record.headers.get(FIRST_DEATH_QUEUE))
+    if death == "expired" and place.endswith(f".q.{record.routing_key}"):
+        return _letter(record, record.routing_key, "expired", "not taken within the expiration that its publisher set")
+    if death is not None:
         return _letter(record, record.routing_key, "delivery limit", "delivered again and again, and never settled")
     return _letter(record, record.routing_key, "unreadable", "a message that no worker put here, without a letter")
 

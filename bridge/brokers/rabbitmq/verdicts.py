@@ -85,7 +85,7 @@ def unrouted(site: Site, count: Count) -> Finding:
         return ok("unrouted", f"{name} is empty")
     sentence = f"{counted(count.ready, 'message')} in {name}: not even the ledger took what is there"
     ledger, source = site.names.ledger, site.names.dead_letters
-    step = f"see that {ledger} is there and bound to {source} by '#'; then publish them from {name} to {source} again"
+    step = f"see that {ledger} is there and bound to {source} by '#', restart the workers, publish these to {source}"
     return wrong("unrouted", sentence, step)
 
 

@@ -94,6 +94,9 @@ class Relay:
                 self._say(f"what is in the spool {self._store.path} waits: {error}")
         except Exception:  # a defect: without its relay, the process would keep its events for itself
             log.exception("relaying the spool broke; it is tried again")
+        finally:
+            if not self._published:  # else whoever relays next would publish again what could not be deleted
+                self._store.unlock()
         return self._back_off()
 
     def _back_off(self) -> float:
@@ -112,10 +115,7 @@ class Relay:
             return HEARTBEAT
         if not self._store.lock():
             return SOON
-        try:
-            return await self._drain()
-        finally:
-            self._store.unlock()
+        return await self._drain()
 
     async def _is_proved(self) -> bool:
         """Tell whether another process has published what opened our circuit. A spool that takes nothing and cannot be
@@ -188,7 +188,7 @@ class Relay:
         except (UnreadableEnvelope, TooLarge) as error:
             self._aside.add(spooled.key)
             log.warning("event %d of the spool %s stays there: %s", spooled.number, self._store.path, error)
-        except (DeferRejected, PartlyRejected) as error:
+        except (DeferRejected, PartlyRejected, Unroutable) as error:
             if isinstance(error, PartlyRejected):  # from now on no queue that has it is given it again
                 self._taken[spooled.key] = set()
             self._answered()

@@ -104,6 +104,8 @@ class Store:
     def lock(self) -> bool:
         """Become the one on this host who relays, until `unlock()` or the end of the process; False where somebody is.
         Raise `BrokerUnavailable` where no file can be made beside the spool."""
+        if self._lock is not None:
+            return True
         try:
             self._lock = LockFile.acquire(self._lock_path)
         except OSError as error:

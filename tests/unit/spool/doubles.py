@@ -21,7 +21,7 @@ from bridge.queues import Queue
 from tests.events import new_event
 from tests.unit.app_adapter.doubles import FakeBroker
 
-Answer = Literal["confirm", "silence", "away", "gone", "full", "unroutable", "too large"]
+Answer = Literal["confirm", "silence", "away", "gone", "full", "unroutable", "nowhere", "too large"]
 """Silent and away it takes all the time that an event has; gone it says so at once."""
 
 BUDGET, AMPLE = 1.0, 20.0
@@ -77,6 +77,8 @@ class SwitchedBroker(FakeBroker):
                 raise TooLarge("the broker takes less")
             case "unroutable" if due is None:
                 raise Unroutable("no queue takes it")
+            case "nowhere":
+                raise Unroutable("no queue takes it, now or later")
         await asyncio.sleep(0)
         self.before_answer()
         self.taken.append((event, due))

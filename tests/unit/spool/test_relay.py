@@ -169,6 +169,15 @@ async def test_what_the_broker_refuses_is_kept_and_the_others_go_on(
     assert caplog.text.count("keeps events: a full queue") == 1
 
 
+async def test_what_finds_neither_a_queue_nor_the_ladder_is_kept_and_the_others_go_on(file: SpoolFile) -> None:
+    """As where somebody has deleted a part of the topology that we may not declare again."""
+    broker = await broker_that_answers("nowhere", file, others=3)
+
+    await relayed(broker, file, left=1)
+
+    assert broker.numbers == [1, 2, 3]
+
+
 async def test_what_is_too_large_for_the_broker_stays_and_is_named(
     file: SpoolFile, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -210,6 +219,33 @@ async def test_what_could_not_be_deleted_is_not_published_again(
     await relayed(broker, file)
 
     assert broker.numbers == [0, 1, 2, 3, 4]
+
+
+async def test_what_could_not_be_deleted_is_not_published_by_another_process(
+    file: SpoolFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who remembers what was confirmed keeps the right to relay until it is deleted."""
+    broker, others, failed = SwitchedBroker(), [], asyncio.Event()
+
+    async def failing(store: Store, keys: Iterable[Key]) -> None:
+        failed.set()
+        raise BrokerUnavailable("disk full")
+
+    await fill(file, 1)
+    another = Store(file)
+    async with spooling(broker, file) as publisher:
+        with monkeypatch.context() as full:
+            full.setattr(Store, "remove", failing)
+            publisher.start()
+            await failed.wait()
+            others.append(another.lock())
+        await until(lambda: count(file) == 0)
+        await until(another.lock)
+    another.unlock()
+    await another.close()
+
+    assert others == [False]
+    assert broker.numbers == [0]
 
 
 async def test_an_event_of_another_file_in_its_place_is_not_deleted(file: SpoolFile) -> None:

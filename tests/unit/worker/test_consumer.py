@@ -89,6 +89,17 @@ async def test_a_redelivery_of_what_is_running_joins_that_run(bench: Bench) -> N
     assert (again.verbs, bench.events.taken) == (["ack"], 1)
 
 
+async def test_a_redelivery_beside_the_first_is_acked_and_so_is_the_first(bench: Bench) -> None:
+    """A cluster's node that was out of sight for a moment delivers again on the same connection: what is left unacked
+    of it would count as held for ever."""
+    first, again = FakeDelivery(), FakeDelivery(redelivered=True)
+    await bench.take(first)
+    bench.broker.deliveries.put_nowait(again)
+    await bench.slot.answer(DELIVERED)
+    await bench.done(1)
+    assert (first.verbs, again.verbs) == (["ack"], ["ack"])
+
+
 async def test_a_run_whose_delivery_was_lost_waits_for_it_to_come_again(bench: Bench) -> None:
     """It is not in flight here meanwhile, and its slot is free."""
     first = FakeDelivery(faults=[DeliveryLost("gone")])
@@ -137,6 +148,27 @@ async def test_a_redelivery_that_comes_while_its_retry_is_confirmed_is_acked_too
     first.confirmed.set()
     await bench.done(1)
     assert (len(first.verbs), again.verbs, bench.events.taken) == (1, ["ack"], 1)
+
+
+async def test_a_settlement_that_takes_its_time_is_said_to_and_done_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As while RabbitMQ is out of memory: nothing new is begun, the log says why, and nothing is published again."""
+    monkeypatch.setattr("worker.held.UNCONFIRMED_AFTER", 0.01)
+    bench.broker.trouble = "RabbitMQ is out of memory"
+    first, other = Confirming(), FakeDelivery("m2")
+    await bench.take(first)
+    await bench.slot.answer(FAILED)
+    await until(lambda: "does not confirm" in caplog.text)
+    assert caplog.records[-1].__dict__["why"] == "RabbitMQ is out of memory"
+    bench.broker.deliveries.put_nowait(other)
+    await until(bench.broker.deliveries.empty)
+    assert bench.slot.asked.empty()
+
+    first.confirmed.set()
+    await bench.slot.answer(DELIVERED)
+    await bench.done(2)
+    assert (len(first.verbs), other.verbs) == (1, ["ack"])
 
 
 async def test_what_went_elsewhere_is_not_taken_for_settled(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
