@@ -129,8 +129,9 @@ async def test_a_connection_that_is_given_up_for_another_takes_nothing_with_it(
 ) -> None:
     """Who is refused takes a new one; what others have in flight on the old one is answered first, and comes once."""
     monkeypatch.setattr("bridge.brokers.rabbitmq.publisher.RENEWED_EVERY", 0.05)
+    back: list[bool] = []
     monkeypatch.setattr("bridge.brokers.rabbitmq.link.log.info", lambda *_: back.append(True))
-    publisher, back, sent = broker.publisher(), list[bool](), 0
+    publisher, sent = broker.publisher(), 0
     with full(managed, namespace, "audit"):
         await until_refused(broker.publisher())
         before = await eventually(lambda: ready(broker), lambda found: found["mail"] > found["audit"])
