@@ -91,7 +91,8 @@ class HeldEvent:
         sight of us for a moment has delivered it again beside the first, on the same connection."""
         for delivery in self._deliveries:
             if all(delivery is not each for each in over):
-                with contextlib.suppress(DeliveryLost):  # then it comes once more, and is known to be settled
+                # Then it comes once more, and is known to be settled.
+                with contextlib.suppress(DeliveryLost, BrokerUnavailable):
                     await delivery.ack()
 
     async def _comes_again(self, lost: Delivery) -> bool:
