@@ -59,7 +59,6 @@ class HeldEvent:
         went elsewhere and is no longer ours to settle."""
 
         waits = back_off()
-        over: list[Delivery] = []
         while True:
             delivery = self.delivery
             try:
@@ -68,13 +67,13 @@ class HeldEvent:
                 self._unconfirmed(self, str(error))
                 await asyncio.sleep(next(waits))
             except DeliveryLost:
-                over.append(delivery)
                 self._gone(self)
                 if not await self._comes_again(delivery):
                     return False
+                self._deliveries = [each for each in self._deliveries if each is not delivery]
             else:
                 self.settled = True
-                await self._ack_the_others([*over, delivery])
+                await self._ack_all_but(delivery)
                 return True
 
     async def _carry_out(self, verb: Callable[[Delivery], Awaitable[None]], delivery: Delivery) -> None:
@@ -86,11 +85,11 @@ class HeldEvent:
         finally:
             late.cancel()
 
-    async def _ack_the_others(self, over: list[Delivery]) -> None:
+    async def _ack_all_but(self, settled: Delivery) -> None:
         """Settling the one may have outlasted its connection, and the next one has come by then. Or a broker that lost
         sight of us for a moment has delivered it again beside the first, on the same connection."""
         for delivery in self._deliveries:
-            if all(delivery is not each for each in over):
+            if delivery is not settled:
                 # Then it comes once more, and is known to be settled.
                 with contextlib.suppress(DeliveryLost, BrokerUnavailable):
                     await delivery.ack()

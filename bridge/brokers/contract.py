@@ -70,11 +70,11 @@ class Delivery(Protocol):
         """It is done with."""
 
     async def retry(self, envelope: Envelope, wait: timedelta) -> None:
-        """Replace it by this envelope in the same queue, not before so long from now by the broker's clock. It takes
-        as long as the broker takes to confirm it."""
+        """Replace it by this envelope in the same queue, not before so long from now by the broker's clock. What is
+        written is waited for as long as the connection lasts."""
 
     async def dead_letter(self, letter: Letter) -> None:
-        """Replace it by an entry in the ledger; that takes as long, too."""
+        """Replace it by an entry in the ledger, which is waited for as long."""
 
     async def give_back(self) -> None:
         """Let another worker have it at once."""

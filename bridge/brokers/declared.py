@@ -69,11 +69,13 @@ class DeclaredPublisher:
 
     async def put_into_each(self, event: Event, due: datetime | None, taken: set[str], *, within: float) -> None:
         """Put it into each of its queues by itself, within so many seconds each, but those in `taken`, where those that
-        have confirmed it are noted. Raise what `Publisher.put` raises; `DeferRejected` when all others have it."""
+        have confirmed it are noted. Raise what `Publisher.put` raises; `DeferRejected` when all others have it, or
+        where these settings know no queue for it."""
         publisher = await self._declared(within)
         envelope = Envelope(event, round_began=due or event.time)
-        rejection: DeferRejected | None = None
-        for queue in route(self._queues, event.name):
+        queues = route(self._queues, event.name)
+        rejection = None if queues else DeferRejected(f"event {event.id}: no queue for {event.name!r} is known here")
+        for queue in queues:
             if queue in taken:
                 continue
             try:

@@ -21,7 +21,7 @@ from bridge.brokers.rabbitmq.delivery import Held, RabbitDelivery
 from bridge.brokers.rabbitmq.intake import take_in
 from bridge.brokers.rabbitmq.ladder import LEVELS
 from bridge.brokers.rabbitmq.link import Link
-from bridge.brokers.rabbitmq.publisher import FOR_EVER, RabbitPublisher
+from bridge.brokers.rabbitmq.publisher import RabbitPublisher
 from bridge.brokers.rabbitmq.session import Session
 from bridge.brokers.rabbitmq.subscriptions import Subscriptions
 from bridge.brokers.rabbitmq.topology import Names, message_count
@@ -202,7 +202,8 @@ class RabbitConsumer:
                 )
                 self._arrival.set()
             case PutBack(envelope=envelope, due=due):
-                put = partial(self._publisher.put, envelope, queue, due, exact=True, within=FOR_EVER)
+                wait = timedelta() if due is None else due - datetime.now(UTC)
+                put = partial(self._publisher.put_after, envelope, queue, wait, exact=True)
                 self._spawn(self._replace(put, session, tag))
             case Bury(letter=letter):
                 log.warning("a message in queue %s goes to the ledger: %s", queue, letter.error.message)

@@ -1,7 +1,6 @@
 """What became of one event's publishes so far, and the error that tells whether it may run."""
 
 import time
-from math import isfinite
 
 from bridge.errors import BrokerUnavailable, DeferError, DeferRejected, DeferUnconfirmed, PartlyRejected
 
@@ -29,13 +28,12 @@ class Fate:
 
     def as_error(self, trouble: str) -> DeferError:
         """Return what to raise where the time is over."""
-        within = f" within {self._within:g} s" if isfinite(self._within) else ""
-        event, time_over = f"event {self._event_id}", f"{within}{': ' if trouble else ''}{trouble}"
+        event, time_over = f"event {self._event_id}", f"within {self._within:g} s{': ' if trouble else ''}{trouble}"
         if self.in_flight or self.unknown:
-            return DeferUnconfirmed(self._event_id, f"{event}: written, not confirmed{time_over}")
+            return DeferUnconfirmed(self._event_id, f"{event}: written, not confirmed {time_over}")
         if self.rejected:
-            return DeferRejected(f"{event}: RabbitMQ does not take it (a full queue or disk){time_over}")
-        return BrokerUnavailable(f"{event}: not published{time_over}")
+            return DeferRejected(f"{event}: RabbitMQ does not take it (a full queue or disk) for {self._within:g} s")
+        return BrokerUnavailable(f"{event}: not published {time_over}")
 
     def partly(self, name: str) -> PartlyRejected:
         """Return what to raise where one of several queues has refused it."""

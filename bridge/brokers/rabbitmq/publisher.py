@@ -7,10 +7,10 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from math import inf
 from typing import NamedTuple
 
 from aio_pika.abc import AbstractChannel
+from aiormq.channel import Channel as Engine
 from aiormq.exceptions import ChannelInvalidStateError, ChannelPreconditionFailed, DeliveryError, PublishError
 
 from bridge.brokers.contract import WITHIN
@@ -42,15 +42,12 @@ LARGE_BODY = 64 * 1024
 REPAIRED_EVERY = 10.0
 """Seconds between two declarations for what comes back: an event that no queue is meant to take would cost one each."""
 
-FOR_EVER = inf
-"""The time of what nobody waits for. To publish it again while the first is in flight would run the event twice: that
-is done only where the connection is lost."""
-
 RENEWED_EVERY = 10.0
 """Seconds between two new connections for what is refused."""
 
 LANDED_WITHIN = 1.0
-"""Seconds that what is in flight may take to be answered before a connection is given up for another."""
+"""Seconds that what is in flight may take to be answered before a connection is given up for another, and behind the
+end of its channel: aiormq leaves alone who waits to write."""
 
 _SIZE_LIMIT = re.compile(r"message size \d+ is larger than (?:configured )?max size (\d+)")
 
@@ -119,35 +116,30 @@ class RabbitPublisher:
         due: datetime | None = None,
         *,
         within: float = WITHIN,
-        exact: bool = False,
     ) -> None:
-        """Put an envelope into one queue, now or when it is due; see the contract. Unless `exact`, a delay may be
-        some 12 % longer."""
-        await self._into(queue, envelope, _until(due), within, exact=exact)
+        """Put an envelope into one queue, now or when it is due; see the contract."""
+        at_once = Addressed(envelope_message(envelope), "", self._names.queue(queue))
+        await self._by_ladder(envelope, at_once, to_queue(queue), _until(due), within, exact=True)
 
-    async def put_after(self, envelope: Envelope, queue: str, wait: timedelta) -> None:
-        """Put an envelope into one queue after a wait, which may be some 12 % longer, and is no shorter where somebody
-        sets this machine's clock; for ever, until it is confirmed. Raises what `put` raises for other reasons."""
-        await self._into(queue, envelope, _from_now(wait), FOR_EVER, exact=False)
+    async def put_after(self, envelope: Envelope, queue: str, wait: timedelta, *, exact: bool = False) -> None:
+        """Put an envelope into one queue after a wait, which is no shorter where somebody sets this machine's clock,
+        and unless `exact` may be some 12 % longer. What is written is waited for as long as its connection lasts.
+        Raises what `put` raises."""
+        at_once = Addressed(envelope_message(envelope), "", self._names.queue(queue))
+        await self._by_ladder(envelope, at_once, to_queue(queue), _from_now(wait), WITHIN, exact=exact, patient=True)
 
     async def bury(self, letter: Letter) -> None:
-        """Publish a dead letter to the ledger; for ever, as `put_after` does."""
-        await self.record(letter_message(letter), letter.queue, letter.envelope.event.id, within=FOR_EVER)
+        """Publish a dead letter to the ledger, and wait for it as `put_after` does."""
+        await self.record(letter_message(letter), letter.queue, letter.envelope.event.id, patient=True)
 
-    async def record(self, message: Message, routing_key: str, subject: str, *, within: float = WITHIN) -> None:
+    async def record(self, message: Message, routing_key: str, subject: str, *, patient: bool = False) -> None:
         """Publish a message to the ledger; `subject` is what errors call it. Raises what `publish` raises."""
         entry = Addressed(message, self._names.dead_letters, routing_key)
-        await self._confirmed(self._to_ledger, lambda: entry, subject, within)
+        await self._confirmed(self._to_ledger, lambda: entry, subject, WITHIN, patient=patient)
 
     async def close(self) -> None:
         """Close it; twice is as good as once."""
         await asyncio.gather(self._to_queues.close(), self._to_ledger.close())
-
-    async def _into(
-        self, queue: str, envelope: Envelope, remaining: Remaining | None, within: float, *, exact: bool
-    ) -> None:
-        at_once = Addressed(envelope_message(envelope), "", self._names.queue(queue))
-        await self._by_ladder(envelope, at_once, to_queue(queue), remaining, within, exact=exact)
 
     async def _by_ladder(
         self,
@@ -158,9 +150,10 @@ class RabbitPublisher:
         within: float,
         *,
         exact: bool,
+        patient: bool = False,
     ) -> None:
         if remaining is None:
-            await self._confirmed(self._to_queues, lambda: at_once, envelope.event.id, within)
+            await self._confirmed(self._to_queues, lambda: at_once, envelope.event.id, within, patient=patient)
             return
 
         def addressed() -> Addressed:
@@ -173,22 +166,27 @@ class RabbitPublisher:
                 message = envelope_message(envelope, parked_until=after(datetime.now(UTC), wait.total_seconds()))
             return Addressed(message, self._names.delay(step.level), step.routing_key)
 
-        await self._confirmed(self._to_queues, addressed, envelope.event.id, within)
+        await self._confirmed(self._to_queues, addressed, envelope.event.id, within, patient=patient)
 
-    async def _confirmed(self, link: Link, addressed: Callable[[], Addressed], event_id: str, within: float) -> None:
-        """Publish until it is confirmed or the time is over. It is addressed anew for every try: what is due later
+    async def _confirmed(
+        self, link: Link, addressed: Callable[[], Addressed], event_id: str, within: float, *, patient: bool
+    ) -> None:
+        """Publish until it is confirmed or the time is over, which for the patient goes on while something is in
+        flight: to publish it once more would run the event twice. It is addressed anew for every try: what is due later
         comes closer meanwhile."""
         fate = Fate(event_id, within)
         try:
-            async with asyncio.timeout(None if within == FOR_EVER else within), self._room:
+            async with asyncio.timeout(within) as limit, self._room:
                 while True:
-                    if await self._try(link, addressed, fate):
+                    if await self._try(link, addressed, fate, limit if patient else None):
                         return
                     await asyncio.sleep(random.uniform(0, fate.pause()))
         except (TimeoutError, BrokerRefused, BrokerUnavailable) as error:
             raise fate.as_error(str(error) or link.trouble) from error
 
-    async def _try(self, link: Link, addressed: Callable[[], Addressed], fate: Fate) -> bool:
+    async def _try(
+        self, link: Link, addressed: Callable[[], Addressed], fate: Fate, lifted: asyncio.Timeout | None
+    ) -> bool:
         async with self._renewing:  # nothing sets out meanwhile
             pass
         channel = await link.channel()
@@ -198,7 +196,7 @@ class RabbitPublisher:
         published_at = time.monotonic()
         fate.in_flight = True
         try:
-            with cancelled_by_us_alone(), self._in_flight():
+            with cancelled_by_us_alone(), self._in_flight(), _while_open(channel, lifted):
                 await channel.basic_publish(
                     message.body,
                     exchange=exchange,
@@ -266,6 +264,29 @@ class RabbitPublisher:
                     await self._repair()
                     self._repaired_at = time.monotonic()
             return self._repaired_at >= published_at
+
+
+@contextmanager
+def _while_open(channel: Engine, lifted: asyncio.Timeout | None) -> Iterator[None]:
+    """Lift a limit of time, where there is one to be lifted, until shortly after the channel has closed."""
+    if lifted is None:
+        yield
+        return
+    loop, deadline, closing, inside = asyncio.get_running_loop(), lifted.when(), channel.closing, True
+
+    def closed(_: object) -> None:
+        if inside and not closing.cancelled():
+            lifted.reschedule(loop.time() + LANDED_WITHIN)
+
+    lifted.reschedule(None)
+    closing.add_done_callback(closed)
+    try:
+        yield
+    finally:
+        inside = False
+        closing.cancel()
+        if not lifted.expired():
+            lifted.reschedule(deadline)
 
 
 def _until(due: datetime | None) -> Remaining | None:

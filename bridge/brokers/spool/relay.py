@@ -88,15 +88,16 @@ class Relay:
         try:
             if self._circuit.remind(time.monotonic()):
                 await self._remind()
-            return await self._turn()
+            try:
+                return await self._turn()
+            finally:
+                if not self._published:  # else whoever relays next would publish again what could not be deleted
+                    self._store.unlock()
         except BridgeError as error:
             if self._circuit.closed:  # else the log has it, and is reminded
                 self._say(f"what is in the spool {self._store.path} waits: {error}")
         except Exception:  # a defect: without its relay, the process would keep its events for itself
             log.exception("relaying the spool broke; it is tried again")
-        finally:
-            if not self._published:  # else whoever relays next would publish again what could not be deleted
-                self._store.unlock()
         return self._back_off()
 
     def _back_off(self) -> float:
@@ -104,6 +105,7 @@ class Relay:
         return random.uniform(0.5, 1.0) * min(FIRST_PAUSE * 2.0 ** min(self._failures, 10), LONGEST_PAUSE)
 
     async def _turn(self) -> float:
+        await self._delete_published()
         if self._circuit.closed:
             self._provable = False  # of an earlier opening
             if not await self._read(0, 1):

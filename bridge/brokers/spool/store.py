@@ -5,6 +5,7 @@ they came. It knows no broker, and not what a relay makes of it.
 import os
 import sqlite3
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -119,7 +120,9 @@ class Store:
             lock.release()
 
     async def close(self) -> None:
-        """Close the file."""
+        """Close the file, and let another relay."""
+        with suppress(OSError):
+            self.unlock()
         await self._database.close()
 
     def _let_go_in_child(self) -> None:

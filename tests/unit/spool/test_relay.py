@@ -15,11 +15,13 @@ from pathlib import Path
 
 import pytest
 
+from bridge.brokers.declared import DeclaredPublisher
 from bridge.brokers.spool import circuit
 from bridge.brokers.spool.relay import BATCH
 from bridge.brokers.spool.spool_file import SpoolFile
 from bridge.brokers.spool.store import Key, Store
-from bridge.errors import BrokerUnavailable
+from bridge.errors import BrokerUnavailable, DeferRejected
+from bridge.queues import Queue
 from tests.unit.spool.doubles import (
     AMPLE,
     Answer,
@@ -176,6 +178,14 @@ async def test_what_finds_neither_a_queue_nor_the_ladder_is_kept_and_the_others_
     await relayed(broker, file, left=1)
 
     assert broker.numbers == [1, 2, 3]
+
+
+async def test_an_event_is_not_taken_for_put_where_no_queue_for_it_is_known() -> None:
+    """As by a process with the settings of before, or of another site's: it would leave the spool, and be nowhere."""
+    publisher = DeclaredPublisher(SwitchedBroker, (Queue("mail", ("mail.#",)),))
+
+    with pytest.raises(DeferRejected, match=r"no queue for 'order\.paid' is known here"):
+        await publisher.put_into_each(an_event(), None, set(), within=1.0)
 
 
 async def test_what_is_too_large_for_the_broker_stays_and_is_named(
