@@ -14,8 +14,8 @@ from bridge.ledger import Dead, Discarded, Entry, Redriven
 from tests.faults.stage import Stage
 from tests.journey.site import Program
 
-SECONDS = 120.0
-"""How long a drain may take."""
+SECONDS = 240.0
+"""How long a drain may take: some ten thousand foreign messages may wait behind each hurt."""
 
 AGREED_FOR = 1.0
 """Seconds through which the queues must look empty: between two levels of the delay ladder nobody sees a message."""
