@@ -38,6 +38,7 @@ async def fill_disk_of_spool(stage: Stage) -> None:
     """RabbitMQ is away, then the spool's disk is full as well; there is room again, and RabbitMQ comes back."""
     if not stage.relays:  # a publisher that ends may leave events in the spool
         await stage.start_relay()
+    stage.circuit_opens()
     stage.node.pause()
     try:
         await stage.reaches("ok", 20)  # they are spooled

@@ -17,8 +17,7 @@ def _spooling(fault: Fault) -> Fault:
     async def hurt(stage: Stage) -> None:
         if not stage.relays:
             await stage.start_relay()
-        # What is in flight when the circuit opens is spooled, and a batch that is being relayed may be relayed again.
-        stage.hurt("the circuit opens", copies=stage.in_flight + BATCH)
+        stage.circuit_opens()
         await fault.hurt(stage)
 
     return Fault(f"{fault.name}, spooling", hurt, on=fault.on, terms=SPOOLING, settings=("publish = 'spool'",))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bridge.brokers.rabbitmq.topology import Names
 from bridge.brokers.spool.reading import spooled
+from bridge.brokers.spool.relay import BATCH
 from tests.faults.history import VARIABLE, Counting, History, Record, read
 from tests.faults.proxy import Proxy
 from tests.journey.site import Program, Site, eventually
@@ -175,6 +176,11 @@ class Stage:
         """Note that every connection to the broker was lost, or may have been: what the workers held may run twice,
         what the publishers had in flight may be published twice."""
         self.hurt(act, repeats=HELD_BY_A_WORKER * len(self.workers), copies=self.in_flight)
+
+    def circuit_opens(self) -> None:
+        """Note that publishers spool from now on: what they had in flight is spooled as well, and a batch that is being
+        relayed when the broker goes away may be relayed again."""
+        self.hurt("the circuit opens", copies=self.in_flight + BATCH)
 
     def unsettled(self) -> int:
         """Return how many messages RabbitMQ's queues have, with those that somebody holds: somebody who is gone, too,
