@@ -1,5 +1,6 @@
 """What a bad event does to its process, and to nobody else."""
 
+import os
 import signal
 
 import pytest
@@ -42,10 +43,10 @@ async def test_an_idle_child_that_is_killed_is_replaced_and_no_event_notices(sit
     worker = site.worker()
     await eventually(lambda: len(worker.children) == 3, report=lambda: worker.log)
     await worker.says("ready for events")
-    import os
-
-    for child in worker.children:
+    killed = set(worker.children)
+    for child in killed:
         os.kill(child, signal.SIGKILL)
+    await eventually(lambda: not killed.intersection(site.processes))  # until then, one may still be given an event
     await site.defer("do.this", "ok", count=5)
     await eventually(lambda: len(site.effects(began=False)) == 5, report=lambda: worker.log)
     assert {effect.attempt for effect in site.effects()} == {1}

@@ -12,15 +12,15 @@ from tests.journey.site import eventually
 @pytest.mark.parametrize("options", [(), ("--preload",), ("--spare", "0")], ids=["own boot", "preload", "no spare"])
 async def test_by_requests(pool: PoolSite, options: tuple[str, ...]) -> None:
     """No child serves for long, and each event is served once."""
-    await pool.site.defer("do.this", "sleep:0.05", count=120)
+    await pool.site.defer("do.this", "sleep:0.1", count=120)
     worker = pool.worker("--until-settled", *options, BRIDGE_MAX_REQUESTS="20")
     assert await worker.ended() == 0, worker.log
-    done = pool.site.effects(began=False, step="sleep:0.05")
+    done = pool.site.effects(began=False, step="sleep:0.1")
     assert len({effect.id for effect in done}) == len(done) == 120
-    assert {effect.attempt for effect in pool.site.effects(step="sleep:0.05")} == {1}
+    assert {effect.attempt for effect in pool.site.effects(step="sleep:0.1")} == {1}
     served = Counter(effect.pid for effect in done)
     assert len(served) >= 4
-    assert max(served.values()) < 60  # a child that is due goes on until another is warm
+    assert max(served.values()) < 90  # a child that is due goes on until another is warm
     assert "recycled after" in worker.log
     assert "120 delivered, 0 retries, 0 dead-lettered" in worker.log
 
