@@ -109,14 +109,7 @@ class RabbitPublisher:
         at_once = Addressed(envelope_message(envelope), self._names.events, name)
         await self._by_ladder(envelope, at_once, to_event(name), _until(due), within, exact=True)
 
-    async def put(
-        self,
-        envelope: Envelope,
-        queue: str,
-        due: datetime | None = None,
-        *,
-        within: float = WITHIN,
-    ) -> None:
+    async def put(self, envelope: Envelope, queue: str, due: datetime | None = None, *, within: float = WITHIN) -> None:
         """Put an envelope into one queue, now or when it is due; see the contract."""
         at_once = Addressed(envelope_message(envelope), "", self._names.queue(queue))
         await self._by_ladder(envelope, at_once, to_queue(queue), _until(due), within, exact=True)

@@ -12,7 +12,7 @@ from tenacity import Retrying, stop_after_attempt, wait_fixed
 from bridge.envelope import Envelope
 from bridge.errors import BrokerUnavailable, DeliveryLost
 from bridge.ledger import Letter
-from bridge.outcome import NotTaken
+from bridge.outcome import Exchange, NotTaken
 from bridge.request import Site
 from bridge.retry_policy import from_object
 from bridge.settlement import Policies
@@ -314,6 +314,18 @@ async def test_a_limit_is_exact() -> None:
     assert (events.taken, broker.deliveries.qsize()) == (2, 1)
 
 
+async def settled_by(replayer: Replayer, exchange: Exchange) -> FakeDelivery:
+    """A delivery that this replayer has settled, when its exchange has come to this."""
+    broker, slot, delivery = FakeBroker(), FakeSlot(), FakeDelivery()
+    events = EventConsumer(broker, Slots(), replayer, limit=1)
+    events.open_slot(slot)
+    broker.deliveries.put_nowait(delivery)
+    await events.run()
+    await slot.answer(exchange)
+    await events.drain(10)
+    return delivery
+
+
 async def test_a_hook_that_fails_changes_nothing() -> None:
     """It hears last, and decides nothing."""
 
@@ -322,14 +334,7 @@ async def test_a_hook_that_fails_changes_nothing() -> None:
 
     policy = from_object(Retrying())
     replayer = Replayer({"default": Rules(30.0, Policies(policy, policy))}, Site(), hooks=(broken,))
-    broker, slot, delivery = FakeBroker(), FakeSlot(), FakeDelivery()
-    events = EventConsumer(broker, Slots(), replayer, limit=1)
-    events.open_slot(slot)
-    broker.deliveries.put_nowait(delivery)
-    await events.run()
-    await slot.answer(DELIVERED)
-    await events.drain(10)
-    assert delivery.verbs == ["ack"]
+    assert (await settled_by(replayer, DELIVERED)).verbs == ["ack"]
 
 
 async def test_a_clock_that_is_set_while_a_retry_is_settled_changes_nothing() -> None:
@@ -342,12 +347,5 @@ async def test_a_clock_that_is_set_while_a_retry_is_settled_changes_nothing() ->
         hooks=(),
         now=lambda: datetime(2030, 1, 1, tzinfo=UTC) + timedelta(hours=next(hours)),
     )
-    broker, slot, delivery = FakeBroker(), FakeSlot(), FakeDelivery()
-    events = EventConsumer(broker, Slots(), replayer, limit=1)
-    events.open_slot(slot)
-    broker.deliveries.put_nowait(delivery)
-    await events.run()
-    await slot.answer(FAILED)
-    await events.drain(10)
-    ((_envelope, wait),) = delivery.verbs
+    ((_envelope, wait),) = (await settled_by(replayer, FAILED)).verbs
     assert wait == timedelta(seconds=7)
