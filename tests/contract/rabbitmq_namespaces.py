@@ -6,8 +6,8 @@ something on the delay ladder. Nothing is left on the broker in the end.
 import asyncio
 import uuid
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 
 import aio_pika
 from aiormq.exceptions import ChannelLockedResource, ChannelNotFoundEntity
@@ -17,6 +17,18 @@ from bridge.brokers.rabbitmq.broker import RabbitBroker
 from bridge.brokers.rabbitmq.ladder import LEVELS
 from bridge.brokers.rabbitmq.topology import Declaration, Names
 from bridge.queues import Queue
+
+
+@asynccontextmanager
+async def with_default(url: str, namespace: str) -> AsyncIterator[RabbitBroker]:
+    """A broker in a namespace of its own, with the queue `default`; nothing of it is left."""
+    broker = RabbitBroker.from_url(url, namespace)
+    await broker.declare([Queue("default")])
+    try:
+        yield broker
+    finally:
+        await broker.close()
+        await broker.remove([Queue("default")])
 
 
 class Namespaces:

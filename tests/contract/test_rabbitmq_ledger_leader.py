@@ -10,8 +10,8 @@ from bridge.attempt import Error
 from bridge.brokers.contract import Backlog
 from bridge.brokers.rabbitmq.broker import RabbitBroker
 from bridge.ledger import Dead, Letter
-from bridge.queues import Queue
 from tests.contract.acts import an_envelope, an_event, await_backlog, entries_of, eventually, now, soon
+from tests.contract.rabbitmq_namespaces import with_default
 from tests.rabbitmq_node import RabbitNode
 
 pytestmark = pytest.mark.rabbitmq
@@ -37,11 +37,8 @@ def namespace() -> str:
 @pytest.fixture
 async def broker(node: RabbitNode, namespace: str) -> AsyncIterator[RabbitBroker]:
     """A broker on the node, with the queue `default`."""
-    broker = RabbitBroker.from_url(node.url, namespace)
-    await broker.declare([Queue("default")])
-    yield broker
-    await broker.close()
-    await broker.remove([Queue("default")])
+    async with with_default(node.url, namespace) as broker:
+        yield broker
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ import pytest
 
 from bridge.brokers.contract import Backlog, Broker, Publisher
 from bridge.brokers.opening import open_broker
-from bridge.brokers.rabbitmq.broker import RabbitBroker
 from bridge.errors import BrokerRefused, BrokerUnavailable, DeferUnconfirmed, DeliveryLost
 from bridge.event import Event
 from bridge.queues import Queue
@@ -26,6 +25,7 @@ from tests.contract.acts import (
     take,
     take_and_ack,
 )
+from tests.contract.rabbitmq_namespaces import with_default
 from tests.rabbitmq_node import RabbitNode
 
 pytestmark = pytest.mark.rabbitmq
@@ -34,11 +34,8 @@ pytestmark = pytest.mark.rabbitmq
 @pytest.fixture
 async def broker(node: RabbitNode) -> AsyncIterator[Broker]:
     """A broker on the node, with the queue `default`. Nothing of it is left to be recovered by the next restart."""
-    broker = RabbitBroker.from_url(node.url, f"t{uuid.uuid4().hex[:10]}")
-    await broker.declare([Queue("default")])
-    yield broker
-    await broker.close()
-    await broker.remove([Queue("default")])
+    async with with_default(node.url, f"t{uuid.uuid4().hex[:10]}") as broker:
+        yield broker
 
 
 async def in_thread(work: Callable[..., object], *arguments: str) -> None:

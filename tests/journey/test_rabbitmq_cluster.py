@@ -12,8 +12,8 @@ import pytest
 from bridge.brokers.contract import Broker
 from bridge.brokers.rabbitmq.broker import RabbitBroker
 from bridge.ledger import Dead
-from bridge.queues import Queue
 from tests.contract.acts import a_letter, an_event, consuming, entries_of, take
+from tests.contract.rabbitmq_namespaces import with_default
 from tests.rabbitmq_cluster import SIZE, RabbitCluster
 from tests.rabbitmq_node import RabbitNode, RabbitNodeError
 
@@ -43,11 +43,8 @@ def namespace() -> str:
 @pytest.fixture
 async def broker(cluster: RabbitCluster, namespace: str) -> AsyncIterator[Broker]:
     """A broker that knows all three addresses, with the queue `default`."""
-    broker = RabbitBroker.from_url(cluster.url, namespace)
-    await broker.declare([Queue("default")])
-    yield broker
-    await broker.remove([Queue("default")])
-    await broker.close()
+    async with with_default(cluster.url, namespace) as broker:
+        yield broker
 
 
 async def dead(broker: Broker, name: str) -> None:
