@@ -1,35 +1,37 @@
-# The project's commands. Each one makes what it needs first.
+# The project's commands. Each one first makes the environment that it needs.
 
 PYTHON ?=
 BROKER ?=
 
-# One stamp an interpreter asked for, so that another PYTHON=… is another environment and not ignored.
+# One stamp for each value of PYTHON, so that another PYTHON=… makes the environment again.
 suffix := $(if $(PYTHON),-$(subst /,_,$(PYTHON)))
 dev    := .venv/.installed-dev$(suffix)
 bench  := .venv/.installed-bench$(suffix)
 python := .venv/bin/python
-code   := bridge app_adapter worker dead_letter tests examples benchmarks
+pytest := $(python) -m pytest -q -n 3 --dist loadscope --no-loadscope-reorder
+code   := bridge app_adapter worker dead_letter deferred_event_bridge tests examples benchmarks
 
-.PHONY: help env demo test faults bench lint fuzz rabbitmq servers
+.PHONY: help env demo test test-all faults bench lint fuzz rabbitmq servers
 
 help:
-	@echo "make demo            the whole journey in half a minute, on SQLite"
-	@echo "make demo BROKER=URL the same over RabbitMQ, at amqp://…"
-	@echo "make test            all tests; they start RabbitMQ nodes of their own"
-	@echo "make faults          every fault at length, an hour or two; EVENTS=… SECONDS=… SEED=… JOBS=…"
-	@echo "make bench           measure, beside Celery, Dramatiq and Huey"
-	@echo "make lint            ruff and mypy"
-	@echo "make fuzz            a million broken FastCGI exchanges"
-	@echo "make env             only make the environment, .venv; PYTHON=… chooses the interpreter"
+	@echo "make demo            run the demo on SQLite, half a minute"
+	@echo "make demo BROKER=URL run the demo on RabbitMQ at amqp://…"
+	@echo "make test            run all tests except the long ones; they start private RabbitMQ nodes"
+	@echo "make test-all        run all tests, with every short ordeal and every mutant"
+	@echo "make faults          run every fault at full length, an hour or two; EVENTS=… SECONDS=… SEED=… JOBS=…"
+	@echo "make bench           measure this project, Celery, Dramatiq and Huey"
+	@echo "make lint            run ruff and mypy"
+	@echo "make fuzz            run a million damaged FastCGI exchanges, and damaged letters"
+	@echo "make env             make only the environment, .venv; PYTHON=… chooses the interpreter"
 
 env: $(dev)
 	@:
 
-$(dev): pyproject.toml constraints.txt
+$(dev): pyproject.toml requirements/dev.txt requirements/build.txt
 	@scripts/make-env.sh .venv dev "$(PYTHON)"
 	@touch $@
 
-$(bench): $(dev)
+$(bench): $(dev) requirements/bench.txt
 	@scripts/make-env.sh .venv bench
 	@touch $@
 
@@ -43,7 +45,10 @@ demo: env
 	@$(python) -m examples.demo $(if $(BROKER),--broker-url "$(BROKER)")
 
 test: env rabbitmq servers
-	@$(python) -m pytest -q -n 3 --dist loadscope --no-loadscope-reorder tests
+	@$(pytest) -m "not long" tests
+
+test-all: env rabbitmq servers
+	@$(pytest) tests
 
 faults: env rabbitmq servers
 	@$(python) -m tests.faults.run $(if $(EVENTS),--events $(EVENTS)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS))
@@ -58,3 +63,4 @@ lint: env
 
 fuzz: env
 	@$(python) tests/fuzz/fuzz_fastcgi.py
+	@$(python) tests/fuzz/fuzz_letters.py

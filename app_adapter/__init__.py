@@ -1,31 +1,87 @@
-"""Everything inside the app's processes: `defer()`, listeners, and the server that replays come to."""
+"""The app's side: `defer()`, listeners, and the server that receives replays. Used inside the app's processes."""
 
-from app_adapter.defer import defer
+# ruff: noqa: E402  # the check comes before the first import of `bridge`
+from deferred_event_bridge.hidden_packages import IN_APP, check
+
+check(IN_APP)
+
+from app_adapter.call import call
+from app_adapter.cancel import cancel
+from app_adapter.class_listeners import on
+from app_adapter.defer import defer, defer_many
+from app_adapter.deferral import Deferral
+from app_adapter.event_logger import EventLogger
 from app_adapter.extension import DeferredEvents
-from app_adapter.received import Event, Reject, Retry
+from app_adapter.listener_api import Event, Halt, Reject, Retry, Snooze
+from app_adapter.signals import (
+    event_begun,
+    event_dead,
+    event_deferred,
+    event_ended,
+    event_failed,
+    moment_occurred,
+)
 from bridge.errors import (
     BrokerUnavailable,
+    CallError,
+    CallFailed,
+    CallLost,
+    CallRejected,
+    CallTimedOut,
+    CallUnavailable,
     DeferError,
+    DeferForbidden,
     DeferRejected,
+    DeferUnavailable,
     DeferUnconfirmed,
+    DuplicateEvent,
+    EventFailed,
     InvalidName,
     InvalidPayload,
+    NobodyServes,
+    NotAllDeferred,
     TooLarge,
     Unroutable,
 )
 
 __all__ = [
     "BrokerUnavailable",
+    "CallError",
+    "CallFailed",
+    "CallLost",
+    "CallRejected",
+    "CallTimedOut",
+    "CallUnavailable",
     "DeferError",
+    "DeferForbidden",
     "DeferRejected",
+    "DeferUnavailable",
     "DeferUnconfirmed",
+    "Deferral",
     "DeferredEvents",
+    "DuplicateEvent",
     "Event",
+    "EventFailed",
+    "EventLogger",
+    "Halt",
     "InvalidName",
     "InvalidPayload",
+    "NobodyServes",
+    "NotAllDeferred",
     "Reject",
     "Retry",
+    "Snooze",
     "TooLarge",
     "Unroutable",
+    "call",
+    "cancel",
     "defer",
+    "defer_many",
+    "event_begun",
+    "event_dead",
+    "event_deferred",
+    "event_ended",
+    "event_failed",
+    "moment_occurred",
+    "on",
 ]

@@ -1,19 +1,22 @@
-"""`defer()`, and what it makes of its arguments: an event, and when it is due. Publishing it is not done here."""
+"""`defer()`, and the event and due time that it makes from its arguments. Publishing is in `fork_safe_publishing`."""
 
 import json
-import math
 import os
 import re
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Literal, NoReturn
 
 from flask import current_app
 
-from app_adapter.received import is_json
-from bridge.errors import DeferError, InvalidName, InvalidPayload, TooLarge
+from app_adapter.deferral import Deferral
+from app_adapter.given_times import moment_after, moment_of, seconds_of
+from app_adapter.listener_api import is_json
+from app_adapter.payload_path import path_to
+from bridge.errors import DeferError, InvalidName, InvalidPayload, TooLarge, shown
 from bridge.event import Event, event_id
-from bridge.topics import check_name
+from bridge.handling import PLAIN, Handling
+from bridge.topics import RESERVED, check_name, is_reserved
 
 EXTENSION = "deferred_events"
 """The key of the extension in `app.extensions`."""
@@ -30,26 +33,71 @@ def defer(
     event_name: str,
     payload: Any = None,
     *,
-    delay: float | timedelta | None = None,
+    delay: float | timedelta | str | None = None,
     at: datetime | None = None,
     content_type: str | None = None,
+    priority: Literal["high", "normal", "low"] | None = None,
+    expires: float | timedelta | str | datetime | None = None,
+    retry: Mapping[str, Any] | None = None,
+    key: str | None = None,
+    within: float | timedelta | str | None = None,
+    on_duplicate: Literal["return", "raise"] = "return",
 ) -> str:
-    """Defer an event from within a Flask request or app context, and return its id.
+    """Defer an event from within a Flask request or app context; return its id.
 
-    When it returns, the broker has the event durably, or with `publish = "spool"` this host's spool, from which it is
-    published as soon as the broker is back; it returns or raises within `publish_timeout`. `payload` is
-    written by the app's own JSON provider; bytes are passed through. The event is due at once, after `delay` (seconds
-    or a timedelta), or `at` a datetime with a time zone.
+    When `defer()` returns, the event is durable: in the broker, or with `publish = "spool"` in this host's spool, from
+    which it is published when the broker is back. It returns or raises within `publish_timeout`.
 
-    Raises `DeferError`: a subclass names the cause, and the root itself is raised for a wrong `delay` or `at` and
-    outside an app. But for `DeferUnconfirmed`, nothing was published.
+    The app's JSON provider encodes `payload`; bytes are passed through. The event is due at once, after `delay`
+    (seconds, a timedelta, or a text such as "5m"), or at `at` (a datetime with a time zone).
+
+    `priority` replaces that of the queue. The event does not begin after `expires`, a time from now as for `delay`, or
+    a datetime with a time zone. `retry` is a table as in the settings, such as `{"attempts": 5, "initial": "10s"}`, and
+    replaces the retry policy of the queue. `key` is your own name for the event, of at most 200 characters. With
+    `within`, a time as for `delay`, the event holds its key for that time: another event of this name and key that is
+    deferred with a `within` meanwhile is not published; `defer()` then returns the id of the first one, or raises
+    `DuplicateEvent` with `on_duplicate="raise"`. RabbitMQ cannot do that.
+
+    Raise `DeferError`: a subclass names the cause; the base class is raised for another argument that cannot be used,
+    and outside an app. Nothing was published, except perhaps after `DeferUnconfirmed`.
     """
+    deferral = Deferral(
+        event_name,
+        payload,
+        delay=delay,
+        at=at,
+        content_type=content_type,
+        priority=priority,
+        expires=expires,
+        retry=retry,
+        key=key,
+        within=within,
+        on_duplicate=on_duplicate,
+    )
+    deferred: str = state_of_app().defer(deferral)
+    return deferred
+
+
+def defer_many(events: "Iterable[tuple[str, Any] | Deferral]") -> list[str]:
+    """Defer many events from within a Flask request or app context; return their ids, in order.
+
+    Each is `(name, payload)`, or a `Deferral` with the arguments of `defer()`. Their confirms are awaited together,
+    those of a thousand events at most `publish_timeout`.
+
+    If an event cannot be made, raise its `DeferError`, and nothing was published. If not all could be published, raise
+    `NotAllDeferred`, which has the ids and errors.
+    """
+    deferred: list[str] = state_of_app().defer_many(events)
+    return deferred
+
+
+def state_of_app() -> Any:
+    """Return the `AppState` of the current app. Raise `DeferError` without one."""
     state = current_app.extensions.get(EXTENSION) if current_app else None
     if state is None:
         where = f"the app {current_app.name!r} has no" if current_app else "outside a Flask context there is no"
         raise DeferError(f"{where} DeferredEvents: call DeferredEvents(app) first, or use events.defer()")
-    deferred: str = state.defer(event_name, payload, delay=delay, at=at, content_type=content_type)
-    return deferred
+    return state
 
 
 def make_event(
@@ -62,58 +110,45 @@ def make_event(
     max_body: int,
     traceparent: str | None,
     now: datetime,
+    handling: Handling = PLAIN,
 ) -> Event:
-    """Return the event, checked. `dumps` writes JSON; `max_body` is in bytes; a `traceparent` that is not well formed
-    is left out. Raise `InvalidName`, `InvalidPayload` or `TooLarge`."""
+    """Return the event, checked. Raise `InvalidName`, `InvalidPayload` or `TooLarge`.
+
+    `dumps` encodes JSON. `max_body` is in bytes. A malformed `traceparent` is left out.
+    """
     checked = check_name(name)
-    if checked.startswith("bridge."):
-        raise InvalidName(f"event name {checked!r}: names below 'bridge.' are the bridge's own")
-    data, content_type = _encoded(payload, content_type, dumps)
+    if is_reserved(checked):
+        raise InvalidName(f"event name {checked!r}: names that begin with {RESERVED!r} are reserved")
+    data, content_type = encoded(payload, content_type, dumps)
     if len(data) > max_body:
         raise TooLarge(f"the data of {checked!r} is {len(data)} bytes: expected at most {max_body} (max_body)")
     if traceparent is not None and not _TRACEPARENT.fullmatch(traceparent):
         traceparent = None
-    return Event(event_id(now, os.urandom(10)), checked, source, now, content_type, data, traceparent)
+    return Event(event_id(now, os.urandom(10)), checked, source, now, content_type, data, traceparent, handling)
 
 
 def due_of(delay: object, at: object, now: datetime) -> datetime | None:
-    """Return when an event is due, None for at once. Raise `DeferError` for a delay or moment that is none."""
+    """Return the due time; None for at once. Raise `DeferError` for a `delay` or `at` that cannot be used."""
     if delay is not None and at is not None:
-        raise DeferError(f"delay={delay!r:.100} and at={at!r:.100}: expected one of them")
+        raise DeferError(f"delay={shown(delay)} and at={shown(at)}: expected one of them")
     if at is not None:
-        if not isinstance(at, datetime) or at.tzinfo is None:
-            raise DeferError(f"at={at!r:.100}: expected a datetime with a time zone, such as datetime.now(UTC)")
-        return at.astimezone(UTC) if at > now else None
-    seconds = _seconds(delay)
-    try:
-        return now + timedelta(seconds=seconds) if seconds else None
-    except OverflowError:
-        raise DeferError(f"delay={delay!r:.100}: expected a time within the calendar") from None
+        moment = moment_of("at", at)
+        return moment if moment > now else None
+    if delay is None or not seconds_of("delay", delay):
+        return None
+    return moment_after("delay", delay, now)
 
 
-def _seconds(delay: object) -> float:
-    match delay:
-        case None:
-            return 0.0
-        case timedelta():
-            seconds = delay.total_seconds()
-        case int() | float() if not isinstance(delay, bool):
-            seconds = delay
-        case _:
-            raise DeferError(f"delay={delay!r:.100}: expected seconds or a timedelta")
-    if not seconds >= 0 or seconds == math.inf:
-        raise DeferError(f"delay={delay!r:.100}: expected a time that is not negative")
-    return seconds
-
-
-def _encoded(payload: object, content_type: object, dumps: Callable[[Any], str]) -> tuple[bytes, str]:
-    """Return the data and its content type."""
+def encoded(payload: object, content_type: object, dumps: Callable[[Any], str]) -> tuple[bytes, str]:
+    """Return the data and its content type. Raise `InvalidPayload`."""
     if content_type is not None and (
         not isinstance(content_type, str) or _HEADER_VALUE.fullmatch(content_type) is None
     ):
-        raise InvalidPayload(f"content_type={content_type!r:.200}: expected printable ASCII, at most 200 characters")
+        raise InvalidPayload(
+            f"content_type={shown(content_type, 200)}: expected printable ASCII, at most 200 characters"
+        )
     if isinstance(payload, bytes | bytearray | memoryview):
-        return bytes(payload), content_type or BYTES
+        return _bytes(payload), content_type or BYTES
     if content_type is not None and not is_json(content_type):
         raise InvalidPayload(
             f"content_type={content_type!r}: a payload that is not bytes is written as JSON; encode it, "
@@ -122,15 +157,39 @@ def _encoded(payload: object, content_type: object, dumps: Callable[[Any], str])
     return _json(payload, dumps), content_type or JSON
 
 
+def _bytes(payload: bytes | bytearray | memoryview) -> bytes:
+    try:
+        return bytes(payload)
+    except ValueError as error:  # a memoryview that was released
+        raise InvalidPayload(f"the payload cannot be read: {error}") from error
+
+
 def _json(payload: object, dumps: Callable[[Any], str]) -> bytes:
     try:
-        text = dumps(payload)
-        # JSON has no NaN. Python's encoder writes it all the same, and a provider need not know allow_nan=False.
-        if "NaN" in text or "Infinity" in text:
-            json.loads(text, parse_constant=_refuse)
-        return text.encode()
-    except Exception as error:  # a provider's own default() may raise anything
-        raise InvalidPayload(f"the payload cannot be written as JSON: {type(error).__name__}: {error}") from error
+        return _written(payload, dumps)
+    except TimeoutError:  # of the app's own signal handler, which may interrupt a long encoding
+        raise
+    except Exception as error:  # the default() of a JSON provider may raise anything
+        path = path_to(payload, lambda value: not _can_be_written(value, dumps))
+        raise InvalidPayload(f"{path} cannot be written as JSON: {type(error).__name__}: {error}") from error
+
+
+def _written(payload: object, dumps: Callable[[Any], str]) -> bytes:
+    text = dumps(payload)
+    # JSON has no NaN. Python's encoder writes it anyway, and a JSON provider may not support allow_nan=False.
+    if "NaN" in text or "Infinity" in text:
+        json.loads(text, parse_constant=_refuse)
+    return text.encode()
+
+
+def _can_be_written(value: object, dumps: Callable[[Any], str]) -> bool:
+    try:
+        _written(value, dumps)
+    except TimeoutError:
+        raise
+    except Exception:  # as above
+        return False
+    return True
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -1,97 +1,225 @@
-"""The Flask extension: what an app gets by `DeferredEvents(app)`, and the state that it keeps for each app.
+"""The Flask extension: `DeferredEvents(app)`, and the state that it keeps for each app.
 
-What listeners are is in `listeners`, what a replay does in `receiver`, how an event leaves the process in
-`publishing_thread`; this file puts them together.
+It puts together `listeners` (the functions), `receiver` (a replay in the app) and `fork_safe_publishing` (events
+leaving the process).
 """
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from flask import Flask, current_app, got_request_exception, has_request_context, request
+from flask import Flask, current_app, got_request_exception
 
-from app_adapter.defer import EXTENSION, due_of, make_event
-from app_adapter.listeners import F, Listeners
-from app_adapter.publishing_process import publish
+from app_adapter.call import TIMEOUT
+from app_adapter.callable_checks import check_callable, name_of
+from app_adapter.calling import Calling
+from app_adapter.cancel import Cancelling
+from app_adapter.class_listeners import methods_of
+from app_adapter.defer import EXTENSION
+from app_adapter.deferral import Deferral
+from app_adapter.deferring import Deferring, Given
+from app_adapter.idle import IdleHook, seconds_of
+from app_adapter.listeners import AppListeners, F, Listeners
+from app_adapter.public_urls import refuse_invented_urls
 from app_adapter.receiver import Receiver
-from app_adapter.testing import Deferred, Recording
+from app_adapter.registrations import AppRegistrations, Registrations
+from app_adapter.signals import Announcer
+from bridge.config.environment import PREFIX
+from bridge.config.settings import Settings, load_settings
 from bridge.errors import DeferError
-from bridge.queues import route
-from bridge.request import Site
-from bridge.settings import PREFIX, Settings, load_settings
+from bridge.moments import Watcher
+from bridge.request import ReplayTarget
+from bridge.watchers.from_settings import named_watchers
+from bridge.watchers.notify import Watchers, check
 
+if TYPE_CHECKING:
+    from app_adapter.testing import Recording
+
+C = TypeVar("C", bound=type)
 W = TypeVar("W", bound=Callable[[], object])
 
 
 class DeferredEvents:
-    """Deferred events for one app or several: `DeferredEvents(app)`, or `DeferredEvents()` and `init_app(app)`."""
+    """Deferred events for one app or several: `DeferredEvents(app)`, or `DeferredEvents()` and `init_app(app)`.
 
-    def __init__(self, app: Flask | None = None) -> None:
+    `watchers` receive the moments of these apps, after the watchers of the setting `watchers`; see docs/watching.md.
+    Raise `TypeError` for a watcher that cannot be called with a moment.
+    """
+
+    def __init__(self, app: Flask | None = None, *, watchers: Iterable[Watcher] = ()) -> None:
+        self.watchers = tuple(check(watcher) for watcher in watchers)
         self.listeners = Listeners()
         self.recording: Recording | None = None
-        self.warm_ups: list[Callable[[], object]] = []
+        self.warm_ups: Registrations[Callable[[], object]] = Registrations()
+        self.idles: Registrations[IdleHook] = Registrations()
         self._apps: weakref.WeakSet[Flask] = weakref.WeakSet()
         if app is not None:
             self.init_app(app)
 
     def init_app(self, app: Flask) -> None:
-        """Read the settings (the app's config `BRIDGE_*` among them), add the replay URL and wrap `app.wsgi_app`.
+        """Read the settings (including the app's config `BRIDGE_*`), add the replay URL and wrap `app.wsgi_app`.
 
-        Raise `SettingsError` for a setting that cannot be used, `ValueError` where the app has an extension already.
+        Raise `SettingsError` for a setting that cannot be used, such as a watcher that cannot be imported. Raise
+        `ValueError` if the app has an extension already.
         """
         if EXTENSION in app.extensions:
             raise ValueError(f"the app {app.name!r} has DeferredEvents already")
         settings = load_settings(flask_config={key: app.config[key] for key in app.config if key.startswith(PREFIX)})
-        receiver = Receiver(app.wsgi_app, self.listeners, settings.values.release)
+        tell = Announcer(app, Watchers((*named_watchers(settings), *self.watchers)))
+        listeners = self.listeners.of_new_app()
+        receiver = Receiver(app, listeners, settings.values, tell)
+        refuse_invented_urls(app)
         app.add_url_rule(
             f"{settings.values.replay_path}/<name>",
             endpoint="bridge_replay",
-            view_func=receiver.bridge_replay,
+            view_func=receiver.view(),
             methods=["POST"],
             **_any_host(app),
         )
         got_request_exception.connect(receiver.note_late_error, app)
-        app.wsgi_app = receiver  # type: ignore[method-assign]  # so Flask asks to wrap it
-        app.extensions[EXTENSION] = AppState(app, self, settings)
+        app.wsgi_app = receiver  # type: ignore[method-assign]  # Flask's documentation wraps it this way
+        app.extensions[EXTENSION] = AppState(
+            app, self, settings, tell, listeners, self.warm_ups.begin_app(), self.idles.begin_app()
+        )
         self._apps.add(app)
 
     def on(
-        self, *patterns: str, priority: int = 0, observer: bool = False, name: str | None = None
+        self,
+        *patterns: str,
+        priority: int = 0,
+        observer: bool = False,
+        name: str | None = None,
+        retry: Mapping[str, Any] | None = None,
     ) -> Callable[[F], F]:
-        """Make the decorated function, plain or async, a listener of the events that one of the patterns takes.
+        """Make the decorated function, plain or async, a listener of the events that match one of the patterns.
 
-        It is called with one `Event`. Of several listeners the highest `priority` comes first. An `observer` sees
-        events, is no reason to call them handled, and cannot fail them. `name` (else `module:function`) stands for
-        the listener across attempts. Raise `ValueError` for a pattern that is none, and for a name that is taken.
+        It is called with one `Event`. The listener with the highest `priority` is called first. An `observer` is called
+        too, but it does not make an event handled, and its errors do not fail the event. `name` (by default
+        `module:function`) identifies the listener across attempts. `retry` is the policy of an event that this listener
+        failed: a table as in the settings, such as `{"attempts": 5, "initial": "10s"}`. A factory that is called twice
+        may register its inner functions twice: each app calls its own.
+
+        Raise `ValueError` for an invalid pattern, for a table that cannot be used, and for a name that another function
+        has. Raise `TypeError` for a function that cannot be called with one event, and for a generator.
         """
-        return self.listeners.on(*patterns, priority=priority, observer=observer, name=name)
+        return self.listeners.on(*patterns, priority=priority, observer=observer, name=name, retry=retry)
+
+    def observe(self, observer: Watcher) -> None:
+        """Tell an observer the moments of all apps of this extension from now on, as if it had been among `watchers`.
+
+        Raise `TypeError` for an observer that cannot be called with a moment.
+        """
+        self.watchers = (*self.watchers, check(observer))
+        for app in self._apps:
+            app.extensions[EXTENSION].tell.add(observer)
+
+    def register(self, listener_class: C) -> C:
+        """Make the methods of a class that `@on` decorates listeners; return the class. Each event that is replayed has
+        an instance of its own, made without arguments. A listener's name is `module:Class.method`.
+
+        Raise `TypeError` for anything but such a class, and what `on` raises.
+        """
+        for name, method, mark in tuple(methods_of(listener_class)):
+            register = self.on(
+                *mark.patterns, priority=mark.priority, observer=mark.observer, name=name, retry=mark.retry
+            )
+            register(method)
+        return listener_class
+
+    listener = register
+    """The same as a decorator: `@events.listener`."""
 
     def on_warmup(self, function: W) -> W:
-        """Make the decorated function, plain or async and without arguments, part of the boot of every child: it runs
-        in an app context, in the child itself, before the child takes its first event. Where it raises, the child
-        cannot boot."""
-        self.warm_ups.append(function)
+        """Call the decorated function, plain or async and without arguments, in the boot of every child.
+
+        It is called in an app context, in the child itself, before the first event. If it raises, the child cannot
+        boot. Raise `TypeError` for a function that cannot be called without arguments, and for a generator.
+        """
+        check_callable(f"warm-up function {name_of(function)!r}", function)
+        self.warm_ups.add_nameless(name_of(function), function)
         return function
+
+    def on_idle(self, *, after: float | timedelta = 60) -> Callable[[W], W]:
+        """Call the decorated function, plain or async and without arguments, in a child that has had no request for
+        `after` seconds: once, and again after the next request.
+
+        It is called in an app context, in the child itself, between two requests. A request that comes meanwhile waits
+        for its end. An exception is logged and changes nothing else. Raise `TypeError` for a function that cannot be
+        called without arguments, and for a generator; `TypeError` or `ValueError` for an `after` that is no time.
+        """
+        seconds = seconds_of(after)
+
+        def register(function: W) -> W:
+            check_callable(f"idle function {name_of(function)!r}", function)
+            self.idles.add_nameless(name_of(function), IdleHook(function, seconds))
+            return function
+
+        return register
 
     def defer(
         self,
         event_name: str,
         payload: Any = None,
         *,
-        delay: float | timedelta | None = None,
+        delay: float | timedelta | str | None = None,
         at: datetime | None = None,
         content_type: str | None = None,
+        priority: Literal["high", "normal", "low"] | None = None,
+        expires: float | timedelta | str | datetime | None = None,
+        retry: Mapping[str, Any] | None = None,
+        key: str | None = None,
+        within: float | timedelta | str | None = None,
+        on_duplicate: Literal["return", "raise"] = "return",
     ) -> str:
-        """Defer an event, as `app_adapter.defer` does, from anywhere: outside a Flask context it is the app that the
-        extension was given, if that is a single one."""
-        return self._state().defer(event_name, payload, delay=delay, at=at, content_type=content_type)
+        """Defer an event, as `app_adapter.defer` does. Outside a Flask context the app is the extension's only app.
+
+        Raise `DeferError` outside a Flask context if the extension has no app or several.
+        """
+        deferral = Deferral(
+            event_name,
+            payload,
+            delay=delay,
+            at=at,
+            content_type=content_type,
+            priority=priority,
+            expires=expires,
+            retry=retry,
+            key=key,
+            within=within,
+            on_duplicate=on_duplicate,
+        )
+        return self._state().defer(deferral)
+
+    def call(
+        self,
+        name: str,
+        payload: Any = None,
+        *,
+        timeout: float | timedelta = TIMEOUT,
+        content_type: str | None = None,
+    ) -> Any:
+        """Call listeners and return their answer, as `app_adapter.call` does. The app is found as in `defer()`."""
+        return self._state().call(name, payload, timeout=timeout, content_type=content_type)
+
+    def defer_many(self, events: Iterable[Given]) -> list[str]:
+        """Defer many events, as `app_adapter.defer_many` does. The app is found as in `defer()`."""
+        return self._state().defer_many(events)
+
+    def cancel(self, event_id: str, *, why: str = "", running: bool = False) -> None:
+        """Cancel an event, as `app_adapter.cancel` does. The app is found as in `defer()`."""
+        self._state().cancel(event_id, why=why, running=running)
 
     @contextmanager
-    def testing(self) -> Iterator[Recording]:
-        """Record what is deferred instead of publishing it, in all threads and in all apps of this extension."""
+    def testing(self) -> "Iterator[Recording]":
+        """Record deferred events instead of publishing them, in all threads and in all apps of this extension.
+
+        The pytest fixture `deferred_events` does the same for the app of the fixture `app`.
+        """
+        from app_adapter.testing import Recording  # imported here, because no web process needs it
+
         before, self.recording = self.recording, Recording()
         try:
             yield self.recording
@@ -104,7 +232,7 @@ class DeferredEvents:
         else:
             apps = list(self._apps)
             if len(apps) != 1:
-                known = "none was given to" if not apps else f"{len(apps)} apps share"
+                known = "no app uses" if not apps else f"{len(apps)} apps use"
                 raise DeferError(
                     f"events.defer() outside a Flask context: {known} this DeferredEvents; "
                     "call it within app.app_context()"
@@ -118,58 +246,46 @@ class DeferredEvents:
 
 @dataclass(frozen=True, eq=False)
 class AppState:
-    """What the extension keeps for one app, in `app.extensions["deferred_events"]`."""
+    """The extension's state of one app, in `app.extensions["deferred_events"]`."""
 
     app: Flask
     events: DeferredEvents
     settings: Settings
+    tell: Announcer
+    listeners: AppListeners
+    warm_ups: AppRegistrations[Callable[[], object]]
+    idles: AppRegistrations[IdleHook]
 
     @property
-    def site_host(self) -> str:
-        """The Host of replays: one that the app itself answers to."""
-        trusted = self.app.config.get("TRUSTED_HOSTS") or ["localhost"]
-        host: str = self.app.config.get("SERVER_NAME") or trusted[0].lstrip(".")
-        return host
+    def target(self) -> ReplayTarget:
+        """The destination of this app's replays. The receiver sets the public URL."""
+        return ReplayTarget(self.settings.values.replay_path)
 
     @property
-    def site(self) -> Site:
-        """Where this app's replays go."""
-        return Site(self.site_host, self.settings.values.replay_path)
+    def deferring(self) -> Deferring:
+        """The way of this app's events to the broker."""
+        return Deferring(self.app, self.settings, self.tell, self.target, lambda: self.events.recording)
 
-    def defer(
-        self,
-        event_name: str,
-        payload: Any,
-        *,
-        delay: float | timedelta | None,
-        at: datetime | None,
-        content_type: str | None,
-    ) -> str:
+    def defer(self, deferral: Deferral) -> str:
         """Defer an event from this app; see `app_adapter.defer`."""
-        now = datetime.now(UTC)
-        values = self.settings.values
-        event = make_event(
-            event_name,
-            payload,
-            content_type=content_type,
-            source=values.source or self.app.name,
-            dumps=self.app.json.dumps,
-            max_body=values.max_body,
-            traceparent=request.headers.get("traceparent") if has_request_context() else None,
-            now=now,
-        )
-        due = due_of(delay, at, now)
-        recording = self.events.recording
-        if recording is not None:
-            queues = route(self.settings.queues(), event.name)
-            recording.add(Deferred(event, self.app, self.site, queues, delay, at))
-        else:
-            publish(self.settings, event, due)
-        return event.id
+        return self.deferring.defer(deferral)
+
+    def defer_many(self, events: Iterable[Given]) -> list[str]:
+        """Defer events from this app; see `app_adapter.defer_many`."""
+        return self.deferring.defer_many(events)
+
+    def call(self, name: str, payload: Any, *, timeout: float | timedelta, content_type: str | None) -> Any:
+        """Call the listeners of a name; see `app_adapter.call`."""
+        calling = Calling(self.app, self.settings, self.tell, self.target, is_testing=self.events.recording is not None)
+        return calling.call(name, payload, timeout, content_type)
+
+    def cancel(self, event_id: str, *, why: str, running: bool) -> None:
+        """Cancel an event of this app; see `app_adapter.cancel`."""
+        Cancelling(self.app, self.settings, lambda: self.events.recording).cancel(event_id, why=why, running=running)
 
 
 def _any_host(app: Flask) -> dict[str, Any]:
-    """Return the rule options by which the replay URL is found, however the app tells its hosts apart."""
+    """Return the rule options that let the replay URL match on every host, whatever host matching the app uses."""
     if app.url_map.host_matching:
         return {"host": "<bridge_host>"}
     return {"subdomain": ""} if app.subdomain_matching else {}

@@ -1,36 +1,36 @@
-"""The nursery: a process that has imported the app, and forks children from itself. It serves nothing itself.
+"""The nursery: a process that has imported the app and forks children from itself. It serves no requests.
 
-It has one thread and waits for two things only: an order, which is a datagram that carries what the child inherits,
-and the end of a child. It answers with one JSON object a datagram, and ends when no orders can come and its last child
-has ended.
+It has one thread, which waits for orders to fork and for the ends of its children; `bridge.child_protocol` has the
+datagrams. It ends when the socket of its orders is closed and its last child has ended. `worker/pool/nursery.py` is the
+pool's side.
 """
 
 import gc
-import json
 import os
 import selectors
 import signal
 import socket
-import sys
 import threading
 from contextlib import suppress
 
-from app_adapter.child_process import Wires, tie_to_parent
+from app_adapter.child_setup import tie_to_parent
+from app_adapter.descendants import keep_from_descendants
+from app_adapter.plain_sockets import plain_socket
+from app_adapter.standard_streams import STDERR, STDOUT, flush_output, say
+from bridge.child_protocol import FORK, MAX_ORDER, CannotFork, Exited, Forked, Inherited, NurseryAnswer, write_answer
 
-INHERITED = 4
 
-
-def nurse(descriptor: int) -> Wires | None:
-    """Fork a child for every order. Return in each child what it has inherited, and None in the nursery itself, when
-    its work is over."""
-    orders = socket.socket(fileno=descriptor)
-    orders.set_inheritable(False)
-    _warn_of_what_a_fork_loses()
+def nurse(descriptor: int) -> Inherited | None:
+    """Fork a child for every order. In each child, return its descriptors. In the nursery, return None at the end."""
+    orders = plain_socket(descriptor)
+    keep_from_descendants(orders)
+    _warn_of_threads()
     gc.collect()
-    gc.freeze()  # what is never examined again is never written to, and stays shared
-    woken, waking = socket.socketpair()
-    woken.setblocking(False)
-    waking.setblocking(False)
+    gc.freeze()  # the collector writes to no object that it does not examine, so their memory pages stay shared
+    woken, waking = (plain_socket(end.detach()) for end in socket.socketpair())
+    for end in (woken, waking):
+        end.setblocking(False)
+        keep_from_descendants(end)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(waking.fileno(), warn_on_full_buffer=False)
     children: set[int] = set()
@@ -43,67 +43,65 @@ def nurse(descriptor: int) -> Wires | None:
                 if key.fileobj is woken:
                     with suppress(BlockingIOError):
                         woken.recv(4096)
-                    _tell_ends(orders, children)
+                    _answer_ends(orders, children)
                     continue
-                message, descriptors, _, _ = socket.recv_fds(orders, 64, INHERITED)
-                if not message:
+                order, descriptors, _, _ = socket.recv_fds(orders, MAX_ORDER, len(Inherited._fields))
+                if not order:
                     selector.unregister(orders)
                     open_to_orders = False
+                elif order != FORK or len(descriptors) != len(Inherited._fields):
+                    _answer(orders, CannotFork(f"expected the order {FORK!r} with {Inherited._fields}"))
                 elif _fork(orders, children):
                     signal.set_wakeup_fd(-1)
                     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                    return _child(descriptors)
+                    return _child(Inherited(*descriptors))
                 for inherited in descriptors:
                     os.close(inherited)
     return None
 
 
 def _fork(orders: socket.socket, children: set[int]) -> bool:
-    """Fork, and tell who it is. Return True in the child."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    """Fork, and answer with the process id. Return True in the child."""
+    flush_output()
     try:
         pid = os.fork()
     except OSError as error:
-        _say(orders, {"failed": str(error)})
+        _answer(orders, CannotFork(str(error)))
         return False
     if pid:
         children.add(pid)
-        _say(orders, {"forked": pid})
+        _answer(orders, Forked(pid))
     return pid == 0
 
 
-def _child(descriptors: list[int]) -> Wires:
+def _child(inherited: Inherited) -> Inherited:
     os.setsid()
     tie_to_parent()
-    serve, control, output, stacks = descriptors
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    os.close(output)
-    return Wires(serve, control, stacks)
+    os.dup2(inherited.output, STDOUT)
+    os.dup2(inherited.output, STDERR)
+    os.close(inherited.output)
+    return inherited
 
 
-def _tell_ends(orders: socket.socket, children: set[int]) -> None:
+def _answer_ends(orders: socket.socket, children: set[int]) -> None:
     while children:
         pid, status = os.waitpid(-1, os.WNOHANG)
         if not pid:
             return
-        if pid in children:  # else something that the app has started when it was imported
+        if pid in children:  # another process may have been started by the app's import
             children.remove(pid)
-            _say(orders, {"exited": pid, "status": os.waitstatus_to_exitcode(status)})
+            _answer(orders, Exited(pid, os.waitstatus_to_exitcode(status)))
 
 
-def _say(orders: socket.socket, message: dict[str, object]) -> None:
-    with suppress(BrokenPipeError, ConnectionResetError):  # the worker has ended, and we end with it
-        orders.send(json.dumps(message).encode())
+def _answer(orders: socket.socket, answer: NurseryAnswer) -> None:
+    with suppress(BrokenPipeError, ConnectionResetError):  # the pool has ended, so the kernel ends this process too
+        orders.send(write_answer(answer))
 
 
-def _warn_of_what_a_fork_loses() -> None:
+def _warn_of_threads() -> None:
     others = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
     if others:
-        print(
-            f"warning: the app has threads after its import ({', '.join(others)}); with --preload no child has them. "
-            "Start them in an @events.on_warmup function",
-            file=sys.stderr,
-            flush=True,
+        say(
+            f"WARNING: the app has threads after its import ({', '.join(others)}); with --preload no child has them. "
+            "Start them in an @events.on_warmup function\n"
         )

@@ -1,142 +1,215 @@
-"""From synchronous, threaded and forked code to an asynchronous publisher: one thread that publishes to one broker.
+"""One thread that publishes to one broker, for synchronous, threaded and forked callers.
 
-Callers hand it an event and wait for the broker's confirmation, never longer than their budget, whatever the thread
-does. Which threads a process has is kept in `publishing_process`.
+A caller hands an event over and waits for the broker's confirm until its deadline, even if the thread is blocked.
+`publishing_loop` runs on the thread. `fork_safe_publishing` has the threads of a process.
+
+A signal handler or a finalizer can interrupt a caller anywhere and call `defer()` itself. So a caller takes no lock,
+starts no `threading.Thread` (its `start` holds a lock while it waits for the new thread), and imports nothing: what the
+interrupted caller was importing, the inner one would find half imported.
 """
 
-import asyncio
-import logging
+import _thread
 import threading
 import time
 from collections import deque
-from concurrent.futures import Future
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, cast
 
-from bridge.errors import BridgeError, BrokerUnavailable, DeferUnconfirmed
+from app_adapter.outgoing import Outgoing
+from app_adapter.ticket import Ticket
+from bridge.brokers.opening import importing
+from bridge.deadline import Deadline
+from bridge.errors import (
+    BrokerUnavailable,
+    CallError,
+    CallTimedOut,
+    CallUnavailable,
+    DeferError,
+    DeferUnavailable,
+    DeferUnconfirmed,
+)
 from bridge.event import Event
+from bridge.local_database.own_threads import mark_this_thread
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+    from app_adapter.publishing_loop import EventPublisher, PublishingLoop
+    from bridge.call import Answer, Question
+    from bridge.publishing.lazy_publisher import Destination
 
 MAX_WAITING = 10_000
-BATCH = 256
+"""Most events of one thread that wait for the broker."""
 SLACK = 0.05
-"""Seconds beyond the budget in which the thread's own answer is still awaited: it knows more than who gives up."""
-
-log = logging.getLogger("bridge")
-
-
-class EventPublisher(Protocol):
-    """What a thread publishes by: `bridge.brokers.declared`, or `bridge.brokers.spool.publisher`."""
-
-    closing: float
-
-    @property
-    def name(self) -> str: ...
-
-    async def ready(self, within: float) -> None: ...
-
-    async def publish(self, event: Event, due: datetime | None = None, *, within: float) -> None: ...
-
-    async def close(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Ticket:
-    """An event on its way. Cancelling the future withdraws it; the future runs from when a publisher has the event."""
-
-    event: Event
-    due: datetime | None
-    deadline: float
-    future: "Future[None]" = field(default_factory=Future)
-
-    @property
-    def remaining(self) -> float:
-        """Seconds left of the budget."""
-        return self.deadline - time.monotonic()
+"""Seconds after the deadline that a caller waits for the thread's own error, which is more precise."""
 
 
 class PublishingThread:
-    """A daemon thread with an event loop of its own, and a publisher that is used there alone."""
+    """A daemon thread with its own event loop, started by the first event and again if it has ended. Only this thread
+    makes and uses the publisher."""
 
-    def __init__(self, publisher: EventPublisher) -> None:
-        self._publisher = publisher
-        self._waiting: deque[_Ticket] = deque()
-        self._lock = threading.Lock()
-        self._under_way: set[asyncio.Task[None]] = set()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name="bridge-publisher", daemon=True)
-        self._thread.start()
+    def __init__(self, make_publisher: "Callable[[], EventPublisher]") -> None:
+        self._make_publisher = make_publisher
+        self._waiting: deque[Ticket] = deque()
+        self._alive = threading.Lock()  # held by the thread until it ends; callers only look at it
+        self._loop: PublishingLoop | None = None
 
     @property
     def alive(self) -> bool:
-        """Whether it can still publish."""
-        return self._thread.is_alive()
+        """True while the thread runs."""
+        return self._alive.locked()
 
-    def publish(self, event: Event, due: datetime | None, budget: float) -> None:
-        """Publish within `budget` seconds. Raises the `DeferError`s that `Publisher.publish` raises."""
-        ticket = _Ticket(event, due, time.monotonic() + budget)
-        with self._lock:
-            if len(self._waiting) >= MAX_WAITING:
-                raise BrokerUnavailable(f"{MAX_WAITING} events of this process wait for the broker already")
-            if not self._waiting:
-                self._loop.call_soon_threadsafe(self._take)  # it takes the lock, and so sees what follows
-            self._waiting.append(ticket)
+    def publish(
+        self, event: Event, due: "datetime | None", deadline: Deadline, within: "timedelta | None" = None
+    ) -> "Destination":
+        """Publish before the deadline; return where the event is. Raise the errors of `Publisher.publish`, with
+        `DeferUnavailable` instead of `BrokerUnavailable`. If a signal handler raises, its exception passes through, and
+        the event is not published unless its publishing has begun."""
+        ticket = Ticket(Outgoing(event, due, within), deadline)
         try:
-            ticket.future.result(timeout=budget + SLACK)
-        except TimeoutError:
-            if ticket.future.cancel():
-                raise BrokerUnavailable(
-                    f"{self._publisher.name} could not be reached in time; nothing was published"
-                ) from None
-            if not ticket.future.done():
-                raise DeferUnconfirmed(
-                    event.id, f"event {event.id} was written and not confirmed within {budget:g} s: it may still run"
-                ) from None
-            ticket.future.result()
+            self._hand_over(ticket)
+            return self._wait_for(ticket, _end_of(deadline))
+        except BrokerUnavailable as error:
+            raise DeferUnavailable(str(error)) from error
+        finally:
+            ticket.withdraw()  # has an effect only if an exception ended the wait
+
+    def ask(self, question: "Question", deadline: Deadline) -> "Answer":
+        """Ask a question, and return its answer. Raise `CallError`. If a signal handler raises, its exception passes
+        through, and the answer is dropped."""
+        ticket = Ticket(question, deadline)
+        try:
+            self._hand_over(ticket)
+            answer = ticket.wait(max(_end_of(deadline) - time.monotonic(), 0.0))
+        except BrokerUnavailable as error:
+            if isinstance(error, CallError):
+                raise
+            raise CallUnavailable(f"the call of {question.event.name!r} was not made: {error}") from error
+        finally:
+            withdrawn = ticket.withdraw()
+        if answer is None:
+            within = f"within {question.timeout:g} s"
+            if withdrawn:
+                raise CallUnavailable(f"the call of {question.event.name!r} was not made {within}; nothing ran")
+            raise CallTimedOut(f"no answer to the call of {question.event.name!r} {within}")
+        return cast("Answer", answer)
+
+    def publish_many(self, outgoing: Sequence[Outgoing], deadline: Deadline) -> "list[Destination | DeferError]":
+        """Publish all before the deadline, at the same time; return where each event is, or its error. The errors, and
+        the exceptions of signal handlers, are those of `publish`."""
+        tickets = [Ticket(each, deadline) for each in outgoing]
+        end = _end_of(deadline)
+        answers: list[Destination | DeferError] = []
+        refusal: BrokerUnavailable | None = None
+        try:
+            try:
+                for ticket in tickets:
+                    self._hand_over(ticket)
+            except BrokerUnavailable as error:  # those that were handed over may be published
+                refusal = error
+            for ticket in tickets:
+                answers.append(self._answer_of(ticket, end, refusal))
+        finally:
+            for ticket in tickets:
+                ticket.withdraw()
+        return answers
 
     def close(self) -> None:
-        """Close the publisher and end the thread, in the time that the publisher may take (half a second; with a spool,
-        more); what does not end then dies with the process."""
-        if self.alive:
-            asyncio.run_coroutine_threadsafe(self._close(), self._loop)
-            self._thread.join(self._publisher.closing)
+        """Close the publisher and end the thread. Wait at most the publisher's `closing` seconds; after them, the
+        thread ends with the process."""
+        loop = self._loop
+        if loop is None:
+            return
+        try:
+            loop.stop()
+        except RuntimeError:
+            return  # it has ended by itself
+        if self._alive.acquire(timeout=loop.publisher.closing):
+            self._alive.release()
+
+    def _hand_over(self, ticket: Ticket) -> None:
+        if len(self._waiting) >= MAX_WAITING:
+            raise BrokerUnavailable(f"{MAX_WAITING} events of this process already wait for the broker")
+        self._waiting.append(ticket)
+        if not self.alive:
+            self._start()
+        loop = self._loop  # None until the thread runs, which then takes what waits
+        if loop is not None:
+            try:
+                loop.wake()
+            except RuntimeError:
+                raise BrokerUnavailable("the publishing thread has ended; nothing was published") from None
+
+    def _start(self) -> None:
+        """Start the thread. If an interrupted caller or another thread does the same, one of the threads ends at once:
+        so no caller has to own the start, and none can be interrupted in the middle of it."""
+        try:
+            _thread.start_new_thread(self._run, ())
+        except RuntimeError as error:
+            message = f"this process cannot start a thread to publish: {error}; nothing was published"
+            raise BrokerUnavailable(message) from error
+
+    def _answer_of(self, ticket: Ticket, end: float, refusal: BrokerUnavailable | None) -> "Destination | DeferError":
+        if refusal is not None and ticket.withdraw():
+            return DeferUnavailable(str(refusal))
+        try:
+            return self._wait_for(ticket, end)
+        except BrokerUnavailable as error:
+            return DeferUnavailable(str(error))
+        except DeferError as error:
+            return error
+
+    def _wait_for(self, ticket: Ticket, end: float) -> "Destination":
+        answer = ticket.wait(max(end - time.monotonic(), 0.0))
+        if answer is not None:
+            return cast("Destination", answer)
+        if ticket.withdraw():
+            raise BrokerUnavailable(self._out_of_time())
+        if (answer := ticket.wait(0)) is not None:
+            return cast("Destination", answer)
+        in_time = f"within {ticket.deadline.budget:g} s"
+        message = f"event {ticket.outgoing.event.id} was written but not confirmed {in_time}: it may still run"
+        raise DeferUnconfirmed(ticket.outgoing.event.id, message)
+
+    def _out_of_time(self) -> str:
+        loop = self._loop
+        name, trouble = ("the broker", "") if loop is None else (loop.publisher.name, f": {loop.publisher.trouble}")
+        return f"{name} could not be reached in time; nothing was published{trouble}"
+
+    # The methods below run on the thread.
 
     def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_forever()
-        self._loop.close()
-
-    def _take(self) -> None:
-        """Begin to publish what waits, a batch a turn of the loop."""
-        with self._lock:
-            batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
-            if self._waiting:
-                self._loop.call_soon(self._take)
-        for ticket in batch:
-            task = self._loop.create_task(self._answer(ticket))
-            self._under_way.add(task)
-            task.add_done_callback(self._under_way.discard)
-
-    async def _answer(self, ticket: _Ticket) -> None:
+        if not self._alive.acquire(blocking=False):
+            return  # another thread was started for the same events
+        mark_this_thread()
+        threading.current_thread().name = "bridge-publisher"
+        reason = "the publishing thread has ended"
         try:
-            await self._publisher.ready(ticket.remaining)
-        except BridgeError as error:
-            if ticket.future.set_running_or_notify_cancel():
-                ticket.future.set_exception(error)
-            return
-        if not ticket.future.set_running_or_notify_cancel():
-            return  # withdrawn meanwhile
-        try:
-            await self._publisher.publish(ticket.event, ticket.due, within=max(ticket.remaining, 0.0))
-        except BridgeError as error:
-            ticket.future.set_exception(error)
-        else:
-            ticket.future.set_result(None)
-
-    async def _close(self) -> None:
-        try:
-            await self._publisher.close()
-        except Exception:  # the process is ending, and the thread has to
-            log.warning("the broker could not be closed in good order", exc_info=True)
+            self._loop = self._new_loop()
+            self._loop.run()
+        except Exception as error:  # such as OSError without a free descriptor: the callers get it
+            reason = f"this process cannot publish: {type(error).__name__}: {error}"
         finally:
-            self._loop.stop()
+            self._loop = None
+            self._alive.release()
+            self._refuse_waiting(reason)  # after the release: a caller that saw the thread alive does not wait in vain
+
+    def _new_loop(self) -> "PublishingLoop":
+        # Imported on this thread, because a process that defers no event needs no asyncio.
+        with importing:
+            from app_adapter.publishing_loop import PublishingLoop
+
+        return PublishingLoop(self._make_publisher(), self._waiting)
+
+    def _refuse_waiting(self, reason: str) -> None:
+        while self._waiting:
+            try:
+                ticket = self._waiting.popleft()
+            except IndexError:
+                return
+            if ticket.begin():
+                ticket.answer(BrokerUnavailable(f"{reason}; nothing was published"))
+
+
+def _end_of(deadline: Deadline) -> float:
+    return time.monotonic() + deadline.remaining(time.monotonic()) + SLACK

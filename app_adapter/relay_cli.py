@@ -1,50 +1,52 @@
-"""`bridge-relay`: publishes what `defer()` has put into the spool, for hosts whose web processes come and go. It is the
-publishing half of a web process, and so stands beside it; it loads no app."""
+"""`bridge-relay`: publishes the events that `defer()` has written to the spool.
+
+For hosts whose web processes come and go. It is in this package because it is the publishing half of a web process. It
+loads no app.
+"""
 
 import asyncio
-import signal
-import sys
+import time
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
-from bridge.brokers.declared import DeclaredPublisher
 from bridge.brokers.opening import open_broker
-from bridge.brokers.spool.publisher import SpoolingPublisher
-from bridge.brokers.spool.spool_file import SpoolFile, spool_file
+from bridge.config.settings import Settings, load_settings
+from bridge.console import options
+from bridge.console.log_setup import configure_logging
+from bridge.console.program import program, version_option
+from bridge.console.service_manager import ServiceManager
+from bridge.console.signals import stop_on_signals
+from bridge.deadline import Deadline
 from bridge.errors import BrokerRefused, BrokerUnavailable, SettingsError
-from bridge.settings import Settings, load_settings
-from bridge.telemetry import configure_logging, log
+from bridge.logger import log
+from bridge.moments import Tell
+from bridge.publishing.lazy_publisher import LazyPublisher
+from bridge.publishing.spool.spool_file import SpoolFile, spool_file
+from bridge.publishing.spooling_publisher import SpoolingPublisher
+from bridge.watchers.from_settings import named_watchers
+from bridge.watchers.notify import Watchers
 
-USAGE, BROKER = 2, 3
-"""Exit codes: what was asked for cannot be done as it stands; the broker refuses."""
 
+@program("bridge-relay --config /etc/shop/bridge.toml")
+@options.broker_url()
+@options.namespace()
+@click.option("--spool", metavar="FILE", help="The spool's file [bridge-spool.db].")
+@options.config()
+@options.logs
+@version_option
+def main(config: str | None, log_format: Any, log_level: Any, **overrides: Any) -> None:
+    """Publish the events that `defer()` has written to this host's spool, when the broker answers, until SIGTERM.
 
-@click.command(
-    epilog="Example: bridge-relay --config /etc/shop/bridge.toml",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-@click.option("--broker-url", metavar="URL", help="amqp://… or amqps://…, else as the site's settings.")
-@click.option("--namespace", metavar="NAME", help="The prefix of all names on the broker. [bridge]")
-@click.option("--spool", metavar="FILE", help="The spool. [bridge-spool.db]")
-@click.option("--config", metavar="FILE", help="The settings' file. [bridge.toml, where there is one]")
-@click.option("--log-format", type=click.Choice(("text", "json")), default="text", show_default=True)
-@click.version_option(package_name="deferred-event-bridge")
-def main(config: str | None, log_format: Any, **overrides: Any) -> None:
-    """Publish what `defer()` has put into this host's spool, as soon as the broker answers, until SIGTERM.
+    Web processes do the same between their requests. One process of a host relays at a time.
 
-    Web processes do the same beside their requests; of all, one at a time does. Exit codes: 0 asked to stop, 2 usage or
-    settings, 3 the broker refuses.
+    Exit codes: 0 stopped by a signal; 2 wrong usage or settings; 3 the broker refuses.
     """
-    configure_logging(log_format)
-    try:
-        settings = load_settings(command_line=overrides, file=config)
-        asyncio.run(_relay(settings, _spool(settings)))
-    except SettingsError as error:
-        _stop(error, USAGE)
-    except BrokerRefused as error:
-        _stop(error, BROKER)
+    configure_logging(log_format, log_level)
+    manager = ServiceManager.of_this_process()
+    settings = load_settings(command_line=overrides, file=config)
+    asyncio.run(_until_stopped(settings, _spool(settings), Watchers(named_watchers(settings)), manager))
 
 
 def _spool(settings: Settings) -> SpoolFile:
@@ -54,28 +56,30 @@ def _spool(settings: Settings) -> SpoolFile:
     return file
 
 
-async def _relay(settings: Settings, file: SpoolFile) -> None:
-    """Relay until SIGTERM or SIGINT. Raise `BrokerRefused` where the broker refuses at the start; later, it is waited
-    for."""
-    asked = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, asked.set)
+async def _until_stopped(settings: Settings, file: SpoolFile, tell: Tell, manager: ServiceManager) -> None:
+    with stop_on_signals(lambda: log.info("received a stop signal; closing the relay")) as stop:
+        await _relay(settings, file, stop.wished, tell, manager)
+
+
+async def _relay(settings: Settings, file: SpoolFile, stop: asyncio.Event, tell: Tell, manager: ServiceManager) -> None:
+    """Relay until `stop` is set. Raise `BrokerRefused` if the broker refuses at the start; retry a later refusal."""
     values = settings.values
-    open_it = partial(open_broker, values.broker_url, values.namespace, declare=values.declare)
-    publisher = DeclaredPublisher(open_it, settings.queues())
+    opener = partial(open_broker, values.broker_url, values.namespace, declare=values.declare, tls=settings.tls())
+    publisher = LazyPublisher(opener, settings.queues())
     try:
-        await publisher.ready(0.5)
+        await publisher.ready(Deadline.after(0.5, time.monotonic()))
     except BrokerUnavailable as error:
         if isinstance(error.__cause__, BrokerRefused):
             await publisher.close()
             raise error.__cause__ from None
-    relay = SpoolingPublisher(publisher, file)
+    relay = SpoolingPublisher(publisher, file, tell, creates=False)
     relay.start()
-    log.info("relaying what is in the spool", extra={"spool": str(file.path), "broker": publisher.name})
-    await asked.wait()
+    if not file.path.exists():
+        log.info("there is no spool %s yet; the app makes it when it spools an event", file.path)
+    log.info("relaying the events of the spool", extra={"spool": str(file.path), "broker": publisher.name})
+    manager.ready("relaying the events of the spool")
+    informing = asyncio.create_task(manager.keep_informed(str))
+    await stop.wait()
+    informing.cancel()
+    manager.stopping()
     await relay.close()
-
-
-def _stop(error: Exception, code: int) -> NoReturn:
-    click.echo(f"bridge-relay: {error}", err=True)
-    sys.exit(code)

@@ -1,15 +1,16 @@
-"""For an app's own tests: deferred events are recorded, looked at, and replayed through the real receiver. No broker.
+"""The recording for an app's own tests: tests read deferred events and replay them through the receiver. No broker.
 
 with events.testing() as deferred:
     client.post("/accounts", json={"name": "Ada"})
     assert deferred[0].name == "account.created"
-    assert deferred.replay() == [Succeeded()]
+    deferred.replay()
 """
 
 import io
 import sys
 import threading
-from collections.abc import Sequence
+import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, overload
@@ -17,28 +18,38 @@ from typing import Any, overload
 from flask import Flask
 from werkzeug.test import run_wsgi_app
 
-from app_adapter.received import is_json
+from app_adapter.defer import EXTENSION, JSON
+from app_adapter.listener_api import is_json
+from bridge.call import Answer, Question
+from bridge.call_reply import answer_of, call_parameters
 from bridge.envelope import Envelope
-from bridge.errors import Unroutable
+from bridge.errors import DuplicateEvent, EventFailed, InvalidName, NobodyServes, Unroutable
 from bridge.event import Event
-from bridge.outcome import Outcome, Reply, Trust, outcome_of
-from bridge.request import Site, parameters
+from bridge.handling import Handling
+from bridge.outcome import Outcome, Reply, Succeeded, Trust, outcome_of
+from bridge.queues import route
+from bridge.request import ReplayTarget, parameters
+from bridge.topics import RESERVED, check_name, is_reserved
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Deferred:
-    """An event that was deferred and not published. `delay` and `at` are as they were given; `queues` would take it."""
+class RecordedEvent:
+    """An event that was deferred and recorded instead of published.
+
+    `delay` and `at` are the arguments of `defer()`. `queues` are the queues that the broker would have put the event
+    into.
+    """
 
     event: Event
     app: Flask
-    site: Site
+    target: ReplayTarget
     queues: tuple[str, ...]
-    delay: float | timedelta | None
+    delay: float | timedelta | str | None
     at: datetime | None
 
     @property
     def id(self) -> str:
-        """What `defer()` returned."""
+        """The id that `defer()` returned."""
         return self.event.id
 
     @property
@@ -47,48 +58,89 @@ class Deferred:
         return self.event.name
 
     @property
+    def handling(self) -> Handling:
+        """The arguments `priority`, `expires` (a time in UTC), `key` and `retry` of `defer()`."""
+        return self.event.handling
+
+    @property
     def payload(self) -> Any:
-        """The payload as a listener will see it: through JSON and back, or bytes."""
+        """The payload as a listener receives it: encoded to JSON and decoded again, or bytes."""
         return self.app.json.loads(self.event.data) if is_json(self.event.content_type) else self.event.data
 
-    def replay(self) -> list[Outcome]:
-        """Replay it once for each queue that takes it, whatever its delay; return the outcomes."""
-        return [_replay(self, queue) for queue in self.queues]
+    def replay(self, *, check: bool = True) -> list[Outcome]:
+        """Replay the event now, once for each of its queues, whatever its delay; return the outcomes.
+
+        Raise `EventFailed` unless every outcome is `Succeeded`. With `check=False`, only return the outcomes.
+        """
+        return _outcomes([self], check)
 
 
-class Recording(Sequence[Deferred]):
-    """What was deferred, in order. A sequence that threads may add to."""
+class Recording(Sequence[RecordedEvent]):
+    """The deferred events, in order. A sequence; safe for use in several threads."""
 
     def __init__(self) -> None:
-        self._deferred: list[Deferred] = []
+        self._deferred: list[RecordedEvent] = []
         self._replayed = 0
-        self._lock = threading.Lock()
+        self._cancelled: set[str] = set()
+        self._keys: dict[tuple[str, str | None], tuple[str, datetime]] = {}
+        self._lock = threading.RLock()  # a finalizer can defer in the middle of `add`
 
-    def add(self, deferred: Deferred) -> None:
-        """Record an event. Raise `Unroutable` as the broker would: where it is due now and no queue takes it."""
+    def add(self, deferred: RecordedEvent, within: timedelta | None = None) -> None:
+        """Record an event. Raise `Unroutable` as the broker would: if the event is due now and no queue takes it. With
+        `within`, raise `DuplicateEvent` if another event holds its key."""
         if not deferred.queues and deferred.delay is None and deferred.at is None:
             raise Unroutable(
                 f"no queue takes {deferred.name!r}: it matches no pattern, and there is no 'default' queue"
             )
         with self._lock:
+            if within is not None:
+                self._hold_key(deferred.event, within)
             self._deferred.append(deferred)
 
-    def replay(self) -> list[Outcome]:
-        """Replay what was recorded and not replayed yet, and return the outcomes in order.
+    def internal(self, app: Flask, name: str, payload: object) -> RecordedEvent:
+        """Record an internal event of the app's site, such as `bridge.dead_letter.rejected`, as a worker publishes it;
+        return it. Raise `InvalidName` for a name that is not reserved for them, and `Unroutable` if no queue of the
+        site names the event."""
+        if not is_reserved(check_name(name)):
+            raise InvalidName(f"internal event {name!r}: expected a name that begins with {RESERVED!r}")
+        state, now = app.extensions[EXTENSION], datetime.now(UTC)
+        event = Event(str(uuid.uuid4()), name, "bridge", now, JSON, app.json.dumps(payload).encode())
+        queues = route(state.settings.queues(), name)
+        if not queues:
+            raise Unroutable(f"no queue takes {name!r}: expected a queue with a pattern such as '{RESERVED}#'")
+        recorded = RecordedEvent(event, app, state.target, queues, None, None)
+        self.add(recorded)
+        return recorded
 
-        Nothing is raised: a listener that failed is a `Failed` in the list, with its error and traceback. What
-        listeners defer meanwhile is recorded too, and left for the next `replay()`.
+    def cancel(self, event_id: str) -> None:
+        """Leave an event out of the next `replay()`, if it was not replayed yet."""
+        with self._lock:
+            self._cancelled.add(event_id)
+
+    def _hold_key(self, event: Event, within: timedelta) -> None:
+        key = (event.name, event.handling.key)
+        first, until = self._keys.get(key, ("", event.time))
+        if event.time < until:
+            raise DuplicateEvent(first, f"event {event.name!r}: {first} has its key {event.handling.key!r} already")
+        self._keys[key] = (event.id, event.time + within)
+
+    def replay(self, *, check: bool = True) -> list[Outcome]:
+        """Replay the events that were not replayed yet and not cancelled; return the outcomes in order.
+
+        Raise `EventFailed` after all of them, unless every outcome is `Succeeded`. With `check=False`, only return the
+        outcomes: a listener that failed is a `Failed` with error and traceback. Events that listeners defer meanwhile
+        are recorded for the next `replay()`.
         """
         with self._lock:
-            pending = self._deferred[self._replayed :]
+            pending = [each for each in self._deferred[self._replayed :] if each.id not in self._cancelled]
             self._replayed = len(self._deferred)
-        return [outcome for deferred in pending for outcome in deferred.replay()]
+        return _outcomes(pending, check)
 
     @overload
-    def __getitem__(self, index: int) -> Deferred: ...
+    def __getitem__(self, index: int) -> RecordedEvent: ...
     @overload
-    def __getitem__(self, index: slice) -> Sequence[Deferred]: ...
-    def __getitem__(self, index: int | slice) -> Deferred | Sequence[Deferred]:
+    def __getitem__(self, index: slice) -> Sequence[RecordedEvent]: ...
+    def __getitem__(self, index: int | slice) -> RecordedEvent | Sequence[RecordedEvent]:
         return self._deferred[index]
 
     def __len__(self) -> int:
@@ -98,18 +150,54 @@ class Recording(Sequence[Deferred]):
         return f"<Recording {[deferred.name for deferred in self._deferred]}>"
 
 
-def _replay(deferred: Deferred, queue: str) -> Outcome:
+def _outcomes(events: Sequence[RecordedEvent], check: bool) -> list[Outcome]:
+    replays = [(deferred, queue, _replay(deferred, queue)) for deferred in events for queue in deferred.queues]
+    outcomes = [outcome for _, _, outcome in replays]
+    if check:
+        failures = [_text(*each) for each in replays if not isinstance(each[2], Succeeded)]
+        if failures:
+            raise EventFailed("\n".join([*failures, "replay(check=False) returns the outcomes instead"]), outcomes)
+    return outcomes
+
+
+def _text(deferred: RecordedEvent, queue: str, outcome: Outcome) -> str:
+    """Return why an event was not delivered, with the traceback of its listener."""
+    error = outcome.error if not isinstance(outcome, Succeeded) else None
+    if error is None:
+        return ""
+    what = f"{deferred.name!r} from the queue {queue!r} was not delivered, but {type(outcome).__name__}"
+    return f"{what}: {error.type}: {error.message}{f'{chr(10)}{error.traceback}' if error.traceback else ''}"
+
+
+def answer_in_process(
+    question: Question, app: Flask, target: ReplayTarget, queues: Sequence[str], max_body: int
+) -> Answer:
+    """Return the answer of the app's own listeners to a call, run at once in this thread. Raise `NobodyServes` if no
+    queue takes the name."""
+    name = question.event.name
+    if not queues:
+        raise NobodyServes(f"no queue takes {name!r}: it matches no pattern, and there is no 'default' queue")
+    reply = _reply(app, call_parameters(question, queues[0], target), question.event.data)
+    return answer_of(reply, Trust.RECEIVER, max_body, datetime.now(UTC))
+
+
+def _replay(deferred: RecordedEvent, queue: str) -> Outcome:
     now = datetime.now(UTC)
+    fields = parameters(Envelope(deferred.event, round_began=now), queue, deferred.target)
+    return outcome_of(_reply(deferred.app, fields, deferred.event.data), Trust.RECEIVER, now)
+
+
+def _reply(app: Flask, fields: Mapping[str, str], data: bytes) -> Reply:
+    """Return the app's reply to a replay with these parameters and this body."""
     environ: dict[str, Any] = {
-        **parameters(Envelope(deferred.event, round_began=now), queue, deferred.site),
+        **fields,
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": "http",
-        "wsgi.input": io.BytesIO(deferred.event.data),
+        "wsgi.input": io.BytesIO(data),
         "wsgi.errors": sys.stderr,
         "wsgi.multithread": False,
         "wsgi.multiprocess": False,
         "wsgi.run_once": False,
     }
-    body, status, headers = run_wsgi_app(deferred.app.wsgi_app, environ, buffered=True)
-    reply = Reply(int(status[:3]), {name.lower(): value for name, value in headers}, b"".join(body))
-    return outcome_of(reply, Trust.RECEIVER, now)
+    body, status, headers = run_wsgi_app(app.wsgi_app, environ, buffered=True)
+    return Reply(int(status[:3]), {name.lower(): value for name, value in headers}, b"".join(body))

@@ -1,1 +1,1 @@
-"""This project beside its peers, in one run on one machine: `python -m benchmarks.run`. No part of the distribution."""
+"""Benchmarks of this project and its peers, in one run on one machine: `python -m benchmarks.run`. Not distributed."""

@@ -1,4 +1,4 @@
-"""What a contender is: data, so that all are measured by the same code."""
+"""A contender as data, so that the same code measures all contenders."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -7,17 +7,20 @@ from typing import Literal
 
 PROCESSES = 2
 URL = "BRIDGE_BROKER_URL"
-"""The environment variable that says where the broker is: the bridge's own, which the peers read here as well."""
+"""The environment variable with the broker's URL: the bridge's own, which the peers' modules here read too."""
 
 Send = Callable[[float], object]
-"""Sends one event that carries the time at which it is sent. Called from several threads at once."""
+"""Sends one event with this time as its payload. Called from several threads at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """`command` starts its worker with `PROCESSES` processes that run handlers; `sending` is entered once, in the
-    process that sends. `confirmed`: a send returns when the broker has the event. `sends_only`: the worker is another
-    contender's, so that only its sending is measured. `environment` is for both."""
+    """One contender.
+
+    `command` starts its worker with `PROCESSES` processes that run handlers. `sending` is entered once, in the process
+    that sends. `confirmed`: a send returns when the broker has confirmed the event. `sends_only`: only the sending is
+    measured, since another contender has the same worker. `environment` is for the worker and the sender.
+    """
 
     name: str
     broker: Literal["rabbitmq", "sqlite"]

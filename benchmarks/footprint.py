@@ -1,4 +1,4 @@
-"""What processes used: CPU time from /proc/PID/stat, in ticks of a hundredth of a second, and resident memory."""
+"""CPU time of processes, from /proc/PID/stat in ticks of 10 ms, and their resident memory."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -8,7 +8,7 @@ import psutil
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """By role: CPU seconds since each process began, and memory in bytes: the worker's, and one child's on average."""
+    """CPU seconds by role since the start of the processes, and memory in bytes of the worker and an average child."""
 
     broker_cpu: float
     worker_cpu: float
@@ -17,7 +17,7 @@ class Footprint:
     child_memory: int
 
     def cpu_per_event(self, before: "Footprint", events: int) -> dict[str, float]:
-        """Return the microseconds an event took of each role since `before`."""
+        """Return the CPU microseconds for each event since `before`, by role."""
         now, then = asdict(self), asdict(before)
         return {
             role: (now[f"{role}_cpu"] - then[f"{role}_cpu"]) / max(events, 1) * 1e6
@@ -26,10 +26,10 @@ class Footprint:
 
 
 def footprint(worker: int, broker: int | None) -> Footprint:
-    """Return it for a worker with all that it started, and a broker's process (None: the broker is a file)."""
+    """Return the footprint of a worker, its children, and a broker's process (None: the broker is a file)."""
     parent = psutil.Process(worker)
     children = parent.children(recursive=True)
-    # A helper that runs no handlers (a resource tracker, a scheduler) is counted, but is no child's memory.
+    # A process that runs no handlers (a resource tracker, a scheduler) counts for the CPU, not for a child's memory.
     largest = sorted((child.memory_info().rss for child in children), reverse=True)[:2] or [0]
     return Footprint(
         broker_cpu=_cpu([psutil.Process(broker)]) if broker is not None else 0.0,

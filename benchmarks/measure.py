@@ -1,8 +1,8 @@
 """Measures one contender, in a process of its own: `python -m benchmarks.measure NAME EVENTS [BROKER_PID]`.
 
-In this order: single sends, timed; the rest of the backlog, sent by several threads; the worker started, to drain it;
-then events at an even pace to that worker, which is warm and idle. The broker's URL and the file of the records come by
-the environment. The result is one line of JSON on standard output.
+It sends single events and times them; sends the rest of the backlog from several threads; starts the worker, which
+drains the backlog; then sends events at an even pace to that worker, which is warm and idle. The environment has the
+broker's URL and the path of the records. The result is one line of JSON on standard output.
 """
 
 import os
@@ -24,11 +24,11 @@ PACE = 50
 PACED_EVENTS = 500
 WARM_UP_EVENTS = 25
 BOOTED_SHARE = 0.1
-"""The clock starts when this share of the backlog is handled: the worker has booted then, with all its processes."""
+"""The clock starts when this share of the backlog is handled, since all processes of the worker have booted then."""
 
 
 def measure(name: str, contender: Contender, events: int, broker: int | None) -> Result:
-    """Return what one contender reaches with a backlog of so many events. `broker` is its process, where it has one."""
+    """Return one contender's figures for a backlog of this many events. `broker` is the pid of its broker, if any."""
     file = Path(os.environ[records.FILE])
     file.touch()
     with contender.sending() as send:
@@ -70,7 +70,7 @@ def _drain(worker: RunningWorker, backlog: int, broker: int | None) -> Drain:
 
 
 def _latency(worker: RunningWorker, send: Send) -> Times:
-    """Return the times from just before an event is sent to its handler."""
+    """Return the times from just before an event is sent until its handler runs."""
     before = records.count(worker.records)
     began = time.monotonic()
     for number in range(WARM_UP_EVENTS + PACED_EVENTS):

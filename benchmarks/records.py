@@ -1,7 +1,7 @@
-"""The record that each handler writes, whoever's handler it is: when its event was sent, and when the handler ran.
+"""The records that the handlers of all contenders write: when the event was sent, and when the handler ran.
 
-One file for all processes of a run, appended to by one write of 16 bytes each, which the kernel keeps whole. Some two
-microseconds, the same for every contender. Times are the monotonic clock's, which all processes share.
+All processes of a run append to one file, by one write of 16 bytes for each record, which the kernel does not split. A
+record takes some two microseconds. Times are those of the monotonic clock, which all processes share.
 """
 
 import os
@@ -28,10 +28,10 @@ def _file() -> int:
 
 
 def count(file: Path) -> int:
-    """Return how many records there are."""
+    """Return the number of records."""
     return file.stat().st_size // _RECORD.size
 
 
 def read(file: Path) -> Sequence[tuple[float, float]]:
-    """Return all records, in the order in which they were written."""
+    """Return all records, in the order of their writes."""
     return list(_RECORD.iter_unpack(file.read_bytes()))

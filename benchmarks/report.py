@@ -1,4 +1,4 @@
-"""The report: the figures in a table, and this project's beside each peer's as ratios. Markdown, for people."""
+"""The report in Markdown: a table of all figures, and a table of this project's figures divided by each peer's."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ HEADER = (
     *("latency p50 / p99, ms", "send p50 / p99, ms"),
     *("CPU µs an event: broker", "worker", "children", "memory MiB: worker", "a child"),
 )
-RATIO_HEADER = ("this project beside", "events/s", "latency p50", "latency p99", "send p50", "CPU an event")
+RATIO_HEADER = ("this project and", "events/s", "latency p50", "latency p99", "send p50", "CPU an event")
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table of its own: a heading, a paragraph on what was measured and how, and rows after a header."""
+    """A table with a heading, a paragraph about the measurement (`what`), and rows after a header."""
 
     heading: str
     what: str
@@ -33,7 +33,7 @@ def table(results: Iterable[tuple[Contender, Result]]) -> list[Row]:
 
 
 def ratios(results: Mapping[str, tuple[Contender, Result]]) -> list[Row]:
-    """Return our figures divided by each peer's on the same kind of broker, after the header."""
+    """Return this project's figures divided by each peer's on the same kind of broker, after the header."""
     rows: list[Row] = [RATIO_HEADER]
     for name, (contender, peer) in results.items():
         ours = OURS[contender.broker]
@@ -43,7 +43,7 @@ def ratios(results: Mapping[str, tuple[Contender, Result]]) -> list[Row]:
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """Return rows as a table of Markdown, aligned so that it reads well as it is."""
+    """Return rows as a Markdown table with aligned columns."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     lines = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows

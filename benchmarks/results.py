@@ -1,4 +1,4 @@
-"""What was measured, as values, and their form as JSON between the processes of a run."""
+"""The measured figures as values, and their JSON form between the processes of a run."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ class Times:
 
     @classmethod
     def of(cls, seconds: Sequence[float]) -> "Times":
-        """Return those of at least one time."""
+        """Return the percentiles of these times, at least one."""
         ordered = sorted(seconds)
         last = len(ordered) - 1
         return cls(ordered[round(0.5 * last)], ordered[round(0.99 * last)])
@@ -23,7 +23,7 @@ class Times:
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """A backlog drained: the rate, CPU in microseconds an event by role, and resident memory in bytes."""
+    """The drain of a backlog: events a second, CPU microseconds an event by role, and resident memory in bytes."""
 
     per_second: float
     cpu: Mapping[str, float]
@@ -33,7 +33,7 @@ class Drain:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One contender's figures; `latency` and `drain` are None where only its sending was measured."""
+    """One contender's figures; `latency` and `drain` are None if only its sending was measured."""
 
     name: str
     sending: Times
@@ -47,7 +47,7 @@ def to_json(result: Result) -> str:
 
 
 def from_json(line: str) -> Result:
-    """Return the result that was written."""
+    """Return the result of a line that `to_json` wrote."""
     fields: dict[str, Any] = json.loads(line)
     latency, drain = fields["latency"], fields["drain"]
     return Result(

@@ -1,4 +1,4 @@
-"""A contender's worker while it runs, watched by the records that its handlers write."""
+"""A contender's running worker, whose progress is the number of records that its handlers write."""
 
 import os
 import signal
@@ -17,11 +17,11 @@ STOP_SECONDS = 20.0
 
 
 class Stalled(Exception):
-    """A worker ended, or handled nothing for a while. The message ends with its last words."""
+    """A worker ended, or handled no event for `STALLED_SECONDS`. The message has the end of its log."""
 
 
 class RunningWorker:
-    """A context manager: started on entry, ended with all that it started on exit."""
+    """A context manager that starts the worker on entry, and ends it with all its processes on exit."""
 
     def __init__(self, command: Sequence[str], file: Path) -> None:
         program, *arguments = command
@@ -48,15 +48,15 @@ class RunningWorker:
 
     @property
     def pid(self) -> int:
-        """The process that was started; the others are its children."""
+        """The pid of the process that was started; the others are its children."""
         return self._running.pid
 
     def handled(self, count: int) -> int:
-        """Return how many events were handled, once there are so many. Raise `Stalled` where they do not come."""
-        seen, since = 0, time.monotonic()
+        """Wait until at least `count` events were handled; return their number. Raise `Stalled`."""
+        last_count, since = 0, time.monotonic()
         while (now := records.count(self.records)) < count:
-            if now > seen:
-                seen, since = now, time.monotonic()
+            if now > last_count:
+                last_count, since = now, time.monotonic()
             if time.monotonic() - since > STALLED_SECONDS or self._running.poll() is not None:
                 last = self._log.read_text(errors="replace")[-3000:]
                 raise Stalled(f"{now:,} of {count:,} events handled; the worker's log ends:\n{last}")

@@ -1,1 +1,1 @@
-"""What the actors share: events, envelopes, decisions, FastCGI and the brokers. Imports none of the other packages."""
+"""The shared package: events, envelopes, decisions, FastCGI and the brokers. It imports none of the other packages."""

@@ -1,19 +1,38 @@
-"""The envelope: an event, what was tried with it, and the listeners that have finished, as it travels.
+"""The envelope: an event with the history of its attempts and the listeners that have finished, as brokers carry it.
 
-On the wire it is a *head* (JSON text, versioned) beside the event's data, which stays byte for byte what was deferred.
-This file alone knows the form of the head.
+On the wire an envelope is a *head* (versioned JSON text) next to the event's data, which stays byte for byte as it was
+deferred. Only this file knows the form of the head.
 """
 
 import json
-import math
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
 from bridge.attempt import Attempt, Error, encodable
-from bridge.errors import UnreadableEnvelope
-from bridge.event import Event, moment, timestamp
+from bridge.attempt_text import (
+    MAX_SECONDS,
+    attempt_from_json,
+    attempt_to_json,
+    error_from_json,
+    error_to_json,
+    read_count,
+)
+from bridge.errors import TooLarge, UnreadableEnvelope
+from bridge.event import Event, format_time, plain_id
+from bridge.handling import PLAIN
+from bridge.handling_text import handling_from_json, handling_to_json
+from bridge.json_fields import (
+    any_text,
+    exact_text,
+    items,
+    json_object,
+    optional,
+    seconds,
+    time,
+)
+from bridge.reply import fitting_names
 
 T = TypeVar("T")
 
@@ -22,19 +41,21 @@ FIRST_ATTEMPTS_KEPT = 10
 LAST_ATTEMPTS_KEPT = 20
 BRIEFLY_KEPT = 6
 MAX_HEAD = 48 * 1024
-"""Bytes. RabbitMQ closes a connection whose headers pass 128 KiB, and a dead letter's has more than this in it."""
-MAX_TEXT = 4096
-"""Characters of a name or attribute, far more than any of ours has: each is a parameter of a request."""
-MAX_COUNT = 2**31
+"""Bytes. RabbitMQ closes the connection if the headers of a message exceed 128 KiB, and the headers of a dead letter
+hold more than this head."""
+MAX_TEXT = 1000
+"""The longest name or attribute in characters, because each becomes a parameter of a request. Those that `defer()`
+writes have at most 200."""
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
     """An event with its history.
 
-    A *round* is the attempts since the event was first due or was last redriven: policies count `spent` and
-    `waited` (seconds of waits asked for) within it, `attempts` keeps all rounds. A long history loses its middle, and
-    `omitted` says how many. `deferred_again` counts waits that spent no attempt, so that every copy differs.
+    A *round* is the attempts since the event was first due or was last redriven. Retry policies use `spent` (attempts)
+    and `waited` (the sum of the waits in seconds) of the present round; `attempts` keeps all rounds. The middle of a
+    long history is dropped, and `omitted` counts the dropped attempts. `deferred_again` counts the waits that spent no
+    attempt, so that the envelope differs after each of them.
     """
 
     event: Event
@@ -51,53 +72,74 @@ class Envelope:
 
     @property
     def attempt_number(self) -> int:
-        """The number that the next replay has in this round, from 1."""
+        """The number of the next replay in this round, from 1."""
         return self.spent + 1
 
     def remember(self, attempt: Attempt) -> "Envelope":
         """Return the envelope with one more attempt in its history."""
-        summary = replace(attempt, error=attempt.error and attempt.error.bounded().without_traceback())
-        attempts = (*self.attempts, summary)
-        surplus = max(len(attempts) - FIRST_ATTEMPTS_KEPT - LAST_ATTEMPTS_KEPT, 0)
+        attempts, surplus = _without_middle((*self.attempts, attempt.bounded()))
         return replace(
             self,
-            attempts=attempts[:FIRST_ATTEMPTS_KEPT] + attempts[FIRST_ATTEMPTS_KEPT + surplus :],
+            attempts=attempts,
             omitted=self.omitted + surplus,
             first_error=self.first_error or (attempt.error and attempt.error.bounded()),
         )
 
     def in_brief(self) -> "Envelope":
-        """Return the envelope with few of its attempts, and what they say cut short."""
-        kept = self.attempts
-        if len(kept) > BRIEFLY_KEPT:
-            kept = (*kept[:1], *kept[1 - BRIEFLY_KEPT :])
+        """Return the envelope with fewer attempts and shorter error texts."""
+        attempts = self.attempts
+        if len(attempts) > BRIEFLY_KEPT:
+            attempts = (*attempts[:1], *attempts[1 - BRIEFLY_KEPT :])
         return replace(
             self,
-            attempts=tuple(replace(attempt, error=attempt.error and attempt.error.in_brief()) for attempt in kept),
-            omitted=self.omitted + len(self.attempts) - len(kept),
+            attempts=tuple(replace(attempt, error=attempt.error and attempt.error.in_brief()) for attempt in attempts),
+            omitted=self.omitted + len(self.attempts) - len(attempts),
             first_error=self.first_error and self.first_error.in_brief(),
         )
 
+    def without_history(self) -> "Envelope":
+        """Return the envelope without attempts, which are counted as omitted, and without the first traceback."""
+        error = self.first_error and self.first_error.in_brief().without_traceback()
+        return replace(self, attempts=(), omitted=self.omitted + len(self.attempts), first_error=error)
+
+    def ever_smaller(self) -> Iterator["Envelope"]:
+        """Yield this envelope, then envelopes with less and less history. The last one has none, nor the names of the
+        finished listeners, which then run again."""
+        yield self
+        yield self.in_brief()
+        bare = self.without_history()
+        yield bare
+        yield replace(bare, first_error=None, finished=())
+
     def next_round(self, now: datetime) -> "Envelope":
-        """Return the envelope as a redrive puts it back: a new round, the same event, the history kept."""
+        """Return the envelope that a redrive publishes: a new round with the same event and the whole history."""
         return replace(
             self, round=self.round + 1, round_began=now, spent=0, waited=0.0, overloaded_since=None, deferred_again=0
         )
 
 
-def encode_head(envelope: Envelope) -> str:
-    """Return all of the envelope but the event's data, as one line of JSON. A history that weighs more than `MAX_HEAD`
-    is written in brief."""
-    head = to_json(_to_fields(envelope))
-    if len(head) > MAX_HEAD // 4 and len(head.encode()) > MAX_HEAD:
-        return to_json(_to_fields(envelope.in_brief()))
-    return head
+def encode_head(envelope: Envelope, most: int = MAX_HEAD) -> str:
+    """Return the envelope without the event's data as one line of JSON, of at most `most` bytes and `MAX_HEAD`. If the
+    envelope is too large, it is written with less history. Raise `TooLarge` if even the event's attributes are."""
+    head = _line(envelope)
+    most = min(most, MAX_HEAD)
+    if len(head) <= most // 4:  # a character takes at most four bytes
+        return head
+    for smaller in envelope.ever_smaller():
+        head = _line(smaller)
+        if len(head.encode()) <= most:
+            return head
+    raise TooLarge(f"the attributes of event {envelope.event.id} take more than {most} bytes")
 
 
 def to_json(fields: Mapping[str, Any]) -> str:
-    """Return the fields as one line of JSON that can be encoded, whatever text is in them."""
+    """Return the fields as one line of JSON that UTF-8 can encode, even if they contain lone surrogates."""
     line = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
     return encodable(line, backslash=r"\\")
+
+
+def _line(envelope: Envelope) -> str:
+    return to_json(_to_fields(envelope))
 
 
 def _to_fields(envelope: Envelope) -> dict[str, Any]:
@@ -107,19 +149,20 @@ def _to_fields(envelope: Envelope) -> dict[str, Any]:
         "id": event.id,
         "type": event.name,
         "source": event.source,
-        "time": timestamp(event.time),
+        "time": format_time(event.time),
         "datacontenttype": event.content_type,
-        "began": timestamp(envelope.round_began),
+        "began": format_time(envelope.round_began),
     }
     optional = {
         "traceparent": event.traceparent,
+        "handling": handling_to_json(event.handling),
         "round": envelope.round if envelope.round > 1 else None,
         "spent": envelope.spent,
         "waited": envelope.waited,
-        "overloaded_since": envelope.overloaded_since and timestamp(envelope.overloaded_since),
+        "overloaded_since": envelope.overloaded_since and format_time(envelope.overloaded_since),
         "deferred_again": envelope.deferred_again,
         "finished": envelope.finished,
-        "attempts": [_attempt_to_json(attempt) for attempt in envelope.attempts],
+        "attempts": [attempt_to_json(attempt) for attempt in envelope.attempts],
         "omitted": envelope.omitted,
         "first_error": envelope.first_error and error_to_json(envelope.first_error),
     }
@@ -128,121 +171,74 @@ def _to_fields(envelope: Envelope) -> dict[str, Any]:
 
 
 def decode_head(head: str | bytes, data: bytes) -> Envelope:
-    """Return the envelope that was encoded. Raise `UnreadableEnvelope` for any other text, saying what is wrong."""
+    """Return the envelope of a head and the event's data. Raise `UnreadableEnvelope`, which says what is wrong, for a
+    head that is damaged or of another version."""
     try:
-        fields = json.loads(head)
-    except (ValueError, RecursionError) as error:
+        fields = json_object(head)
+    except ValueError as error:
         raise UnreadableEnvelope(f"the envelope's head is not JSON: {error}") from error
-    version = fields.get("v") if isinstance(fields, dict) else None
-    if version != VERSION:
-        raise UnreadableEnvelope(f"the envelope is of version {version!r}, this program knows version {VERSION}")
+    version = fields.get("v")
+    if isinstance(version, bool) or version != VERSION:
+        raise UnreadableEnvelope(f"the envelope is of version {version!r:.80}, this program knows version {VERSION}")
     try:
         return _from_fields(fields, data)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    except (KeyError, ValueError) as error:
         raise UnreadableEnvelope(f"the envelope's head is damaged: {type(error).__name__}: {error}") from error
 
 
-def _from_fields(fields: dict[str, Any], data: bytes) -> Envelope:
+def id_in(head: str) -> str | None:
+    """Return the event's id from a head of another version; None if it cannot be found."""
+    try:
+        return _id(json_object(head)["id"])
+    except (KeyError, ValueError):
+        return None
+
+
+def _from_fields(fields: Mapping[str, Any], data: bytes) -> Envelope:
     event = Event(
-        id=_attribute(fields["id"]),
-        name=_attribute(fields["type"]),
-        source=_attribute(fields["source"]),
-        time=moment(fields["time"]),
+        id=_id(fields["id"]),
+        name=exact_text(fields["type"], MAX_TEXT),
+        source=exact_text(fields["source"], MAX_TEXT),
+        time=time(fields["time"]),
         content_type=_header(fields["datacontenttype"]),
         data=data,
-        traceparent=_optional(_header, fields.get("traceparent")),
+        traceparent=optional(_header, fields.get("traceparent")) or None,
+        handling=optional(handling_from_json, fields.get("handling")) or PLAIN,
     )
-    if len(fields) == 7:  # a first attempt: nothing has happened to it yet
-        return Envelope(event, round_began=moment(fields["began"]))
+    if len(fields) == 7:  # a head without history: the event has not been replayed yet
+        return Envelope(event, round_began=time(fields["began"]))
+    attempts, surplus = _without_middle(items(fields.get("attempts", [])))
     return Envelope(
         event=event,
-        round_began=moment(fields["began"]),
-        round=_count(fields.get("round", 1)),
-        spent=_count(fields.get("spent", 0)),
-        waited=_seconds(fields.get("waited", 0.0)),
-        overloaded_since=_optional(moment, fields.get("overloaded_since")),
-        deferred_again=_count(fields.get("deferred_again", 0)),
-        finished=tuple(_text(name) for name in _list(fields.get("finished", []))),
-        attempts=tuple(_attempt_from_json(attempt) for attempt in _list(fields.get("attempts", []))),
-        omitted=_count(fields.get("omitted", 0)),
-        first_error=_optional(error_from_json, fields.get("first_error")),
+        round_began=time(fields["began"]),
+        round=read_count(fields.get("round", 1)),
+        spent=read_count(fields.get("spent", 0)),
+        waited=seconds(fields.get("waited", 0.0), MAX_SECONDS),
+        overloaded_since=optional(time, fields.get("overloaded_since")),
+        deferred_again=read_count(fields.get("deferred_again", 0)),
+        finished=fitting_names(any_text(name) for name in items(fields.get("finished", []))),
+        attempts=tuple(map(attempt_from_json, attempts)),
+        omitted=read_count(read_count(fields.get("omitted", 0)) + surplus),
+        first_error=optional(error_from_json, fields.get("first_error")),
     )
 
 
-def _attempt_to_json(attempt: Attempt) -> dict[str, Any]:
-    fields = {
-        "round": attempt.round,
-        "number": attempt.number,
-        "started": timestamp(attempt.started),
-        "seconds": round(attempt.seconds, 6),
-        "outcome": attempt.outcome,
-        "release": attempt.release,
-        "error": attempt.error and error_to_json(attempt.error),
-    }
-    return {key: value for key, value in fields.items() if value is not None}
+def _without_middle(attempts: Sequence[T]) -> tuple[tuple[T, ...], int]:
+    """Return the first and the last attempts, and how many are omitted between them."""
+    surplus = max(len(attempts) - FIRST_ATTEMPTS_KEPT - LAST_ATTEMPTS_KEPT, 0)
+    return (*attempts[:FIRST_ATTEMPTS_KEPT], *attempts[FIRST_ATTEMPTS_KEPT + surplus :]), surplus
 
 
-def _attempt_from_json(fields: dict[str, Any]) -> Attempt:
-    return Attempt(
-        round=_count(fields["round"]),
-        number=_count(fields["number"]),
-        started=moment(fields["started"]),
-        seconds=float(fields["seconds"]),
-        outcome=_text(fields["outcome"]),
-        release=_optional(_text, fields.get("release")),
-        error=_optional(error_from_json, fields.get("error")),
-    )
-
-
-def error_to_json(error: Error) -> dict[str, Any]:
-    """Return the error as JSON has it, what is absent left out."""
-    return {key: value for key, value in asdict(error).items() if value is not None}
-
-
-def error_from_json(fields: dict[str, Any]) -> Error:
-    """Return the error that was written; raise `KeyError` or `TypeError` where it is damaged."""
-    return Error(_text(fields["type"]), _text(fields["message"]), _optional(_text, fields.get("traceback")))
-
-
-def _optional(read: Callable[[Any], T], value: object) -> T | None:
-    return None if value is None else read(value)
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"expected text, got {value!r:.80}")
-    return value
-
-
-def _attribute(value: object) -> str:
-    """A text that can be sent in a request."""
-    text = _text(value)
-    if len(text) > MAX_TEXT or encodable(text) is not text:
-        raise ValueError(f"expected a text of at most {MAX_TEXT} characters, got {text!r:.80}")
-    return text
+def _id(value: object) -> str:
+    text = exact_text(value, MAX_TEXT)
+    if not text:
+        raise ValueError("expected an id, got an empty text")
+    return plain_id(text)
 
 
 def _header(value: object) -> str:
-    """A text that goes into a request as it is."""
-    text = _attribute(value)
+    """Return a text that a request can carry as it is. Raise `ValueError` for any other."""
+    text = exact_text(value, MAX_TEXT)
     if not text.isprintable():
         raise ValueError(f"expected printable text, got {text!r:.80}")
     return text
-
-
-def _count(value: object) -> int:
-    if not isinstance(value, int) or not 0 <= value <= MAX_COUNT:
-        raise ValueError(f"expected a count, got {value!r:.80}")
-    return value
-
-
-def _seconds(value: object) -> float:
-    if not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise ValueError(f"expected seconds, got {value!r:.80}")
-    return float(value)
-
-
-def _list(value: object) -> list[Any]:
-    if not isinstance(value, list):
-        raise TypeError(f"expected a list, got {value!r:.80}")
-    return value

@@ -1,16 +1,20 @@
-"""The event: what was deferred. It never changes; every attempt, copy and dead letter carries the same one."""
+"""The event that an app deferred. It never changes: every attempt, copy and dead letter carries the same event."""
 
+import re
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+
+from bridge.handling import PLAIN, Handling
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
     """A CloudEvents 1.0 event.
 
-    `time` is when it was deferred, in UTC. `data` is the body byte for byte, `content_type` says what it is.
-    `traceparent` is the W3C trace context of the request that deferred it.
+    `time` is when the event was deferred, in UTC. `data` is its body, byte for byte, and `content_type` the media type
+    of the body. `traceparent` is the W3C trace context of the request that deferred the event. `handling` is what its
+    publisher asked for.
     """
 
     id: str
@@ -20,10 +24,23 @@ class Event:
     content_type: str
     data: bytes
     traceparent: str | None = None
+    handling: Handling = PLAIN
+
+
+UNKNOWN_TIME = datetime.fromtimestamp(0, UTC)
+"""The time of an event or a dead letter that came without a time. People read "unknown"; no age counts from it."""
+
+_PLAIN_ID = re.compile(r"[A-Za-z0-9._:-]{1,255}")
+
+
+def plain_id(text: str) -> str:
+    """Return an id that is safe in headers, paths and file names. That is the text itself, if it is made of 1 to 255 of
+    A-Z a-z 0-9 . _ : -, and otherwise a UUID that is derived from it: equal texts give equal ids."""
+    return text if _PLAIN_ID.fullmatch(text) else str(uuid.uuid5(uuid.NAMESPACE_OID, text))
 
 
 def event_id(now: datetime, randomness: bytes) -> str:
-    """Return a UUIDv7 (RFC 9562) made of the time and 10 random bytes."""
+    """Return a UUIDv7 (RFC 9562) made from the time and 10 random bytes."""
     milliseconds = int(now.timestamp() * 1000)
     value = (milliseconds & ((1 << 48) - 1)) << 80 | int.from_bytes(randomness[:10], "big")
     value = value & ~(0xF << 76) | 0x7 << 76
@@ -31,25 +48,26 @@ def event_id(now: datetime, randomness: bytes) -> str:
     return str(uuid.UUID(int=value))
 
 
-def timestamp(moment: datetime) -> str:
-    """Return the moment as RFC 3339 in UTC, with microseconds."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+def format_time(time: datetime) -> str:
+    """Return the time as RFC 3339 text in UTC, with microseconds."""
+    return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def moment(text: str) -> datetime:
-    """Return the moment that an RFC 3339 text names, in UTC. Raise `ValueError` where it names none."""
+def parse_time(text: str) -> datetime:
+    """Return the time of an RFC 3339 text, in UTC. Raise `ValueError` for any other text, and for a time without an
+    offset."""
     parsed = datetime.fromisoformat(text)
     if parsed.tzinfo is None:
         raise ValueError(f"time {text!r}: expected an offset, such as 'Z'")
     try:
         return parsed.astimezone(UTC)
     except OverflowError:
-        raise ValueError(f"time {text!r}: expected one within the calendar") from None
+        raise ValueError(f"time {text!r}: expected a time in the years 1 to 9999 UTC") from None
 
 
-def after(moment: datetime, seconds: float) -> datetime:
-    """Return the moment so many seconds later; beyond the calendar's end, its end."""
+def after(time: datetime, seconds: float) -> datetime:
+    """Return the time `seconds` later, but at most `datetime.max`."""
     try:
-        return moment + timedelta(seconds=seconds)
+        return time + timedelta(seconds=seconds)
     except OverflowError:
-        return datetime.max.replace(tzinfo=moment.tzinfo)
+        return datetime.max.replace(tzinfo=time.tzinfo)

@@ -1,7 +1,7 @@
-"""The outcome: what one replay came to. A closed set, and the only place that makes one.
+"""The outcome of one replay: a closed set of types, and the function that derives an outcome from the evidence.
 
-The evidence is an `Exchange`: a whole reply of the server, or the way in which the exchange broke. What is not
-recognised is a failure, never a success.
+The evidence is an `Exchange` (a whole reply of the server, or the way in which the exchange broke), `Unsendable` or
+`TooLate`. A reply that is not recognised is a failure, never a success.
 """
 
 from collections.abc import Mapping
@@ -11,12 +11,14 @@ from enum import Enum
 from typing import assert_never
 
 from bridge.attempt import Error
+from bridge.event import format_time
 from bridge.reply import Verdict, retry_after, verdict_of
+from bridge.retry_table import RetryTable
 
 
 class Trust(Enum):
-    """Whose word counts. `RECEIVER`: only a reply with `Bridge-Outcome`. `STATUS`: for a pool whose program cannot
-    send that header, the status alone (set by hand, for that pool)."""
+    """The part of a reply that decides. `RECEIVER`: the `Bridge-Outcome` header only. `STATUS`: the status too, if the
+    reply has no such header. `STATUS` must be set by hand, for a pool whose program cannot send the header."""
 
     RECEIVER = "receiver"
     STATUS = "status"
@@ -24,8 +26,8 @@ class Trust(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A whole reply: header names in lower case; `body` is its beginning only; `overlong`: the body went on past its
-    Content-Length and was cut there."""
+    """A whole reply. Header names are in lower case. `body` is the beginning of the body only. `overlong` is True if
+    the body was longer than its Content-Length and was cut there."""
 
     status: int
     headers: Mapping[str, str]
@@ -36,7 +38,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class OutOfTime:
-    """No whole reply within `deadline` seconds."""
+    """The server sent no whole reply within `deadline` seconds."""
 
     deadline: float
     error_output: bytes = b""
@@ -44,34 +46,42 @@ class OutOfTime:
 
 @dataclass(frozen=True, slots=True)
 class BrokenOff:
-    """The server ended in mid-reply, or broke the protocol; `why` says which."""
+    """The server ended before the end of its reply, or broke the protocol; `why` says which."""
 
     why: str
     error_output: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
-class NotTaken:
-    """The server did not take the request: refused, overloaded, or away. It is certain that nothing ran. `for_ever`: it
-    never will, because it serves another role."""
+class Unsendable:
+    """The request was not sent, because FastCGI cannot carry it, or because the event's data exceeds `max_body`; `why`
+    says which. A retry would fail again."""
 
     why: str
-    for_ever: bool = False
 
 
-Exchange = Reply | OutOfTime | BrokenOff | NotTaken
+@dataclass(frozen=True, slots=True)
+class TooLate:
+    """The request was not sent, because the event expired at this time."""
+
+    expired: datetime
+
+
+Exchange = Reply | OutOfTime | BrokenOff
+Evidence = Exchange | Unsendable | TooLate
+"""All that can be known about one replay."""
 
 
 @dataclass(frozen=True, slots=True)
 class Succeeded:
-    """The app's receiver said so."""
+    """The app's receiver reported success."""
 
     release: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """It can never succeed."""
+    """The event can never succeed: the app's receiver rejected it, or its request cannot be sent."""
 
     error: Error
     release: str | None = None
@@ -79,27 +89,43 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """It failed, and may be tried again; `wait` (seconds) is the app's own wish for when. `finished` are the
-    listeners that need not run again, None where the reply does not say."""
+    """The replay failed and may be retried. `wait` is the wait in seconds that the app asked for. `finished` are the
+    listeners that need not run again, None if the reply does not name them. `retry` is the retry policy of the
+    listeners that failed."""
 
     error: Error
     wait: float | None = None
     finished: tuple[str, ...] | None = None
     release: str | None = None
+    retry: RetryTable | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Overloaded:
-    """Not now: this event waits `wait` seconds (None: the app did not say) and no attempt is spent."""
+    """The app cannot run the event now. The event waits `wait` seconds (None: the app did not ask for a wait), and no
+    attempt is spent. `snoozed` is True if the app's receiver asked for it, as by `Snooze`; then `finished` are the
+    listeners that need not run again."""
 
     error: Error
     wait: float | None = None
+    release: str | None = None
+    snoozed: bool = False
+    finished: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Halted:
+    """A listener wants no event of the queue to begin until a person has looked. `finished` are the listeners that need
+    not run again."""
+
+    error: Error
+    finished: tuple[str, ...] = ()
     release: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TimedOut:
-    """No reply in time."""
+    """The server sent no whole reply in time."""
 
     error: Error
     release: str | None = None
@@ -107,38 +133,44 @@ class TimedOut:
 
 @dataclass(frozen=True, slots=True)
 class Crashed:
-    """The server ended in mid-reply, or broke the protocol."""
+    """The server ended before the end of its reply, or broke the protocol."""
 
     error: Error
     release: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class PoolUnavailable:
-    """Nothing ran, and it is not the event's fault."""
+class NotBegun:
+    """The replay did not begin, and never will, because the event has expired."""
 
-    why: str
-
-
-Settleable = Succeeded | Rejected | Failed | Overloaded | TimedOut | Crashed
-Outcome = Settleable | PoolUnavailable
+    error: Error
+    release: str | None = None
 
 
-def outcome_of(exchange: Exchange, trust: Trust, now: datetime) -> Outcome:
-    """Return what the replay came to. `now` makes a wait of a `Retry-After` date."""
-    match exchange:
+Outcome = Succeeded | Rejected | Failed | Overloaded | Halted | TimedOut | Crashed | NotBegun
+
+
+_OVERLOADED = (429, 503)
+"""Too Many Requests and Service Unavailable (RFC 6585, RFC 9110)."""
+
+
+def outcome_of(evidence: Evidence, trust: Trust, now: datetime) -> Outcome:
+    """Return the outcome of a replay. `now` is used to turn a `Retry-After` date into a wait."""
+    match evidence:
         case Reply():
-            verdict = verdict_of(exchange.headers, now)
+            verdict = verdict_of(evidence.headers, now)
             if verdict is not None:
                 return _of_verdict(verdict)
-            return _of_status(exchange, now) if trust is Trust.STATUS else _unspoken(exchange)
+            return _of_status(evidence, now) if trust is Trust.STATUS else _no_verdict(evidence, now)
         case OutOfTime(deadline=deadline):
             return TimedOut(Error("timeout", f"no reply within {deadline:g} s"))
         case BrokenOff(why=why):
             return Crashed(Error("crash", why))
-        case NotTaken(why=why):
-            return PoolUnavailable(why)
-    assert_never(exchange)
+        case Unsendable(why=why):
+            return Rejected(Error("unsendable", why))
+        case TooLate(expired=expired):
+            return NotBegun(Error("expired", f"not begun before {format_time(expired)}"))
+    assert_never(evidence)
 
 
 def _of_verdict(verdict: Verdict) -> Outcome:
@@ -149,11 +181,13 @@ def _of_verdict(verdict: Verdict) -> Outcome:
         case "reject":
             return Rejected(error, verdict.release)
         case "failed":
-            return Failed(error, None, verdict.finished, verdict.release)
+            return Failed(error, None, verdict.finished, verdict.release, verdict.retry)
         case "retry":
-            return Failed(error, verdict.retry_after, verdict.finished, verdict.release)
+            return Failed(error, verdict.retry_after, verdict.finished, verdict.release, verdict.retry)
         case "overloaded":
-            return Overloaded(error, verdict.retry_after, verdict.release)
+            return Overloaded(error, verdict.retry_after, verdict.release, True, verdict.finished)
+        case "halt":
+            return Halted(error, verdict.finished, verdict.release)
     assert_never(verdict.kind)
 
 
@@ -164,27 +198,29 @@ def _of_status(reply: Reply, now: datetime) -> Outcome:
         return Failed(Error("status", f"the app answered {status} with more body than its Content-Length"))
     if 200 <= status < 300:
         return Succeeded()
-    if status in (429, 503):
+    if status in _OVERLOADED:
         return Overloaded(error, retry_after(reply.headers, now))
     if 400 <= status < 500 and status not in (408, 425):
         return Rejected(error)
     if status >= 500 or status in (408, 425):
         return Failed(error)
-    return _unspoken(reply)
+    return _no_verdict(reply, now)
 
 
-def _unspoken(reply: Reply) -> Failed:
+def _no_verdict(reply: Reply, now: datetime) -> Failed | Overloaded:
+    """Return the outcome of an answer that the receiver did not make. A rate limit or a maintenance page in front of it
+    says that the event did not run, so no attempt is spent."""
     location = reply.headers.get("location")
     towards = f" with Location {location!r:.200}" if location is not None else ""
-    said = reply.headers.get("bridge-outcome")
-    unknown = f" with Bridge-Outcome {said!r:.80}, which is none of the known ones," if said is not None else ""
-    return Failed(
-        Error(
-            "no verdict",
-            f"the app answered instead of the receiver: status {reply.status}{towards}{unknown}: "
-            f"{_beginning(reply.body)}",
-        )
+    outcome = reply.headers.get("bridge-outcome")
+    unknown = f" with the unknown Bridge-Outcome {outcome!r:.80}" if outcome is not None else ""
+    error = Error(
+        "no verdict",
+        f"the app answered instead of the receiver: status {reply.status}{towards}{unknown}: {_beginning(reply.body)}",
     )
+    if reply.status in _OVERLOADED and outcome is None:
+        return Overloaded(error, retry_after(reply.headers, now))
+    return Failed(error)
 
 
 def _beginning(body: bytes) -> str:

@@ -1,7 +1,7 @@
-"""The replay as a CGI request: the worker writes it from an envelope, the receiver reads it back.
+"""The CGI request of a replay. The worker writes it from an envelope, and the app's receiver reads it.
 
-Paths and addresses come from settings, never from an event. `BRIDGE_*` are no `HTTP_*` parameters, so no HTTP client
-can set them through a web server.
+Paths and addresses come from the settings, never from an event. An HTTP client cannot set the `BRIDGE_*` parameters,
+because a web server passes the headers of its clients on as `HTTP_*` only.
 """
 
 import json
@@ -11,25 +11,27 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from bridge.envelope import Envelope
-from bridge.event import Event, moment, timestamp
+from bridge.event import Event, format_time, parse_time
+from bridge.public_url import NO_PUBLIC_URL, PublicUrl
 
 WARM_UP = "bridge.warmup"
-"""The reserved name of the replay that proves a child's whole stack before it takes an event."""
+"""The reserved event name of the warm-up replay, which tests a child's whole stack before the child takes an event."""
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
-    """Where replays go: the app's `host`, and the `replay_path` below which its receiver answers. `fixed` are the
-    parameters that every replay has besides: SCRIPT_FILENAME, and what else a pool that others run is to be told."""
+class ReplayTarget:
+    """The destination of replays: the `replay_path` below which the app's receiver answers, and the app's public URL,
+    which the receiver of a Flask app replaces by that of the app's own config. `fixed` are further parameters of every
+    replay, such as SCRIPT_FILENAME for a foreign pool."""
 
-    host: str = "localhost"
     replay_path: str = "/_bridge"
+    url: PublicUrl = NO_PUBLIC_URL
     fixed: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """A replay as the receiver reads it."""
+    """A replay as the receiver reads it. `finished` are the listeners that need not run again."""
 
     event: Event
     attempt: int
@@ -37,55 +39,52 @@ class Replay:
     finished: tuple[str, ...]
 
 
-def parameters(envelope: Envelope, queue: str, site: Site) -> dict[str, str]:
-    """Return the CGI parameters of the next replay; the body is the event's data."""
+def parameters(envelope: Envelope, queue: str, target: ReplayTarget) -> dict[str, str]:
+    """Return the CGI parameters of the next replay. The body of the request is the event's data. The target's `fixed`
+    parameters may have a QUERY_STRING, which is a part of the REQUEST_URI too."""
     event = envelope.event
-    path = f"{site.replay_path}/{event.name}"
-    host, _, port = site.host.partition(":")
+    query = target.fixed.get("QUERY_STRING", "")
     result = {
-        **site.fixed,
+        **target.fixed,
         "GATEWAY_INTERFACE": "CGI/1.1",
         "SERVER_SOFTWARE": "deferred-event-bridge",
         "SERVER_PROTOCOL": "HTTP/1.1",
-        "SERVER_NAME": host,
-        "SERVER_PORT": port or "80",
         "REMOTE_ADDR": "127.0.0.1",
         "REQUEST_METHOD": "POST",
-        "SCRIPT_NAME": "",
-        "PATH_INFO": path,
-        "REQUEST_URI": path,
-        "QUERY_STRING": "",
+        **target.url.parameters(f"{target.replay_path}/{event.name}"),
+        "QUERY_STRING": query,
         "CONTENT_TYPE": event.content_type,
         "CONTENT_LENGTH": str(len(event.data)),
-        "HTTP_HOST": site.host,
         "HTTP_CE_SPECVERSION": "1.0",
         "HTTP_CE_ID": _header(event.id),
         "HTTP_CE_TYPE": event.name,
         "HTTP_CE_SOURCE": _header(event.source),
-        "HTTP_CE_TIME": timestamp(event.time),
+        "HTTP_CE_TIME": format_time(event.time),
         "BRIDGE_REPLAY": "1",
         "BRIDGE_ATTEMPT": str(envelope.attempt_number),
         "BRIDGE_QUEUE": queue,
         "BRIDGE_FINISHED": json.dumps(envelope.finished) if envelope.finished else "[]",
     }
+    if query:
+        result["REQUEST_URI"] += f"?{query}"
     if event.traceparent is not None:
         result["HTTP_TRACEPARENT"] = event.traceparent
     return result
 
 
 def is_replay(environ: Mapping[str, Any]) -> bool:
-    """Tell whether a request is a replay that came from the bridge itself."""
+    """Return whether a request is a replay. An HTTP client cannot forge one."""
     return environ.get("BRIDGE_REPLAY") == "1"
 
 
 def read(environ: Mapping[str, Any], data: bytes) -> Replay:
-    """Return the replay that the parameters and the body hold. Raise `ValueError` where they hold none."""
+    """Return the replay of these parameters and this body. Raise `ValueError` if a parameter is missing or invalid."""
     try:
         event = Event(
             id=unquote(environ["HTTP_CE_ID"]),
             name=environ["HTTP_CE_TYPE"],
             source=unquote(environ["HTTP_CE_SOURCE"]),
-            time=moment(environ["HTTP_CE_TIME"]),
+            time=parse_time(environ["HTTP_CE_TIME"]),
             content_type=environ.get("CONTENT_TYPE", ""),
             data=data,
             traceparent=environ.get("HTTP_TRACEPARENT"),
@@ -101,5 +100,6 @@ def read(environ: Mapping[str, Any], data: bytes) -> Replay:
 
 
 def _header(text: str) -> str:
-    """Return `text` percent-encoded as CloudEvents' HTTP binding asks: all but printable ASCII, and space, " and %."""
+    """Return `text` percent-encoded by the rules of CloudEvents' HTTP binding: every character except printable ASCII,
+    and also space, " and %."""
     return quote(text, safe="!#$&'()*+,/:;<=>?@[\\]^`{|}~")

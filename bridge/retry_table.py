@@ -1,4 +1,4 @@
-"""A retry policy as a table of `bridge.toml`: plain data, so that a web process need not import tenacity."""
+"""A retry policy as a table in `bridge.toml`: plain data, so that a web process does not import tenacity."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -6,10 +6,10 @@ from datetime import timedelta
 
 @dataclass(frozen=True, slots=True)
 class RetryTable:
-    """How often, and how far apart. The n-th wait is `initial` × `base`^(n-1), at most `max`, and up to `jitter`
-    (a fraction) longer.
+    """The number of attempts and the waits between them. The n-th wait is `initial` × `base`^(n-1), at most `max`, plus
+    a random part of up to `jitter` (a share) of it.
 
-    The default outlasts a night's outage: 20 attempts over some 14 hours. Short defaults (three attempts within
+    The default outlasts an outage of one night: 20 attempts in some 14 hours. Short defaults (three attempts within
     minutes are common in this field) turn every outage into dead letters.
     """
 

@@ -1,1 +1,1 @@
-"""bridge-dlq: look at dead letters, and decide about them. Knows the ledger alone: neither worker nor app."""
+"""`bridge-dlq`: shows dead letters, and redrives or discards them. It uses the ledger only, no worker and no app."""

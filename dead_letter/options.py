@@ -1,4 +1,4 @@
-"""What can be typed: ages, rates and patterns, and the filters that three of the commands share."""
+"""The options of the commands: ages, rates and patterns, and the filters that three commands share."""
 
 import re
 from collections.abc import Callable
@@ -7,24 +7,12 @@ from typing import Any
 
 import click
 
+from bridge.config.notation import duration
+from bridge.console.option_values import read_by
 from bridge.ledger import Filter
-from bridge.notation import duration
 from bridge.topics import check_pattern
-from dead_letter.rendering import visible
 
 _RATE_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
-
-
-def _read_by(read: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str | None], Any]:
-    """Return the callback of an option whose text a function of ours reads; what it raises is the message."""
-
-    def callback(_ctx: click.Context, _param: click.Parameter, value: str | None) -> Any:
-        try:
-            return None if value is None else read(value)
-        except ValueError as error:
-            raise click.BadParameter(visible(str(error))) from error
-
-    return callback
 
 
 def interval_of(rate: str) -> float:
@@ -45,24 +33,26 @@ def _age(text: str) -> timedelta:
 rate_option = click.option(
     "--rate",
     "interval",
-    callback=_read_by(interval_of),
+    callback=read_by(interval_of),
     metavar="N/s",
-    help="At most so many in a time: 50/s, 10/m, 100/h.",
+    help="At most N letters in a second, minute or hour: 50/s, 10/m, 100/h.",
 )
 
 
 def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options that make a `Filter`, by the names of its fields."""
+    """Add the options of a `Filter` to a command, with the names of its fields."""
     for option in (
-        click.option("--newer", callback=_read_by(_age), metavar="AGE", help="Died at most so long ago: 10m."),
+        click.option("--newer", callback=read_by(_age), metavar="AGE", help="Died within the last AGE: 10m."),
         click.option(
-            "--older", callback=_read_by(_age), metavar="AGE", help="Died at least so long ago: 30s, 10m, 2h, 4d."
+            "--older", callback=read_by(_age), metavar="AGE", help="Died more than AGE ago: 30s, 10m, 2h, 4d."
         ),
-        click.option("--error", metavar="TEXT", help="A part of the last error's type or message, in any case."),
-        click.option("--queue", metavar="NAME", help="The queue that it died in."),
+        click.option(
+            "--error", metavar="TEXT", help="A part of the last error's type or message; case does not matter."
+        ),
+        click.option("--queue", metavar="NAME", help="The queue in which the event died."),
         click.option(
             "--event",
-            callback=_read_by(check_pattern),
+            callback=read_by(check_pattern),
             metavar="PATTERN",
             help="The event's name: order.paid, order.*, order.#",
         ),
@@ -72,7 +62,7 @@ def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def filter_words(wanted: Filter) -> list[str]:
-    """Return the filter as it is typed."""
+    """Return the filter as command-line options."""
     words: list[str] = []
     for option, value in (
         ("--event", wanted.event),

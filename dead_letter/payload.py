@@ -1,4 +1,4 @@
-"""An event's data as a person or a program can read them. They may be anything: JSON, text, or bytes of no kind."""
+"""The data of an event in a readable form: JSON, text, or bytes of any kind."""
 
 import base64
 import codecs
@@ -8,36 +8,37 @@ from typing import Any
 from bridge.event import Event
 
 SHOWN = 16 * 1024
-"""Bytes of text that a page shows at most; `--body` writes all."""
+"""Most bytes of text on a page; `--body` writes all."""
 
 HEX_SHOWN = 512
+"""Most bytes of a hex dump on a page."""
 
 
 def data_to_json(event: Event) -> dict[str, Any]:
-    """Return the data as `data` where they are JSON, else as `data_base64`: as the JSON format of CloudEvents does."""
+    """Return the data as `data` if they are JSON, else as `data_base64`, as in the JSON format of CloudEvents."""
     if event.content_type.partition(";")[0].strip().lower().endswith(("/json", "+json")):
         try:
             value = json.loads(event.data)
-            json.dumps(value, allow_nan=False)  # NaN, which Python reads, is no JSON
+            json.dumps(value, allow_nan=False)  # Python decodes NaN, which is not JSON
         except (ValueError, RecursionError):
-            pass  # it says that it is JSON, and is not: shown as what it is
+            pass  # the data are not the JSON that their content type claims
         else:
             return {"data": value}
     return {"data_base64": base64.b64encode(event.data).decode()}
 
 
 def preview(event: Event) -> tuple[str, bool]:
-    """Return the data for people, and whether that is all: JSON indented, text as it is, anything else as hex."""
+    """Return the data for people, and True if they are complete: indented JSON, text, or a hex dump."""
     value = data_to_json(event)
     if "data" in value:
         text = json.dumps(value["data"], indent=2, ensure_ascii=False)
         return text[:SHOWN], len(text) <= SHOWN
     try:
-        whole = len(event.data) <= SHOWN
-        text = codecs.getincrementaldecoder("utf-8")().decode(event.data[:SHOWN], final=whole)
+        complete = len(event.data) <= SHOWN
+        text = codecs.getincrementaldecoder("utf-8")().decode(event.data[:SHOWN], final=complete)
     except UnicodeDecodeError:
         return _hex(event.data[:HEX_SHOWN]), len(event.data) <= HEX_SHOWN
-    return text, whole
+    return text, complete
 
 
 def _hex(data: bytes) -> str:

@@ -1,40 +1,37 @@
-"""Lists of dead letters as people and programs read them: tables on a terminal, aligned text in a pipe, JSON lines.
+"""Lists of dead letters: rows of tables for people, and JSON for programs."""
 
-What events and errors say is somebody else's text: it is shown with its control characters escaped and is never markup.
-"""
-
-import json
-import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, TextIO
+from typing import Any
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from bridge.event import timestamp
-from bridge.ledger import Dead, Decision, Group, Redriven
+from bridge.console.printable import printable
+from bridge.console.quantities import duration_text
+from bridge.console.terminal import Column, print_table
+from bridge.event import UNKNOWN_TIME, format_time
+from bridge.ledger import Dead, Decision, Group, Redriven, Skipped
 
 ID_END = 12
-"""Characters of an id that lists show: the last group of a UUIDv7, all of it random."""
+"""Characters of an id that lists show: the last group of a UUIDv7, which is random."""
 
+NOT_BELIEVED = "NOT BELIEVED"
+"""Printed before the error of a letter that its signature does not prove to be a worker's."""
 
 NO_QUEUE = "-"
-"""Stands for the queue of an event that none took."""
+"""Printed as the queue of an event that no queue took."""
+
+UNKNOWN = "unknown"
+"""Printed as a time that a letter does not have."""
 
 CANDIDATES = 10
+"""Most candidates that are printed."""
 
+NUMBERS_SHOWN = 10
+"""Most numbers of letters or records that are named for each reason."""
 
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column of a table. `narrow`: it is never cut to fit a terminal."""
-
-    title: str
-    right: bool = False
-    narrow: bool = False
-
+REASONS_SHOWN = 5
+"""Most reasons that are named for skipped records."""
 
 _GROUP_COLUMNS = (
     Column("count", right=True, narrow=True),
@@ -55,45 +52,33 @@ _LETTER_COLUMNS = (
 )
 
 
-def terminal(stream: TextIO | None = None) -> Console:
-    """Return a console that takes no text for markup and rewrites none; on standard output if not told otherwise."""
-    return Console(file=stream or sys.stdout, markup=False, highlight=False, emoji=False, soft_wrap=True)
-
-
-def visible(text: str, *, lines: bool = False) -> str:
-    """Return the text with everything escaped that a terminal would obey instead of showing; with `lines`, line ends
-    and tabs stay."""
-    kept = "\n\t" if lines else ""
-    if text.isprintable():
-        return text
-    if lines:
-        text = text.replace("\r\n", "\n")
-    return "".join(
-        character if character.isprintable() or character in kept else _escaped(character) for character in text
-    )
-
-
 def age(time: datetime, now: datetime) -> str:
-    """Return how long ago that was, in the largest unit that it fills."""
-    seconds = max(int((now - time).total_seconds()), 0)
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"
+    """Return the time from `time` to `now`, in the largest fitting unit; `unknown` for an unknown time."""
+    return UNKNOWN if time == UNKNOWN_TIME else duration_text((now - time).total_seconds())
+
+
+def ago(time: datetime, now: datetime) -> str:
+    """Return how long ago a time was: `3 min ago`, or `at an unknown time`."""
+    return f"at an {UNKNOWN} time" if time == UNKNOWN_TIME else f"{age(time, now)} ago"
+
+
+def time_to_json(time: datetime) -> str | None:
+    """Return a time for a JSON document; None for an unknown one."""
+    return None if time == UNKNOWN_TIME else format_time(time)
 
 
 def letters_of(count: int, kind: str = "") -> str:
-    """Return the count in words: `1 dead letter`, `1,204 open dead letters`."""
+    """Return the count with its noun: `1 dead letter`, `1,204 open dead letters`."""
     return f"{count:,} {kind}{'dead letter' if count == 1 else 'dead letters'}"
 
 
 def next_commands(*commands: str) -> str:
-    """Return the commands that may be typed next, a line each."""
+    """Return the commands that a user may type next, one a line."""
     return "\n".join(f"{'Next:' if place == 0 else '':5} {command}" for place, command in enumerate(commands))
 
 
 def short_id(event_id: str) -> str:
-    """Return the end of an id, by which people name it."""
+    """Return the end of an id, which is enough to name the event."""
     return event_id if len(event_id) <= ID_END else f"…{event_id[-ID_END:]}"
 
 
@@ -123,7 +108,7 @@ def print_letters(console: Console, letters: Iterable[Dead], now: datetime) -> N
             letter.queue or NO_QUEUE,
             age(letter.time, now),
             str(letter.attempts),
-            said(letter),
+            error_line(letter),
         )
         for letter in letters
     )
@@ -131,60 +116,69 @@ def print_letters(console: Console, letters: Iterable[Dead], now: datetime) -> N
 
 
 def print_candidates(console: Console, letters: Sequence[Dead], now: datetime) -> None:
-    """Print some of the letters that an id's end may mean, where there are any."""
+    """Print some of the letters whose ids have the same end. Without letters, print nothing."""
     if letters:
         print_letters(console, letters[:CANDIDATES], now)
     if len(letters) > CANDIDATES:
         console.print(f"… and {len(letters) - CANDIDATES:,} more")
 
 
-def said(letter: Dead) -> str:
+def error_line(letter: Dead) -> str:
     """Return the error in one line."""
-    return f"{letter.error_type}: {letter.error_message}" if letter.error_message else letter.error_type
+    error = f"{letter.error_type}: {letter.error_message}" if letter.error_message else letter.error_type
+    return error if letter.believed else f"{NOT_BELIEVED}: {error}"
 
 
-def decided(decision: Decision, now: datetime) -> str:
-    """Return who decided what, when and why: `redriven by ann@host 3 min ago: fixed in v43`."""
-    done = "redriven" if isinstance(decision, Redriven) else "discarded"
+def decision_text(decision: Decision, now: datetime) -> str:
+    """Return the decision with its author, age and reason: `redriven by ann@host 3 min ago: fixed in v43`."""
+    verb = "redriven" if isinstance(decision, Redriven) else "discarded"
     note = f": {decision.note}" if decision.note else ""
-    return visible(f"{done} by {decision.actor} {age(decision.time, now)} ago{note}")
+    return printable(f"{verb} by {decision.actor} {ago(decision.time, now)}{note}")
 
 
-def print_table(console: Console, columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table: fitted to a terminal; in a pipe whole, so that grep finds all."""
-    shown = [[visible(cell) for cell in row] for row in rows]
-    if console.is_terminal:
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-        for column in columns:
-            table.add_column(
-                column.title, justify="right" if column.right else "left", no_wrap=column.narrow, overflow="ellipsis"
-            )
-        for row in shown:
-            table.add_row(*(Text(cell, no_wrap=True, overflow="ellipsis") for cell in row))
-        console.print(table, soft_wrap=False)
-        return
-    lines = [[column.title for column in columns], *shown]
-    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
-    for line in lines:
-        cells = zip(line, widths, columns, strict=True)
-        aligned = [cell.rjust(width) if column.right else cell.ljust(width) for cell, width, column in cells]
-        console.file.write("  ".join(aligned).rstrip() + "\n")
+def by_reason(reasons: Iterable[tuple[int, str]]) -> list[str]:
+    """Return a line for each reason, with the numbers that it holds for: `  3, 4 and 12 more: no queue 'mail'`."""
+    numbers: dict[str, list[int]] = {}
+    for number, why in reasons:
+        numbers.setdefault(why, []).append(number)
+    return [
+        f"  {', '.join(map(str, found[:NUMBERS_SHOWN]))}{_more(len(found) - NUMBERS_SHOWN)}: {printable(why)}"
+        for why, found in numbers.items()
+    ]
+
+
+def skipped_lines(skipped: Sequence[Skipped]) -> list[str]:
+    """Return what people must know about records of the ledger that do not count; no line if there are none."""
+    if not skipped:
+        return []
+    lines = by_reason((each.number, each.why) for each in skipped)
+    counted = f"{len(skipped):,} {'record' if len(skipped) == 1 else 'records'}"
+    more = len(lines) - REASONS_SHOWN
+    return [
+        f"Left out: {counted} of the ledger, by number:",
+        *lines[:REASONS_SHOWN],
+        *([f"  and for {more:,} more {'reason' if more == 1 else 'reasons'}"] if more > 0 else []),
+    ]
+
+
+def _more(count: int) -> str:
+    return f" and {count:,} more" if count > 0 else ""
 
 
 def group_to_json(group: Group) -> dict[str, Any]:
-    """Return a row of the summary as JSON has it."""
+    """Return a row of the summary as a JSON object."""
     return {
         "count": group.count,
         "event": group.event_name,
         "queue": group.queue,
         "error": group.error_type,
-        "oldest": timestamp(group.oldest),
-        "newest": timestamp(group.newest),
+        "oldest": time_to_json(group.oldest),
+        "newest": time_to_json(group.newest),
     }
 
 
 def letter_to_json(letter: Dead) -> dict[str, Any]:
-    """Return a row of a list as JSON has it."""
+    """Return a row of a list as a JSON object."""
     return {
         "number": letter.number,
         "id": letter.event_id,
@@ -193,18 +187,6 @@ def letter_to_json(letter: Dead) -> dict[str, Any]:
         "reason": letter.reason,
         "error": {"type": letter.error_type, "message": letter.error_message},
         "attempts": letter.attempts,
-        "time": timestamp(letter.time),
+        "time": time_to_json(letter.time),
+        **({} if letter.believed else {"believed": False}),
     }
-
-
-def print_json(documents: Iterable[Mapping[str, Any]]) -> None:
-    """Print one JSON object a line, in ASCII: no terminal finds anything to obey in it."""
-    for document in documents:
-        sys.stdout.write(json.dumps(document).replace("\x7f", "\\u007f") + "\n")
-
-
-def _escaped(character: str) -> str:
-    code = ord(character)
-    if character == "\n":
-        return "\\n"
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

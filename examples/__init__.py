@@ -1,1 +1,1 @@
-"""An app to learn from (`webhooks`), and the whole journey run with it (`demo`). Not part of the distribution."""
+"""An example app (`webhooks`), and a demo of all programs with it (`demo`). Not part of the distribution."""

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Installs Debian packages for the tests, and starts none of the services that they bring.
+# Installs Debian packages for the tests without starting their services.
 #
 #   scripts/apt-install.sh WHY PACKAGE…
 #
-# WHY begins the sentence that says what to do where this user is neither root nor may use sudo without a password.
+# WHY begins the error message for a user who is neither root nor may use sudo without a password.
 set -eu
 
 why=$1
@@ -31,7 +31,7 @@ tidy_up() {
 trap tidy_up EXIT
 trap 'exit 1' HUP INT TERM
 
-# Debian starts a service that it installs, unless this program says no. One that is there already has its reasons.
+# Debian starts a service after its installation unless this program forbids it. An existing program stays as it is.
 if [ ! -e "$policy" ]; then
     made_policy=yes
     printf '#!/bin/sh\nexit 101\n' >"$policy"
@@ -45,5 +45,5 @@ install() {
 echo "Installing with apt (no service is started): $*"
 install "$@" >"$log" 2>&1 || { apt-get update && install "$@"; } >"$log" 2>&1 || {
     tail -n 15 "$log" >&2
-    stop "$why, and apt could not install them (its last words are above)"
+    stop "$why, and apt could not install them (the end of its output is above)"
 }

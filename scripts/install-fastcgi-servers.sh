@@ -1,13 +1,12 @@
 #!/bin/sh
-# Sees to it that the web servers and FastCGI servers are there of which the tests start private instances, and what they
-# trace programs with. Never starts or stops a service. What is missing is installed with apt, if this user is root or may
-# use sudo without a password.
+# Installs the web servers and FastCGI servers of which the tests start private instances, and strace. Missing packages
+# are installed with apt, if this user is root or may use sudo without a password. It starts and stops no service.
 set -eu
 
-PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin # Debian keeps servers where only root's PATH leads
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin # Debian installs servers in directories that are only on root's PATH
 
 packages=
-need() { # need PACKAGE, unless this command succeeds
+need() { # need PACKAGE COMMAND…: install the package unless the command succeeds
     package=$1
     shift
     "$@" >/dev/null 2>&1 || packages="$packages $package"

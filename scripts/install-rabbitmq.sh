@@ -1,8 +1,8 @@
 #!/bin/sh
-# Sees to it that a rabbitmq-server is there for the tests to start private nodes of. Never starts or stops a broker.
+# Installs rabbitmq-server, of which the tests start private nodes. It starts and stops no broker.
 #
-# RABBITMQ_SERVER=/path names another build: then nothing is installed. Else a missing one is installed with apt, if this
-# user is root or may use sudo without a password.
+# With RABBITMQ_SERVER=/path, the path of another build, it installs nothing. Otherwise it installs a missing server with
+# apt, if this user is root or may use sudo without a password.
 set -eu
 
 stop() {
@@ -15,7 +15,7 @@ if [ -n "${RABBITMQ_SERVER-}" ]; then
     exit 0
 fi
 
-PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin # Debian keeps rabbitmq-server where only root's PATH leads
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin # Debian installs rabbitmq-server in a directory that is only on root's PATH
 if command -v rabbitmq-server >/dev/null; then
     exit 0
 fi

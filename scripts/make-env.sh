@@ -1,9 +1,11 @@
 #!/bin/sh
-# Makes a virtual environment, or brings it up to date, with the project in it (editable) and pinned versions.
+# Makes or updates a virtual environment with the project (editable) and the libraries of requirements/EXTRA.txt. pip
+# checks the hash of each file, and takes no source distribution: building one would fetch further files unchecked.
 #
 #   scripts/make-env.sh DIRECTORY EXTRA [PYTHON]
 #
-# Without PYTHON: the one that DIRECTORY was made with, else the first of python3, python3.14 … python3.11 that will do.
+# Without PYTHON: the interpreter of the existing DIRECTORY, or else the first of python3, python3.14 … python3.11 that is
+# new enough and can make virtual environments.
 set -eu
 
 directory=$1
@@ -47,4 +49,6 @@ if [ "$(version "$python")" != "$existing" ]; then
     "$python" -m venv --clear "$directory"
 fi
 echo "Installing into $directory (Python $(version "$directory/bin/python")): the project with its $extra extra"
-"$directory/bin/python" -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable ".[$extra]"
+install() { "$directory/bin/python" -m pip install -qq --disable-pip-version-check "$@"; }
+install --require-hashes --only-binary :all: --requirement requirements/build.txt --requirement "requirements/$extra.txt"
+install --no-deps --no-build-isolation --editable .

@@ -1,1 +1,1 @@
-"""The tests: `unit` mirrors the packages, `contract` holds both brokers to one suite, `journey` runs the programs."""
+"""The tests. `unit` mirrors the packages, `contract` is one suite for both brokers, `journey` runs the programs."""

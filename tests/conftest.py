@@ -1,4 +1,4 @@
-"""What all tests share: private RabbitMQ nodes, for the whole run or for a module."""
+"""Fixtures of all tests: two private RabbitMQ nodes for each test process, one shared, one that tests may break."""
 
 from collections.abc import Iterator
 
@@ -10,20 +10,19 @@ from tests.rabbitmq_node import RabbitNode, shared_node
 
 @pytest.fixture(scope="session")
 def rabbitmq_url() -> Iterator[str]:
-    """The URL of a broker for tests that need no control of it; each uses a namespace of its own there."""
+    """The URL of a broker for tests that do not control it. Each test uses a namespace of its own."""
     with shared_node() as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 def managed() -> Iterator[ManagedNode]:
-    """A broker with its management, to be hurt: each test leaves it running and unhurt."""
+    """A node with its management, which tests may break. Each test leaves it running and repaired."""
     with managed_node() as managed:
         yield managed
 
 
-@pytest.fixture(scope="module")
-def node() -> Iterator[RabbitNode]:
-    """A node for the tests of a module, to be hurt: each leaves it running and unhurt."""
-    with RabbitNode() as node:
-        yield node
+@pytest.fixture(scope="session")
+def node(managed: ManagedNode) -> RabbitNode:
+    """The node of `managed`, without its management."""
+    return managed.node

@@ -1,4 +1,4 @@
-"""Events as somebody defers them now, for tests and measurements."""
+"""New events, for tests and benchmarks."""
 
 import os
 from datetime import UTC, datetime
@@ -7,6 +7,6 @@ from bridge.event import Event, event_id
 
 
 def new_event(name: str, data: bytes, content_type: str = "application/json") -> Event:
-    """Return an event that is deferred at this moment."""
+    """Return an event with a new id and the current time."""
     now = datetime.now(UTC)
     return Event(event_id(now, os.urandom(10)), name, "test", now, content_type, data)

@@ -1,9 +1,9 @@
-"""Ends what a test started and left behind, however the test run itself ends. Not a supervisor: it restarts nothing.
+"""Ends the processes that a test has started and removes its files, even if the test process is killed.
 
-Run as ``python guard.py DIRECTORY``. It waits until its standard input brings a byte or the end of file, which comes
-by itself when the test process dies, by SIGKILL too. Then it kills every process that carries ``BRIDGE_TEST_DIRECTORY``
-with this directory in its environment, and removes the directory. Going by the environment finds daemons as well,
-such as Erlang's epmd, and cannot hit a stranger by a recycled pid. Linux only: it reads /proc.
+Run as ``python guard.py DIRECTORY``. It waits until its standard input has a byte or the end of file; the kernel closes
+the pipe when the test process dies, by SIGKILL too. Then it kills every process that has ``DIRECTORY_OF_TEST`` with
+this directory in its environment, and removes the directory. The environment identifies daemons too, such as Erlang's
+epmd, and a recycled pid cannot hit an unrelated process. Linux only: it reads /proc.
 """
 
 import os
@@ -13,18 +13,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-MARK = "BRIDGE_TEST_DIRECTORY"
+MARK = "DIRECTORY_OF_TEST"
 REMOVE_SECONDS = 30.0
 
 
 class Guard:
-    """Watches over one directory and the processes that are started with `environment`."""
+    """Guards one directory, and the processes that are started with `environment`."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.environment = {MARK: str(directory)}
-        # -I -S: the guard needs nothing but the standard library, and so starts in some 20 ms. A session of its own:
-        # Ctrl-C in the terminal must not reach it before its work is done.
+        # -I -S: the guard uses only the standard library, and so starts in some 20 ms. A session of its own, so that
+        # Ctrl-C in the terminal does not end the guard before it has cleaned up.
         command = [sys.executable, "-I", "-S", __file__, str(directory)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, cwd="/", start_new_session=True)
 
@@ -36,7 +36,7 @@ class Guard:
 
 
 def marked_processes(directory: str) -> list[int]:
-    """The pids of all living processes that carry `directory` in their environment."""
+    """Return the pids of all processes that have `directory` in their environment."""
     mark = f"{MARK}={directory}".encode()
     return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and mark in _environ(entry)]
 
@@ -45,11 +45,11 @@ def _environ(process: Path) -> list[bytes]:
     try:
         return (process / "environ").read_bytes().split(b"\0")
     except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return []  # it has ended meanwhile, or it is somebody else's
+        return []  # the process has ended meanwhile, or belongs to another user
 
 
 def _end(directory: str) -> None:
-    while pids := marked_processes(directory):  # again, for what was forked while we looked
+    while pids := marked_processes(directory):  # repeated, since a process may have forked meanwhile
         for pid in pids:
             try:
                 os.kill(pid, signal.SIGKILL)

@@ -3,21 +3,21 @@
 import random
 import socket
 
-# Below Linux's ephemeral ports (32768 and up): there, while a server restarts, a client that tries to reconnect could
-# be given the server's own port as its source, and would be connected to itself.
+# Below Linux's ephemeral ports (32768 and up). Otherwise a client that reconnects while a server restarts may get the
+# server's port as its source port, and connect to itself.
 _PORTS = range(20_000, 32_000)
 
 _GIVEN: set[int] = set()
-"""What this process has given out: who asked may not listen there yet."""
+"""The ports that this process has returned already. Their servers may not listen yet."""
 
 
 def free_port() -> int:
-    """Return a port that nobody uses now, and that no client is given as its own."""
+    """Return a port that is free, and that the kernel does not give to clients."""
     return free_ports(1)[0]
 
 
 def free_ports(count: int) -> list[int]:
-    """Return such ports, each another one. Raise `OSError` where there are not so many."""
+    """Return this many different free ports. Raise `OSError` if there are not enough."""
     ports: list[int] = []
     for port in random.sample(sorted({*_PORTS} - _GIVEN), len(_PORTS) - len(_GIVEN)):
         with socket.socket() as probe:

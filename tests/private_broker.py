@@ -1,4 +1,4 @@
-"""What RabbitMQ nodes and clusters of a test's own have in common: they are there within a `with` block."""
+"""The base class of private RabbitMQ nodes and clusters: they exist for the duration of a `with` block."""
 
 from abc import ABC, abstractmethod
 from types import TracebackType
@@ -6,12 +6,12 @@ from typing import Self
 
 
 class PrivateBroker(ABC):
-    """A broker of a test's own. A context manager: started on entry, removed on exit."""
+    """A private broker; a context manager that starts it on entry and removes it on exit."""
 
     def __enter__(self) -> Self:
         try:
             self.start()
-        except BaseException:  # Ctrl-C, too: nothing else would remove what has begun
+        except BaseException:  # Ctrl-C too: __exit__ is not called after a failed __enter__
             self.remove()
             raise
         return self
@@ -21,8 +21,8 @@ class PrivateBroker(ABC):
 
     @abstractmethod
     def start(self) -> None:
-        """Start it, and return when it serves."""
+        """Start the broker, and return when it serves AMQP."""
 
     @abstractmethod
     def remove(self) -> None:
-        """End it, and remove all that it has left."""
+        """End the broker, and remove its files."""

@@ -1,8 +1,7 @@
-"""Three private RabbitMQ nodes as one cluster, for tests: started together, torn apart, healed and removed. Not a
-client: talk to it through `url`, which names all three.
+"""A private cluster of three RabbitMQ nodes for tests, which can be partitioned and healed. `url` has all addresses.
 
-Its partition handling is `pause_minority`, as RabbitMQ's guide has it for three nodes: a node that is cut off closes
-its connections and serves nobody until it is healed.
+Its partition handling is `pause_minority`, which RabbitMQ's guide recommends for three nodes: a node that is cut off
+closes its connections and accepts no clients until it is healed.
 """
 
 import json
@@ -24,7 +23,7 @@ _NO_COOKIE = "nobody"
 
 
 class RabbitCluster(PrivateBroker):
-    """A cluster of three. What was started is removed even when the Python process is killed."""
+    """A cluster of three nodes. It is removed even if the Python process is killed."""
 
     def __init__(self, advanced: str = "") -> None:
         """`advanced` is the advanced.config of each node."""
@@ -43,19 +42,19 @@ class RabbitCluster(PrivateBroker):
         return f"amqp://guest:guest@{','.join(f'127.0.0.1:{node.port}' for node in self.nodes)}/"
 
     def start(self) -> None:
-        """Start all nodes at once, and return when each serves AMQP and sees the others. RabbitMQ 4's nodes wait for
-        each other; 3.10's take a lock in turn, which a busy machine must be given time for."""
+        """Start all nodes at once; return when each serves AMQP and sees the others. The nodes of RabbitMQ 4 wait for
+        each other. Those of 3.10 take a lock in turn, which needs many retries on a busy machine."""
         with ThreadPoolExecutor(SIZE) as threads:
             tuple(threads.map(RabbitNode.start, self.nodes))
         self.await_whole()
 
     def restart(self) -> None:
-        """Restart one node after the other, each when the one before serves AMQP again."""
+        """Restart one node after the other, each after the previous one serves AMQP again."""
         for node in self.nodes:
             node.restart()
 
     def leader_of(self, queue: str) -> RabbitNode:
-        """Return the node that leads a quorum queue or stream. Raise `RabbitNodeError` where none does now."""
+        """Return the node that leads a quorum queue or stream. Raise `RabbitNodeError` if it has no leader now."""
         for node in self.nodes:
             leaders = {row["name"]: row["leader"] for row in self._ask(node, "list_queues", "name", "leader") or ()}
             for each in self.nodes:
@@ -64,15 +63,15 @@ class RabbitCluster(PrivateBroker):
         raise RabbitNodeError(f"queue {queue} has no leader")
 
     def cut_off(self, node: RabbitNode) -> None:
-        """Part a node from the others until it is healed: they refuse each other's cookies. rabbitmqctl, and clients,
-        reach it as before."""
+        """Cut a node off from the others until `heal`: the nodes refuse each other's cookies. rabbitmqctl and clients
+        can still reach it."""
         others = ",".join(f"'{each.name}'" for each in self.nodes if each is not node)
-        node.ctl("eval", f"[{{erlang:set_cookie(N, {_NO_COOKIE}), erlang:disconnect_node(N)}} || N <- [{others}]].")
+        node.eval(f"[{{erlang:set_cookie(N, {_NO_COOKIE}), erlang:disconnect_node(N)}} || N <- [{others}]].")
 
     def heal(self, node: RabbitNode) -> None:
-        """Undo `cut_off`. The node comes back by itself, some seconds later: see `await_whole`."""
+        """Undo `cut_off`. The node rejoins the cluster after some seconds: see `await_whole`."""
         others = ",".join(f"'{each.name}'" for each in self.nodes if each is not node)
-        node.ctl("eval", f"[{{erlang:set_cookie(N, erlang:get_cookie()), net_adm:ping(N)}} || N <- [{others}]].")
+        node.eval(f"[{{erlang:set_cookie(N, erlang:get_cookie()), net_adm:ping(N)}} || N <- [{others}]].")
 
     def await_whole(self) -> None:
         """Return when every node runs and sees all others run."""
@@ -83,7 +82,7 @@ class RabbitCluster(PrivateBroker):
                 raise RabbitNodeError(f"the cluster is not whole after {AGREE_SECONDS:g} s; seen as running: {seen}")
 
     def remove(self) -> None:
-        """Kill all nodes and what they started, and remove their files. A second call does nothing."""
+        """Kill all nodes and their processes, and remove their files. A second call does nothing."""
         for node in self.nodes:
             node.remove()
         self._guard.clear()
@@ -97,7 +96,7 @@ class RabbitCluster(PrivateBroker):
         return status["running_nodes"] if status else []
 
     def _ask(self, node: RabbitNode, command: str, *columns: str) -> Any:
-        """What a node answers; None where it is dead or paused."""
+        """Return the JSON that rabbitmqctl prints for a node; None if the node is dead or paused."""
         try:
             return json.loads(node.ctl(command, "--formatter", "json", *columns))
         except RabbitNodeError:

@@ -1,6 +1,4 @@
-"""The environment that a private RabbitMQ node is started in: all that it must not share with a broker that is already
-running. Not the node.
-"""
+"""The environment variables of a private RabbitMQ node, so that it shares nothing with a broker that already runs."""
 
 import os
 import secrets
@@ -9,14 +7,14 @@ from pathlib import Path
 
 
 def new_cookie(home: Path) -> None:
-    """Write a new Erlang cookie for whoever has this home directory."""
+    """Write a new Erlang cookie into this home directory."""
     cookie = home / ".erlang.cookie"
     cookie.write_text(secrets.token_hex(16))
     cookie.chmod(0o400)
 
 
 def environment(directory: Path, name: str, port: int, distribution_port: int, epmd_port: int) -> Mapping[str, str]:
-    """Return the environment of a node that has this directory, name and ports for itself."""
+    """Return the environment of a node with this directory, name and ports."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(("RABBITMQ_", "ERL_"))}
     return inherited | {
         "HOME": str(directory),
@@ -36,6 +34,6 @@ def environment(directory: Path, name: str, port: int, distribution_port: int, e
         "RABBITMQ_LOG_BASE": str(directory),
         "RABBITMQ_LOGS": "-",
         "RABBITMQ_PID_FILE": f"{directory}/pid",
-        # The start script then becomes the Erlang VM instead of waiting for it: our child's pid is the node's.
+        # Makes the start script exec the Erlang VM, so that the pid of our child process is the node's.
         "RUNNING_UNDER_SYSTEMD": "true",
     }

@@ -1,8 +1,7 @@
-"""A private RabbitMQ node for tests and benchmarks: started, hurt, restarted and removed without a trace.
+"""A private RabbitMQ node for tests and benchmarks: starts, breaks, restarts and removes it.
 
-It shares nothing with a broker that is already running: ports, node name, cookie, data, logs and epmd are its own. Not
-a client: talk to it through `url`. `RABBITMQ_SERVER` names another build's rabbitmq-server; rabbitmqctl is the one
-beside it.
+It shares nothing with a broker that already runs: ports, node name, cookie, data, logs and epmd are its own. Clients
+use `url`. `RABBITMQ_SERVER` is the path of another build's rabbitmq-server; rabbitmqctl is then the one next to it.
 """
 
 import json
@@ -18,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.erlang import EvaluationError, evaluate
 from tests.guard import Guard
 from tests.ports import free_ports
 from tests.private_broker import PrivateBroker
@@ -27,21 +27,28 @@ from tests.rabbitmq_environment import new_cookie
 START_SECONDS = 60.0
 STOP_SECONDS = 60.0
 CTL_SECONDS = 60.0
+LEADER_SECONDS = 10.0
 _LOG_LINES = 40
+
+_LEADERLESS = """
+[rabbit_misc:rs(amqqueue:get_name(Q)) || Q <- rabbit_amqqueue:list(), amqqueue:get_type(Q) =:= rabbit_quorum_queue,
+    ra_leaderboard:lookup_leader(element(1, amqqueue:get_pid(Q))) =:= undefined].
+"""
+"""The Erlang expression for the quorum queues that have no leader."""
 
 
 class RabbitNodeError(Exception):
-    """The node, or rabbitmqctl, did not do what was asked. The message ends with what it printed."""
+    """The node or rabbitmqctl has failed. The message ends with its output."""
 
 
 class RabbitNode(PrivateBroker):
     """One RabbitMQ node on 127.0.0.1, with all plugins off.
 
-    What was started is removed even when the Python process is killed.
+    The node is removed even if the Python process is killed.
     """
 
     def __init__(self, environment: Mapping[str, str] | None = None, advanced: str = "") -> None:
-        """`environment` is what it is told besides, such as RABBITMQ_DEFAULT_USER; `advanced` its advanced.config."""
+        """`environment` has additional variables, such as RABBITMQ_DEFAULT_USER; `advanced` is the advanced.config."""
         server = _server()
         self._server = server
         self.directory = Path(tempfile.mkdtemp(prefix="bridge-rabbitmq-"))
@@ -49,7 +56,7 @@ class RabbitNode(PrivateBroker):
         self._process: subprocess.Popen[bytes] | None = None
         self._vhosts = 0
         self.start_seconds = 0.0
-        """How long the last start took."""
+        """The duration of the last start in seconds."""
         self.port, distribution_port, self.epmd_port = free_ports(3)
         self._write_files()
         if advanced:
@@ -59,12 +66,12 @@ class RabbitNode(PrivateBroker):
 
     @property
     def name(self) -> str:
-        """Its name as an Erlang node."""
+        """The name of the Erlang node."""
         return f"bridge-test-{self.port}@localhost"
 
     @property
     def running(self) -> bool:
-        """Whether its process is there."""
+        """True while the process of the node runs."""
         return self._process is not None and self._process.poll() is None
 
     @property
@@ -73,7 +80,7 @@ class RabbitNode(PrivateBroker):
         return f"amqp://guest:guest@127.0.0.1:{self.port}/"
 
     def start(self) -> None:
-        """Start the node, on the data that it has, and return when it serves AMQP."""
+        """Start the node on its existing data; return when it serves AMQP."""
         began = time.monotonic()
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -89,51 +96,51 @@ class RabbitNode(PrivateBroker):
         self.start_seconds = time.monotonic() - began
 
     def stop(self) -> None:
-        """Stop the node in good order; its data stay."""
+        """Shut the node down; its data stay."""
         if self._process is not None and self.running:
             self._process.terminate()
             self._process.wait(STOP_SECONDS)
 
     def restart(self) -> None:
-        """Stop the node in good order and start it again on the same port and data."""
+        """Shut the node down, and start it again on the same port and data."""
         self.stop()
         self.start()
 
     def kill(self) -> None:
-        """End the node by SIGKILL, as a crash does; its data stay, and `start()` recovers them."""
+        """End the node by SIGKILL, like a crash; its data stay, and `start()` recovers them."""
         self._signal(signal.SIGKILL)
         if self._process is not None:
             self._process.wait(STOP_SECONDS)
 
     def pause(self) -> None:
-        """Freeze the node: its connections stay open and nothing answers. Return when all its threads have stopped."""
+        """Freeze the node: its connections stay open, but it does not answer. Return when all threads have stopped."""
         self._signal(signal.SIGSTOP)
         while self._process is not None and _runs(self._process.pid):
             time.sleep(0.001)
 
     def resume(self) -> None:
-        """Let a paused node go on."""
+        """Resume a paused node."""
         self._signal(signal.SIGCONT)
 
     def stop_app(self) -> None:
-        """Stop the broker, its port closed, and leave the Erlang node running."""
+        """Stop the broker and close its port, but keep the Erlang node running."""
         self.ctl("stop_app")
 
     def start_app(self) -> None:
-        """Start the broker again after `stop_app()` and return when it serves AMQP."""
+        """Start the broker again after `stop_app()`; return when it serves AMQP."""
         self.ctl("start_app")
         self.await_ready()
 
     def raise_memory_alarm(self) -> None:
-        """Let the node find that it is out of memory: it stops reading from who publishes."""
+        """Raise the memory alarm: the node stops reading from connections that publish."""
         self.ctl("set_vm_memory_high_watermark", "0")
 
     def clear_memory_alarm(self) -> None:
-        """Give the node its usual share of the memory again."""
+        """Clear the memory alarm, by the default limit."""
         self.ctl("set_vm_memory_high_watermark", "0.4")
 
     def await_ready(self) -> None:
-        """Return when the node serves AMQP. Raise `RabbitNodeError` where it ends, or does not come to it."""
+        """Return when the node serves AMQP. Raise `RabbitNodeError` if it ends, or does not within `START_SECONDS`."""
         deadline = time.monotonic() + START_SECONDS
         while not _serves_amqp(self.port):
             if self._process is None or not self.running:
@@ -146,11 +153,11 @@ class RabbitNode(PrivateBroker):
             time.sleep(0.02)
 
     def ctl(self, *arguments: str) -> str:
-        """Run rabbitmqctl on this node, some 0.4 s, and return what it printed, without headers."""
+        """Run rabbitmqctl on this node, which takes some 0.4 s; return its output without headers."""
         return self.tool("rabbitmqctl", "--silent", *arguments)
 
     def tool(self, name: str, *arguments: str) -> str:
-        """Run one of RabbitMQ's command-line tools on this node, and return what it printed."""
+        """Run one of RabbitMQ's command-line tools on this node; return its output."""
         done = subprocess.run(
             [str(self._server.with_name(name)), *arguments],
             env=self._environment,
@@ -165,30 +172,51 @@ class RabbitNode(PrivateBroker):
             raise RabbitNodeError(f"{name} {' '.join(arguments)}: exit {done.returncode}\n{done.stdout}")
         return done.stdout.strip()
 
+    def eval(self, expressions: str) -> str:
+        """Evaluate Erlang expressions in the node within milliseconds; return the value in Erlang's notation."""
+        try:
+            return evaluate(self.name, expressions, self._environment)
+        except EvaluationError as error:
+            raise RabbitNodeError(f"{error}\n{self._log_tail()}") from error
+
+    def await_leaders(self) -> bool:
+        """Wait until each quorum queue of a single node has a leader, which takes half a second after a start.
+
+        Return False if a queue has no leader after `LEADER_SECONDS`, such as a queue that was declared in the last
+        second before a crash. RabbitMQ 3.10 loses all quorum queues if some are deleted before they have a leader.
+        """
+        deadline = time.monotonic() + LEADER_SECONDS
+        while self.eval(_LEADERLESS) != "[]":
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+        return True
+
     def logged(self) -> str:
-        """Return the node's log with all that it has to tell so far: RabbitMQ writes it a moment after it acts."""
+        """Return the node's log with all records so far. RabbitMQ writes its log with a delay, so this waits for a
+        record of its own."""
         mark = f"read up to here: {uuid.uuid4()}"
-        self.ctl("eval", f'logger:warning("{mark}").')
+        self.eval(f'logger:warning("{mark}").')
         deadline = time.monotonic() + CTL_SECONDS
         while mark not in (text := self._log.read_text(errors="replace")):
             if time.monotonic() > deadline:
-                raise RabbitNodeError(f"the node did not log what it was told to\n{self._log_tail()}")
+                raise RabbitNodeError(f"the node did not log {mark!r} within {CTL_SECONDS:g} s\n{self._log_tail()}")
             time.sleep(0.02)
         return text
 
     def new_vhost(self) -> str:
-        """Make an empty virtual host, open to guest, and return its URL. A namespace of one's own is cheaper."""
+        """Make an empty virtual host with all permissions for guest; return its URL. A new namespace is cheaper."""
         self._vhosts += 1
         name = f"vhost-{self._vhosts}"
         permissions = {"user": "guest", "vhost": name, "configure": ".*", "write": ".*", "read": ".*"}
         definitions = self.directory / f"{name}.json"
-        # One import instead of add_vhost and set_permissions: one start of rabbitmqctl instead of two.
+        # One import needs one start of rabbitmqctl; add_vhost and set_permissions need two.
         definitions.write_text(json.dumps({"vhosts": [{"name": name}], "permissions": [permissions]}))
         self.ctl("import_definitions", str(definitions))
         return self.url + name
 
     def remove(self) -> None:
-        """Kill the node and everything it started, and remove its directory. A second call does nothing."""
+        """Kill the node and its processes, and remove its directory. A second call does nothing."""
         self._guard.clear()
         if self._process is not None:
             self._process.wait(STOP_SECONDS)
@@ -213,8 +241,8 @@ class RabbitNode(PrivateBroker):
 
 @contextmanager
 def shared_node() -> Iterator[str]:
-    """The URL of a broker that tests need no control of: BRIDGE_TEST_AMQP_URL, else a private node's."""
-    given = os.environ.get("BRIDGE_TEST_AMQP_URL")
+    """Yield the URL of a broker for tests that do not control it: TEST_AMQP_URL, or that of a private node."""
+    given = os.environ.get("TEST_AMQP_URL")
     if given:
         yield given
     else:
@@ -223,26 +251,26 @@ def shared_node() -> Iterator[str]:
 
 
 def _server() -> Path:
-    """The rabbitmq-server to run: RABBITMQ_SERVER, else the one installed."""
+    """Return the rabbitmq-server to run: RABBITMQ_SERVER, or the installed one."""
     wanted = os.environ.get("RABBITMQ_SERVER", "rabbitmq-server")
     # Debian keeps the command in sbin, which is not on an ordinary user's PATH.
     found = shutil.which(wanted, path=os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin")
     if found is None:
         raise RabbitNodeError(f"{wanted}: not found; install rabbitmq-server, or set RABBITMQ_SERVER to its path")
     server = Path(found).resolve()
-    if server.name == "rabbitmq-script-wrapper":  # Debian's: it would change to the user rabbitmq
+    if server.name == "rabbitmq-script-wrapper":  # Debian's wrapper changes to the user rabbitmq
         return server.with_name("rabbitmq-server")
     return server
 
 
 def _runs(pid: int) -> bool:
-    """Whether any thread of a process is not stopped."""
+    """Return True if a thread of the process is not stopped."""
     states = [stat.read_text().rpartition(")")[2].split()[0] for stat in Path(f"/proc/{pid}/task").glob("*/stat")]
     return any(state not in "Tt" for state in states)
 
 
 def _serves_amqp(port: int) -> bool:
-    """Whether an AMQP 0-9-1 header is answered by a method frame, as a broker does once it takes connections."""
+    """Return True if the server replies to an AMQP 0-9-1 header with a method frame: then it accepts connections."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1.0) as connection:
             connection.sendall(b"AMQP\x00\x00\x09\x01")

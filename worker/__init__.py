@@ -1,1 +1,1 @@
-"""`bridge-worker`: takes events from the broker and replays each into a pre-warmed pool of app-server processes."""
+"""`bridge-worker`: takes events from the broker, and replays each into a warm pool of app-server processes."""

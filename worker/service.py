@@ -1,185 +1,267 @@
-"""The service: start order, run, drain. What goes wrong at the start has an exit code of its own."""
+"""The service of `bridge-worker`: start, run, drain. Each kind of failure at the start has its own exit code."""
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from enum import IntEnum
-from importlib.metadata import version
+from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
-from bridge.brokers.contract import Broker, Consumer
-from bridge.brokers.opening import open_broker
+from bridge.brokers.contract.broker import Broker
+from bridge.brokers.contract.consuming import Consumer
+from bridge.brokers.opening import check_policies, open_broker, site_on_broker
+from bridge.config.foreign_pool import ForeignPoolSettings
+from bridge.config.settings import Settings
+from bridge.console.exit_codes import ExitCode
+from bridge.console.service_manager import ServiceManager
+from bridge.console.signals import Handlers, StopSignals, unless
 from bridge.errors import BrokerRefused, BrokerUnavailable, SettingsError
-from bridge.foreign_pool import ForeignPoolSettings
+from bridge.logger import log
 from bridge.outcome import Trust
+from bridge.public_url import NO_PUBLIC_URL
 from bridge.queues import Queue
-from bridge.request import Site
-from bridge.settings import Settings
-from bridge.telemetry import log
-from worker.agreement import agreed, told_to_children
-from worker.consumer import EventConsumer
-from worker.control_socket import ControlSocket
-from worker.foreign_seating import ForeignSeating
-from worker.policies import policies_of
-from worker.pool.child import Child
-from worker.pool.from_settings import child_said, control_path, plan_of
+from bridge.request import ReplayTarget
+from bridge.status import ChildrenStatus, WorkerStatus
+from worker.control.apps import FOREIGN_POOL
+from worker.control.controls_log import ControlsLog
+from worker.control.missing_workers import looks_for_missing_workers
+from worker.control.readiness import why_not
+from worker.control.scheduler import schedulers
+from worker.control.site_controls import SiteControls
+from worker.control.status import About, worker_status
+from worker.control.telling import recording, told
+from worker.events.calls import CallRunner, CallService
+from worker.events.consumer import EventConsumer
+from worker.events.metering import Meter
+from worker.events.replay import Replayer, Rules
+from worker.events.retry_policies import policies_of
+from worker.events.site_limits import rate_sharing, site_slots
+from worker.events.until import Until, reached
+from worker.pool.from_settings import log_printed, plan_of
 from worker.pool.process import BootFailed, Launch
 from worker.pool.supervisor import Supervisor
-from worker.replay import Replayer, Rules
-from worker.seating import Seating
-from worker.signals import Handlers, StopSignals, unless
-from worker.slots import Slots
-from worker.status import About, worker_status
-from worker.tally import Tally
-from worker.until import Until, reached
+from worker.shared_settings import agreed, environment_of_children, files_of_children
+from worker.slots.child_slots import OwnPool
+from worker.slots.foreign_slots import ForeignPool
+from worker.slots.slots import Slots
+from worker.start_log import log_broker, log_foreign_pool, log_own_pool, warn_of_other_apps, warn_of_unserved_queues
+from worker.watching import Watching
 
 CHILD_MODULE = "app_adapter.app_server"
 
 
-class Exit(IntEnum):
-    """How the program ends."""
-
-    DONE = 0
-    SETTINGS = 2
-    BROKER = 3
-    APP = 4
-
-
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What one run of the worker is asked to do. `app` is what a pool of our own runs, None for a pool that others
-    run."""
+class WorkerOptions:
+    """The options of one run of the worker. `app` is the app for the worker's own pool; None for a foreign pool, which
+    others run."""
 
     app: str | None
     settings: Settings
     until: Until
     max_events: int | None
+    directory: Path
+    """The name of the app's directory, which leads to the app's new version after a deploy."""
+    queues: tuple[Queue, ...]
+    """The queues of the site from which this worker takes events. It declares all of the site's queues."""
+    manager: ServiceManager = field(default_factory=ServiceManager)
 
 
-class Seats(Protocol):
-    """The slots of a pool, whoever runs it: opened to the events once, and stopped before they drain."""
+class Pool(Protocol):
+    """A pool, own or foreign. `open` opens its slots to requests, `broken` waits until it can never run a request again
+    and raises, and `stop` is called before the events drain."""
 
     async def open(self) -> None: ...
-    def rooms(self) -> Mapping[str, int]: ...
     def signals(self) -> Handlers: ...
-    def status(self) -> Mapping[str, Any]: ...
+    def status(self) -> ChildrenStatus: ...
     async def broken(self) -> NoReturn: ...
     async def stop(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
-    """A pool, as events are replayed into it: `slots` are its books, empty yet, and `size` how many there will be."""
+class Replays:
+    """The way to replay events: the target of requests, whom to trust about the outcome, the slots, and their pool."""
 
-    site: Site
+    target: ReplayTarget
     trust: Trust
     slots: Slots
-    size: int
-    seats: Callable[[EventConsumer, Sequence[Queue]], Seats]
+    pool: Pool
 
 
-async def serve(order: Order) -> Exit:
-    """Run the worker until it is asked to stop, or has done what was ordered."""
+async def serve(options: WorkerOptions) -> ExitCode:
+    """Run the worker until it is asked to stop, or a condition of `options` ends it. Return the exit code."""
     try:
         with StopSignals() as signals:
-            rules = {queue.name: _rules(queue) for queue in order.settings.queues()}
-            if order.app is not None:
-                await _serve_app(order, order.app, rules, signals)
-            elif order.settings.values.fastcgi is not None:
-                await _serve_foreign_pool(order, order.settings.values.fastcgi, rules, signals)
+            watching = Watching.by_settings(options.settings)
+            options.settings.schedules()  # raises before anything boots
+            rules = {queue.name: _rules(queue) for queue in options.queues}
+            if options.app is not None:
+                await _serve_app(options, options.app, rules, signals, watching)
+            elif options.settings.values.fastcgi is not None:
+                await _serve_foreign_pool(options, options.settings.values.fastcgi, rules, signals, watching)
     except SettingsError as error:
         log.error("%s", error)
-        return Exit.SETTINGS
+        return ExitCode.USAGE
     except BootFailed as error:
-        log.error("%s cannot boot: %s", order.app, error)
-        return Exit.APP
+        log.error("%s cannot boot: %s", options.app, error)
+        return ExitCode.APP
     except (BrokerUnavailable, BrokerRefused) as error:
         log.error("%s", error)
-        return Exit.BROKER
-    return Exit.DONE
+        return ExitCode.BROKER
+    return ExitCode.DONE
 
 
-async def _serve_app(order: Order, app: str, rules: Mapping[str, Rules], signals: StopSignals) -> None:
-    values = order.settings.values
-    launch = Launch(CHILD_MODULE, app, values.boot_timeout.total_seconds(), told_to_children(order.settings))
-    supervisor = Supervisor(launch, plan_of(values), child_said)
+async def _serve_app(
+    options: WorkerOptions, app: str, rules: Mapping[str, Rules], signals: StopSignals, watching: Watching
+) -> None:
+    values = options.settings.values
+    launch = Launch(
+        CHILD_MODULE,
+        app,
+        values.boot_timeout.total_seconds(),
+        environment_of_children(options.settings),
+        options.directory,
+        files_of_children(options.settings),
+    )
+    supervisor = Supervisor(launch, plan_of(values), log_printed)
     try:
         children = await unless(signals.stop, supervisor.start())
         if children is None:
             return
         ready = children[0].ready
-        order = replace(order, settings=agreed(order.settings, ready))
-        _say_pool(order, children)
-        site = Site(ready.host, order.settings.values.replay_path)
-
-        def seats(events: EventConsumer, queues: Sequence[Queue]) -> Seats:
-            return Seating(supervisor, events, queues, ready)
-
-        await _serve_broker(order, Pool(site, Trust.RECEIVER, Slots(), values.children, seats), rules, signals)
+        options = replace(options, settings=agreed(options.settings, ready))
+        log_own_pool(app, children)
+        values = options.settings.values
+        target = ReplayTarget(values.replay_path, values.public_url or NO_PUBLIC_URL)
+        slots = Slots(values.children, calls=values.calls)
+        replays = Replays(
+            target, Trust.RECEIVER, slots, OwnPool(supervisor, slots, ready, watching.tell, options.manager)
+        )
+        await _serve_broker(options, replays, rules, signals, watching)
     finally:
         await supervisor.stop()
 
 
 async def _serve_foreign_pool(
-    order: Order, fastcgi: ForeignPoolSettings, rules: Mapping[str, Rules], signals: StopSignals
+    options: WorkerOptions,
+    fastcgi: ForeignPoolSettings,
+    rules: Mapping[str, Rules],
+    signals: StopSignals,
+    watching: Watching,
 ) -> None:
-    log.info("bridge-worker %s serves a pool that others run", version("deferred-event-bridge"))
-    for address, connections in fastcgi.connections_by_address.items():
-        log.info("pool: %s, at most %d connections", address, connections)
-    site = fastcgi.site(order.settings.values.replay_path)
-
-    def seats(events: EventConsumer, queues: Sequence[Queue]) -> Seats:
-        return ForeignSeating(fastcgi, events, queues)
-
-    await _serve_broker(order, Pool(site, fastcgi.trust, Slots(in_turn=True), fastcgi.size, seats), rules, signals)
+    log_foreign_pool(fastcgi)
+    slots = Slots(fastcgi.size, in_turn=True, calls=options.settings.values.calls)
+    pool = ForeignPool(fastcgi.connections_by_address, slots, keep=fastcgi.keep_connection)
+    values = options.settings.values
+    target = fastcgi.target(values.replay_path, values.public_url or NO_PUBLIC_URL, values.replay_secret)
+    replays = Replays(target, fastcgi.trust, slots, pool)
+    await _serve_broker(options, replays, rules, signals, watching)
 
 
-async def _serve_broker(order: Order, pool: Pool, rules: Mapping[str, Rules], signals: StopSignals) -> None:
-    values, queues = order.settings.values, order.settings.queues()
-    broker = open_broker(values.broker_url, values.namespace, declare=values.declare)
-    tally = Tally()
-    try:
-        if await unless(signals.stop, _declare(broker, queues)) is None:
+async def _serve_broker(
+    options: WorkerOptions, replays: Replays, rules: Mapping[str, Rules], signals: StopSignals, watching: Watching
+) -> None:
+    values, pool = options.settings.values, replays.pool
+    broker = open_broker(
+        values.broker_url,
+        values.namespace,
+        declare=values.declare,
+        file_group=values.file_group,
+        tls=options.settings.tls(),
+        keys=options.settings.ledger_keys(),
+    )
+    counters = watching.counters
+    async with AsyncExitStack() as ends:
+        ends.push_async_callback(broker.close)
+        tell = ends.enter_context(recording(broker, values.history, watching.tell))
+        if await unless(signals.stop, _declare(broker, options.settings)) is None:
             return
         consumer = broker.consumer()
-        events = EventConsumer(consumer, pool.slots, Replayer(rules, pool.site, (tally,), pool.trust), order.max_events)
-        seats = pool.seats(events, queues)
-        await seats.open()
-        await events.start(seats.rooms(), pool.size)
-        _say_broker(order, broker, queues)
-        await _say_unserved(order, consumer, queues)
+        controls = SiteControls(ControlsLog(broker, values.namespace, options.settings.ledger_keys()), tell)
+        meter, clock = Meter.of(options.queues), asyncio.get_running_loop().time
+        replayer = Replayer(
+            rules,
+            replays.target,
+            tell,
+            replays.trust,
+            max_body=values.max_body,
+            halt=controls.halt,
+            cancellation=controls.cancellation,
+            begins=lambda queue, token: meter.begun(queue, token, clock()),
+        )
+        events = EventConsumer(
+            consumer, replays.slots, replayer, options.max_events, tell, steering=controls, meter=meter
+        )
+        calls = CallService(
+            broker.call_server(), CallRunner(replays.slots, replays.target, replays.trust, values.max_body)
+        )
+        await ends.enter_async_context(controls.followed())
+        await pool.open()
+        await events.start()
+        await calls.start(list(rules))
+        log_broker(options.settings, broker.name, options.queues)
+        await warn_of_unserved_queues(options.settings, consumer)
         longest = max((rule.deadline for rule in rules.values()), default=0.0)
-        about = About(order.app or "a pool that others run", broker.name, values.namespace, longest, datetime.now(UTC))
-        control = ControlSocket(control_path(values), lambda: worker_status(about, events, tally, seats.status()))
-        async with control:
-            with seats.signals():
-                log.info("ready for events, and for signals")
-                await _work(order, events, consumer, seats, signals)
-        log.info("ended: %s", tally)
-    finally:
-        await broker.close()
+        about = About(options.app or FOREIGN_POOL, broker.name, values.namespace, datetime.now(UTC))
+
+        def status() -> WorkerStatus:
+            children = pool.status()
+            extended = [slot.deadline for slot in children.slots if slot.deadline is not None]
+            return worker_status(
+                about,
+                children,
+                events.serving(max(longest, *extended) if extended else longest),
+                running=events.running,
+                delivered=counters.delivered,
+                retried=counters.retried,
+                dead_lettered=counters.dead,
+            )
+
+        await warn_of_other_apps(options.settings, about.app, options.queues)
+        await ends.enter_async_context(watching.internal.publishing(broker.publisher))
+        async with told(broker, values, consumer, status, watching.metrics):
+            with pool.signals():
+                log.info("ready for events and signals")
+                options.manager.ready()
+                informing = options.manager.keep_informed(lambda: _in_words(status()))
+                looking = looks_for_missing_workers(broker, options.settings, tell)
+                planned = schedulers(broker, options.settings, tell)
+                others = (informing, *planned, *rate_sharing(broker, meter), *looking)
+                async with site_slots(broker, options.queues, replays.slots.size, meter):
+                    await _work(options, events, calls, consumer, pool, signals, others)
+        log.info("ended: %s", counters)
 
 
-async def _work(order: Order, events: EventConsumer, consumer: Consumer, seats: Seats, signals: StopSignals) -> None:
-    """Take events until there is a reason to stop, then drain."""
+async def _work(
+    options: WorkerOptions,
+    events: EventConsumer,
+    calls: CallService,
+    consumer: Consumer,
+    pool: Pool,
+    signals: StopSignals,
+    others: Sequence[Coroutine[Any, Any, NoReturn]],
+) -> None:
+    """Take events and calls, and do the `others` meanwhile, until there is a reason to stop, and then drain."""
     try:
-        ending = reached(order.until, events, consumer, [queue.name for queue in order.settings.queues()])
-        why = await _run(signals.heard(), events.run(), ending, events.keep_pace(), seats.broken())
+        ending = reached(options.until, events, consumer, [queue.name for queue in options.queues])
+        works = (events.run(), ending, events.keep_pace(), events.obey(), pool.broken(), calls.run(), calls.keep_size())
+        why = await _run(signals.heard(), *works, *others)
         log.info("stopping: %s", why, extra={"running": events.running})
+        options.manager.stopping(f"stopping: {why}; {events.running} events are running")
     finally:
-        await seats.stop()
-        await _drain(events, consumer, order.settings.values.grace.total_seconds(), signals)
+        await pool.stop()
+        await _drain(events, calls, consumer, options.settings.values.grace.total_seconds(), signals)
 
 
-async def _declare(broker: Broker, queues: Sequence[Queue]) -> bool:
-    await broker.declare(queues)
+async def _declare(broker: Broker, settings: Settings) -> bool:
+    await broker.declare(settings.queues())
+    for finding in await check_policies(site_on_broker(settings)):
+        log.error("%s; next step: %s", finding.sentence, finding.next_step)
     return True
 
 
 async def _run(*works: Coroutine[Any, Any, str]) -> str:
-    """Run all of them until one has a reason to stop; return the reason."""
+    """Run all of `works` until one returns a reason to stop; return that reason."""
     tasks = [asyncio.create_task(work) for work in works]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -190,48 +272,36 @@ async def _run(*works: Coroutine[Any, Any, str]) -> str:
     return next(task.result() for task in tasks if task in done)
 
 
-async def _drain(events: EventConsumer, consumer: Consumer, grace: float, signals: StopSignals) -> None:
+async def _drain(
+    events: EventConsumer, calls: CallService, consumer: Consumer, grace: float, signals: StopSignals
+) -> None:
     await consumer.stop()
-    cut_off = await unless(signals.end, events.drain(grace))
-    if cut_off is None:
-        cut_off = await events.drain(0)
-    if cut_off:
-        log.warning("events were cut off and went back to their queue", extra={"events": cut_off})
+    await calls.stop()
+    drained = await unless(signals.end, _drain_both(events, calls, grace))
+    cancelled = await _drain_both(events, calls, 0) if drained is None else drained
+    if cancelled:
+        log.warning("running events were cancelled and return to their queue", extra={"events": cancelled})
+
+
+async def _drain_both(events: EventConsumer, calls: CallService, grace: float) -> int:
+    """Let events and calls end within `grace` seconds. Return how many events were cancelled."""
+    cancelled, _ = await asyncio.gather(events.drain(grace), calls.drain(grace))
+    return cancelled
+
+
+def _in_words(status: WorkerStatus) -> str:
+    """Return the status as one line for the service manager."""
+    why = why_not(status)
+    done = f"{status.delivered} delivered, {status.retried} retries, {status.dead_lettered} dead-lettered"
+    return f"{status.running} running; {done}" if why is None else f"not ready: {why}; {done}"
 
 
 def _rules(queue: Queue) -> Rules:
-    return Rules(queue.deadline.total_seconds(), policies_of(queue))
-
-
-def _say_pool(order: Order, children: Sequence[Child]) -> None:
-    slowest = max(child.boot_seconds for child in children)
-    release = children[0].ready.release
-    log.info("bridge-worker %s serves %s", version("deferred-event-bridge"), order.app)
-    log.info(
-        "pool: %s, booted and warm after %.2f s%s",
-        "1 child" if len(children) == 1 else f"{len(children)} children",
-        slowest,
-        f", release {release}" if release else "",
+    return Rules(
+        deadline=queue.deadline.total_seconds(),
+        policies=policies_of(queue),
+        slots=queue.slots,
+        weight=queue.weight,
+        deadline_at_most=queue.longest.total_seconds(),
+        ordered=queue.ordered,
     )
-
-
-async def _say_unserved(order: Order, consumer: Consumer, queues: Sequence[Queue]) -> None:
-    """Warn of queues that hold events, were declared once, and are served by nobody with these settings. RabbitMQ
-    tells of the declared ones only."""
-    served = {queue.name for queue in queues}
-    with contextlib.suppress(BrokerUnavailable):  # it is said by those who need it
-        for name, backlog in (await consumer.backlog()).items():
-            events = backlog.ready + backlog.waiting
-            if name not in served and events:
-                place = order.settings.file or "the settings"
-                log.warning("queue %s holds %d events and is not in %s: nobody serves it here", name, events, place)
-
-
-def _say_broker(order: Order, broker: Broker, queues: Sequence[Queue]) -> None:
-    settings = order.settings
-    log.info("settings: %s", settings.file or "no bridge.toml")
-    log.info("broker: %s (from %s)", broker.name, settings.origin("broker_url"))
-    for queue in queues:
-        patterns = ", ".join(queue.patterns)
-        takes = " and ".join(filter(None, (patterns, "what no other queue takes" if queue.catch_all else "")))
-        log.info("queue %s: %s", queue.name, takes or "redriven events only, for it has no patterns")

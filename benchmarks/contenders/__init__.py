@@ -1,4 +1,4 @@
-"""The contenders, a file each, in the order of the report. Each file is also the module that its worker runs."""
+"""The contenders in the order of the report, with one file for each library. Its worker runs the same file."""
 
 from importlib import import_module
 from typing import cast
@@ -16,6 +16,6 @@ NAMES = tuple(name for names in _FILES.values() for name in names)
 
 
 def contender(name: str) -> Contender:
-    """Return a contender. Only its own library is imported."""
+    """Return a contender. Import only its own library."""
     file = next(file for file, names in _FILES.items() if name in names)
     return cast("Contender", import_module(f"{__name__}.{file}").CONTENDERS[name])

@@ -1,4 +1,4 @@
-"""This project: a Flask app, its worker with two children, every event a full request. Module of its own worker."""
+"""This project: a Flask app and its worker with two children. An event is a full request. The worker runs this file."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

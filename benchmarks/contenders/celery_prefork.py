@@ -1,4 +1,4 @@
-"""Celery, prefork, late acks, as its documentation advises for work that must not be lost. Module of its own worker."""
+"""Celery with prefork and late acks, as its documentation advises against lost tasks. The worker runs this file."""
 
 import os
 from collections.abc import Iterator

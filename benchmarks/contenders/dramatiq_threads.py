@@ -1,4 +1,4 @@
-"""Dramatiq, two processes of eight threads each, on its classic queue. Module of its own worker."""
+"""Dramatiq with two processes of eight threads each, on its classic queue. The worker runs this file."""
 
 import os
 from collections.abc import Iterator

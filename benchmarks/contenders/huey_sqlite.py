@@ -1,7 +1,7 @@
-"""Huey on SQLite, two processes. Module of its own worker.
+"""Huey on SQLite with two processes. The worker runs this file.
 
-As it comes, without fsync, a power cut loses what was sent last; with it, it promises what the bridge promises. It
-polls as often as the bridge looks: every 5 ms when busy, every 50 ms when idle.
+By default, without fsync, a power cut loses the last sends. With fsync, Huey gives the same promise as the bridge. It
+polls as often as the bridge: every 5 ms when busy, every 50 ms when idle.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""What is measured beside the contenders, a file each: every `measure()` returns one more table of the report."""
+"""Further measurements, one file for each: every `measure()` returns one more table of the report."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -8,6 +8,9 @@ from typing import cast
 from benchmarks.report import Table
 
 _FILES = {
+    "calls": "calls",
+    "boot": "boot",
+    "history": "history",
     "flup-child": "flup_child",
     "pool": "pool",
     "spool": "spool",
@@ -18,9 +21,9 @@ _FILES = {
 NAMES = tuple(_FILES)
 
 Measure = Callable[[Path], Table]
-"""Measures in a directory that is there for it alone."""
+"""Measures in a directory of its own."""
 
 
 def measure(name: str) -> Measure:
-    """Return how this is measured."""
+    """Return the function that measures the part of this name."""
     return cast("Measure", import_module(f"{__name__}.{_FILES[name]}").measure)

@@ -1,7 +1,7 @@
-"""A child of the pool beside stock flup: the CPU that one process takes for a Flask replay, and how fast a large reply
-leaves it. `python -m benchmarks.further.flup_child FD` is the process of stock flup, on a socket that it inherits.
+"""A child of the pool compared with stock flup: the CPU time of a Flask replay, and the time of a large reply.
 
-Both run the app of this file and are asked by the same client, one request after the other over one kept connection.
+`python -m benchmarks.further.flup_child FD` is the process of stock flup, on an inherited socket. Both processes run
+the app of this file, and the same client sends one request after the other over one kept connection.
 """
 
 import os
@@ -21,14 +21,15 @@ from flup.server.fcgi_single import WSGIServer
 
 from app_adapter import DeferredEvents, Event
 from benchmarks.report import Table
+from bridge.child_protocol import Inherited
 from bridge.envelope import Envelope
 from bridge.fastcgi import Connection
-from bridge.request import Site, parameters
+from bridge.request import ReplayTarget, parameters
 from tests.events import new_event
 
 OURS, STOCK = "this project's", "stock"
 REPLAYS = 500
-"""In a row. Then it is the other's turn, so that both have their share of whatever else the machine does."""
+"""Replays in a row before the other child's turn. The alternation spreads the machine's other load over both."""
 ROUNDS = 20
 LARGE = 64 * 1024**2
 ROOT = Path(__file__).parents[2]
@@ -57,14 +58,14 @@ def measure(directory: Path) -> Table:
         cpu = _cpu_per_replay([ours, stock])
         large = _seconds_for_large(ours.client)
     return Table(
-        "A child beside stock flup",
-        f"CPU of one process for one Flask replay, user and system, over {ROUNDS * REPLAYS:,} replays, under this "
-        "project's connection and under flup's own: the same app, client and kind of socket, by turns. And the time in "
-        "which a reply of 64 MiB has left.",
+        "A child compared with stock flup",
+        f"CPU of one process for one Flask replay, user and system, over {ROUNDS * REPLAYS:,} replays, with this "
+        "project's connection and with flup's own: the same app, client and kind of socket, in alternation; and the "
+        "time that a reply of 64 MiB takes.",
         (
             ("what", OURS, STOCK, "ratio", "goal"),
             ("CPU a replay, µs", *(f"{each * 1e6:.0f}" for each in cpu), f"{cpu[0] / cpu[1]:.2f}", "≤ 0.80"),
-            ("64 MiB out, s", f"{large:.2f}", "", "", "< 1"),
+            ("reply of 64 MiB, s", f"{large:.2f}", "", "", "< 1"),
         ),
     )
 
@@ -82,26 +83,31 @@ class _Child:
 
 @contextmanager
 def _child(name: str, directory: Path) -> Iterator[_Child]:
-    """A child with such a connection, and our end of it. It ends with the connection."""
-    client, theirs = socket.socketpair()
+    """Start a child with this kind of connection; it ends with the connection."""
+    client, server = socket.socketpair()
     ready, control = os.pipe()
-    served = str(theirs.fileno())
+    stacks = os.open(os.devnull, os.O_WRONLY)
+    worker, news = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    inherited = Inherited(server.fileno(), control, stacks, output=1, news=news.fileno())
     arguments = {
-        OURS: ("-P", "-m", "app_adapter.app_server", "--fd", served, "--control", str(control), f"{__name__}:app"),
-        STOCK: ("-m", __name__, served),
+        OURS: ("-P", "-m", "app_adapter.app_server", *inherited.options(), f"{__name__}:app"),
+        STOCK: ("-m", __name__, str(inherited.serve)),
     }
     environment = {**os.environ, "BRIDGE_BROKER_URL": f"sqlite:///{directory}/flup-child.db"}
-    inherited = [theirs.fileno(), control]
-    with subprocess.Popen([sys.executable, *arguments[name]], pass_fds=inherited, env=environment, cwd=ROOT) as child:
-        theirs.close()
+    command = [sys.executable, *arguments[name]]
+    keep = [each for each in inherited if each != inherited.output]
+    with subprocess.Popen(command, pass_fds=keep, env=environment, cwd=ROOT) as child, worker:
+        server.close()
+        news.close()
         os.close(control)
+        os.close(stacks)
         with client, os.fdopen(ready):
             yield _Child(psutil.Process(child.pid), client)
 
 
 def _cpu_per_replay(children: Sequence[_Child]) -> Sequence[float]:
     event = new_event("benchmark.sent", b'{"id": 17}')
-    request = _request(parameters(Envelope(event, round_began=event.time), "default", Site()), event.data)
+    request = _request(parameters(Envelope(event, round_began=event.time), "default", ReplayTarget()), event.data)
     for child in children:
         for _ in range(REPLAYS):
             reply = _asked(child.client, request)
@@ -116,9 +122,9 @@ def _cpu_per_replay(children: Sequence[_Child]) -> Sequence[float]:
 
 
 def _seconds_for_large(client: socket.socket) -> float:
-    where = {"REQUEST_METHOD": "GET", "SCRIPT_NAME": "", "PATH_INFO": "/large", "REQUEST_URI": "/large"}
+    path = {"REQUEST_METHOD": "GET", "SCRIPT_NAME": "", "PATH_INFO": "/large", "REQUEST_URI": "/large"}
     server = {"SERVER_NAME": "localhost", "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1", "QUERY_STRING": ""}
-    request = _request({**where, **server, "CONTENT_LENGTH": "0"}, b"")
+    request = _request({**path, **server, "CONTENT_LENGTH": "0"}, b"")
     _asked(client, request)
     began = time.monotonic()
     reply = _asked(client, request)
@@ -134,13 +140,13 @@ def _request(params: dict[str, str], body: bytes) -> bytes:
 
 
 def _asked(client: socket.socket, request: bytes) -> bytearray:
-    """Send a request, and return all that comes until the record that ends the reply."""
+    """Send a request; return all bytes up to the record that ends the reply."""
     client.sendall(request)
     reply = bytearray()
     while not reply.startswith(_END_REQUEST, max(len(reply) - _END_LENGTH, 0)):
         piece = client.recv(1024**2)
         if not piece:
-            raise RuntimeError(f"the child has gone, after {bytes(reply[-500:])!r}")
+            raise RuntimeError(f"the child closed the connection after {bytes(reply[-500:])!r}")
         reply += piece
     return reply
 

@@ -1,20 +1,20 @@
-"""The whole journey into PHP-FPM beside nginx: requests/s of a script that takes 5 ms of CPU, by its own records."""
+"""The whole journey into PHP-FPM compared with nginx: requests/s of a script that uses 5 ms of CPU, by its records."""
 
 import asyncio
 import time
 from pathlib import Path
 
 from benchmarks import records
-from benchmarks.further.php_servers import PROCESSES, PhpPool, beside_nginx, php_pool, wrk
+from benchmarks.further.php_servers import PROCESSES, PhpPool, compared_with_nginx, php_pool, wrk
 from benchmarks.report import Table
 from tests.journey.site import eventually
 
 ROUNDS = 2
-"""Of both, by turns; whatever else the machine does can only take from a rate, so the best counts."""
+"""Rounds of each, in alternation. Other load on the machine can only lower a rate, so the best round counts."""
 BACKLOG = 1_000
 NGINX_SECONDS = 3.0
 STARTED = 200
-"""Requests after which the clock starts: all that runs has begun by then."""
+"""The number of requests before the clock starts, so that all processes have started."""
 
 SCRIPT = """\
 <?php
@@ -28,24 +28,24 @@ do { for ($i = 0; $i < 5000; $i++); } while (used() < $end);
 header('Bridge-Outcome: delivered');
 file_put_contents(__DIR__ . '/records', pack('dd', 0, hrtime(true) / 1e9), FILE_APPEND);
 """
-"""What it appends is a record, as `benchmarks.records` reads it."""
+"""The script appends a record in the format of `benchmarks.records`."""
 
 
 def measure(directory: Path) -> Table:
-    """Measure both, the journey on an SQLite file."""
+    """Measure the journey, on an SQLite file, and nginx."""
     with php_pool(directory, SCRIPT) as pool:
-        rows = beside_nginx(pool, _journey, _nginx, ROUNDS, max, "≥ 0.90")
+        rows = compared_with_nginx(pool, _journey, _nginx, ROUNDS, max, "≥ 0.90")
     return Table(
-        "The whole journey beside nginx, over PHP-FPM",
-        f"Requests/s of a script that takes 5 ms of CPU, {PROCESSES} at a time, over a pool of {PROCESSES} processes: "
-        f"`bridge-worker` with a backlog of {BACKLOG:,} events on SQLite, and nginx asked by wrk for "
-        f"{NGINX_SECONDS:g} s. The best of {ROUNDS} rounds, by turns.",
+        "The whole journey compared with nginx, over PHP-FPM",
+        f"Requests/s of a script that uses 5 ms of CPU, {PROCESSES} at a time, on a pool of {PROCESSES} processes: "
+        f"`bridge-worker` with a backlog of {BACKLOG:,} events on SQLite, and nginx with requests from wrk for "
+        f"{NGINX_SECONDS:g} s. The best of {ROUNDS} rounds, in alternation.",
         rows,
     )
 
 
 def _nginx(pool: PhpPool, *, keep: bool) -> float:
-    """Return the rate at which nginx is served."""
+    """Return the requests/s with nginx."""
     began = time.monotonic()
     with pool.nginx(keep=keep) as nginx:
         wrk(nginx.port, NGINX_SECONDS)
@@ -53,7 +53,7 @@ def _nginx(pool: PhpPool, *, keep: bool) -> float:
 
 
 def _journey(pool: PhpPool, *, keep: bool) -> float:
-    """Return the rate at which a worker drains a backlog."""
+    """Return the requests/s of a worker that drains a backlog."""
     return asyncio.run(_drained(pool, keep=keep))
 
 

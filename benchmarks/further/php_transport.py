@@ -1,4 +1,4 @@
-"""The transport alone, without a broker, beside nginx: requests/s of a script that says hello, over PHP-FPM."""
+"""The transport without a broker compared with nginx: requests/s of a PHP script that prints hello, over PHP-FPM."""
 
 import asyncio
 import statistics
@@ -7,40 +7,42 @@ from pathlib import Path
 
 import uvloop
 
-from benchmarks.further.php_servers import PROCESSES, PhpPool, beside_nginx, php_pool, wrk
+from benchmarks.further.php_servers import PROCESSES, PhpPool, compared_with_nginx, php_pool, wrk
 from benchmarks.report import Table
+from bridge.fastcgi import encode_request
 from bridge.outcome import Reply
-from worker.foreign_slot import ForeignServer, ForeignSlot
+from worker.slots.foreign_slot import ForeignServer, ForeignSlot
+from worker.slots.slot import Request
 
 SECONDS = 2.0
 ROUNDS = 3
-"""Of both, by turns."""
+"""Rounds of each, in alternation."""
 DEADLINE = 30.0
 
 HELLO = "<?php\necho 'hello';\n"
 
 
 def measure(directory: Path) -> Table:
-    """Measure both, with a connection for each request and with kept ones."""
+    """Measure both, with a new connection for each request and with kept ones."""
     with php_pool(directory, HELLO) as pool:
-        rows = beside_nginx(pool, _transport, _nginx, ROUNDS, statistics.median, "≥ 0.50")
+        rows = compared_with_nginx(pool, _transport, _nginx, ROUNDS, statistics.median, "≥ 0.50")
     return Table(
-        "The transport alone beside nginx, over PHP-FPM",
-        f"Requests/s of a script that says hello, {PROCESSES} at a time, over a pool of {PROCESSES} processes on a "
-        f"Unix socket: the bridge's transport without a broker, and nginx with one process, asked by wrk over "
-        f"connections that it keeps. The median of {ROUNDS} rounds of {SECONDS:g} s each, by turns.",
+        "The transport alone compared with nginx, over PHP-FPM",
+        f"Requests/s of a script that prints hello, {PROCESSES} at a time, on a pool of {PROCESSES} processes on a "
+        f"Unix socket: the bridge's transport without a broker, and nginx with one process, with requests from wrk "
+        f"over kept connections. The median of {ROUNDS} rounds of {SECONDS:g} s each, in alternation.",
         rows,
     )
 
 
 def _nginx(pool: PhpPool, *, keep: bool) -> float:
-    """Return the requests/s of nginx, which runs no longer: each connection that it keeps pins a process."""
+    """Return the requests/s of nginx, and stop it: each connection that it keeps blocks a process."""
     with pool.nginx(keep=keep) as nginx:
         return wrk(nginx.port, SECONDS)
 
 
 def _transport(pool: PhpPool, *, keep: bool) -> float:
-    """Return the requests/s of as many slots as the pool has processes."""
+    """Return the requests/s of our slots, one for each process of the pool."""
     return uvloop.run(_asked(pool, keep=keep))
 
 
@@ -56,18 +58,18 @@ async def _asked(pool: PhpPool, *, keep: bool) -> float:
 
 
 async def _ask(slot: ForeignSlot, pool: PhpPool, until: float) -> int:
-    parameters = _parameters(pool)
+    request = Request("hello", "1", "default", 1, encode_request(_parameters(pool), b""))
     served = 0
     while time.monotonic() < until:
-        exchange = await slot.exchange(parameters, b"", DEADLINE)
+        exchange = await slot.exchange(request, DEADLINE)
         if not isinstance(exchange, Reply) or exchange.body != b"hello":
-            raise RuntimeError(f"expected a reply that says hello, got {exchange!r:.500}")
+            raise RuntimeError(f"expected a reply with the body hello, got {exchange!r:.500}")
         served += 1
     return served
 
 
 def _parameters(pool: PhpPool) -> dict[str, str]:
-    """As many as nginx sends."""
+    """Return the parameters that nginx sends, so that both send as much."""
     return {
         "QUERY_STRING": "",
         "REQUEST_METHOD": "GET",

@@ -1,4 +1,4 @@
-"""The pool's own figures: how soon a killed child's slot works again, and the memory that `--preload` saves."""
+"""Figures of the pool: how soon the slot of a killed child works again, and the memory that `--preload` saves."""
 
 import asyncio
 import os
@@ -19,7 +19,8 @@ T = TypeVar("T")
 
 PRELOAD = ("--preload",)
 KILLS = 10
-EVENTS = 4_000
+EVENTS = 400
+"""New events before each kill, so that there are events however long the spare took to boot."""
 STEP = "sleep:0.002"
 CHILDREN = 4
 WEIGHT = 60
@@ -27,14 +28,14 @@ WEIGHT = 60
 
 
 def measure(directory: Path) -> Table:
-    """Measure both, each on a site of its own."""
+    """Measure both with and without `--preload`, each on its own site."""
     gaps, forked_gaps = (_on_a_site(directory, _gaps, *options) for options in ((), PRELOAD))
     alone, forked = (_on_a_site(directory, _memory, *options) for options in ((), PRELOAD))
     return Table(
         "The pool",
         f"From SIGKILL of a child to the next event in its slot ({KILLS} times: median / worst), and the memory that "
-        f"{CHILDREN} children of an app with {WEIGHT} MB of objects cost after some events, with their nursery where "
-        "they have one (PSS: what processes share is counted by its share).",
+        f"{CHILDREN} children of an app with {WEIGHT} MB of objects use after some events, with their nursery if they "
+        "have one (PSS: shared memory counts by each process's share).",
         (
             ("what", "each boots by itself", "--preload", "ratio", "goal"),
             ("SIGKILL to the slot's next event, ms", _milliseconds(gaps), _milliseconds(forked_gaps), "", "≤ 20"),
@@ -58,12 +59,12 @@ def _on_a_site(directory: Path, figure: Callable[..., Coroutine[Any, Any, T]], *
 
 
 async def _gaps(pool: PoolSite, *options: str) -> list[float]:
-    """Kill the child that sits, again and again, while there are events."""
-    await pool.site.defer("do.this", STEP, "ok", count=EVENTS)
+    """Kill the child in the slot repeatedly while there are events; return the seconds until the next event begins."""
     worker = pool.worker("--children", "1", *options)
     gaps = []
     for _ in range(KILLS):
         await eventually(lambda: bool(pool.pids("spare")), report=lambda: worker.log)
+        await pool.site.defer("do.this", STEP, "ok", count=EVENTS)
         (seated,), (spare,) = pool.pids("busy", "idle"), pool.pids("spare")
         killed = time.time()  # the listeners note the same clock
         os.kill(seated, signal.SIGKILL)
@@ -73,13 +74,13 @@ async def _gaps(pool: PoolSite, *options: str) -> list[float]:
 
 
 async def _first_event(pool: PoolSite, worker: Program, pid: int) -> float:
-    """Wait until this child has begun an event, and return when that was."""
+    """Wait until this child has begun an event; return the time when it began."""
     await eventually(lambda: bool(pool.site.effects(pid=pid, step=STEP)), report=lambda: worker.log)
     return pool.site.effects(pid=pid, step=STEP)[0].at
 
 
 async def _memory(pool: PoolSite, *options: str) -> float:
-    """Return the MiB that the processes of the pool cost, the worker's not counted."""
+    """Return the PSS in MiB of the pool's processes, without the worker."""
     worker = pool.worker("--children", str(CHILDREN), "--spare", "0", *options, WEIGHT=str(WEIGHT))
     await eventually(lambda: len(pool.pids("idle")) == CHILDREN, report=lambda: worker.log)
     await pool.site.defer("do.this", "sleep:0.01", count=200)

@@ -1,4 +1,4 @@
-"""The spool's own figures: what `defer()` costs while the broker is away, and how fast what was spooled is relayed."""
+"""Figures of the spool: the duration of `defer()` while the broker does not answer, and the speed of the relay."""
 
 import os
 import statistics
@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
 
-from app_adapter.publishing_process import publish
+from app_adapter.fork_safe_publishing import publish
 from benchmarks.report import Table
-from bridge.brokers.spool.reading import spooled
-from bridge.settings import Settings, load_settings
+from bridge.config.settings import Settings, load_settings
+from bridge.publishing.spool.summary import spooled
 from tests.events import new_event
 from tests.rabbitmq_node import RabbitNode
 
@@ -26,7 +26,7 @@ def _seconds(work: Callable[[], None]) -> float:
 
 
 def measure(directory: Path) -> Table:
-    """Spool to a broker that is frozen, at a web process's pace and as fast as can be; then let it go on."""
+    """Defer while the broker is frozen, at a web process's pace and as fast as possible; then resume the broker."""
     directory.mkdir(exist_ok=True)
     spool = directory / "spool.db"
     with RabbitNode() as node:
@@ -50,9 +50,9 @@ def measure(directory: Path) -> Table:
         drain = _seconds(lambda: _until_empty(spool))
     return Table(
         "The spool",
-        '`defer()` with `publish = "spool"` while RabbitMQ is frozen (SIGSTOP): the event that is waited for in vain '
-        f"(`publish_timeout` 2 s), {PACED:,} after it at {1 / PAUSE:.0f}/s, and {THREADS * EACH:,} from {THREADS} "
-        "threads as fast as they can. Then RabbitMQ goes on, and the same process relays.",
+        '`defer()` with `publish = "spool"` while RabbitMQ is frozen (SIGSTOP): the first event, whose publish times '
+        f"out (`publish_timeout` 2 s), then {PACED:,} events at {1 / PAUSE:.0f}/s, and {THREADS * EACH:,} from "
+        f"{THREADS} threads as fast as possible. Then RabbitMQ resumes, and the same process relays the events.",
         (
             ("what", "figure", "goal"),
             ("the first event, s", f"{opening:.2f}", "≤ 2.25"),
@@ -60,13 +60,17 @@ def measure(directory: Path) -> Table:
             ("a bare write and fdatasync at the same pace, ms", _milliseconds(bare), ""),
             (f"{THREADS} threads, ms: p50 / p99 / worst", _milliseconds(crowded), ""),
             (f"{THREADS} threads, events/s", f"{len(crowded) / crowd:,.0f}", ""),
-            (f"relayed when RabbitMQ is back, {events:,} events: events/s", f"{events / drain:,.0f}", "some thousands"),
+            (
+                f"relay of {events:,} events after RabbitMQ has resumed, events/s",
+                f"{events / drain:,.0f}",
+                "some thousands",
+            ),
         ),
     )
 
 
 def _defer(settings: Settings, timed: Callable[[Callable[[], None]], float] = _seconds) -> float:
-    """Publish one event, and return how many seconds that took."""
+    """Publish one event; return the seconds that it took."""
     event = new_event("order.paid", b'{"id": 17}' * 12)
     return timed(lambda: publish(settings, event, None))
 
@@ -77,7 +81,7 @@ def _paced(work: Callable[[], None]) -> float:
 
 
 def _bare_writes(path: Path) -> list[float]:
-    """Write and sync pages to a file, and return how many seconds each took: what this disk asks for at least."""
+    """Write and sync pages to a file; return the seconds of each write, which are the least that this disk allows."""
     with path.open("wb", buffering=0) as file:
 
         def write() -> None:

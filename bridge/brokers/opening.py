@@ -1,27 +1,48 @@
-"""From a broker's URL to a broker. Each is imported only where it is used: aio-pika alone costs a tenth of a second."""
+"""Opens the broker that a URL names. A broker is imported when it is used: importing aio-pika takes 0.1 s."""
 
-from collections.abc import Callable
-from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
 
-from bridge.brokers.contract import Broker
-from bridge.brokers.forks import Gate
+from bridge.brokers.contract.roles import Role
+from bridge.brokers.contract.tls import DEFAULT_TLS, Tls
+from bridge.config.hiding import shown
+from bridge.config.sqlite_url import is_sqlite
 from bridge.errors import BrokerUnavailable, SettingsError
+from bridge.ledger_keys import NO_KEYS, LedgerKeys
+from bridge.local_database.forks import Gate
+
+if TYPE_CHECKING:
+    from bridge.brokers.contract.broker import Broker
+    from bridge.brokers.contract.findings import Finding
+    from bridge.brokers.contract.inspection import Examination, SiteOnBroker
+    from bridge.config.settings import Settings
 
 
-def _open_sqlite(url: str, namespace: str, declare: bool) -> Broker:
+class _Options(NamedTuple):
+    """The options of `open_broker`."""
+
+    declare: bool
+    creates: bool
+    file_group: int | None
+    tls: Tls
+    keys: LedgerKeys
+
+
+def _open_sqlite(url: str, namespace: str, options: _Options) -> "Broker":
     from bridge.brokers.sqlite.broker import SqliteBroker
 
-    return SqliteBroker.from_url(url, namespace)  # a file has no permissions to be spared: it always declares
+    # It always declares and signs nothing: the permissions of the file protect it.
+    return SqliteBroker.from_url(url, namespace, creates=options.creates, file_group=options.file_group)
 
 
-def _open_rabbitmq(url: str, namespace: str, declare: bool) -> Broker:
+def _open_rabbitmq(url: str, namespace: str, options: _Options) -> "Broker":
     from bridge.brokers.rabbitmq.broker import RabbitBroker
 
-    return RabbitBroker.from_url(url, namespace, declares=declare)
+    return RabbitBroker.from_url(url, namespace, declares=options.declare, tls=options.tls, keys=options.keys)
 
 
-_BY_SCHEME: dict[str, Callable[[str, str, bool], Broker]] = {
+_BY_SCHEME: dict[str, Callable[[str, str, _Options], "Broker"]] = {
     "sqlite": _open_sqlite,
     "amqp": _open_rabbitmq,
     "amqps": _open_rabbitmq,
@@ -29,24 +50,108 @@ _BY_SCHEME: dict[str, Callable[[str, str, bool], Broker]] = {
 
 
 importing = Gate()
-"""Entered while a broker is imported."""
+"""Held while a broker is imported, so that no other thread forks meanwhile."""
 
 
-def open_broker(url: str, namespace: str, *, declare: bool = True) -> Broker:
-    """Return the broker that a URL names; nothing is connected yet. Unless `declare`, what is needed on RabbitMQ must
-    be there. Raise `SettingsError` for an unknown scheme."""
-    opener = _BY_SCHEME.get(urlsplit(url).scheme)
+def open_broker(
+    url: str,
+    namespace: str,
+    *,
+    declare: bool = True,
+    creates: bool = True,
+    file_group: int | None = None,
+    tls: Tls = DEFAULT_TLS,
+    keys: LedgerKeys = NO_KEYS,
+) -> "Broker":
+    """Return the broker that a URL names; it connects later. Unless `declare`, all objects on RabbitMQ must exist.
+    Unless `creates`, a database file must exist. `file_group` is the group that shares the file. `tls` secures
+    connections; `keys` sign and verify the ledger on RabbitMQ. Raise `SettingsError` for an unknown scheme."""
+    scheme = urlsplit(url).scheme
+    opener = _BY_SCHEME.get(scheme) if url.startswith(f"{scheme}://") else None
     if opener is None:
-        raise SettingsError(f"broker_url {url!r}: expected sqlite:///path, amqp://host/ or amqps://host/")
+        raise SettingsError(
+            f"broker_url {shown('broker_url', url)}: expected sqlite:///path, amqp://host/ or amqps://host/"
+        )
     with importing:
-        return opener(url, namespace, declare)
+        return opener(url, namespace, _Options(declare, creates, file_group, tls, keys))
 
 
-def open_existing(url: str, namespace: str, *, declare: bool = True) -> Broker:
-    """Return the broker that a URL names, as `open_broker` does. Raise `BrokerUnavailable` where it is a file that is
-    not there: whoever only reads shall not make one."""
-    parts = urlsplit(url)
-    path = Path(unquote(parts.path[1:]))
-    if parts.scheme == "sqlite" and not path.exists():
-        raise BrokerUnavailable(f"there is no {path}; give --broker-url or --config")
-    return open_broker(url, namespace, declare=declare)
+def open_existing(
+    url: str,
+    namespace: str,
+    *,
+    declare: bool = True,
+    file_group: int | None = None,
+    tls: Tls = DEFAULT_TLS,
+    keys: LedgerKeys = NO_KEYS,
+) -> "Broker":
+    """Return the broker that a URL names, as `open_broker` does, for a program that makes no database file. Raise
+    `BrokerUnavailable` if the URL names a file that does not exist."""
+    if is_sqlite(url):
+        from bridge.brokers.sqlite.broker import path_of
+
+        if not (path := path_of(url)).exists():
+            raise BrokerUnavailable(f"there is no file {path}; give --broker-url or --config")
+    return open_broker(url, namespace, declare=declare, creates=False, file_group=file_group, tls=tls, keys=keys)
+
+
+def permissions(site: "SiteOnBroker", role: Role) -> str:
+    """Return the commands that make a user for this role of the site on RabbitMQ. Raise `SettingsError` for another
+    broker."""
+    if is_sqlite(site.url):
+        raise SettingsError(f"--permissions are for RabbitMQ, and broker_url is {site.url!r}: expected amqp://host/")
+    from bridge.brokers.rabbitmq.connection.address import address
+    from bridge.brokers.rabbitmq.topology.names import Names
+    from bridge.brokers.rabbitmq.topology.roles import commands
+
+    return commands(Names(site.namespace), address(site.url, site.tls).vhost, role, declares=site.declares)
+
+
+async def inspect(site: "SiteOnBroker") -> "Examination":
+    """Examine the broker and the site's objects there; takes at most some 30 s. Raise `SettingsError` if the URL names
+    no broker."""
+    if is_sqlite(site.url):
+        from bridge.brokers.sqlite.inspection.inspect import inspect_sqlite
+
+        return await inspect_sqlite(site)
+    from bridge.brokers.rabbitmq.inspection.inspect import inspect_rabbitmq
+
+    return await inspect_rabbitmq(site)
+
+
+async def check_policies(site: "SiteOnBroker") -> "Sequence[Finding]":
+    """Return a finding for each policy of RabbitMQ that changes how the site's queues keep events, as far as its
+    management API tells. Raise `BrokerRefused` if a policy deletes queues."""
+    if is_sqlite(site.url):
+        return ()
+    from bridge.brokers.rabbitmq.inspection.inspect import check_policies as check
+
+    return await check(site)
+
+
+def site_on_broker(settings: "Settings") -> "SiteOnBroker":
+    """Return the objects that a site with these settings needs on its broker."""
+    from bridge.brokers.contract.inspection import SiteOnBroker
+
+    values = settings.values
+    return SiteOnBroker(
+        url=values.broker_url,
+        namespace=values.namespace,
+        queues=settings.queues(),
+        declares=values.declare,
+        management_url=values.management_url,
+        tls=settings.tls(),
+        history=values.history.retention(),
+    )
+
+
+def definitions(site: "SiteOnBroker") -> dict[str, Any]:
+    """Return all objects that the site needs on RabbitMQ, in the format of `rabbitmqctl import_definitions`. Raise
+    `SettingsError` for another broker."""
+    if is_sqlite(site.url):
+        raise SettingsError(f"--definitions are for RabbitMQ, and broker_url is {site.url!r}: expected amqp://host/")
+    from bridge.brokers.rabbitmq.connection.address import address
+    from bridge.brokers.rabbitmq.topology.definitions import definitions_of
+    from bridge.brokers.rabbitmq.topology.names import Names
+
+    return definitions_of(Names(site.namespace), site.queues, address(site.url, site.tls).vhost, site.history)

@@ -1,95 +1,119 @@
-"""A connection to a FastCGI application, as a state machine over bytes: what to write, and what was read.
+"""A connection to a FastCGI application, as a state machine over bytes.
 
-It opens no socket, knows no time and keeps no reply: the caller writes what the methods return, hands `receive()` what
-it reads, and ends the connection. One request is in flight at a time: flup, PHP-FPM and libfcgi serve no second one.
+It opens no socket, reads no clock and stores no reply: the caller writes the bytes that the methods return, passes the
+bytes that it reads to `receive()`, and closes the connection. One request is in flight at a time, because flup, PHP-FPM
+and libfcgi do not multiplex requests.
 """
 
-import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from bridge.fastcgi.errors import EndedEarly, InvalidRequest, ProtocolError
 from bridge.fastcgi.params import encode_params
-from bridge.fastcgi.records import SENT_CONTENT, ProtocolStatus, Record, RecordReader, RecordType, encode_record
-from bridge.fastcgi.replies import Limits, Refused, ReplyEvent, ReplyReader
-from bridge.fastcgi.states import IN_FLIGHT, Move, State, advance
+from bridge.fastcgi.records import SENT_CONTENT, Record, RecordReader, RecordType, encode_header, encode_record
+from bridge.fastcgi.replies import Limits, ReplyReader
+from bridge.fastcgi.reply_events import ProtocolStatus, Refused, ReplyEvent
+from bridge.fastcgi.requests import EncodedRequest, content_length, is_bodiless
+from bridge.fastcgi.states import IN_FLIGHT, ConnectionState, Move, advance
+
+SMALL = 64
+"""Records with less content than this are counted: a reply in tiny records costs more time than its bytes do."""
 
 _RESPONDER = 1
 _KEEP_CONN = 1
 _BEGIN = struct.Struct(">HB5x")
 _END = struct.Struct(">IB3x")
-_LENGTH = re.compile(r"[0-9]{1,18}")
 
 
 class Connection:
     """The web server's side of one connection.
 
-    The methods that write return the bytes to send, and raise `IllegalMove` where the state does not allow them.
-    `reusable` and `state` speak of bytes that were handed out: a caller that has not written all of them must not
-    reuse the connection either.
+    The methods that write return the bytes to send, and raise `IllegalMove` if the state does not allow them. `state`
+    and `reusable` assume that the caller has written all these bytes: if it has not, it must not reuse the connection.
     """
 
     def __init__(self, limits: Limits = Limits()) -> None:  # noqa: B008 (frozen)
         self._limits = limits
-        self._state = State.IDLE
+        self._state = ConnectionState.IDLE
         self._reader = RecordReader()
         self._reply = ReplyReader(limits, bodiless=False)
         self._request_id = 0
         self._keep = False
         self._unsent = 0
         self._began = False
+        self._small = 0
 
     def __repr__(self) -> str:
         return f"<Connection {self._state}, request {self._request_id}>"
 
     @property
-    def state(self) -> State:
-        """Where the connection stands."""
+    def state(self) -> ConnectionState:
+        """The state of the connection."""
         return self._state
 
     @property
     def reusable(self) -> bool:
-        """Whether a further request may go over this connection: only after a reply that came whole, to a request
-        that was sent whole with `keep_connection`, with nothing behind it and no more body than announced."""
-        return self._state is State.IDLE and self._request_id > 0
+        """True if another request may be sent over this connection. That requires that the last request was sent whole
+        with `keep_connection`, that its reply was whole, that the body was not longer than its Content-Length, and that
+        no bytes followed the reply."""
+        return self._state is ConnectionState.IDLE and self._request_id > 0
 
     def begin_request(self, params: Mapping[str, str | bytes], *, keep_connection: bool) -> bytes:
-        """Begin a request for a Responder: BEGIN_REQUEST and all of PARAMS. The body, even an empty one, is to follow.
+        """Begin a request for a Responder: BEGIN_REQUEST and all of PARAMS. The caller must send the body next, even an
+        empty one.
 
-        A str value is sent as UTF-8, bytes as they are. `CONTENT_LENGTH` must be there, and the body is held to it.
-        Raise `InvalidRequest` for parameters that cannot be sent.
+        A str value is sent as UTF-8, bytes as they are. `CONTENT_LENGTH` is required and must be the length of the
+        body. Raise `InvalidRequest` for parameters that cannot be sent.
         """
         after = advance(self._state, Move.BEGIN)
-        length = _content_length(params)
-        # A fresh id each time, so that a leftover of an earlier reply is never taken for the present one.
-        request_id = self._request_id % 0xFFFF + 1
-        begin = _BEGIN.pack(_RESPONDER, _KEEP_CONN if keep_connection else 0)
-        records = [encode_record(RecordType.BEGIN_REQUEST, request_id, begin)]
-        records += [encode_record(RecordType.PARAMS, request_id, content) for content in encode_params(params)]
-        records.append(encode_record(RecordType.PARAMS, request_id))
-        self._state = after
-        self._request_id = request_id
-        self._keep = keep_connection
-        self._unsent = length
-        self._began = False
-        self._reply = ReplyReader(self._limits, bodiless=params.get("REQUEST_METHOD") in ("HEAD", b"HEAD"))
+        contents, length = encode_params(params), content_length(params)
+        records = self._begin(contents, bodiless=is_bodiless(params), keep=keep_connection)
+        self._state, self._unsent = after, length
         return b"".join(records)
 
+    def send(self, request: EncodedRequest, *, keep_connection: bool) -> bytes:
+        """Send a whole request for a Responder, including its body."""
+        after = advance(advance(self._state, Move.BEGIN), Move.END_OF_BODY)
+        records = self._begin(request.params, bodiless=request.bodiless, keep=keep_connection)
+        self._state, self._unsent = after, 0
+        return b"".join((*records, *self._stdin(request.body), encode_record(RecordType.STDIN, self._request_id)))
+
+    def _begin(self, params: Sequence[bytes], *, bodiless: bool, keep: bool) -> list[bytes]:
+        # Each request has another id, so that late records of an earlier reply are not taken for this reply.
+        request_id = self._request_id % 0xFFFF + 1
+        records = [encode_record(RecordType.BEGIN_REQUEST, request_id, _BEGIN.pack(_RESPONDER, _KEEP_CONN * keep))]
+        records += [encode_record(RecordType.PARAMS, request_id, content) for content in params]
+        records.append(encode_record(RecordType.PARAMS, request_id))
+        self._request_id = request_id
+        self._keep = keep
+        self._began = False
+        self._small = 0
+        self._reply = ReplyReader(self._limits, bodiless=bodiless)
+        return records
+
+    def _stdin(self, data: bytes) -> list[bytes | memoryview]:
+        """Return the parts of the records that carry the body. A part of a large body is not copied."""
+        if 0 < len(data) <= SENT_CONTENT:
+            return [encode_record(RecordType.STDIN, self._request_id, data)]
+        view = memoryview(data)
+        parts: list[bytes | memoryview] = []
+        for at in range(0, len(data), SENT_CONTENT):
+            content = view[at : at + SENT_CONTENT]
+            parts += (encode_header(RecordType.STDIN, self._request_id, len(content)), content)
+        return parts
+
     def body(self, data: bytes) -> bytes:
-        """Send a piece of the body; nothing for an empty one. Raise `InvalidRequest` past the CONTENT_LENGTH."""
+        """Send a piece of the body; an empty piece sends nothing. Raise `InvalidRequest` if the body becomes longer
+        than CONTENT_LENGTH."""
         after = advance(self._state, Move.BODY)
         if len(data) > self._unsent:
             raise InvalidRequest(f"{len(data)} bytes of body: expected at most {self._unsent} by CONTENT_LENGTH")
         self._state = after
         self._unsent -= len(data)
-        view = memoryview(data)
-        return b"".join(
-            encode_record(RecordType.STDIN, self._request_id, view[at : at + SENT_CONTENT])
-            for at in range(0, len(data), SENT_CONTENT)
-        )
+        return b"".join(self._stdin(data))
 
     def end_of_body(self) -> bytes:
-        """End the request. Raise `InvalidRequest` short of the CONTENT_LENGTH."""
+        """End the request. Raise `InvalidRequest` if the body is shorter than CONTENT_LENGTH."""
         after = advance(self._state, Move.END_OF_BODY)
         if self._unsent:
             raise InvalidRequest(f"the body ends: expected {self._unsent} more bytes by CONTENT_LENGTH")
@@ -97,26 +121,28 @@ class Connection:
         return encode_record(RecordType.STDIN, self._request_id)
 
     def abort(self) -> bytes:
-        """Give the request up. The connection can only be closed then: what still comes is passed over."""
+        """Abort the request. Afterwards the connection can only be closed: further bytes of the application are
+        ignored."""
         self._state = advance(self._state, Move.ABORT)
         return encode_record(RecordType.ABORT_REQUEST, self._request_id)
 
     def receive(self, data: bytes) -> list[ReplyEvent]:
-        """Take what was read, b"" for the end of the stream, and return what it says.
+        """Process the bytes that were read, or b"" for the end of the stream, and return the reply events in them.
 
-        Raise `ProtocolError` for what no application may send, `EndedEarly` for an end before the end of the reply.
-        Bytes behind a whole reply in the same `data` spoil the connection and not the reply: it is broken, and quiet.
+        Raise `ProtocolError` for bytes that no application may send, and `EndedEarly` for an end of the stream before
+        the end of the reply. Bytes after a whole reply in the same `data` raise no error, so that the reply is not
+        lost, but the connection is then broken.
         """
         if not data:
             self._end_of_stream()
             return []
-        if self._state is State.ABORTED:
+        if self._state is ConnectionState.ABORTED:
             return []
         replies: list[ReplyEvent] = []
         try:
             self._take(data, replies)
         except ProtocolError as error:
-            self._state = State.BROKEN
+            self._state = ConnectionState.BROKEN
             error.replies = tuple(replies)
             raise
         return replies
@@ -124,7 +150,7 @@ class Connection:
     def _end_of_stream(self) -> None:
         before = self._state
         self._state = advance(before, Move.END_OF_STREAM)
-        if self._state is State.BROKEN:
+        if self._state is ConnectionState.BROKEN:
             message = f"the stream ended in state {before.value!r}: expected END_REQUEST before"
             raise EndedEarly(message, began=self._began)
 
@@ -139,12 +165,16 @@ class Connection:
                 return
             self._take_record(record, replies)
         if self._reader.pending:
-            self._state = State.BROKEN
+            self._state = ConnectionState.BROKEN
 
     def _take_record(self, record: Record, replies: list[ReplyEvent]) -> None:
         type_, request_id, content = record
+        if len(content) < SMALL:
+            self._small += 1
+            if self._small > self._limits.small_records:
+                raise ProtocolError(f"more than {self._limits.small_records} records of less than {SMALL} bytes")
         if type_ in (RecordType.GET_VALUES_RESULT, RecordType.UNKNOWN_TYPE):
-            # Nothing was asked that these could answer: they are passed over, as the specification lets them come.
+            # These records answer no request of this side, but the specification allows them, so they are ignored.
             if request_id != 0:
                 raise ProtocolError(f"a management record for request {request_id}: expected 0")
             self._move(Move.MANAGEMENT)
@@ -189,11 +219,3 @@ class Connection:
 
     def _move(self, move: Move) -> None:
         self._state = advance(self._state, move)
-
-
-def _content_length(params: Mapping[str, str | bytes]) -> int:
-    value = params.get("CONTENT_LENGTH", "")
-    text = value.decode("latin-1") if isinstance(value, bytes) else value
-    if _LENGTH.fullmatch(text) is None:
-        raise InvalidRequest(f"CONTENT_LENGTH {text!r:.100}: expected the number of bytes of the body")
-    return int(text)

@@ -1,24 +1,19 @@
-"""What `bridge.fastcgi` raises. The class says whose fault it is: the application's, or the caller's."""
+"""The errors of `bridge.fastcgi`. The class says who caused the error: the application or the caller."""
 
-from __future__ import annotations
+from collections.abc import Sequence
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from bridge.fastcgi.replies import ReplyEvent
+from bridge.fastcgi.reply_events import ReplyEvent
 
 
 class FastCGIError(Exception):
-    """The root of everything that this package raises."""
+    """The base class of all errors of this package."""
 
 
 class ProtocolError(FastCGIError):
-    """The application broke the protocol; the message says what was seen and what was expected.
+    """The application broke the protocol; the message says what it sent and what was expected.
 
-    The connection is then broken and can only be dropped. `replies` are the events of the same `receive()` that came
-    before the violation, so that nothing the application said is lost.
+    The connection is then broken and can only be closed. `replies` are the events before the violation in the same call
+    of `receive()`.
     """
 
     def __init__(self, message: str, replies: Sequence[ReplyEvent] = ()) -> None:
@@ -26,9 +21,13 @@ class ProtocolError(FastCGIError):
         self.replies = tuple(replies)
 
 
+class NotFastCGI(ProtocolError):
+    """The server speaks another protocol. It cannot have understood the request, so nothing ran."""
+
+
 class EndedEarly(ProtocolError):
-    """The stream ended before the reply did. `began` tells whether any byte had come since the request began: where
-    none had, on a connection used before, the server may just have been recycled (or the handler may have run)."""
+    """The stream ended before the reply ended. `began` is True if any byte arrived since the request began. If none
+    arrived on a reused connection, the server may have closed it because it was recycled; the handler may have run."""
 
     def __init__(self, message: str, *, began: bool) -> None:
         super().__init__(message)
@@ -36,8 +35,8 @@ class EndedEarly(ProtocolError):
 
 
 class IllegalMove(FastCGIError):
-    """The caller asked for what the state of the connection does not allow. Nothing has changed."""
+    """The state of the connection does not allow the caller's move. The state has not changed."""
 
 
 class InvalidRequest(FastCGIError, ValueError):
-    """The caller's parameters or body cannot be sent as they are. Nothing has changed."""
+    """The caller's parameters or body cannot be sent. The state of the connection has not changed."""

@@ -1,4 +1,4 @@
-"""Name-value pairs: CGI parameters to the content of PARAMS records, and back. Which parameters, others decide.
+"""Name-value pairs: the encoding of CGI parameters in PARAMS records, and the decoding. They can be any parameters.
 
 name length | value length | name | value        a length is one byte below 128, else four with the top bit set
 """
@@ -12,18 +12,19 @@ from bridge.fastcgi.errors import InvalidRequest
 from bridge.fastcgi.records import SENT_CONTENT
 
 SHORT = 64
-"""Values shorter than this are remembered encoded: nearly all parameters of a request are those of the one before."""
+"""Pairs whose values are shorter than this are cached in encoded form, because most parameters are the same in every
+request."""
 
 _LONG_LENGTH = struct.Struct(">I")
 _NAME = re.compile(r"[A-Z][A-Z0-9_]*")
 
 
 def encode_params(params: Mapping[str, str | bytes]) -> list[bytes]:
-    """Return the contents of the PARAMS records that carry `params`, each of at most 65,528 bytes and of whole pairs:
-    flup and PHP-FPM lose or reset a pair that two records share.
+    """Return the contents of the PARAMS records that carry `params`. Each has at most 65,528 bytes and holds whole
+    pairs, because flup and PHP-FPM lose or truncate a pair that is split over two records.
 
-    A str value is sent as UTF-8, bytes as they are. Raise `InvalidRequest`, naming the parameter, for a name that does
-    not match `[A-Z][A-Z0-9_]*`, a value that UTF-8 cannot hold, or a pair that one record cannot.
+    A str value is sent as UTF-8, bytes as they are. Raise `InvalidRequest`, which names the parameter, for a name that
+    does not match `[A-Z][A-Z0-9_]*`, for text that UTF-8 cannot encode, and for a pair that is too long for one record.
     """
     contents: list[bytes] = []
     pieces: list[bytes] = []
@@ -68,8 +69,10 @@ def _encode_length(length: int) -> bytes:
 
 
 def decode_params(encoded: bytes) -> dict[str, str]:
-    """Return the pairs of a whole PARAMS stream, as ISO-8859-1; in one loop, for every request has some two dozen.
-    Raise `ValueError` where one is cut off."""
+    """Return the pairs of a whole PARAMS stream, decoded as ISO-8859-1. Raise `ValueError` if a pair is cut off.
+
+    It is one loop for speed, because every request has some two dozen pairs.
+    """
     text = encoded.decode("latin-1")
     params: dict[str, str] = {}
     at = end = 0
@@ -92,7 +95,8 @@ def decode_params(encoded: bytes) -> dict[str, str]:
 
 
 def _decode_length(encoded: bytes, at: int) -> tuple[int, int]:
-    """Return the length that stands there, and where it ends: one byte, or four with the top bit set."""
+    """Return the length that is encoded at this place, and the place after it. A length is one byte, or four bytes with
+    the top bit set."""
     if encoded[at] < 0x80:
         return encoded[at], at + 1
     (length,) = _LONG_LENGTH.unpack_from(encoded, at)

@@ -1,11 +1,11 @@
-"""The states of a connection, and the one table of the moves between them. No bytes are read or written here.
+"""The states of a connection, and the table of moves between them. This file reads and writes no bytes.
 
 The rules:
-- One request at a time. Reply and request go on side by side: an application may answer before it has the whole body.
-- A reply is over with END_REQUEST. An end of STDOUT may come before it, or never.
-- END_REQUEST needs a whole header block before it; a refusal may only come instead of one.
-- Only an exchange in which both sides said everything leads back to IDLE; every other end leads to OVER.
-- What is not in the table is illegal: `IllegalMove` if we did it, `ProtocolError` if the application did.
+- One request at a time. The reply may begin before the whole body is sent.
+- END_REQUEST ends a reply. The end of STDOUT may come before it, or not at all.
+- END_REQUEST requires a whole header block before it. A refusal requires that no STDOUT came.
+- After an exchange in which both sides sent everything, the state is IDLE again. Every other end leads to OVER.
+- A move that is not in the table is illegal: `IllegalMove` for the caller, `ProtocolError` for the application.
 """
 
 from collections.abc import Mapping
@@ -14,30 +14,30 @@ from enum import StrEnum
 from bridge.fastcgi.errors import IllegalMove, ProtocolError
 
 
-class State(StrEnum):
-    """Where a connection stands. The first word tells of the request while its body is open, the last of the reply."""
+class ConnectionState(StrEnum):
+    """The state of a connection. In a name of two words, the first is about the request, the second about the reply."""
 
     IDLE = "idle"
     SENDING = "sending"
-    """The body is open; no whole header block has come."""
+    """The body is being sent; no whole header block has arrived."""
     SENDING_REPLYING = "sending, replying"
     SENDING_REPLIED = "sending, replied"
     WAITING = "waiting"
-    """The request is sent; no whole header block has come."""
+    """The request is sent; no whole header block has arrived."""
     REPLYING = "replying"
-    """The header block has come; STDOUT is open."""
+    """The header block has arrived; STDOUT is open."""
     REPLIED = "replied"
-    """STDOUT has ended; END_REQUEST is to come."""
+    """STDOUT has ended; END_REQUEST has not arrived yet."""
     OVER = "over"
-    """Nothing more may be sent. The application may only end the stream."""
+    """The exchange is over. No more requests may be sent, and the application may only end the stream."""
     ABORTED = "aborted"
-    """We gave the request up: what still comes is passed over."""
+    """The caller aborted the request. Further bytes of the application are ignored."""
     BROKEN = "broken"
-    """The application broke the protocol. The connection can only be dropped."""
+    """The application broke the protocol. The connection can only be closed."""
 
 
 class Move(StrEnum):
-    """What changes a state: the caller's moves first, then the application's."""
+    """The moves that change a state: first the moves of the caller, then those of the application."""
 
     BEGIN = "begin request"
     BODY = "body"
@@ -56,89 +56,90 @@ class Move(StrEnum):
 
 CALLERS_MOVES = frozenset({Move.BEGIN, Move.BODY, Move.END_OF_BODY, Move.ABORT})
 
-TABLE: Mapping[State, Mapping[Move, State]] = {
-    State.IDLE: {
-        Move.BEGIN: State.SENDING,
-        Move.END_OF_STREAM: State.OVER,
+TABLE: Mapping[ConnectionState, Mapping[Move, ConnectionState]] = {
+    ConnectionState.IDLE: {
+        Move.BEGIN: ConnectionState.SENDING,
+        Move.END_OF_STREAM: ConnectionState.OVER,
     },
-    State.SENDING: {
-        Move.BODY: State.SENDING,
-        Move.END_OF_BODY: State.WAITING,
-        Move.ABORT: State.ABORTED,
-        Move.OUTPUT: State.SENDING,
-        Move.HEAD: State.SENDING_REPLYING,
-        Move.ERROR_OUTPUT: State.SENDING,
-        Move.MANAGEMENT: State.SENDING,
-        Move.REFUSAL: State.OVER,
-        Move.END_OF_STREAM: State.BROKEN,
+    ConnectionState.SENDING: {
+        Move.BODY: ConnectionState.SENDING,
+        Move.END_OF_BODY: ConnectionState.WAITING,
+        Move.ABORT: ConnectionState.ABORTED,
+        Move.OUTPUT: ConnectionState.SENDING,
+        Move.HEAD: ConnectionState.SENDING_REPLYING,
+        Move.ERROR_OUTPUT: ConnectionState.SENDING,
+        Move.MANAGEMENT: ConnectionState.SENDING,
+        Move.REFUSAL: ConnectionState.OVER,
+        Move.END_OF_STREAM: ConnectionState.BROKEN,
     },
-    State.SENDING_REPLYING: {
-        Move.BODY: State.SENDING_REPLYING,
-        Move.END_OF_BODY: State.REPLYING,
-        Move.ABORT: State.ABORTED,
-        Move.OUTPUT: State.SENDING_REPLYING,
-        Move.END_OF_OUTPUT: State.SENDING_REPLIED,
-        Move.ERROR_OUTPUT: State.SENDING_REPLYING,
-        Move.MANAGEMENT: State.SENDING_REPLYING,
-        Move.END: State.OVER,
-        Move.LAST_END: State.OVER,
-        Move.END_OF_STREAM: State.BROKEN,
+    ConnectionState.SENDING_REPLYING: {
+        Move.BODY: ConnectionState.SENDING_REPLYING,
+        Move.END_OF_BODY: ConnectionState.REPLYING,
+        Move.ABORT: ConnectionState.ABORTED,
+        Move.OUTPUT: ConnectionState.SENDING_REPLYING,
+        Move.END_OF_OUTPUT: ConnectionState.SENDING_REPLIED,
+        Move.ERROR_OUTPUT: ConnectionState.SENDING_REPLYING,
+        Move.MANAGEMENT: ConnectionState.SENDING_REPLYING,
+        Move.END: ConnectionState.OVER,
+        Move.LAST_END: ConnectionState.OVER,
+        Move.END_OF_STREAM: ConnectionState.BROKEN,
     },
-    State.SENDING_REPLIED: {
-        Move.BODY: State.SENDING_REPLIED,
-        Move.END_OF_BODY: State.REPLIED,
-        Move.ABORT: State.ABORTED,
-        Move.ERROR_OUTPUT: State.SENDING_REPLIED,
-        Move.MANAGEMENT: State.SENDING_REPLIED,
-        Move.END: State.OVER,
-        Move.LAST_END: State.OVER,
-        Move.END_OF_STREAM: State.BROKEN,
+    ConnectionState.SENDING_REPLIED: {
+        Move.BODY: ConnectionState.SENDING_REPLIED,
+        Move.END_OF_BODY: ConnectionState.REPLIED,
+        Move.ABORT: ConnectionState.ABORTED,
+        Move.ERROR_OUTPUT: ConnectionState.SENDING_REPLIED,
+        Move.MANAGEMENT: ConnectionState.SENDING_REPLIED,
+        Move.END: ConnectionState.OVER,
+        Move.LAST_END: ConnectionState.OVER,
+        Move.END_OF_STREAM: ConnectionState.BROKEN,
     },
-    State.WAITING: {
-        Move.ABORT: State.ABORTED,
-        Move.OUTPUT: State.WAITING,
-        Move.HEAD: State.REPLYING,
-        Move.ERROR_OUTPUT: State.WAITING,
-        Move.MANAGEMENT: State.WAITING,
-        Move.REFUSAL: State.OVER,
-        Move.END_OF_STREAM: State.BROKEN,
+    ConnectionState.WAITING: {
+        Move.ABORT: ConnectionState.ABORTED,
+        Move.OUTPUT: ConnectionState.WAITING,
+        Move.HEAD: ConnectionState.REPLYING,
+        Move.ERROR_OUTPUT: ConnectionState.WAITING,
+        Move.MANAGEMENT: ConnectionState.WAITING,
+        Move.REFUSAL: ConnectionState.OVER,
+        Move.END_OF_STREAM: ConnectionState.BROKEN,
     },
-    State.REPLYING: {
-        Move.ABORT: State.ABORTED,
-        Move.OUTPUT: State.REPLYING,
-        Move.END_OF_OUTPUT: State.REPLIED,
-        Move.ERROR_OUTPUT: State.REPLYING,
-        Move.MANAGEMENT: State.REPLYING,
-        Move.END: State.IDLE,
-        Move.LAST_END: State.OVER,
-        Move.END_OF_STREAM: State.BROKEN,
+    ConnectionState.REPLYING: {
+        Move.ABORT: ConnectionState.ABORTED,
+        Move.OUTPUT: ConnectionState.REPLYING,
+        Move.END_OF_OUTPUT: ConnectionState.REPLIED,
+        Move.ERROR_OUTPUT: ConnectionState.REPLYING,
+        Move.MANAGEMENT: ConnectionState.REPLYING,
+        Move.END: ConnectionState.IDLE,
+        Move.LAST_END: ConnectionState.OVER,
+        Move.END_OF_STREAM: ConnectionState.BROKEN,
     },
-    State.REPLIED: {
-        Move.ABORT: State.ABORTED,
-        Move.ERROR_OUTPUT: State.REPLIED,
-        Move.MANAGEMENT: State.REPLIED,
-        Move.END: State.IDLE,
-        Move.LAST_END: State.OVER,
-        Move.END_OF_STREAM: State.BROKEN,
+    ConnectionState.REPLIED: {
+        Move.ABORT: ConnectionState.ABORTED,
+        Move.ERROR_OUTPUT: ConnectionState.REPLIED,
+        Move.MANAGEMENT: ConnectionState.REPLIED,
+        Move.END: ConnectionState.IDLE,
+        Move.LAST_END: ConnectionState.OVER,
+        Move.END_OF_STREAM: ConnectionState.BROKEN,
     },
-    State.OVER: {
-        Move.END_OF_STREAM: State.OVER,
+    ConnectionState.OVER: {
+        Move.END_OF_STREAM: ConnectionState.OVER,
     },
-    State.ABORTED: {
-        Move.END_OF_STREAM: State.OVER,
+    ConnectionState.ABORTED: {
+        Move.END_OF_STREAM: ConnectionState.OVER,
     },
-    State.BROKEN: {},
+    ConnectionState.BROKEN: {},
 }
 
 IN_FLIGHT = frozenset(state for state, moves in TABLE.items() if Move.ABORT in moves)
-"""The states in which a request waits for the rest of its reply."""
+"""The states in which a request is in flight: its reply has not ended."""
 
 
-def advance(state: State, move: Move) -> State:
-    """Return the state that `move` leads to. Raise `IllegalMove` or `ProtocolError`, naming both, where none does."""
+def advance(state: ConnectionState, move: Move) -> ConnectionState:
+    """Return the state after `move`. Raise `IllegalMove` or `ProtocolError`, which names the state and the move, if the
+    table does not have it."""
     after = TABLE[state].get(move)
     if after is None:
         error = IllegalMove if move in CALLERS_MOVES else ProtocolError
-        expected = ", ".join(TABLE[state]) or "nothing but to be dropped"
+        expected = ", ".join(TABLE[state]) or "the connection to be closed"
         raise error(f"{move} in state {state.value!r}: expected {expected}")
     return after

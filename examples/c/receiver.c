@@ -4,7 +4,7 @@
  *   spawn-fcgi -s /run/shop.sock -F 4 -- ./receiver
  *   bridge-worker --fastcgi unix:/run/shop.sock
  *
- * It takes every event, and logs its name, size and attempt. An event named `reject.…` can never succeed.
+ * It accepts every event except those named `reject.…`, and logs the name, size and attempt.
  */
 
 #include <fcgiapp.h>
@@ -17,7 +17,7 @@ static const char *parameter(FCGX_Request *request, const char *name)
     return value ? value : "";
 }
 
-/* Reads the data to its end; returns its sum, and how many bytes came. */
+/* Reads the data to their end. Returns their checksum, and the count of bytes in *size. */
 static unsigned long read_data(FCGX_Request *request, long *size)
 {
     static char buffer[65536];

@@ -1,1 +1,1 @@
-"""The main job, whole, with the real programs as processes: see `__main__`."""
+"""The demo: all programs as real processes. `__main__` runs it."""

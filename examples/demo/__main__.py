@@ -1,8 +1,9 @@
-"""The main job, whole, with the real programs as processes, in some fifteen seconds.
+"""The demo: runs all programs as real processes, in some fifteen seconds.
 
-A web server, a worker with its pool and a downstream service that is down now and then come up; signed webhooks go in
-over HTTP, the app defers each, and its listeners do the work. Then the books: every event that a 202 promised is looked
-up in the app's own database and in the ledger. Exit code 0 if each ended in exactly one way, 1 if not.
+It starts a web server, a worker with its pool, and a downstream service that is down from time to time. It sends signed
+webhooks over HTTP; the app defers each one, and its listeners process the events. At the end it looks up every event
+that a 202 promised, in the app's own database and in the ledger. The exit code is 0 if each event ended in exactly one
+way, else 1.
 
     python -m examples.demo [--broker-url URL]
 """
@@ -21,10 +22,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bridge.brokers.contract import Ledger
+from bridge.brokers.contract.ledger import Ledger
 from bridge.brokers.opening import open_broker
+from bridge.config.settings import load_settings
 from bridge.errors import BridgeError
-from bridge.settings import load_settings
 
 from .accounts import tally
 from .display import Progress, show_commands, show_summary
@@ -40,12 +41,12 @@ POLL_SECONDS = 0.2
 
 def main() -> int:
     """Run the demo and return its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m examples.demo", description="The whole journey, once.")
+    parser = argparse.ArgumentParser(prog="python -m examples.demo", description="Run all programs once, and count.")
     parser.add_argument("--broker-url", metavar="URL", help="amqp://… or sqlite:///…; default: a new SQLite file")
-    parser.add_argument("--remove", metavar="NAMESPACE", help="remove from RabbitMQ what an earlier run left there")
+    parser.add_argument("--remove", metavar="NAMESPACE", help="remove the objects of an earlier run from RabbitMQ")
     arguments = parser.parse_args()
     if arguments.remove and not (arguments.broker_url or "").startswith("amqp"):
-        parser.error("--remove: expected --broker-url amqp://… beside it")
+        parser.error("--remove: expected --broker-url amqp://… too")
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, lambda *_: signal.raise_signal(signal.SIGINT))
     console = Console(highlight=False, soft_wrap=True)
@@ -57,7 +58,7 @@ def main() -> int:
             return 0
         return asyncio.run(journey(_place(arguments.broker_url), console))
     except KeyboardInterrupt:
-        console.print("\nStopped. Every process is ended.")
+        console.print("\nStopped. All processes have ended.")
         return 130
     except (DemoFailed, BridgeError) as error:
         console.print(str(error), style="red", markup=False)
@@ -70,12 +71,12 @@ def _place(broker_url: str | None) -> Place:
     if broker_url is None:
         return Place(directory, f"sqlite:///{directory / 'bridge.db'}", DEFAULT_NAMESPACE, secret)
     url = load_settings(command_line={"broker_url": broker_url}, environ={}).values.broker_url
-    # Others may use that broker, or an earlier run did: so a namespace of this run's own.
+    # Each run has its own namespace, because the broker may be used by others or have objects of an earlier run.
     return Place(directory, url, f"demo-{secrets.token_hex(3)}", secret)
 
 
 async def journey(place: Place, console: Console) -> int:
-    """Bring the processes up, send the webhooks, wait until each event has ended, and count. Return the exit code."""
+    """Start the processes, send the webhooks, wait until each event has ended, and count. Return the exit code."""
     began = time.monotonic()
     console.print(f"{WEBHOOKS:,} signed webhooks, deferred over {place.broker_url}")
     web, downstream = _listening(), _listening()
@@ -114,20 +115,22 @@ def _start(processes: Processes, environment: Mapping[str, str], web: socket.soc
 
 
 async def _first(sender: Sender, processes: Processes, place: Place, ledger: Ledger) -> None:
-    """Send the first webhook, and return when it has been through: then everything is up."""
+    """Send the first webhook, and return when its event has been processed: then all processes are ready."""
     deadline = time.monotonic() + READY_SECONDS
     await asyncio.to_thread(sender.send_first)
     if not sender.answers.deferred:
-        raise DemoFailed(f"the inbox took no webhook, it answered {list(sender.answers.statuses)}; {place.logs}")
+        raise DemoFailed(
+            f"the inbox refused the first webhook: it answered {list(sender.answers.statuses)}; {place.logs}"
+        )
     while not (await tally(sender.answers.deferred, place.database, ledger)).latencies:
         processes.check()
         if time.monotonic() > deadline:
-            raise DemoFailed(f"the first webhook is not through after {READY_SECONDS:g} s; {place.logs}")
+            raise DemoFailed(f"the first webhook was not processed within {READY_SECONDS:g} s; {place.logs}")
         await asyncio.sleep(POLL_SECONDS)
 
 
 async def _all(sender: Sender, processes: Processes, place: Place, ledger: Ledger, progress: Progress) -> None:
-    """Send the rest, and return when each event has ended, or should have."""
+    """Send the other webhooks; return when each event has ended, or `SETTLE_SECONDS` after the last was sent."""
     sender.start()
     deadline = float("inf")
     while time.monotonic() < deadline:
@@ -143,7 +146,7 @@ async def _all(sender: Sender, processes: Processes, place: Place, ledger: Ledge
 
 
 def _listening() -> socket.socket:
-    """Return a listening socket on a free port, to be inherited: so no other program can take the port meanwhile."""
+    """Return a listening socket on a free port. A child inherits it, so no other program can take the port."""
     return socket.create_server(("127.0.0.1", 0), backlog=256)
 
 

@@ -1,18 +1,21 @@
-"""The books: what became of every event that a 202 promised, by the app's own database and the broker's ledger."""
+"""The tally of the demo: the end of every event that a 202 promised, from the app's database and the ledger."""
 
 import sqlite3
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from bridge.brokers.contract import Ledger
+from bridge.brokers.contract.ledger import Ledger
 from bridge.ledger import Dead
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Where the deferred events are. `twice`: both delivered and dead-lettered, which no event may be here, where
-    nothing crashes. `latencies` are the seconds from defer to handler, ascending."""
+    """The counts of the deferred events, by their end.
+
+    `unaccounted` events have not ended. `twice` counts events that were delivered and dead-lettered: without a crash
+    there must be none. `latencies` are the seconds from defer to handler, ascending.
+    """
 
     deferred: int
     first_try: int
@@ -28,17 +31,17 @@ class Tally:
 
     @property
     def balances(self) -> bool:
-        """Tell whether every event ended in exactly one way."""
+        """True if every event ended in exactly one way."""
         return self.unaccounted == 0 and self.twice == 0
 
     def latency(self, share: float) -> float:
-        """Return the latency that this share of the events did not exceed, in seconds; 0 where there are none."""
+        """Return the latency in seconds that this share of the events did not exceed; 0 without events."""
         last = len(self.latencies) - 1
         return self.latencies[round(share * last)] if self.latencies else 0.0
 
 
 async def tally(deferred: Collection[str], database: Path, ledger: Ledger) -> Tally:
-    """Count, as things stand now."""
+    """Count the ends of the deferred events now."""
     attempts, latencies = _app_knows(database)
     dead = {entry.event_id: entry.reason async for entry in ledger.entries() if isinstance(entry, Dead)}
     ours = set(deferred)
@@ -57,7 +60,7 @@ async def tally(deferred: Collection[str], database: Path, ledger: Ledger) -> Ta
 
 
 def _app_knows(database: Path) -> tuple[dict[str, int], dict[str, float]]:
-    """Return the attempt that delivered each event, and how long each waited for its first."""
+    """Return two dicts by event id: the attempt that delivered the event, and the seconds until its first attempt."""
     connection = sqlite3.connect(database)
     try:
         attempts = dict(connection.execute("SELECT event_id, attempt FROM forwarded"))

@@ -1,4 +1,4 @@
-"""What the demo shows: the figures while it runs, live on a terminal and else a line a second; then the summary."""
+"""The output of the demo: live figures on a terminal, else a line each second; and the summary at the end."""
 
 import time
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ class Progress:
             self._live.stop()
 
     def show(self, sent: int, now: Tally) -> None:
-        """Show the figures as they are now."""
+        """Show the current figures."""
         passed = time.monotonic() - self._began
         dead = sum(now.dead.values())
         figures = {
@@ -60,7 +60,7 @@ class Progress:
 
 
 def show_summary(console: Console, tally: Tally, statuses: dict[int, int], seconds: float) -> None:
-    """Print what became of everything."""
+    """Print the ends of all events."""
     table = Table.grid(padding=(0, 2))
     table.add_column()
     table.add_column(justify="right")
@@ -85,7 +85,7 @@ def show_summary(console: Console, tally: Tally, statuses: dict[int, int], secon
 
 
 def show_commands(console: Console, commands: Sequence[tuple[str, str]]) -> None:
-    """Print what to type next: a sentence and a command each, unbroken, so that it can be copied."""
+    """Print the commands to type next, each with a sentence. The commands are on one line, to be copied."""
     for sentence, command in commands:
         console.print(f"\n{sentence}")
         console.print(f"  {command}", markup=False, style="bold")

@@ -1,4 +1,4 @@
-"""A downstream service that is down now and then, as its own process. Knows nothing of the app or the bridge.
+"""A downstream service that is down from time to time, in its own process. It does not know the app or the bridge.
 
 Run as `python -m examples.demo.downstream FD`, with a listening socket inherited as that file descriptor.
 """
@@ -8,21 +8,21 @@ import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-CYCLE_SECONDS = 2.7  # no multiple of whole seconds: a retry that is due in some must not find it down again
+CYCLE_SECONDS = 2.7  # not whole seconds: a retry after whole seconds must not find the service down each time
 DOWN_SECONDS = 0.7
-"""At the end of each cycle it is down for so long."""
+"""Seconds at the end of each cycle in which the service is down."""
 
 NOT_WANTED = "hook.repository.deleted"
 ALWAYS_BROKEN = "hook.deployment.created"
 
 
 def is_down(now: float) -> bool:
-    """Tell whether the service is down at this moment of the monotonic clock."""
+    """Return True if the service is down at this time of the monotonic clock."""
     return now % CYCLE_SECONDS > CYCLE_SECONDS - DOWN_SECONDS
 
 
 class Service(BaseHTTPRequestHandler):
-    """Answers a POST: 410 and 500 to the two kinds it never takes, 503 while it is down, else 204."""
+    """Answers a POST: 410 and 500 to two kinds of events that it always refuses, 503 while it is down, else 204."""
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -37,11 +37,11 @@ class Service(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing: there is a line for each request otherwise."""
+        """Log nothing: the base class logs a line for each request."""
 
 
 def serve(listening: socket.socket) -> None:
-    """Serve until the process is ended."""
+    """Serve until the process ends."""
     server = ThreadingHTTPServer(listening.getsockname(), Service, bind_and_activate=False)
     server.socket.close()
     server.socket = listening

@@ -1,4 +1,4 @@
-"""Where one run of the demo keeps its things, and how its processes and its reader are told."""
+"""The files and settings of one run of the demo, and the environment and commands that follow from them."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ PROGRAMS = Path(sys.executable).parent
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where one run keeps its things."""
+    """The directory, broker, namespace and secret of one run."""
 
     directory: Path
     broker_url: str
@@ -47,20 +47,20 @@ class Place:
         }
 
     def commands(self) -> list[tuple[str, str]]:
-        """Return what to type next."""
+        """Return the commands to type next, each with a sentence."""
         settings = {"BRIDGE_BROKER_URL": self.broker_url}
         if self.namespace != DEFAULT_NAMESPACE:
             settings["BRIDGE_NAMESPACE"] = self.namespace
         prefix = " ".join(f"{key}={shlex.quote(value)}" for key, value in settings.items())
-        commands = [("See what died, and of what:", f"{prefix} {_typed(PROGRAMS / 'bridge-dlq')} list")]
+        commands = [("List the dead letters and their errors:", f"{prefix} {_typed(PROGRAMS / 'bridge-dlq')} list")]
         if not self.broker_url.startswith("sqlite:"):
             again = f"{_typed(Path(sys.executable))} -m examples.demo --broker-url {shlex.quote(self.broker_url)}"
-            commands.append(("Remove what this run left on the broker:", f"{again} --remove {self.namespace}"))
+            commands.append(("Remove the objects of this run from the broker:", f"{again} --remove {self.namespace}"))
         return commands
 
 
 def _typed(program: Path) -> str:
-    """Return the program as one types it here: relative where that is shorter."""
+    """Return the program as a user types it in this directory: relative if the program is below it."""
     with contextlib.suppress(ValueError):
         return str(program.relative_to(Path.cwd()))
     return str(program)

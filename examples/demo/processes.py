@@ -1,4 +1,4 @@
-"""The demo's processes: each with a log file of its own, none left behind."""
+"""The processes of the demo, each with its own log file. All of them end with the demo."""
 
 import os
 import signal
@@ -11,13 +11,13 @@ _LOG_LINES = 20
 
 
 class DemoFailed(Exception):
-    """The demo cannot go on. The message says why, and ends with the last words of the process that ended."""
+    """The demo cannot go on. The message has the reason, and the end of the log if a process has ended."""
 
 
 class Processes:
-    """Starts processes and ends them in the opposite order.
+    """Starts processes, and stops them in the opposite order.
 
-    Each gets a session of its own, so that Ctrl-C reaches the demo alone, which then ends them in order.
+    Each process has its own session, so that Ctrl-C reaches the demo only, which then stops them in order.
     """
 
     def __init__(self, logs: Path, environment: Mapping[str, str]) -> None:
@@ -26,7 +26,8 @@ class Processes:
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, name: str, command: Sequence[str], directory: Path, inherit: Sequence[int] = ()) -> None:
-        """Start a process in a directory; its output goes to `<name>.log`. `inherit` are its file descriptors."""
+        """Start a process in a directory. Its output goes to `<name>.log`. It inherits the file descriptors
+        `inherit`."""
         with self._log(name).open("wb") as log:
             self._running[name] = subprocess.Popen(
                 command,
@@ -40,15 +41,16 @@ class Processes:
             )
 
     def check(self) -> None:
-        """Raise `DemoFailed` if one has ended."""
+        """Raise `DemoFailed` if a process has ended."""
         for name, process in self._running.items():
             if process.poll() is not None:
                 last = self._log(name).read_text(errors="replace").splitlines()[-_LOG_LINES:]
-                said = f"{name} ended with exit code {process.returncode}; its log ends:"
-                raise DemoFailed("\n".join([said, *last]))
+                reason = f"{name} ended with exit code {process.returncode}; its log ends with:"
+                raise DemoFailed("\n".join([reason, *last]))
 
     def stop(self, name: str) -> int:
-        """Ask a process to end, wait for it, and return its exit code; kill it with its children when it does not."""
+        """Ask a process to end, wait for it, and return its exit code. Kill it and its children after
+        `STOP_SECONDS`."""
         process = self._running.pop(name)
         process.terminate()
         try:
@@ -58,7 +60,7 @@ class Processes:
             return process.wait()
 
     def stop_all(self) -> None:
-        """End everything that was started. A second call does nothing."""
+        """Stop all running processes. A second call does nothing."""
         for name in reversed(list(self._running)):
             self.stop(name)
 

@@ -1,46 +1,47 @@
-"""The sender: signed webhooks, at an even pace, over real HTTP; and what the inbox answered to each."""
+"""The sender of the demo: signed webhooks at a steady rate over HTTP, and the inbox's answers."""
 
 import http.client
 import json
 import threading
 import time
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 
-from examples.webhooks.signature import HEADER, signature
+from examples.webhooks.signature import signed_headers
 
 WEBHOOKS = 800
 PER_SECOND = 100
 THREADS = 8
 ANSWER_SECONDS = 15.0
 
-# Kind and action of every hundred webhooks: most can succeed, some never will. See `downstream`.
-_RARE = {7: ("repository", "deleted"), 57: ("repository", "deleted"), 33: ("deployment", "created")}
+# Types in each hundred of webhooks: most can succeed, some never will (see `downstream`).
+_RARE = {7: "repository.deleted", 57: "repository.deleted", 33: "deployment.created"}
 _USUAL = (
-    ("push", None),
-    ("issues", "opened"),
-    ("issues", "closed"),
-    ("pull_request", "opened"),
-    ("star", "created"),
+    "push",
+    "issues.opened",
+    "issues.closed",
+    "pull_request.opened",
+    "star.created",
 )
 _FORGED = 90
-"""This one of every hundred has a signature made without the secret."""
+"""The webhook of each hundred that is signed without the secret."""
 
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """A webhook as it is sent."""
+    """A webhook, and the secret that it is signed with when it is sent."""
 
-    kind: str
+    id: str
     body: bytes
-    signed: str
+    secret: str
 
 
 @dataclass
 class Answers:
-    """What came back: the ids that 202 gave, and how many answers of each status (0: none came)."""
+    """The inbox's answers: the ids of the deferred events, and the count of each status (0: no answer)."""
 
     deferred: list[str] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
@@ -50,18 +51,17 @@ def webhooks(secret: str) -> Iterator[Webhook]:
     """Yield the webhooks to send."""
     for number in range(WEBHOOKS):
         place = number % 100
-        kind, action = _RARE.get(place) or _USUAL[number % len(_USUAL)]
         content = {
+            "type": _RARE.get(place) or _USUAL[number % len(_USUAL)],
             "number": number,
             "repository": {"full_name": f"octo/project-{number % 7}"},
-            **({"action": action} if action else {}),
         }
         body = json.dumps(content, indent=1).encode()
-        yield Webhook(kind, body, signature("a guess" if place == _FORGED else secret, body))
+        yield Webhook(f"msg_{uuid.uuid4().hex}", body, "a guess" if place == _FORGED else secret)
 
 
 class Sender:
-    """Sends from several threads, each over one connection kept open. `answers` grows while it runs."""
+    """Sends from several threads, each over one open connection. `answers` grows while the sender runs."""
 
     def __init__(self, port: int, secret: str) -> None:
         self.answers = Answers()
@@ -73,22 +73,22 @@ class Sender:
         self._threads = [threading.Thread(target=self._send_all, daemon=True) for _ in range(THREADS)]
 
     def send_first(self) -> None:
-        """Send the first webhook, and return with its answer."""
+        """Send the first webhook, and wait for its answer."""
         with closing(self._connect()) as connection:
             self._send_next(connection)
 
     def start(self) -> None:
-        """Begin to send the rest."""
+        """Start to send the other webhooks."""
         self._began = time.monotonic()
         for thread in self._threads:
             thread.start()
 
     def is_done(self) -> bool:
-        """Tell whether every webhook has its answer."""
+        """Return True if every webhook has its answer."""
         return not any(thread.is_alive() for thread in self._threads)
 
     def stop(self) -> None:
-        """Send no more."""
+        """Stop sending."""
         self._stopped.set()
 
     def _send_all(self) -> None:
@@ -100,7 +100,7 @@ class Sender:
         return http.client.HTTPConnection("127.0.0.1", self._port, timeout=ANSWER_SECONDS)
 
     def _send_next(self, connection: http.client.HTTPConnection) -> bool:
-        """Send the next webhook, and tell whether there was one."""
+        """Send the next webhook; return False if there is none."""
         webhook = self._next()
         if webhook is None:
             return False
@@ -112,7 +112,7 @@ class Sender:
         return True
 
     def _next(self) -> Webhook | None:
-        """Return the next webhook when its time has come; None when there is none, or the sender was stopped."""
+        """Return the next webhook at its time. Return None after the last webhook, or when the sender was stopped."""
         with self._lock:
             number, webhook = next(self._todo, (0, None))
         due = self._began + number / PER_SECOND
@@ -120,7 +120,8 @@ class Sender:
 
 
 def _send(connection: http.client.HTTPConnection, webhook: Webhook) -> tuple[int, str | None]:
-    headers = {"Content-Type": "application/json", "X-GitHub-Event": webhook.kind, HEADER: webhook.signed}
+    signed = signed_headers(webhook.secret, webhook.id, int(time.time()), webhook.body)
+    headers = {"Content-Type": "application/json", **signed}
     try:
         connection.request("POST", "/hooks", webhook.body, headers)
         response = connection.getresponse()

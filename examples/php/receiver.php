@@ -1,14 +1,14 @@
 <?php
 /*
- * Receives deferred events in PHP, with nothing but $_SERVER and php://input: the worker sends each as one FastCGI
- * request, and believes nothing but the header Bridge-Outcome. It needs no library, and PHP 8.1.
+ * Receives deferred events in PHP, from $_SERVER and php://input. The worker sends each event as one FastCGI request,
+ * and reads the result from the header Bridge-Outcome only. Needs PHP 8.1 and no library.
  */
 
 declare(strict_types=1);
 
 namespace Bridge;
 
-/** A deferred event, as it was deferred; `attempt` counts from 1. */
+/** A deferred event. `attempt` counts from 1. */
 final class Event
 {
     public function __construct(
@@ -23,19 +23,19 @@ final class Event
     ) {
     }
 
-    /** The data as JSON says it. Throws \JsonException where it is none, which makes the event fail. */
+    /** Returns the decoded JSON data. Throws \JsonException for invalid JSON, which makes the event fail. */
     public function payload(): mixed
     {
         return json_decode($this->data, true, flags: JSON_THROW_ON_ERROR);
     }
 }
 
-/** Throw it, and the event is a dead letter at once: it can never succeed. */
+/** Throw it if the event can never succeed: the event becomes a dead letter at once. */
 final class Reject extends \Exception
 {
 }
 
-/** Throw it, and the event comes again after so many seconds. It spends an attempt, as anything else that is thrown. */
+/** Throw it to receive the event again after `$after` seconds. Like every exception, it uses up an attempt. */
 final class Retry extends \Exception
 {
     public function __construct(public readonly int $after, string $why = '')
@@ -44,19 +44,33 @@ final class Retry extends \Exception
     }
 }
 
+/** Throw it to receive the event again after `$after` seconds without using up an attempt, as when an API answers 429. */
+final class Snooze extends \Exception
+{
+    public function __construct(public readonly float $after, string $why = '')
+    {
+        parent::__construct($why);
+    }
+}
+
+/** Throw it to pause the event's queue until a person has looked. The event keeps its place. */
+final class Halt extends \Exception
+{
+}
+
 /**
- * Calls the listener of the event that this request is, and answers with the verdict.
+ * Calls the listener of this request's event, and answers with the verdict.
  *
- * @param array<string, callable(Event): void> $listeners by the event's name; '#' takes every other
+ * @param array<string, callable(Event): void> $listeners by the event's name; '#' is called for every other event
  */
 function receive(array $listeners): void
 {
-    // Set by the worker and by no HTTP client: what comes in through a web server is HTTP_*.
+    // Only the worker can set this: a web server passes the headers of its clients as HTTP_*.
     if (($_SERVER['BRIDGE_REPLAY'] ?? null) !== '1') {
         http_response_code(404);
         return;
     }
-    ob_start(); // the verdict is a header, and goes before what a listener prints
+    ob_start(); // the verdict is a header, so it must be sent before a listener's output
     try {
         $event = read();
         $listener = $listeners[$event->name] ?? $listeners['#'] ?? null;
@@ -70,6 +84,11 @@ function receive(array $listeners): void
     } catch (Retry $why) {
         header("Retry-After: {$why->after}");
         answer(425, 'retry', $why);
+    } catch (Snooze $why) {
+        header(sprintf('Bridge-Wait: %.3F', $why->after));
+        answer(503, 'overloaded', $why);
+    } catch (Halt $why) {
+        answer(503, 'halt', $why);
     } catch (\Throwable $error) {
         answer(500, 'failed', $error);
     }

@@ -1,6 +1,6 @@
 <?php
 /*
- * A shop's listeners, in PHP. bridge.toml beside it points a worker at the PHP-FPM pool that runs this.
+ * A shop's listeners, in PHP. With the bridge.toml in this folder, a worker uses the PHP-FPM pool that runs this file.
  */
 
 declare(strict_types=1);

@@ -1,7 +1,8 @@
-"""An inbox for signed webhooks, the classic reason to defer: take it, answer at once, do the work later.
+"""An inbox for signed webhooks, a typical use of deferring: accept a webhook, answer at once, do the work later.
 
 Settings come from the environment: `INBOX_SECRET` (shared with the sender), `INBOX_DATABASE` (a SQLite file) and
-`INBOX_DOWNSTREAM` (where webhooks go on to); the bridge's own from `bridge.toml`. With these set, in `examples/`:
+`INBOX_DOWNSTREAM` (the URL that webhooks are forwarded to). The bridge's settings are in `bridge.toml`. With these set,
+in `examples/`:
 
     export BRIDGE_CONFIG=webhooks/bridge.toml
     flask --app "webhooks:create_app()" init-database
@@ -22,7 +23,7 @@ MAX_BODY = 1024**2
 
 
 def create_app(config: Mapping[str, Any] | None = None) -> Flask:
-    """Return the app; `config` goes before the environment. Raise `KeyError` where a setting is missing."""
+    """Return the app. `config` overrides the environment. Raise `KeyError` for a missing setting."""
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.config.from_prefixed_env("INBOX", loads=str)

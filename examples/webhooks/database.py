@@ -1,4 +1,4 @@
-"""The inbox's own database: one connection a request, and the three tables."""
+"""The inbox's own database: one connection for each request, and four tables."""
 
 import sqlite3
 
@@ -10,6 +10,11 @@ PRAGMA journal_mode = WAL;
 CREATE TABLE IF NOT EXISTS repositories (
     name TEXT PRIMARY KEY,
     first_heard REAL NOT NULL
+);
+
+CREATE TABLE IF NOT EXISTS webhooks (
+    id TEXT PRIMARY KEY,
+    event_id TEXT NOT NULL
 );
 
 CREATE TABLE IF NOT EXISTS digests (
@@ -29,18 +34,18 @@ CREATE TABLE IF NOT EXISTS forwarded (
 
 
 def init_app(app: Flask) -> None:
-    """Close the connection after each request, and add the command that makes the tables."""
+    """Close the connection after each request, and add the command that creates the tables."""
     app.teardown_appcontext(_close)
-    app.cli.command("init-database", help="Make the tables that are not there yet.")(create_tables)
+    app.cli.command("init-database", help="Create the missing tables.")(create_tables)
 
 
 def create_tables() -> None:
-    """Make the tables that are not there yet."""
+    """Create the missing tables."""
     database().executescript(SCHEMA)
 
 
 def database() -> sqlite3.Connection:
-    """Return this request's connection. `with database() as rows:` commits at its end, or rolls back."""
+    """Return this request's connection. `with database() as rows:` commits at its end, or rolls back after an error."""
     if "database" not in g:
         g.database = sqlite3.connect(current_app.config["DATABASE"], timeout=10)
         g.database.execute("PRAGMA foreign_keys = ON")

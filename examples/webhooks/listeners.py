@@ -1,7 +1,7 @@
-"""What is done with each webhook, later and in the worker's processes: keep a digest, and forward it downstream.
+"""The listeners of webhooks, which run later in the worker's processes: keep a digest, and forward the body downstream.
 
-An event can be replayed more than once, so each listener looks at the event's id first. Where several listeners take
-one event, the next attempt calls only those that have not finished.
+An event can be replayed more than once, so each listener checks the event's id first. If an event has several
+listeners, the next attempt calls only those that have not finished.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ import urllib.request
 
 from flask import current_app
 
-from app_adapter import DeferredEvents, Event, Reject
+from deferred_event_bridge import DeferredEvents, Event, Reject
 
 from .database import database
 
@@ -23,7 +23,7 @@ events = DeferredEvents()
 
 @events.on("hook.#", priority=10)
 def keep_digest(event: Event) -> None:
-    """Note what came. Whoever comes twice finds the row there."""
+    """Store a digest of the webhook. A repeated event finds its row there."""
     row = (
         event.id,
         event.name,
@@ -38,7 +38,8 @@ def keep_digest(event: Event) -> None:
 
 @events.on("hook.#")
 def forward(event: Event) -> None:
-    """Send it on, byte for byte. A downstream that is away, or answers 5xx, raises: the event comes back later."""
+    """Forward the body, byte for byte. If the downstream service is away or answers 5xx, raise, so that the event is
+    retried."""
     with database() as rows:
         if rows.execute("SELECT 1 FROM forwarded WHERE event_id = ?", (event.id,)).fetchone():
             return

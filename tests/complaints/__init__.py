@@ -1,1 +1,1 @@
-"""What users of other systems on RabbitMQ complain of: each complaint is a test that passes here."""
+"""Complaints of users of other systems on RabbitMQ, by their issues: each is a test that passes with this project."""

@@ -1,7 +1,7 @@
-"""A site for each test, on a RabbitMQ node that the tests of a file hurt; and its web server."""
+"""Fixtures: a site on a RabbitMQ node that the tests may break, its web server, and the node's log."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ SHOP = Path(__file__).with_name("shop.py")
 
 @pytest.fixture
 def site(node: RabbitNode, tmp_path: Path) -> Iterator[Site]:
-    """A site on the module's node, with the shop."""
+    """A site with the app `shop`, on the node that tests may break."""
     shutil.copy(SHOP, tmp_path)
     with site_on(node, tmp_path) as site:
         yield site
@@ -25,3 +25,10 @@ def site(node: RabbitNode, tmp_path: Path) -> Iterator[Site]:
 def web(site: Site) -> Web:
     """The site's web server. It ends with the site."""
     return Web(site)
+
+
+@pytest.fixture
+def node_log(node: RabbitNode) -> Callable[[], str]:
+    """A function that returns the node's log since the beginning of the test."""
+    before = len(node.logged())
+    return lambda: node.logged()[before:]

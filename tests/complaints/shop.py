@@ -1,9 +1,9 @@
-"""A web application as its users meet it: the app that behaves as events ask, with a page that defers them."""
+"""A web application: the app `behaving`, with a page that defers events."""
 
 import time
 from typing import Any
 
-from behaving import app  # type: ignore[import-not-found]  # it lies beside this file in a site
+from behaving import app  # type: ignore[import-not-found]  # it is next to this file in a site
 from flask import request
 
 from app_adapter import DeferError, defer
@@ -11,7 +11,7 @@ from app_adapter import DeferError, defer
 
 @app.post("/defer/<name>")  # type: ignore[untyped-decorator]  # the app comes from a file that mypy does not find
 def deferring(name: str) -> Any:
-    """Defer an event with the body as its payload, and tell what came of it."""
+    """Defer an event with the body as its payload; reply with its id, or with the error."""
     began = time.monotonic()
     try:
         answer = {"id": defer(name, request.get_json())}

@@ -1,11 +1,12 @@
-"""Complaints about workers that run, and take nothing."""
+"""Complaints about workers that run but take no events."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
 from tests.complaints.acts import begun, done, ready_worker, said
-from tests.journey.pool_site import pool_site
+from tests.journey.pool_site import is_ready, pool_site
 from tests.journey.site import Site, eventually
 from tests.rabbitmq_node import RabbitNode
 
@@ -13,13 +14,13 @@ pytestmark = pytest.mark.rabbitmq
 
 
 def consumers(node: RabbitNode, site: Site) -> int:
-    """How many consumers RabbitMQ knows of the site's queue."""
+    """Return the number of consumers of the site's queue, as RabbitMQ counts them."""
     return node.ctl("list_consumers", "queue_name").split().count(f"{site.namespace}.q.default")
 
 
 async def test_the_worker_consumes_again_after_every_reconnect(node: RabbitNode, site: Site) -> None:
-    """aio-pika#231, aio-pika#626: the broker restarts or drops a connection, the client says that it is connected
-    again, and the queue has no consumer any more. Here the worker takes events again, time after time."""
+    """aio-pika#231, aio-pika#626: the broker restarts or closes a connection, the client reports that it has
+    reconnected, but the queue has no consumer. Here the worker takes events again after each reconnect."""
     worker = await ready_worker(site)
     for hurt in (("close_all_connections", "for a test"), ("stop_app",), ("close_all_connections", "for a test")):
         await asyncio.to_thread(node.ctl, *hurt)
@@ -33,20 +34,22 @@ async def test_the_worker_consumes_again_after_every_reconnect(node: RabbitNode,
 async def test_the_worker_consumes_again_after_the_broker_has_cancelled_its_consumer(
     node: RabbitNode, site: Site
 ) -> None:
-    """aio-pika#334, dramatiq#832: the queue is deleted or loses its leader, the broker says so to its consumer, the
-    client does not hear it, and waits for ever. Here the queue is declared again, and the worker goes on."""
+    """aio-pika#334, dramatiq#832: the queue is deleted or loses its leader, the broker cancels the consumer, the client
+    ignores that and waits without limit. Here the worker declares the queue again and takes events."""
     worker = await ready_worker(site)
     for times in (1, 2):
         await asyncio.to_thread(node.ctl, "delete_queue", f"{site.namespace}.q.default")
-        await said(worker, "has ended the consumer of queue default", times)
+        await said(worker, f"has ended the consumer of {site.namespace}.q.default", times)
         await done(site, worker, *await site.defer("do.this", "ok"))
 
     assert consumers(node, site) == 1
 
 
-async def test_an_ack_of_a_connection_that_is_gone_does_not_wedge_the_worker(node: RabbitNode, site: Site) -> None:
-    """aio-pika#688: a listener ends after the connection broke; its ack hangs, or ends the new channel because the tag
-    is unknown there. Here the event is acked where it came again, and the worker goes on."""
+async def test_an_ack_of_a_connection_that_is_gone_does_not_wedge_the_worker(
+    node: RabbitNode, node_log: Callable[[], str], site: Site
+) -> None:
+    """aio-pika#688: a listener ends after the connection broke; its ack hangs, or closes the new channel, which does
+    not know the delivery tag. Here the worker acks the redelivery of the event, and takes further events."""
     worker = await ready_worker(site)
     running = await site.defer("do.this", "sleep:2", count=2)
     await begun(site, worker, 2)
@@ -61,12 +64,13 @@ async def test_an_ack_of_a_connection_that_is_gone_does_not_wedge_the_worker(nod
     worker.process.terminate()
     assert await worker.ended() == 0, worker.log
     assert (await site.backlog())["default"].ready == 0
-    assert "unknown delivery tag" not in await asyncio.to_thread(node.logged)
+    assert "unknown delivery tag" not in await asyncio.to_thread(node_log)
 
 
 async def test_a_worker_that_consumes_nothing_is_not_healthy(node: RabbitNode, site: Site) -> None:
-    """roadrunner#1857: the health check is green, for the process lives and the broker can be reached, while nobody
-    consumes the queue. Here ready means a live consumer on every queue, and `bridge-status` says what is missing."""
+    """roadrunner#1857: the health check passes because the process lives and the broker can be reached, although the
+    queue has no consumer. Here a worker is ready if every queue has a live consumer; else `bridge-status` names the
+    queue."""
     permit = ("set_permissions", "guest")
     with pool_site(site) as pool:
         worker = await ready_worker(site, BRIDGE_CONTROL_DIRECTORY=str(pool.sockets))
@@ -74,13 +78,13 @@ async def test_a_worker_that_consumes_nothing_is_not_healthy(node: RabbitNode, s
         await asyncio.to_thread(node.ctl, *permit, "", ".*", ".*")
         try:
             await asyncio.to_thread(node.ctl, "delete_queue", f"{site.namespace}.q.default")
-            await said(worker, "has ended the consumer of queue default", times=1)
-            await eventually(lambda: pool.asked("--ready").returncode == 1)
+            await said(worker, f"has ended the consumer of {site.namespace}.q.default", times=1)
+            await eventually(lambda: not is_ready(pool.environment))
             ill = pool.asked("--ready")
         finally:
             await asyncio.to_thread(node.ctl, *permit, ".*", ".*", ".*")
 
         assert healthy.returncode == 0, healthy.stdout + healthy.stderr
         assert "no live consumer on default" in ill.stdout + ill.stderr
-        await eventually(lambda: pool.asked("--ready").returncode == 0)
+        await eventually(lambda: is_ready(pool.environment))
         await done(site, worker, *await site.defer("do.this", "ok"))

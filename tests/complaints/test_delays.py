@@ -1,4 +1,4 @@
-"""Complaints about events that are to run later: they fill the workers' memory, or wait for one another."""
+"""Complaints about delayed events: they fill the workers' memory, or wait for one another."""
 
 import asyncio
 import time
@@ -18,8 +18,8 @@ MEBIBYTE = 1024**2
 
 
 async def test_events_that_wait_for_their_time_are_not_held_by_the_worker(node: RabbitNode, site: Site) -> None:
-    """celery#9849: a worker fetches every delayed task there is, without a limit, and keeps it until it is due; its
-    memory fills, it is killed, and the next one fetches them. Here they wait in RabbitMQ, and a worker holds none."""
+    """celery#9849: a worker fetches all delayed tasks without a limit and keeps each until it is due; its memory fills,
+    it is killed, and the next worker fetches them. Here delayed events wait in RabbitMQ, not in a worker."""
     worker = await ready_worker(site)
     await done(site, worker, *await site.defer("do.this", "ok", count=20))
     process = psutil.Process(worker.process.pid)
@@ -36,8 +36,8 @@ async def test_events_that_wait_for_their_time_are_not_held_by_the_worker(node: 
 
 
 async def test_a_long_delay_does_not_hold_up_a_short_one(site: Site) -> None:
-    """dramatiq#458: with a time to live for each message, what expires lies behind what does not, and is hours late.
-    Here each comes when it is due, whatever was deferred before it."""
+    """dramatiq#458: with a time to live for each message, an expired message waits in the queue for earlier ones that
+    have not expired, and is hours late. Here an event comes when it is due, whatever was deferred before it."""
     worker = await ready_worker(site)
     deferred = time.time()
     (_, later, soon) = [(await site.defer("do.this", "ok", delay=delay))[0] for delay in (AN_HOUR, 3, 1)]

@@ -1,8 +1,9 @@
-"""Complaints about how workers start and end: no clear word at the start, lost or repeated work at the end."""
+"""Complaints about how workers start and end: no clear error at the start, lost or repeated events at the end."""
 
 import asyncio
 import os
 import signal
+from collections.abc import Callable
 
 import aiormq
 import pytest
@@ -16,10 +17,10 @@ pytestmark = pytest.mark.rabbitmq
 
 
 async def test_a_queue_with_other_arguments_ends_the_worker_with_a_sentence(
-    node: RabbitNode, site: Site, web: Web
+    node: RabbitNode, node_log: Callable[[], str], site: Site, web: Web
 ) -> None:
-    """dramatiq#301: a queue of the name exists with other arguments, and the worker meets a 406 every few seconds, for
-    ever. Here it ends, exit code 3, and says which queue and what differs; so does the page that defers."""
+    """dramatiq#301: a queue with the same name but other arguments exists, and the worker gets a 406 every few seconds
+    without limit. Here it ends with exit code 3 and names the queue and the difference; `defer()` raises the same."""
     queue = f"{site.namespace}.q.default"
     async with aiormq.connect(node.url) as connection:
         await (await connection.channel()).queue_declare(queue, durable=True)
@@ -31,8 +32,9 @@ async def test_a_queue_with_other_arguments_ends_the_worker_with_a_sentence(
     for said in (worker.log, answer.says):
         assert f"RabbitMQ refuses queue '{queue}'" in said
         assert "inequivalent arg" in said
-    assert (await asyncio.to_thread(node.logged)).count(f"for queue '{queue}'") == 2  # each was told once
-    assert answer.error == "BrokerUnavailable"
+    # One try of the worker. `defer()` publishes first, so it may declare twice: meanwhile, and for what is returned.
+    assert (await asyncio.to_thread(node_log)).count(f"for queue '{queue}'") in (2, 3)
+    assert answer.error == "DeferUnavailable"
     assert answer.seconds < LONGEST
 
 
@@ -40,8 +42,8 @@ async def test_a_queue_with_other_arguments_ends_the_worker_with_a_sentence(
 async def test_a_deadline_beyond_the_brokers_patience_is_told_at_the_start(
     site: Site, deadline: str, said: bool
 ) -> None:
-    """celery#6760, dramatiq#827: nobody knows of the 30 minutes before the first task that takes longer. Here a worker
-    whose replays may last as long says so when it starts."""
+    """celery#6760, dramatiq#827: users learn of the 30 minutes at the first task that takes longer. Here a worker warns
+    at its start if a replay may last that long."""
     site.configure(f"deadline = '{deadline}'")
 
     worker = await ready_worker(site)
@@ -50,10 +52,10 @@ async def test_a_deadline_beyond_the_brokers_patience_is_told_at_the_start(
     assert ("consumer_timeout" in worker.log) == said
 
 
-async def test_heartbeats_go_on_while_a_worker_finishes_what_runs(node: RabbitNode, site: Site) -> None:
-    """celery#5998: a worker that is asked to stop sends no heartbeats any more; the broker closes the connection, and
-    gives what still runs to another worker. Here the connection lives until the last event is acked."""
-    heartbeat = {"BRIDGE_BROKER_URL": f"{site.broker_url}?heartbeat=2"}  # RabbitMQ waits some two or three of them
+async def test_heartbeats_go_on_while_a_worker_finishes_what_runs(node_log: Callable[[], str], site: Site) -> None:
+    """celery#5998: after SIGTERM a worker sends no heartbeats; the broker closes the connection and redelivers the
+    running task to another worker. Here the connection lives until the last event is acked."""
+    heartbeat = {"BRIDGE_BROKER_URL": f"{site.broker_url}?heartbeat=2"}
     worker = await ready_worker(site, **heartbeat)
     (event,) = await site.defer("do.this", "sleep:9")
     await begun(site, worker, 1)
@@ -63,14 +65,14 @@ async def test_heartbeats_go_on_while_a_worker_finishes_what_runs(node: RabbitNo
 
     await done(site, other, *await site.defer("do.this", "ok"))
     assert len(site.effects(id=event, began=True)) == len(site.effects(id=event, began=False)) == 1
-    assert "is lost" not in worker.log
-    assert "missed heartbeats" not in await asyncio.to_thread(node.logged)
+    assert "no connection to RabbitMQ" not in worker.log
+    assert "missed heartbeats" not in await asyncio.to_thread(node_log)
     assert (await site.backlog())["default"].ready == 0
 
 
 async def test_work_is_not_lost_when_everything_is_killed(site: Site) -> None:
-    """huey#844: the machine, or the out-of-memory killer, ends the consumer in the middle of a task, and the task is
-    gone without a trace. Here the next worker runs it, with the same id."""
+    """huey#844: the machine or the out-of-memory killer ends the consumer in the middle of a task, and the task is lost
+    without an error. Here the next worker runs the event, with the same id."""
     worker = await ready_worker(site)
     (event,) = await site.defer("do.this", "sleep:3600")
     await begun(site, worker, 1)
@@ -85,8 +87,8 @@ async def test_work_is_not_lost_when_everything_is_killed(site: Site) -> None:
 
 
 async def test_work_is_not_lost_when_the_process_that_runs_it_is_killed(site: Site) -> None:
-    """rq#2015: a job that is to be retried is lost where its process is killed. Here that is a failed attempt like any
-    other, and the policy has its way."""
+    """rq#2015: a job with retries is lost if its process is killed. Here that is a failed attempt like any other, and
+    the retry policy applies."""
     worker = await ready_worker(site)
     (event,) = await site.defer("do.this", "sleep:3600", "ok")
     await begun(site, worker, 1)

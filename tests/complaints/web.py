@@ -1,4 +1,4 @@
-"""A site's web server, gunicorn with the app `shop`, and a browser for it."""
+"""The web server of a site, gunicorn with the app `shop`, and a client for it."""
 
 import asyncio
 import json
@@ -12,14 +12,14 @@ from tests.journey.site import Site
 
 THREADS = 8
 LONGEST = 2.0 + 1.0
-"""Seconds that `defer()` may take at most: its budget as it is by default, and what a busy machine may add."""
+"""The longest `defer()` in seconds: its default timeout, and 1 s more on a busy machine."""
 
 REQUEST_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a page told: the event's id, or the error in its place; and how long `defer()` took."""
+    """The reply of the page: the event's id or the error, and how many seconds `defer()` took."""
 
     id: str
     seconds: float
@@ -28,14 +28,14 @@ class Answer:
 
 
 class Web:
-    """A web server that serves the site's app in one process, from the first request on."""
+    """A web server that serves the site's app in one process. It starts at the first request."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
         self._port = 0
 
     async def start(self) -> None:
-        """Start it, with the site's settings as they are now, and return when it serves."""
+        """Start the server with the current settings of the site; return when it serves."""
         options = ("--bind", "127.0.0.1:0", "--worker-class", "gthread", "--threads", str(THREADS))
         server = self._site.run("gunicorn", *options, "shop:app")
         await server.says("Booting worker")
@@ -44,7 +44,7 @@ class Web:
         self._port = int(found[1])
 
     async def works(self) -> Answer:
-        """Send one request after the other until an event is deferred; return its answer."""
+        """Send one request after the other until an event is deferred; return the reply."""
         end = time.monotonic() + REQUEST_SECONDS
         while True:
             (answer,) = await self.defer("ok")
@@ -53,8 +53,8 @@ class Web:
             assert time.monotonic() < end, answer
 
     async def defer(self, *steps: str, count: int = 1, padding: int = 0) -> list[Answer]:
-        """Send so many requests at once, each of which defers an event that asks for these steps; return the answers.
-        `padding` makes the events larger by so many bytes."""
+        """Send `count` requests at once, each of which defers an event with these steps; return the replies. `padding`
+        is the number of bytes to add to each event."""
         if not self._port:
             await self.start()
         body = json.dumps({"do": steps, "padding": "x" * padding})

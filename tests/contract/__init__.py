@@ -1,1 +1,1 @@
-"""One suite for both brokers: what `bridge.brokers.contract` promises, shown on each."""
+"""The contract suite: tests the promises of `bridge.brokers.contract` on both brokers."""

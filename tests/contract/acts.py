@@ -1,4 +1,4 @@
-"""What the tests of this folder do again and again: make an event, take a delivery, await a condition."""
+"""Steps that the contract tests share: make an event, take a delivery, await a condition."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from bridge.attempt import Error
-from bridge.brokers.contract import Backlog, Broker, Consumer, Delivery
+from bridge.brokers.contract.broker import Broker
+from bridge.brokers.contract.consuming import Backlog, Consumer, Delivery
 from bridge.envelope import Envelope
 from bridge.event import Event
 from bridge.ledger import Entry, Letter
@@ -16,60 +17,60 @@ from tests.events import new_event
 T = TypeVar("T")
 
 PATIENCE = 20.0
-"""Seconds after which what was awaited is missing. A test that passes never waits so long."""
+"""Seconds after which an awaited result counts as missing. A passing test never waits that long."""
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 def now() -> datetime:
-    """The clock of this machine."""
+    """Return the time of this machine's clock."""
     return datetime.now(UTC)
 
 
 AT_ONCE = timedelta()
 
 SOON = timedelta(seconds=0.95)
-"""A wait that is worth awaiting. RabbitMQ's ladder has steps of a second, and the lowest is one."""
+"""A short wait that every broker observes: the steps of RabbitMQ's delay ladder are whole seconds."""
 
 
 def soon(wait: timedelta = SOON) -> datetime:
-    """A due time."""
+    """Return a due time in the near future."""
     return now() + wait
 
 
 def an_event(
     name: str = "account.created", data: bytes = b'{"id": 17}', content_type: str = "application/json"
 ) -> Event:
-    """An event as `defer()` makes it, traced."""
+    """Return an event as `defer()` makes it, with a trace context."""
     return replace(new_event(name, data, content_type), traceparent=TRACE)
 
 
 def an_envelope(event: Event | None = None) -> Envelope:
-    """A fresh envelope."""
+    """Return an envelope that has not been tried yet."""
     event = event or an_event()
     return Envelope(event, round_began=event.time)
 
 
 def a_letter(delivery: Delivery) -> Letter:
-    """A dead letter for this delivery."""
+    """Return a dead letter for this delivery."""
     return Letter(now(), delivery.queue, "rejected", delivery.envelope, Error("ValueError", "no such account"))
 
 
 async def consuming(broker: Broker, *queues: str, prefetch: int = 10) -> Consumer:
-    """A consumer of these queues that has started."""
+    """Return a started consumer of these queues."""
     consumer = broker.consumer()
     await consumer.start(dict.fromkeys(queues, prefetch))
     return consumer
 
 
 async def take(consumer: Consumer) -> Delivery:
-    """The next delivery."""
+    """Return the next delivery."""
     async with asyncio.timeout(PATIENCE):
         return await consumer.receive()
 
 
 async def take_and_ack(consumer: Consumer, count: int) -> list[Delivery]:
-    """The next deliveries, each acked."""
+    """Return the next deliveries, after acknowledging each."""
     taken = []
     for _ in range(count):
         taken.append(await take(consumer))
@@ -78,7 +79,7 @@ async def take_and_ack(consumer: Consumer, count: int) -> list[Delivery]:
 
 
 async def names_until_last(consumer: Consumer) -> list[str]:
-    """The names of the events that come before one named `last`, each acked."""
+    """Return the names of the events before the one named `last`, after acknowledging each."""
     names: list[str] = []
     while (delivery := await take(consumer)).envelope.event.name != "last":
         names.append(delivery.envelope.event.name)
@@ -88,14 +89,14 @@ async def names_until_last(consumer: Consumer) -> list[str]:
 
 
 async def publish_some(broker: Broker, count: int, name: str = "account.created") -> None:
-    """Publish so many events of one name."""
+    """Publish `count` events of one name."""
     publisher = broker.publisher()
     for _ in range(count):
         await publisher.publish(an_event(name))
 
 
 async def entries_of(broker: Broker) -> list[Entry]:
-    """All entries of the ledger."""
+    """Return all entries of the ledger."""
     ledger = broker.ledger()
     try:
         return [entry async for entry in ledger.entries()]
@@ -104,15 +105,15 @@ async def entries_of(broker: Broker) -> list[Entry]:
 
 
 async def eventually(look: Callable[[], Awaitable[T]], expected: Callable[[T], bool]) -> T:
-    """What the look sees once it is as expected."""
+    """Call `look` until its result is as expected, and return the result."""
     async with asyncio.timeout(PATIENCE):
-        while not expected(seen := await look()):  # what is looked at is in another process
+        while not expected(seen := await look()):  # polls, because the state is in another process
             await asyncio.sleep(0.01)
     return seen
 
 
 async def await_backlog(consumer: Consumer, **expected: Backlog) -> None:
-    """Wait until the queues hold what is expected."""
+    """Wait until the queues have the expected counts."""
 
     async def counted() -> dict[str, Backlog]:
         backlog = await consumer.backlog()

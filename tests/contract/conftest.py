@@ -1,4 +1,4 @@
-"""The broker under test: each test of this folder runs once on SQLite and once on RabbitMQ."""
+"""The broker under test: each contract test runs once on SQLite and once on RabbitMQ."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from bridge.brokers.contract import Broker
+from bridge.brokers.contract.broker import Broker
 from bridge.brokers.opening import open_broker
 
 if TYPE_CHECKING:
@@ -16,29 +16,39 @@ if TYPE_CHECKING:
 
 
 class Site(Protocol):
-    """A broker of a test's own: what a test may do to it from outside, with no broker object of ours."""
+    """The broker of one test as it is seen from outside: changes that are made without the bridge's own broker
+    object."""
 
     url: str
     namespace: str
 
     async def drop_queue(self, name: str) -> None:
-        """Take a queue away with all that is in it, as an operator would."""
+        """Delete a queue with all its events, as an operator would."""
 
     async def put_raw(self, queue: str, name: str, head: str, data: bytes) -> None:
-        """Put a message into one queue as another version of this program would: an event's name, any text where the
-        envelope's head belongs, and data."""
+        """Put a message into one queue as another version of this program would: an event's name, any text instead of
+        the envelope's head, and data."""
+
+    async def append_raw(self, log: str, data: bytes) -> None:
+        """Append any data to an existing log."""
+
+    async def drop_log(self, log: str) -> None:
+        """Delete a log with all its records."""
+
+    async def broadcast_raw(self, subject: str, data: bytes) -> None:
+        """Send any data to all listeners."""
 
 
 class OpenBroker(Protocol):
     """Opens the broker once more, as another process would."""
 
     def __call__(self, namespace: str = "") -> Broker:
-        """Open it, in the site's namespace unless another is named."""
+        """Open the broker in this namespace, by default the site's."""
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Local indexes of ledgers go where the test's other files go."""
+    """Keep local indexes in the test's own folder."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
@@ -54,7 +64,7 @@ def namespaces(rabbitmq_url: str) -> "Iterator[Namespaces]":
 
 @pytest.fixture
 def rabbit_site(rabbitmq_url: str, namespaces: "Namespaces") -> "Iterator[RabbitSite]":
-    """An empty namespace on RabbitMQ that no other test uses meanwhile."""
+    """An empty namespace on RabbitMQ that no other test uses at the same time."""
     from tests.contract.rabbitmq_site import RabbitSite
 
     with namespaces.lent() as namespace:
@@ -78,7 +88,7 @@ def site(request: pytest.FixtureRequest) -> Site:
 
 @pytest.fixture
 async def another_broker(site: Site) -> AsyncIterator[OpenBroker]:
-    """Opens brokers on the site; all are closed in the end."""
+    """Opens brokers on the site; all are closed after the test."""
     opened: list[Broker] = []
 
     def open_another(namespace: str = "") -> Broker:

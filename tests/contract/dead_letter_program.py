@@ -1,4 +1,4 @@
-"""bridge-dlq as the tests of this folder run it, and what becomes of the site behind its back. No test."""
+"""Runs bridge-dlq for the contract tests, and changes the site next to it. Has no tests."""
 
 import asyncio
 import os
@@ -15,7 +15,8 @@ from typing import Any, Self, TypeVar
 from click.testing import CliRunner, Result
 
 from bridge.attempt import Attempt, Error
-from bridge.brokers.contract import Broker, Delivery
+from bridge.brokers.contract.broker import Broker
+from bridge.brokers.contract.consuming import Delivery
 from bridge.brokers.opening import open_broker
 from bridge.event import Event
 from bridge.ledger import Dead, Entry, Letter, Transcript, open_letters
@@ -33,14 +34,14 @@ TIMEOUT = Error("Timeout", "timed out \x1b[31m", "Traceback …")
 
 @dataclass
 class Dlq:
-    """The program on a site, and the site's broker as others use it."""
+    """The program on a site, and the site's broker as other programs use it."""
 
     site: Site
     environment: dict[str, str]
 
     @classmethod
     def on(cls, site: Site, folder: Path) -> Self:
-        """Declare the site's queues; the program's cache is in the folder."""
+        """Declare the site's queues. The program's cache is in the folder."""
         dlq = cls(site, {"XDG_CACHE_HOME": str(folder / "cache"), "LOGNAME": "ann", "PYTHONUNBUFFERED": ""})
         dlq.with_broker(lambda broker: broker.declare(QUEUES))
         return dlq
@@ -50,7 +51,7 @@ class Dlq:
         return ["--broker-url", self.site.url, "--namespace", self.site.namespace]
 
     def __call__(self, *words: str) -> Result:
-        """Run a command in this process, with no terminal."""
+        """Run a command in this process, without a terminal."""
         return CliRunner(env=self.environment).invoke(main, [*self.options, *words], catch_exceptions=False)
 
     def start(self, *words: str, **pipes: Any) -> "subprocess.Popen[bytes]":
@@ -59,7 +60,7 @@ class Dlq:
         return subprocess.Popen(command, cwd=ROOT, env={**os.environ, **self.environment}, **pipes)
 
     def with_broker(self, work: Callable[[Broker], Coroutine[Any, Any, T]]) -> T:
-        """Do something with a broker of one's own."""
+        """Call this with a broker that is closed afterwards."""
 
         async def opened() -> T:
             async with self._broker() as broker:
@@ -68,19 +69,20 @@ class Dlq:
         return asyncio.run(opened())
 
     def entries(self) -> list[Entry]:
-        """The whole ledger."""
+        """Return all entries of the ledger."""
         return self.with_broker(entries_of)
 
     def open(self) -> list[Dead]:
-        """The open letters, oldest first."""
+        """Return the open letters, oldest first."""
         return list(open_letters(self.entries()).values())
 
     def die(self, *names: str) -> list[Dead]:
-        """Let events of these names be deferred, fail and die, in this order; return all open letters."""
+        """Let events of these names be deferred, fail and become dead letters, in this order. Return all open
+        letters."""
         return self.kill(*map(an_event, names))
 
     def kill(self, *events: Event, error: Error = TIMEOUT) -> list[Dead]:
-        """The same with whole events."""
+        """Let these events be deferred, fail and become dead letters, in this order. Return all open letters."""
 
         async def kill(broker: Broker) -> None:
             await broker.declare(QUEUES)
@@ -96,7 +98,7 @@ class Dlq:
         return self.open()
 
     def delivered(self, queue: str, count: int) -> list[Delivery]:
-        """What a worker then gets of a queue: so many deliveries."""
+        """Return the next `count` deliveries of a queue to a worker."""
 
         async def consume(broker: Broker) -> list[Delivery]:
             consumer = await consuming(broker, queue, prefetch=100)
@@ -118,7 +120,7 @@ class Dlq:
 
 
 def shown_until(terminal: int, text: str | None) -> str:
-    """What a terminal shows, until it has shown the text; without one, until it is closed."""
+    """Return a terminal's output until it contains the text; without a text, until the terminal is closed."""
     seen = b""
     deadline = time.monotonic() + PATIENCE
     while text is None or text not in seen.decode(errors="replace"):

@@ -1,4 +1,4 @@
-"""What the tests of the doctor on RabbitMQ do again and again: hurt a site, examine it, and follow the next step."""
+"""Steps that the tests of the doctor on RabbitMQ share: damage a site, examine it, and follow the next step."""
 
 import shlex
 from collections.abc import Awaitable, Callable, Sequence
@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable, Sequence
 import aiormq
 from aiormq.abc import AbstractChannel
 
-from bridge.brokers.examining import Place, examine
+from bridge.brokers.contract.findings import Finding, FindingState
+from bridge.brokers.contract.inspection import Examination, SiteOnBroker
+from bridge.brokers.opening import inspect
 from bridge.brokers.rabbitmq.broker import RabbitBroker
-from bridge.findings import Examination, Finding, State
 from tests.contract.acts import eventually
 from tests.managed_node import ManagedNode
 from tests.rabbitmq_node import RabbitNode
@@ -16,43 +17,45 @@ from tests.rabbitmq_node import RabbitNode
 Hurt = Callable[[AbstractChannel], Awaitable[object]]
 
 
-async def declared(place: Place) -> None:
-    """Declare what a site needs."""
+async def declared(place: SiteOnBroker) -> None:
+    """Declare the objects that a site needs."""
     await RabbitBroker.from_url(place.url, place.namespace).declare(place.queues)
 
 
-def elsewhere(place: Place, url: str, *, declares: bool = True, management_url: str | None = None) -> Place:
-    """The same site, seen by somebody else."""
-    return Place(url, place.namespace, place.queues, declares, management_url or place.management_url)
+def elsewhere(
+    place: SiteOnBroker, url: str, *, declares: bool = True, management_url: str | None = None
+) -> SiteOnBroker:
+    """Return the same site with another user, host or setting."""
+    return SiteOnBroker(url, place.namespace, place.queues, declares, management_url or place.management_url)
 
 
-async def hurt(place: Place, act: Hurt) -> None:
-    """Do something to what the site has, as an operator may."""
+async def hurt(place: SiteOnBroker, act: Hurt) -> None:
+    """Change the site's objects, as an operator may."""
     async with aiormq.connect(place.url) as connection:
         await act(await connection.channel())
 
 
 def about(examination: Examination, subject: str) -> Sequence[Finding]:
-    """The findings about a subject."""
+    """Return the findings about a subject."""
     return [finding for finding in examination.findings if finding.subject == subject]
 
 
-async def the_wrong_one(place: Place, subject: str) -> Finding:
-    """The one finding that something is wrong with this subject."""
-    (found,) = [each for each in about(await examine(place), subject) if each.state is State.WRONG]
+async def the_wrong_one(place: SiteOnBroker, subject: str) -> Finding:
+    """Return the only finding that reports a problem with this subject."""
+    (found,) = [each for each in about(await inspect(place), subject) if each.state is FindingState.WRONG]
     return found
 
 
-async def becomes(place: Place, subject: str, state: State) -> Sequence[Finding]:
-    """Wait until all findings about a subject are of a state: the management tells with a delay."""
+async def becomes(place: SiteOnBroker, subject: str, state: FindingState) -> Sequence[Finding]:
+    """Wait until all findings about a subject have a state: the management API reports changes late."""
     return await eventually(
         lambda: findings_about(place, subject), lambda found: bool(found) and all(each.state is state for each in found)
     )
 
 
-async def findings_about(place: Place, subject: str) -> Sequence[Finding]:
-    """What an examination finds now about a subject."""
-    return about(await examine(place), subject)
+async def findings_about(place: SiteOnBroker, subject: str) -> Sequence[Finding]:
+    """Examine the site, and return the findings about a subject."""
+    return about(await inspect(place), subject)
 
 
 def follow(node: RabbitNode, finding: Finding) -> None:

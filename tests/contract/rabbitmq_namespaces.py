@@ -1,6 +1,6 @@
-"""One namespace on RabbitMQ for many tests, one after the other: to declare its twenty quorum queues anew for each test
-would take most of the tests' time. It is emptied between two tests, and another takes its place where one left
-something on the delay ladder. Nothing is left on the broker in the end.
+"""Gives many tests, one after the other, the same namespace on RabbitMQ: declaring its twenty quorum queues for each
+test would take most of the tests' time. The namespace is emptied between two tests, and replaced if a test left a
+message on the delay ladder. Nothing is left on the broker at the end.
 """
 
 import asyncio
@@ -12,16 +12,21 @@ from contextlib import asynccontextmanager, contextmanager
 import aio_pika
 from aiormq.exceptions import ChannelLockedResource, ChannelNotFoundEntity
 
-from bridge.brokers.rabbitmq import topology
 from bridge.brokers.rabbitmq.broker import RabbitBroker
-from bridge.brokers.rabbitmq.ladder import LEVELS
-from bridge.brokers.rabbitmq.topology import Declaration, Names
+from bridge.brokers.rabbitmq.topology import declarations as topology
+from bridge.brokers.rabbitmq.topology.declarations import Declaration
+from bridge.brokers.rabbitmq.topology.delay_ladder import LEVELS
+from bridge.brokers.rabbitmq.topology.names import LANES, Names
+from bridge.logs import Retention
 from bridge.queues import Queue
+
+LOGS = ("notes", "others")
+"""The logs that tests use."""
 
 
 @asynccontextmanager
 async def with_default(url: str, namespace: str) -> AsyncIterator[RabbitBroker]:
-    """A broker in a namespace of its own, with the queue `default`; nothing of it is left."""
+    """Return a broker in a namespace of its own, with the queue `default`. The namespace is removed afterwards."""
     broker = RabbitBroker.from_url(url, namespace)
     await broker.declare([Queue("default")])
     try:
@@ -32,7 +37,7 @@ async def with_default(url: str, namespace: str) -> AsyncIterator[RabbitBroker]:
 
 
 class Namespaces:
-    """The namespaces of one broker's tests."""
+    """The namespaces of the tests on one broker."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -40,7 +45,8 @@ class Namespaces:
 
     @contextmanager
     def lent(self) -> Iterator[str]:
-        """An empty namespace. It, and all that this process declares in any other meanwhile, is cleared away."""
+        """Return an empty namespace. It is emptied after the block, and other namespaces that this process declared are
+        removed."""
         namespace = self._empty or f"t{uuid.uuid4().hex[:10]}"
         self._empty = None
         with recorded() as declared:
@@ -52,7 +58,7 @@ class Namespaces:
                 asyncio.run(self._remove(each, queues))
 
     def remove(self) -> None:
-        """Remove what is left."""
+        """Remove all namespaces."""
         if self._empty is not None:
             asyncio.run(self._remove(self._empty, {}))
 
@@ -60,12 +66,13 @@ class Namespaces:
         await RabbitBroker.from_url(self._url, namespace).remove(tuple(queues.values()))
 
     async def _emptied(self, namespace: str, queues: dict[str, Queue]) -> bool:
-        """Delete the queues and the ledger. Return False where the rest was not empty, or not there."""
+        """Delete the queues and the ledger. Return False if other objects were not empty or did not exist."""
         names = Names(namespace)
         async with await aio_pika.connect(self._url) as connection:
             channel = await connection.channel()
+            lanes = [names.queue(queue, lane) for queue in queues for lane in LANES]
             try:
-                for queue in (names.ledger, names.deciding, *map(names.queue, queues)):
+                for queue in (names.ledger, names.deciding, *map(names.log, LOGS), names.log(topology.HEADS), *lanes):
                     await channel.queue_delete(queue)
                 rest = [names.unrouted, *map(names.delay, range(LEVELS))]
                 purged = [await (await channel.get_queue(queue, ensure=False)).purge() for queue in rest]
@@ -76,13 +83,13 @@ class Namespaces:
 
 @contextmanager
 def recorded() -> Iterator[dict[str, dict[str, Queue]]]:
-    """The queues that are declared meanwhile, by namespace and name."""
+    """Record the queues that are declared in the block, by namespace and name."""
     declared: dict[str, dict[str, Queue]] = defaultdict(dict)
     declarations = topology.declarations
 
-    def recording(names: Names, queues: Sequence[Queue]) -> Iterator[Declaration]:
+    def recording(names: Names, queues: Sequence[Queue], history: Retention | None = None) -> Iterator[Declaration]:
         declared[names.namespace].update((queue.name, queue) for queue in queues)
-        return declarations(names, queues)
+        return declarations(names, queues, history)
 
     topology.declarations = recording
     try:

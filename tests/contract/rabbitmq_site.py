@@ -1,4 +1,4 @@
-"""A namespace on RabbitMQ as a test uses it from outside: an operator's hands, and foreign publishers."""
+"""A namespace on RabbitMQ as a test uses it from outside, like an operator or a foreign publisher."""
 
 import uuid
 from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ class RabbitSite:
     namespace: str
 
     async def drop_queue(self, name: str) -> None:
-        """Delete a queue with all that is in it."""
+        """Delete a queue with all its events."""
         async with self.channel() as channel:
             await channel.queue_delete(f"{self.namespace}.q.{name}")
 
@@ -30,26 +30,39 @@ class RabbitSite:
         )
         await self.publish_raw("", f"{self.namespace}.q.{queue}", data, properties)
 
+    async def append_raw(self, log: str, data: bytes) -> None:
+        """Append any data to a log."""
+        await self.publish_raw("", f"{self.namespace}.log.{log}", data)
+
+    async def drop_log(self, log: str) -> None:
+        """Delete a log's stream."""
+        async with self.channel() as channel:
+            await channel.queue_delete(f"{self.namespace}.log.{log}")
+
+    async def broadcast_raw(self, subject: str, data: bytes) -> None:
+        """Send any data to all listeners."""
+        await self.publish_raw(f"{self.namespace}.broadcast", subject, data)
+
     async def publish_raw(
         self, exchange: str, routing_key: str, data: bytes, properties: Basic.Properties | None = None
     ) -> None:
-        """Publish as anyone may, confirmed."""
+        """Publish as a foreign program may, with confirms."""
         async with self.channel() as channel:
             await channel.basic_publish(data, exchange=exchange, routing_key=routing_key, properties=properties)
 
     @asynccontextmanager
     async def channel(self) -> AsyncIterator[AbstractChannel]:
-        """A channel of a connection of its own."""
+        """Open a channel on a new connection."""
         async with aiormq.connect(self.url) as connection:
             yield await connection.channel()
 
     async def count(self, queue: str, **arguments: Any) -> int:
-        """How many messages are ready in a queue, by its whole name."""
+        """Return the number of ready messages in a queue, by its full name."""
         async with self.channel() as channel:
             return (await channel.queue_declare(queue, passive=True, **arguments)).message_count or 0
 
     async def has_queue(self, name: str) -> bool:
-        """Whether a queue is there."""
+        """Return True if the queue exists."""
         try:
             await self.count(f"{self.namespace}.q.{name}")
         except aiormq.exceptions.ChannelNotFoundEntity:

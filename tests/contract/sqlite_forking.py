@@ -1,12 +1,12 @@
-"""A process that publishes to SQLite, forks, and closes its broker while its child goes on. Run as
-``python -m tests.contract.sqlite_forking URL``: three events are published, two of them by the child.
+"""A process that publishes to SQLite, forks, and closes its broker while its child continues. Run as ``python -m
+tests.contract.sqlite_forking URL``: three events are published, two of them by the child.
 """
 
 import asyncio
 import os
 import sys
 
-from bridge.brokers.contract import Broker
+from bridge.brokers.contract.broker import Broker
 from bridge.brokers.opening import open_broker
 from bridge.queues import Queue
 from tests.contract.acts import an_event
@@ -19,7 +19,7 @@ async def publish(broker: Broker) -> None:
 
 
 def main(url: str) -> None:
-    """Publish before the fork, in the child, and in the child again when the parent has closed."""
+    """Publish before the fork, in the child, and in the child again after the parent has closed its broker."""
     published, said = os.pipe()
     closed, told = os.pipe()
     broker = open_broker(url, "bridge")

@@ -1,19 +1,19 @@
-"""A process of its own on a SQLite broker, for tests that kill one or need many. Run as
-``python -m tests.contract.sqlite_process VERB URL COUNT``; what it did it prints, a line each.
+"""A process with an SQLite broker of its own, for tests that kill processes or need many. Run as ``python -m
+tests.contract.sqlite_process VERB URL COUNT``. It prints a line for each thing that it did.
 """
 
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 
-from bridge.brokers.contract import Broker
+from bridge.brokers.contract.broker import Broker
 from bridge.brokers.opening import open_broker
 from bridge.queues import Queue
 from tests.contract.acts import an_event, consuming
 
 
 async def publish(broker: Broker, count: int) -> None:
-    """Publish so many, ten at a time, and print their ids once they are published."""
+    """Publish `count` events, ten at a time, and print their ids once they are published."""
     publisher = broker.publisher()
     for _ in range(0, count, 10):
         events = [an_event() for _ in range(10)]
@@ -23,13 +23,13 @@ async def publish(broker: Broker, count: int) -> None:
 
 
 async def publish_and_leave(broker: Broker, count: int) -> None:
-    """Publish so many, and end without closing anything."""
+    """Publish `count` events, and end without closing anything."""
     await publish(broker, count)
     sys.exit(0)
 
 
 async def consume(broker: Broker, count: int) -> None:
-    """Take and ack until killed, `count` at a time, and print the id of each once it is acked."""
+    """Take and acknowledge until killed, `count` at a time, and print the id of each event once it is acknowledged."""
     consumer = await consuming(broker, "default", prefetch=count)
 
     async def work() -> None:
@@ -42,7 +42,7 @@ async def consume(broker: Broker, count: int) -> None:
 
 
 async def hold(broker: Broker, count: int) -> None:
-    """Take so many, print their tokens, and keep them until killed."""
+    """Take `count` events, print their tokens, and hold them until killed."""
     consumer = await consuming(broker, "default", prefetch=count)
     held = [await consumer.receive() for _ in range(count)]
     for delivery in held:
@@ -51,7 +51,7 @@ async def hold(broker: Broker, count: int) -> None:
 
 
 async def decide(broker: Broker, count: int) -> None:
-    """Hold the right to decide until killed; print so many lines when it is held."""
+    """Hold the right to decide until killed; print `count` lines once it is held."""
     async with broker.ledger().deciding():
         print("deciding\n" * count, end="", flush=True)
         await asyncio.Event().wait()

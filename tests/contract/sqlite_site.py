@@ -1,4 +1,4 @@
-"""A SQLite file as a test uses it from outside: an operator's hands, and raw rows."""
+"""An SQLite file as a test uses it from outside, like an operator, and with raw rows."""
 
 import sqlite3
 import time
@@ -10,14 +10,14 @@ from urllib.parse import unquote, urlsplit
 
 @dataclass
 class SqliteSite:
-    """One file of a test's own."""
+    """The SQLite file of one test."""
 
     url: str
     namespace: str = "bridge"
 
     @property
     def path(self) -> Path:
-        """Where the file is."""
+        """The path of the file."""
         return Path(unquote(urlsplit(self.url).path[1:]))
 
     async def drop_queue(self, name: str) -> None:
@@ -32,11 +32,29 @@ class SqliteSite:
                 (queue, time.time_ns() // 1000, name, head, data),
             )
 
+    async def append_raw(self, log: str, data: bytes) -> None:
+        with closing(self.connection()) as connection:
+            connection.execute(
+                f'INSERT INTO "{self.namespace}.log.{log}" (time, total, data) VALUES (?, 0, ?)',
+                (time.time_ns() // 1000, data),
+            )
+
+    async def drop_log(self, log: str) -> None:
+        with closing(self.connection()) as connection:
+            connection.execute(f'DROP TABLE IF EXISTS "{self.namespace}.log.{log}"')
+
+    async def broadcast_raw(self, subject: str, data: bytes) -> None:
+        with closing(self.connection()) as connection:
+            connection.execute(
+                f'INSERT INTO "{self.namespace}.broadcast" (time, subject, asks, data) VALUES (?, ?, 0, ?)',
+                (time.time_ns() // 1000, subject, data),
+            )
+
     def remove(self) -> None:
-        """Remove the file, and what belongs to it."""
+        """Remove the file and the files that belong to it."""
         for part in ("", "-shm", "-wal"):
             self.path.with_name(self.path.name + part).unlink()
 
     def connection(self) -> sqlite3.Connection:
-        """A connection as any program may make one."""
+        """Open a connection as a foreign program would."""
         return sqlite3.connect(self.path, timeout=10.0, isolation_level=None)

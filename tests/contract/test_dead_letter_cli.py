@@ -1,4 +1,4 @@
-"""bridge-dlq on both brokers: what people see of dead letters. Nothing that is done here changes one."""
+"""bridge-dlq on both brokers: the output for people. These commands change no letter."""
 
 import json
 import subprocess
@@ -22,7 +22,7 @@ def dlq(site: Site, tmp_path: Path) -> Dlq:
 
 
 def test_an_empty_ledger_is_good_news(dlq: Dlq) -> None:
-    """A sentence that names the ledger, and exit code 0."""
+    """An empty ledger prints a sentence that names the ledger, with exit code 0."""
     result = dlq()
 
     assert result.exit_code == 0
@@ -31,7 +31,7 @@ def test_an_empty_ledger_is_good_news(dlq: Dlq) -> None:
 
 
 def test_where_nothing_was_declared_the_ledger_is_empty(dlq: Dlq) -> None:
-    """A site that was never used; the sentence names the namespace, which may be a typing error."""
+    """A site that was never used has an empty ledger; the sentence names the namespace, which may be a typing error."""
     dlq.site.namespace += "x"
 
     listed, redriven, shown = dlq("list"), dlq("redrive", "--all", "--yes"), dlq("show", "1")
@@ -41,7 +41,7 @@ def test_where_nothing_was_declared_the_ledger_is_empty(dlq: Dlq) -> None:
 
 
 def test_the_list_counts_by_event_queue_and_error(dlq: Dlq) -> None:
-    """The last lines have the total and what to type next."""
+    """The list counts letters by event, queue and error; its last lines have the total and the next commands."""
     dlq.die("mail.sent", "order.paid", "mail.sent")
 
     for result in (dlq(), dlq("list")):
@@ -53,7 +53,7 @@ def test_the_list_counts_by_event_queue_and_error(dlq: Dlq) -> None:
 
 
 def test_rows_come_newest_first_and_say_how_many_more(dlq: Dlq) -> None:
-    """With numbers and the ends of ids; escape sequences are shown, not sent."""
+    """Rows have numbers and the ends of ids, newest first; escape sequences are made visible."""
     letters = dlq.die("order.one", "order.two", "order.three")
 
     result = dlq("list", "--ids", "--limit", "2")
@@ -67,7 +67,7 @@ def test_rows_come_newest_first_and_say_how_many_more(dlq: Dlq) -> None:
 
 
 def test_filters_choose(dlq: Dlq) -> None:
-    """Event pattern, queue, error and age."""
+    """Letters are chosen by event pattern, queue, error and age."""
     dlq.die("order.one", "order.two", "mail.sent")
 
     def counted(*words: str) -> int:
@@ -84,7 +84,7 @@ def test_filters_choose(dlq: Dlq) -> None:
 
 
 def test_groups_as_json(dlq: Dlq) -> None:
-    """A line each."""
+    """Groups are printed as one JSON line each."""
     dlq.die("order.one", "order.one")
 
     (group,) = map(json.loads, dlq("list", "--json").stdout.splitlines())
@@ -93,7 +93,7 @@ def test_groups_as_json(dlq: Dlq) -> None:
 
 
 def test_a_letter_is_shown_whole(dlq: Dlq) -> None:
-    """By its number, and by the end of its id."""
+    """`show` finds a letter by its number, and by the end of its id."""
     (letter,) = dlq.die("order.paid")
 
     by_number, by_end = dlq("show", str(letter.number)), dlq("show", letter.event_id[-8:])
@@ -108,7 +108,7 @@ def test_a_letter_is_shown_whole(dlq: Dlq) -> None:
 
 
 def test_a_letter_as_json(dlq: Dlq) -> None:
-    """One document."""
+    """A letter is printed as one JSON document."""
     (letter,) = dlq.die("order.paid")
 
     document = json.loads(dlq("show", str(letter.number), "--json").stdout)
@@ -119,14 +119,14 @@ def test_a_letter_as_json(dlq: Dlq) -> None:
 
 
 def test_a_body_is_written_byte_for_byte(dlq: Dlq) -> None:
-    """Every byte value, and nothing else."""
+    """A body with every byte value is written unchanged, and nothing else is printed."""
     (letter,) = dlq.kill(an_event(data=EVERY_BYTE))
 
     assert dlq("show", str(letter.number), "--body").stdout_bytes == EVERY_BYTE
 
 
 def test_an_end_of_several_ids_lists_them(dlq: Dlq) -> None:
-    """Nothing is guessed: exit code 2, and the candidates."""
+    """The end of several ids exits with code 2 and lists the candidates."""
     letters = dlq.kill(
         *(replace(an_event(), id=f"0195c7a0-0000-7000-8000-{group:012x}") for group in (0xA1F0, 0xB1F0, 0xC1F1))
     )
@@ -136,23 +136,23 @@ def test_an_end_of_several_ids_lists_them(dlq: Dlq) -> None:
         assert result.exit_code == 2
         rows = [line.split()[:2] for line in result.stderr.splitlines()]
         assert rows[1:3] == [[str(letters[0].number), "…00000000a1f0"], [str(letters[1].number), "…00000000b1f0"]]
-        assert "1f0: 2 open dead letters have an id that ends so" in result.stderr
+        assert "1f0: 2 open dead letters have an id with this end" in result.stderr
     assert dlq.open() == letters
 
 
 def test_a_letter_that_is_not_there(dlq: Dlq) -> None:
-    """A typing error among several numbers decides about none of them."""
+    """If one of several numbers does not exist, no letter is decided about."""
     (letter,) = dlq.die("order.paid")
 
     for words in (("show", "4711"), ("redrive", str(letter.number), "4711", "--yes")):
         result = dlq(*words)
         assert result.exit_code == 2
-        assert "4711: no dead letter has this number, or an id that ends so" in result.stderr
+        assert "4711: no dead letter has this number, or an id with this end" in result.stderr
     assert [open_letter.number for open_letter in dlq.open()] == [letter.number]
 
 
 def test_a_broken_pipe_is_quiet(dlq: Dlq) -> None:
-    """`| head` ends the list without a word."""
+    """`| head` ends the list without a message."""
     dlq.kill(an_event(), error=Error("Timeout", "x" * 400))
     process = dlq.start("list", "--ids", "--json", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None

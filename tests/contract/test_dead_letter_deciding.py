@@ -1,4 +1,4 @@
-"""bridge-dlq on both brokers: redrive and discard, and what they leave behind, stopped or not."""
+"""bridge-dlq on both brokers: redrive and discard, complete or interrupted."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bridge.brokers.contract import Broker
+from bridge.brokers.contract.broker import Broker
 from bridge.ledger import Discarded, Redriven
 from tests.contract.acts import PATIENCE, consuming, entries_of, eventually
 from tests.contract.conftest import Site
@@ -25,7 +25,7 @@ def dlq(site: Site, tmp_path: Path) -> Dlq:
 
 
 def test_a_redriven_event_is_delivered_again_in_its_own_queue(dlq: Dlq) -> None:
-    """With its id, its history and a new round; the ledger remembers who and why."""
+    """A redriven event keeps its id and history and begins a new round; the ledger has the actor and the note."""
     (letter,) = dlq.die("mail.sent")
 
     result = dlq("redrive", str(letter.number), "--yes", "--reason", "fixed in v43")
@@ -42,7 +42,7 @@ def test_a_redriven_event_is_delivered_again_in_its_own_queue(dlq: Dlq) -> None:
 
 
 def test_what_a_filter_does_not_mean_stays(dlq: Dlq) -> None:
-    """Redrive and discard choose alike."""
+    """Redrive and discard choose letters by the same filters."""
     dlq.die("order.one", "mail.sent", "order.two")
 
     assert dlq("discard", "--event", "order.*", "--yes", "--reason", "a test").exit_code == 0
@@ -52,7 +52,7 @@ def test_what_a_filter_does_not_mean_stays(dlq: Dlq) -> None:
 
 
 def test_a_limit_takes_the_oldest(dlq: Dlq) -> None:
-    """And says how many are left."""
+    """A limit takes the oldest letters, and the output says how many remain."""
     letters = dlq.die("order.one", "order.two", "order.three")
 
     result = dlq("redrive", "--all", "--limit", "2", "--yes")
@@ -63,7 +63,7 @@ def test_a_limit_takes_the_oldest(dlq: Dlq) -> None:
 
 
 def test_a_dry_run_changes_nothing(dlq: Dlq) -> None:
-    """Nor does any reading: the ledger is the same entry for entry."""
+    """A dry run and every reading leave the ledger unchanged, entry for entry."""
     (letter,) = dlq.die("order.paid")
     before = dlq.entries()
 
@@ -76,7 +76,7 @@ def test_a_dry_run_changes_nothing(dlq: Dlq) -> None:
 
 
 def test_nothing_is_decided_unasked(dlq: Dlq) -> None:
-    """Without a terminal to ask on, --yes is needed; and without numbers or filters, --all."""
+    """Without a terminal, --yes is required; and without numbers or filters, --all."""
     dlq.die("order.paid")
 
     unasked, unmeant = dlq("redrive", "--all"), dlq("discard", "--yes")
@@ -88,7 +88,8 @@ def test_nothing_is_decided_unasked(dlq: Dlq) -> None:
 
 
 def test_a_decided_letter_says_who_decided(dlq: Dlq) -> None:
-    """The others are decided about; the exit code says that not all was done."""
+    """A letter that was decided about before is reported with its actor, the others are decided about, and the exit
+    code says that not all was done."""
     first, second = dlq.die("order.one", "order.two")
     dlq("discard", str(first.number), "--yes")
 
@@ -102,7 +103,7 @@ def test_a_decided_letter_says_who_decided(dlq: Dlq) -> None:
 
 
 def test_a_letter_that_cannot_be_read_stays_open(dlq: Dlq) -> None:
-    """It is said, and the others are redriven."""
+    """A letter that cannot be read is reported and stays open; the others are redriven."""
     dlq.die("order.paid")
 
     async def strange(broker: Broker) -> None:
@@ -121,19 +122,19 @@ def test_a_letter_that_cannot_be_read_stays_open(dlq: Dlq) -> None:
 
 
 def test_a_letter_whose_queue_is_gone_stays_open(dlq: Dlq) -> None:
-    """It is said, and the others are redriven."""
+    """A letter whose queue does not exist is reported and stays open; the others are redriven."""
     dlq.die("mail.sent", "order.paid")
     asyncio.run(dlq.site.drop_queue("mail"))
 
     result = dlq("redrive", "--all", "--yes")
 
     assert result.exit_code == 1
-    assert "Skipped, and still open: 1 dead letter." in result.stdout
+    assert "Skipped and still open: 1 dead letter." in result.stdout
     assert [letter.queue for letter in dlq.open()] == ["mail"]
 
 
 def test_results_as_json(dlq: Dlq) -> None:
-    """A line for each letter, the summary apart."""
+    """Results are printed as one JSON line for each letter, apart from the summary."""
     (letter,) = dlq.die("order.paid")
 
     result = dlq("redrive", "--all", "--yes", "--json")
@@ -150,7 +151,8 @@ def _lines(process: "subprocess.Popen[bytes]", count: int) -> list[Any]:
 
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_ctrl_c_leaves_nothing_half_decided(dlq: Dlq, number: signal.Signals, exit_code: int) -> None:
-    """What was told is redriven, once; the rest is open, and the same command goes on with it."""
+    """After Ctrl-C, the letters that were reported are redriven once and the others are open; the same command
+    continues with them."""
     dlq.die(*["order.paid"] * 12)
     words = ("redrive", "--all", "--yes", "--json")
     process = dlq.start(*words, "--rate", "20/s", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -161,7 +163,7 @@ def test_ctrl_c_leaves_nothing_half_decided(dlq: Dlq, number: signal.Signals, ex
 
     told += map(json.loads, rest.splitlines())
     assert process.returncode == exit_code
-    assert f"Still to redrive: {12 - len(told)}. The same command goes on with them." in said.decode()
+    assert f"Still to redrive: {12 - len(told)}. The same command continues with them." in said.decode()
     assert len(dlq.open()) == 12 - len(told) > 0
     assert dlq(*words).exit_code == 0
     ids = [delivery.envelope.event.id for delivery in dlq.delivered("default", 12)]
@@ -169,7 +171,7 @@ def test_ctrl_c_leaves_nothing_half_decided(dlq: Dlq, number: signal.Signals, ex
 
 
 def test_one_decides_at_a_time(dlq: Dlq) -> None:
-    """The second one is told so, with exit code 3; readers are not kept out."""
+    """A second decider is refused with exit code 3; reading is possible."""
     dlq.die(*["order.paid"] * 3)
     process = dlq.start("redrive", "--all", "--yes", "--json", "--rate", "1/h", stdout=subprocess.PIPE)
     _lines(process, 1)
@@ -185,7 +187,7 @@ def test_one_decides_at_a_time(dlq: Dlq) -> None:
 
 
 def test_two_deciders_at_once_redrive_each_letter_once(dlq: Dlq) -> None:
-    """Whoever comes second reads again, and finds less."""
+    """The second of two deciders reads the ledger again, and finds fewer open letters."""
     dlq.die(*["order.paid"] * 10)
 
     processes = [dlq.start("redrive", "--all", "--yes", stderr=subprocess.DEVNULL) for _ in range(3)]
@@ -200,7 +202,8 @@ def test_two_deciders_at_once_redrive_each_letter_once(dlq: Dlq) -> None:
 
 @pytest.mark.parametrize(("answer", "still_open"), [("n", 7), ("y", 0)])
 def test_on_a_terminal_it_asks_with_count_and_sample(dlq: Dlq, answer: str, still_open: int) -> None:
-    """And does what is answered; a progress bar and sentences, and no escape sequence of an error's."""
+    """On a terminal, the program asks with a count and a sample, and obeys the answer. It shows a progress bar, and no
+    escape sequence of an error's text."""
     dlq.die(*["order.paid"] * 7)
     master, slave = pty.openpty()
     process = dlq.start("redrive", "--all", stdin=slave, stdout=slave, stderr=slave)
@@ -219,7 +222,8 @@ def test_on_a_terminal_it_asks_with_count_and_sample(dlq: Dlq, answer: str, stil
 
 
 def test_what_dies_while_it_asks_is_not_meant(dlq: Dlq) -> None:
-    """The answer is about what was counted; and what another has decided meanwhile stays as that one decided."""
+    """The answer applies to the counted letters only, not to newer ones; a letter that another process decided about
+    meanwhile is left alone."""
     counted = dlq.die("order.one", "order.two")
     master, slave = pty.openpty()
     process = dlq.start("redrive", "--all", stdin=slave, stdout=slave, stderr=slave)

@@ -1,11 +1,11 @@
 """Events that are published for a later time."""
 
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Self
 
 import pytest
 
-from bridge.brokers.contract import Broker
+from bridge.brokers.contract.broker import Broker
 from bridge.brokers.opening import open_broker
 from bridge.errors import Unroutable
 from bridge.ledger import Dead
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 async def test_never_early(broker: Broker) -> None:
-    """A delayed event comes whole, and not before its time."""
+    """A delayed event arrives whole, and not before its time."""
     await broker.declare([Queue("default")])
     consumer = await consuming(broker, "default")
     event, due = an_event(), soon()
@@ -43,7 +43,7 @@ async def test_never_early(broker: Broker) -> None:
 
 
 async def test_round_begins_when_due(broker: Broker) -> None:
-    """The first round of a delayed event begins when it is due, so that policies do not count the delay."""
+    """The first round of a delayed event begins when it is due, so that retry policies do not count the delay."""
     await broker.declare([Queue("default")])
     due = soon()
 
@@ -54,7 +54,7 @@ async def test_round_begins_when_due(broker: Broker) -> None:
 
 
 async def test_waiting_holds_nobody_up(broker: Broker) -> None:
-    """What is due comes before what is not, whichever was published first."""
+    """A due event is delivered before one that is not due, in whichever order they were published."""
     await broker.declare([Queue("default")])
     publisher = broker.publisher()
     await publisher.publish(an_event("later"), soon())
@@ -66,7 +66,7 @@ async def test_waiting_holds_nobody_up(broker: Broker) -> None:
 
 
 async def test_already_due(broker: Broker) -> None:
-    """A time in the past is now: routed, and refused, at once."""
+    """An event whose time is past is routed or refused at once."""
     await broker.declare([Queue("mail", ("mail.#",))])
     publisher = broker.publisher()
 
@@ -78,7 +78,7 @@ async def test_already_due(broker: Broker) -> None:
 
 
 async def test_routed_when_due_to_all_that_take_it(broker: Broker) -> None:
-    """A delayed event goes to every queue that takes it, once, as any other."""
+    """A delayed event goes once to every queue that takes it, like any other."""
     await broker.declare([Queue("mail", ("mail.#",)), Queue("audit", ("#",)), Queue("default")])
     consumers = [await consuming(broker, queue) for queue in ("mail", "audit")]
     event = an_event("mail.sent")
@@ -103,8 +103,20 @@ async def test_catch_all_takes_the_rest_when_due(broker: Broker) -> None:
     assert (delivery.envelope.event.name, rest.envelope.event.name) == ("mail.sent", "other")
 
 
+async def test_the_end_of_the_calendar(broker: Broker) -> None:
+    """An event may be due at the last moment that a datetime has. It waits, and holds nobody up."""
+    await broker.declare([Queue("default")])
+    publisher = broker.publisher()
+    await publisher.publish(an_event("last"), datetime.max.replace(tzinfo=UTC))
+
+    await publisher.publish(an_event("soon"), soon())
+
+    taken = await take_and_ack(await consuming(broker, "default"), 1)
+    assert [delivery.envelope.event.name for delivery in taken] == ["soon"]
+
+
 async def test_queue_declared_while_it_waits(broker: Broker) -> None:
-    """Nobody needs to take it when it is published: what counts is which queues there are when it is due."""
+    """A delayed event is routed to the queues that exist when it is due, not when it is published."""
     await broker.declare([Queue("mail", ("mail.#",))])
     event = an_event("account.created")
     await broker.publisher().publish(event, soon(timedelta(seconds=1.5)))
@@ -115,7 +127,7 @@ async def test_queue_declared_while_it_waits(broker: Broker) -> None:
 
 
 async def test_no_queue_left(site: Site, broker: Broker) -> None:
-    """What is due and finds no queue becomes a dead letter, whole, that names no queue."""
+    """An event that no queue takes when it is due becomes a whole dead letter without a queue."""
     await broker.declare([Queue("mail", ("mail.#",)), Queue("other", ("other.#",))])
     await consuming(broker, "other")
     event = an_event("mail.sent")
@@ -132,7 +144,7 @@ async def test_no_queue_left(site: Site, broker: Broker) -> None:
 
 
 async def test_redrive_of_what_found_no_queue(broker: Broker) -> None:
-    """A letter without a queue is routed by its name when it is put back."""
+    """A letter without a queue is routed by its name when it is redriven."""
     await broker.declare([Queue("other", ("other.#",))])
     await consuming(broker, "other")
     await broker.publisher().publish(an_event("mail.sent"), soon())
@@ -163,7 +175,7 @@ async def test_put_for_later(broker: Broker) -> None:
 
 
 async def test_waits_while_nobody_is_there(another_broker: OpenBroker) -> None:
-    """Nothing needs to run while an event waits."""
+    """An event waits for its time while no process of the site runs."""
     before = another_broker()
     await before.declare([Queue("default")])
     due = soon()
@@ -177,7 +189,7 @@ async def test_waits_while_nobody_is_there(another_broker: OpenBroker) -> None:
 
 
 async def test_far_future(broker: Broker) -> None:
-    """A time years away is taken, and keeps nobody from working."""
+    """An event that is due in years is accepted, and blocks no other event."""
     await broker.declare([Queue("default")])
     publisher = broker.publisher()
     await publisher.publish(an_event("far"), now() + timedelta(days=10_000))
@@ -191,10 +203,10 @@ async def test_far_future(broker: Broker) -> None:
 async def test_a_clock_that_is_set_brings_no_retry_on_rabbitmq_forward(
     rabbit_site: "RabbitSite", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is RabbitMQ that waits."""
+    """Setting this machine's clock forward makes no retry early, because RabbitMQ counts the wait."""
 
     class Ahead(datetime):
-        """A clock that is an hour ahead since the retry was decided upon."""
+        """A clock that is one hour ahead since the retry was decided on."""
 
         @classmethod
         def now(cls, tz: tzinfo | None = None) -> Self:
@@ -206,7 +218,7 @@ async def test_a_clock_that_is_set_brings_no_retry_on_rabbitmq_forward(
     consumer = await consuming(broker, "default")
     delivery = await take(consumer)
     due = soon()
-    monkeypatch.setattr("bridge.brokers.rabbitmq.publisher.datetime", Ahead)
+    monkeypatch.setattr("bridge.brokers.rabbitmq.publishing.sender.datetime", Ahead)
 
     await delivery.retry(delivery.envelope, SOON)
 

@@ -1,11 +1,11 @@
-"""What was published is what is delivered, to the byte and the microsecond."""
+"""An event is delivered as it was published, to the byte and the microsecond."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
-from bridge.brokers.contract import Broker
+from bridge.brokers.contract.broker import Broker
 from bridge.queues import Queue
 from tests.contract.acts import an_envelope, an_event, consuming, names_until_last, take, take_and_ack
 from tests.contract.conftest import OpenBroker
@@ -24,7 +24,7 @@ BODIES = {
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES.keys())
 async def test_body_byte_for_byte(broker: Broker, body: bytes) -> None:
-    """A body arrives as it was, whatever its length and its bytes."""
+    """A body arrives unchanged, whatever its length and its bytes."""
     await broker.declare([Queue("default")])
     event = an_event(data=body, content_type="application/octet-stream")
 
@@ -35,7 +35,7 @@ async def test_body_byte_for_byte(broker: Broker, body: bytes) -> None:
 
 
 async def test_attributes(broker: Broker) -> None:
-    """Id, name, source, time to the microsecond, content type and trace context arrive as they were."""
+    """Id, name, source, time to the microsecond, content type and trace context arrive unchanged."""
     await broker.declare([Queue("default")])
     event = replace(
         an_event("a-b.C_d.9", content_type='text/plain; charset="utf-8"; note=ünïcode'),
@@ -51,7 +51,7 @@ async def test_attributes(broker: Broker) -> None:
 
 
 async def test_event_without_trace(broker: Broker) -> None:
-    """An event that nobody traces has no trace context on arrival either."""
+    """An event without a trace context arrives without one."""
     await broker.declare([Queue("default")])
     event = replace(an_event(), traceparent=None)
 
@@ -61,7 +61,7 @@ async def test_event_without_trace(broker: Broker) -> None:
 
 
 async def test_fresh_envelope(broker: Broker) -> None:
-    """A published event begins its first round with nothing spent."""
+    """A published event begins its first round without earlier attempts."""
     await broker.declare([Queue("default")])
 
     await broker.publisher().publish(an_event())
@@ -71,7 +71,7 @@ async def test_fresh_envelope(broker: Broker) -> None:
 
 
 async def test_acked_does_not_come_again(broker: Broker) -> None:
-    """What was acked is gone, for a consumer that comes later too."""
+    """An acknowledged event is not delivered again, not even to a later consumer."""
     await broker.declare([Queue("default")])
     publisher = broker.publisher()
     await publisher.publish(an_event("first"))
@@ -85,7 +85,7 @@ async def test_acked_does_not_come_again(broker: Broker) -> None:
 
 
 async def test_published_while_consumed(broker: Broker) -> None:
-    """A consumer that waits gets what is published afterwards."""
+    """A waiting consumer receives an event that is published later."""
     await broker.declare([Queue("default")])
     consumer = await consuming(broker, "default")
 
@@ -95,7 +95,7 @@ async def test_published_while_consumed(broker: Broker) -> None:
 
 
 async def test_one_after_another(broker: Broker) -> None:
-    """Events that are published one after another come in this order."""
+    """Events that are published one after another arrive in this order."""
     await broker.declare([Queue("default")])
     publisher = broker.publisher()
     events = [an_event(f"step.{number}") for number in range(50)]
@@ -108,7 +108,7 @@ async def test_one_after_another(broker: Broker) -> None:
 
 
 async def test_tokens_tell_messages_apart(broker: Broker) -> None:
-    """Two messages have two tokens, even where they carry one event."""
+    """Two messages have two tokens, even if they carry the same event."""
     await broker.declare([Queue("default")])
     publisher = broker.publisher()
     event = an_event()
@@ -121,7 +121,7 @@ async def test_tokens_tell_messages_apart(broker: Broker) -> None:
 
 
 async def test_put_reaches_its_queue_alone(broker: Broker) -> None:
-    """An envelope that is put into a queue goes there, whatever the patterns say."""
+    """An envelope that is put into a queue goes only there, whatever the patterns are."""
     await broker.declare([Queue("mail", ("mail.#",)), Queue("rest", ("#",))])
     publisher = broker.publisher()
 
@@ -133,7 +133,7 @@ async def test_put_reaches_its_queue_alone(broker: Broker) -> None:
 
 
 async def test_delivered_to_another_process(broker: Broker, another_broker: OpenBroker) -> None:
-    """What one process publishes, another one consumes."""
+    """One process consumes the events that another one publishes."""
     await broker.declare([Queue("default")])
     consumer = await consuming(another_broker(), "default")
     event = an_event()
@@ -144,7 +144,7 @@ async def test_delivered_to_another_process(broker: Broker, another_broker: Open
 
 
 async def test_close_twice(broker: Broker) -> None:
-    """Everything may be closed twice."""
+    """A broker and its parts may be closed twice."""
     await broker.declare([Queue("default")])
     publisher, consumer, ledger = broker.publisher(), await consuming(broker, "default"), broker.ledger()
 

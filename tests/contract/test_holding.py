@@ -1,10 +1,11 @@
-"""What a consumer holds: what is given back, what comes again, and the end of taking."""
+"""Deliveries that a consumer holds: returned ones, redelivered ones, and stopping."""
 
 import asyncio
 
 import pytest
 
-from bridge.brokers.contract import Backlog, Broker, Consumer
+from bridge.brokers.contract.broker import Broker
+from bridge.brokers.contract.consuming import Backlog, Consumer
 from bridge.queues import Queue
 from tests.contract.acts import (
     AT_ONCE,
@@ -18,7 +19,7 @@ from tests.contract.conftest import OpenBroker
 
 
 async def test_first_delivery_is_no_redelivery(broker: Broker) -> None:
-    """What comes for the first time says so."""
+    """The first delivery of an event is not marked as a redelivery."""
     await broker.declare([Queue("default")])
     await publish_some(broker, 1)
 
@@ -26,7 +27,7 @@ async def test_first_delivery_is_no_redelivery(broker: Broker) -> None:
 
 
 async def test_given_back(another_broker: OpenBroker) -> None:
-    """What a worker gives back, another one has at once, under the same token."""
+    """An event that a worker gives back is delivered to another one at once, with the same token."""
     first, second = another_broker(), another_broker()
     await first.declare([Queue("default")])
     await publish_some(first, 1)
@@ -42,7 +43,7 @@ async def test_given_back(another_broker: OpenBroker) -> None:
 
 
 async def test_given_back_often(broker: Broker) -> None:
-    """Giving back is no failure: it can be done more often than any limit on deliveries that were lost."""
+    """An event can be given back more often than the delivery limit, because giving back is no failure."""
     await broker.declare([Queue("default")])
     await publish_some(broker, 1)
     consumer = await consuming(broker, "default", prefetch=1)
@@ -54,7 +55,7 @@ async def test_given_back_often(broker: Broker) -> None:
 
 
 async def test_closed_without_settling(broker: Broker) -> None:
-    """What was not settled when its consumer is closed comes again, marked, under the same token."""
+    """Unsettled events of a closed consumer are delivered again, marked, with the same tokens."""
     await broker.declare([Queue("default")])
     await publish_some(broker, 1)
     consumer = await consuming(broker, "default")
@@ -68,7 +69,7 @@ async def test_closed_without_settling(broker: Broker) -> None:
 
 
 async def test_broker_closed_without_settling(another_broker: OpenBroker) -> None:
-    """The same where the whole process is gone in good order."""
+    """Unsettled events of a process that closed its broker are delivered again as well."""
     first, second = another_broker(), another_broker()
     await first.declare([Queue("default")])
     await publish_some(first, 3)
@@ -81,8 +82,8 @@ async def test_broker_closed_without_settling(another_broker: OpenBroker) -> Non
 
 
 async def test_stop_gives_back_what_nobody_has_seen(another_broker: OpenBroker) -> None:
-    """After stop, what was fetched and not handed out is another worker's at once; what was handed out is still held
-    and can be settled."""
+    """After `stop`, deliveries that were not handed out go to another worker at once; those that were handed out are
+    still held and can be settled."""
     first, second = another_broker(), another_broker()
     await first.declare([Queue("default")])
     await publish_some(first, 5)
@@ -99,7 +100,7 @@ async def test_stop_gives_back_what_nobody_has_seen(another_broker: OpenBroker) 
 
 
 async def test_nothing_comes_after_stop(broker: Broker) -> None:
-    """A stopped consumer takes nothing more."""
+    """A stopped consumer takes no more events."""
     await broker.declare([Queue("default")])
     consumer = await consuming(broker, "default")
     await consumer.stop()
@@ -110,7 +111,7 @@ async def test_nothing_comes_after_stop(broker: Broker) -> None:
 
 
 async def test_two_consumers_share(another_broker: OpenBroker) -> None:
-    """Two workers of one queue have different events, and together all of them."""
+    """Two workers of one queue receive different events, and together all of them."""
     brokers = [another_broker(), another_broker()]
     await brokers[0].declare([Queue("default")])
     await publish_some(brokers[0], 40)
@@ -133,7 +134,7 @@ async def test_two_consumers_share(another_broker: OpenBroker) -> None:
 
 
 async def test_receive_can_be_cancelled(broker: Broker) -> None:
-    """A receive that is cancelled takes nothing with it."""
+    """A cancelled `receive` loses no event."""
     await broker.declare([Queue("default")])
     consumer = await consuming(broker, "default")
     with pytest.raises(TimeoutError):
@@ -157,7 +158,7 @@ async def test_stop_before_start_and_twice(broker: Broker) -> None:
 
 
 async def test_settled_together(broker: Broker) -> None:
-    """Deliveries may be settled all at once, in any order and by different verbs."""
+    """Deliveries may be settled at the same time, in any order and with different verbs."""
     await broker.declare([Queue("default")])
     await publish_some(broker, 12)
     consumer = await consuming(broker, "default", prefetch=12)

@@ -6,16 +6,17 @@ from contextlib import aclosing
 
 import pytest
 
-from bridge.brokers.contract import Broker, Decisions
+from bridge.brokers.contract.broker import Broker
+from bridge.brokers.contract.ledger import Decisions
 from bridge.errors import BrokerRefused, Unroutable
-from bridge.ledger import Dead, Discarded, Entry, Redriven, open_letters
+from bridge.ledger import Dead, Discarded, Entry, Letter, Redriven, open_letters
 from bridge.queues import Queue
 from tests.contract.acts import a_letter, an_event, consuming, entries_of, names_until_last, now, take
 from tests.contract.conftest import OpenBroker
 
 
 async def _dead(broker: Broker, *names: str) -> list[Dead]:
-    """Dead letters of these events, in this order."""
+    """Make dead letters of these events, in this order."""
     publisher = broker.publisher()
     consumer = await consuming(broker, "default", prefetch=1)
     for name in names:
@@ -27,7 +28,7 @@ async def _dead(broker: Broker, *names: str) -> list[Dead]:
 
 
 async def _dead_with(broker: Broker, bodies: Sequence[bytes]) -> None:
-    """Dead letters with these data, in this order."""
+    """Make dead letters with these data, in this order."""
     publisher, consumer = broker.publisher(), await consuming(broker, "default", prefetch=1)
     for body in bodies:
         await publisher.publish(an_event(data=body))
@@ -43,7 +44,7 @@ async def _redrive(broker: Broker, decisions: Decisions, number: int) -> None:
 
 
 async def test_empty(broker: Broker) -> None:
-    """A ledger that nothing was written to has no entries and no letters."""
+    """A new ledger has no entries and no letters."""
     await broker.declare([Queue("default")])
 
     assert await entries_of(broker) == []
@@ -51,7 +52,7 @@ async def test_empty(broker: Broker) -> None:
 
 
 async def test_oldest_first(broker: Broker) -> None:
-    """Entries come in the order in which they were written, with rising numbers."""
+    """Entries are read in the order in which they were written, with rising numbers."""
     await broker.declare([Queue("default")])
 
     dead = await _dead(broker, "first", "second", "third")
@@ -61,7 +62,7 @@ async def test_oldest_first(broker: Broker) -> None:
 
 
 async def test_no_such_letter(broker: Broker) -> None:
-    """A number that is no dead letter's has no letter: neither one beyond the end nor a decision's."""
+    """A number beyond the end, or the number of a decision, has no letter."""
     await broker.declare([Queue("default")])
     (dead,) = await _dead(broker, "first")
     async with broker.ledger().deciding() as decisions:
@@ -72,26 +73,56 @@ async def test_no_such_letter(broker: Broker) -> None:
     assert await broker.ledger().letter(decision.number) is None
 
 
-async def test_letters_in_turn(broker: Broker) -> None:
-    """Letters that are asked for one after the other are each their own, also where some are large, where decisions
-    stand between them, and where somebody goes back."""
+async def test_letters_by_number(broker: Broker) -> None:
+    """Letters that are requested together arrive in the requested order: also large ones, between decisions, backwards,
+    and with numbers that are no letter's."""
     await broker.declare([Queue("default")])
-    bodies = [b"%d" % number * (3_000_000 if number in (20, 21, 22) else 1) for number in range(80)]
+    bodies = [b"%d" % number * (3_000_000 if 20 <= number <= 26 else 1) for number in range(80)]
     await _dead_with(broker, bodies[:30])
     async with broker.ledger().deciding() as decisions:
         for entry in await entries_of(broker):
             await decisions.discard(entry.number, "ada", "")
     await _dead_with(broker, bodies[30:])
-    dead = [entry.number for entry in await entries_of(broker) if isinstance(entry, Dead)]
+    entries = await entries_of(broker)
+    dead = [entry.number for entry in entries if isinstance(entry, Dead)]
+    decision = next(entry.number for entry in entries if isinstance(entry, Discarded))
+    numbers = (*dead, dead[0], decision, dead[-1] + 1000, dead[-1])
+
+    found = [letter async for letter in broker.ledger().letters(numbers)]
+
+    data = [letter.envelope.event.data if isinstance(letter, Letter) else letter for letter in found]
+    assert data == [*bodies, bodies[0], None, None, bodies[-1]]
+
+
+async def test_read_on(broker: Broker) -> None:
+    """A reader that names its last number gets exactly the entries that are newer."""
+    await broker.declare([Queue("default")])
+    first, second = await _dead(broker, "first", "second")
+
+    *_, third = await _dead(broker, "third")
+
     ledger = broker.ledger()
+    assert [entry async for entry in ledger.entries(after=first.number)] == [second, third]
+    assert [entry async for entry in ledger.entries(after=third.number)] == []
 
-    found = [await ledger.letter(number) for number in (*dead, dead[0], dead[-1])]
 
-    assert [letter and letter.envelope.event.data for letter in found] == [*bodies, bodies[0], bodies[-1]]
+async def test_a_letter_is_decided_about_once(broker: Broker) -> None:
+    """A letter that was decided about, and a number that is no letter's, are refused."""
+    await broker.declare([Queue("default")])
+    (dead,) = await _dead(broker, "first")
+
+    async with broker.ledger().deciding() as decisions:
+        await decisions.discard(dead.number, "ada", "")
+        with pytest.raises(BrokerRefused, match="not open"):
+            await decisions.discard(dead.number, "ada", "")
+    async with broker.ledger().deciding() as decisions:
+        for number in (dead.number, dead.number + 1, dead.number + 1000):
+            with pytest.raises(BrokerRefused, match="not open"):
+                await decisions.discard(number, "ada", "")
 
 
 async def test_reading_changes_nothing(broker: Broker) -> None:
-    """However often it is read, every entry and letter is there and the same."""
+    """Reading leaves every entry and letter unchanged."""
     await broker.declare([Queue("default")])
     await _dead(broker, "first", "second")
 
@@ -103,7 +134,7 @@ async def test_reading_changes_nothing(broker: Broker) -> None:
 
 
 async def test_two_readers_at_once(another_broker: OpenBroker) -> None:
-    """Two readers, in two processes, each see all of it, in step."""
+    """Two readers in two processes, in step, each read all entries."""
     first, second = another_broker(), another_broker()
     await first.declare([Queue("default")])
     dead = await _dead(first, "first", "second", "third")
@@ -120,7 +151,7 @@ async def _stepping(broker: Broker) -> AsyncGenerator[Entry, None]:
 
 
 async def test_read_while_somebody_decides(another_broker: OpenBroker) -> None:
-    """The right to decide keeps nobody from reading, publishing and consuming."""
+    """While one process has the right to decide, others can read, publish and consume."""
     first, second = another_broker(), another_broker()
     await first.declare([Queue("default")])
     (dead,) = await _dead(first, "first")
@@ -132,7 +163,7 @@ async def test_read_while_somebody_decides(another_broker: OpenBroker) -> None:
 
 
 async def test_redrive(broker: Broker) -> None:
-    """A redriven event keeps its id and history, begins a new round in its queue, and the ledger says who did it."""
+    """A redriven event keeps its id and history, begins a new round in its queue, and the ledger names the actor."""
     await broker.declare([Queue("default"), Queue("audit", ("never",))])
     (dead,) = await _dead(broker, "account.created")
 
@@ -144,6 +175,7 @@ async def test_redrive(broker: Broker) -> None:
     entries = await entries_of(broker)
     decision = entries[-1]
     assert entries[:-1] == [dead]
+    assert isinstance(decision, Redriven)
     assert decision == Redriven(decision.number, dead.number, decision.time, "ada", "fixed in v2")
     assert open_letters(entries) == {}
 
@@ -158,6 +190,7 @@ async def test_discard(broker: Broker) -> None:
 
     entries = await entries_of(broker)
     decision = entries[-1]
+    assert isinstance(decision, Discarded)
     assert decision == Discarded(decision.number, first.number, decision.time, "ada", "nobody needs it")
     assert open_letters(entries) == {second.number: second}
     assert await broker.ledger().letter(first.number) is not None
@@ -166,7 +199,7 @@ async def test_discard(broker: Broker) -> None:
 
 
 async def test_dies_again(broker: Broker) -> None:
-    """A redriven event that dies again is another letter, open by itself."""
+    """A redriven event that becomes a dead letter again is a new, open letter."""
     await broker.declare([Queue("default")])
     (dead,) = await _dead(broker, "account.created")
     async with broker.ledger().deciding() as decisions:
@@ -181,7 +214,7 @@ async def test_dies_again(broker: Broker) -> None:
 
 
 async def test_dead_in_two_queues(broker: Broker) -> None:
-    """An event that dies in two queues is two letters, and deciding about one leaves the other."""
+    """An event that died in two queues is two letters; deciding about one leaves the other open."""
     await broker.declare([Queue("mail", ("mail.#",)), Queue("audit", ("#",))])
     await broker.publisher().publish(an_event("mail.sent"))
     for queue in ("mail", "audit"):
@@ -196,7 +229,7 @@ async def test_dead_in_two_queues(broker: Broker) -> None:
 
 
 async def test_redrive_into_no_queue(broker: Broker) -> None:
-    """A letter whose queue is gone is refused, and stays open."""
+    """Redriving a letter whose queue does not exist is refused, and the letter stays open."""
     await broker.declare([Queue("default")])
     (dead,) = await _dead(broker, "account.created")
     letter = await broker.ledger().letter(dead.number)
@@ -210,7 +243,7 @@ async def test_redrive_into_no_queue(broker: Broker) -> None:
 
 
 async def test_deciding_is_one_at_a_time(another_broker: OpenBroker) -> None:
-    """Who comes second is refused at once, and may decide when the first is done."""
+    """A second decider is refused at once, and may decide when the first one has finished."""
     first, second = another_broker(), another_broker()
     await first.declare([Queue("default")])
     (dead,) = await _dead(first, "account.created")
@@ -226,7 +259,7 @@ async def test_deciding_is_one_at_a_time(another_broker: OpenBroker) -> None:
 
 
 async def test_deciding_ends_with_an_error(broker: Broker) -> None:
-    """Whatever ends the decisions, the right is free again."""
+    """The right to decide is free again after an error in the block."""
     await broker.declare([Queue("default")])
     with pytest.raises(ZeroDivisionError):
         async with broker.ledger().deciding():
@@ -237,7 +270,7 @@ async def test_deciding_ends_with_an_error(broker: Broker) -> None:
 
 
 async def test_two_deciders_redrive_each_letter_once(another_broker: OpenBroker) -> None:
-    """Two who decide at once, each reading again inside, put every letter back exactly once."""
+    """Two simultaneous deciders that read again inside the block redrive every letter exactly once."""
     brokers = [another_broker(), another_broker()]
     await brokers[0].declare([Queue("default")])
     dead = await _dead(brokers[0], *(f"event.{number}" for number in range(6)))

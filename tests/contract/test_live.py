@@ -1,11 +1,11 @@
-"""Which queues a consumer takes from, by its own word."""
+"""The queues from which a consumer takes, by its own report."""
 
-from bridge.brokers.contract import Broker
+from bridge.brokers.contract.broker import Broker
 from bridge.queues import Queue
 
 
 async def test_live_while_it_takes(broker: Broker) -> None:
-    """All its queues from its start to its end, and none before and after."""
+    """A consumer reports all its queues between its start and its end, and none before and after."""
     await broker.declare([Queue("mail", ("mail.#",)), Queue("default")])
     consumer = broker.consumer()
     before = set(consumer.live)

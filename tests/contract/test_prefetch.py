@@ -1,8 +1,9 @@
-"""The prefetch of a consumer, and the counts of what is ready, held and waiting."""
+"""The prefetch of a consumer, and the counts of ready, held and waiting events."""
 
 from datetime import timedelta
 
-from bridge.brokers.contract import Backlog, Broker
+from bridge.brokers.contract.broker import Broker
+from bridge.brokers.contract.consuming import Backlog
 from bridge.queues import Queue
 from tests.contract.acts import (
     an_envelope,
@@ -17,7 +18,7 @@ from tests.contract.conftest import OpenBroker
 
 
 async def test_backlog(broker: Broker) -> None:
-    """Ready, held and waiting are counted; what is settled is counted no more."""
+    """Ready, held and waiting events are counted, and settled ones are not."""
     await broker.declare([Queue("default")])
     await publish_some(broker, 5)
     await broker.publisher().put(an_envelope(), "default", soon(timedelta(seconds=3600)))
@@ -30,7 +31,7 @@ async def test_backlog(broker: Broker) -> None:
 
 
 async def test_backlog_by_queue(broker: Broker) -> None:
-    """Each queue is counted for itself."""
+    """Each queue is counted separately."""
     await broker.declare([Queue("mail", ("mail.#",)), Queue("audit", ("#",))])
     await publish_some(broker, 3, "mail.sent")
     await publish_some(broker, 2, "other")
@@ -42,7 +43,7 @@ async def test_backlog_by_queue(broker: Broker) -> None:
 
 
 async def test_prefetch(broker: Broker) -> None:
-    """No more than the prefetch is held at a time; each settlement makes room for one more."""
+    """A consumer holds at most its prefetch; each settlement makes room for one more."""
     await broker.declare([Queue("default")])
     await publish_some(broker, 10)
     consumer = await consuming(broker, "default", prefetch=3)
@@ -56,7 +57,7 @@ async def test_prefetch(broker: Broker) -> None:
 
 
 async def test_prefetch_of_each_queue(broker: Broker) -> None:
-    """A queue whose prefetch is used up keeps no other queue waiting."""
+    """A queue whose prefetch is used up does not block another queue."""
     await broker.declare([Queue("slow", ("slow.#",)), Queue("quick", ("quick.#",))])
     await publish_some(broker, 5, "slow.a")
     await publish_some(broker, 5, "quick.a")
@@ -74,7 +75,7 @@ async def test_prefetch_of_each_queue(broker: Broker) -> None:
 
 
 async def test_adjusted_to_more(broker: Broker) -> None:
-    """A prefetch that grows while events wait is used at once."""
+    """A larger prefetch takes effect at once while events wait."""
     await broker.declare([Queue("default")])
     await publish_some(broker, 10)
     consumer = await consuming(broker, "default", prefetch=2)
@@ -86,8 +87,8 @@ async def test_adjusted_to_more(broker: Broker) -> None:
 
 
 async def test_adjusted_to_less(broker: Broker) -> None:
-    """A prefetch that shrinks gives back what was not handed out; once what was handed out is settled, no more is held
-    than the new one says."""
+    """A smaller prefetch gives back deliveries that were not handed out; when the others are settled, the consumer
+    holds no more than the new prefetch."""
     await broker.declare([Queue("default")])
     await publish_some(broker, 10)
     consumer = await consuming(broker, "default", prefetch=6)
@@ -103,7 +104,7 @@ async def test_adjusted_to_less(broker: Broker) -> None:
 
 
 async def test_adjusted_to_nothing_and_back(another_broker: OpenBroker) -> None:
-    """A queue of which nothing more is wanted is others' alone, until it is wanted again."""
+    """With a prefetch of 0, other consumers get all events of the queue, until it is raised again."""
     first, second = another_broker(), another_broker()
     await first.declare([Queue("default")])
     await publish_some(first, 3)
@@ -121,7 +122,7 @@ async def test_adjusted_to_nothing_and_back(another_broker: OpenBroker) -> None:
 
 
 async def test_adjust_leaves_other_queues_alone(broker: Broker) -> None:
-    """What is not named keeps its prefetch."""
+    """A queue that is not named keeps its prefetch."""
     await broker.declare([Queue("mail", ("mail.#",)), Queue("default")])
     await publish_some(broker, 3, "mail.sent")
     await publish_some(broker, 3)
@@ -134,7 +135,7 @@ async def test_adjust_leaves_other_queues_alone(broker: Broker) -> None:
 
 
 async def test_backlog_of_who_takes_nothing(broker: Broker) -> None:
-    """A consumer that was not started tells what the declared queues hold, and leaves it there."""
+    """A consumer that was not started reports the counts of the declared queues, and takes nothing."""
     await broker.declare([Queue("mail", ("mail.#",)), Queue("default")])
     await publish_some(broker, 3, "mail.sent")
 

@@ -1,18 +1,19 @@
-"""Publishing under load and in a hurry."""
+"""Publishing many events, and with little time."""
 
 import asyncio
 
 import pytest
 
-from bridge.brokers.contract import Broker
+from bridge.brokers.contract.broker import Broker
 from bridge.brokers.opening import open_broker
 from bridge.errors import BrokerUnavailable, DeferUnconfirmed, SettingsError
 from bridge.queues import Queue
 from tests.contract.acts import an_event, consuming, names_until_last, take_and_ack
+from tests.deadlines import within
 
 
 async def test_many_at_once(broker: Broker) -> None:
-    """A thousand publishes at once each arrive once."""
+    """Each of a thousand simultaneous publishes arrives once."""
     await broker.declare([Queue("default")])
     publisher = broker.publisher()
     events = [an_event() for _ in range(1000)]
@@ -24,8 +25,8 @@ async def test_many_at_once(broker: Broker) -> None:
 
 
 async def test_out_of_time(broker: Broker) -> None:
-    """A publish that runs out of time says the truth: after `BrokerUnavailable` nothing was published, after a return
-    it was, and only `DeferUnconfirmed` leaves it open."""
+    """The result of a publish with too little time is true: after `BrokerUnavailable` nothing was published, after a
+    return the event was, and only `DeferUnconfirmed` leaves it open."""
     await broker.declare([Queue("default")])
     publisher = broker.publisher()
     await publisher.publish(an_event("warm-up"))
@@ -34,7 +35,7 @@ async def test_out_of_time(broker: Broker) -> None:
     for number in range(200):
         event = an_event(f"event.{number}")
         try:
-            await publisher.publish(event, within=number * 0.00002)
+            await publisher.publish(event, deadline=within(number * 0.00002))
             fates[event.name] = "published"
         except BrokerUnavailable:
             fates[event.name] = "nothing"
@@ -66,13 +67,13 @@ async def test_cancelled_before_it_was_written(broker: Broker) -> None:
 
 
 async def test_name_says_what_and_where_without_a_password(broker: Broker) -> None:
-    """The broker's name is fit for a log."""
+    """The broker's name can be logged: it has the kind and the address, and no password."""
     assert "guest:guest" not in broker.name
     assert broker.name
 
 
 @pytest.mark.parametrize("url", ["", "bridge.db", "redis://localhost/", "sqlite3:///bridge.db"])
 def test_unknown_scheme(url: str) -> None:
-    """A URL of no broker is a settings error that says what was expected."""
+    """A URL with an unknown scheme is a settings error that says what was expected."""
     with pytest.raises(SettingsError, match="expected sqlite"):
         open_broker(url, "bridge")

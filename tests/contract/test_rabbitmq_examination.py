@@ -1,18 +1,23 @@
-"""What the doctor says of RabbitMQ: a sentence for each thing that is wrong, and a next step that mends it."""
+"""The doctor's findings about RabbitMQ: a sentence for each problem, and a next step that solves it."""
 
 import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from aiormq.abc import AbstractChannel
 
-from bridge.brokers.examining import Place, examine
+from bridge.brokers.contract.findings import FindingState
+from bridge.brokers.contract.inspection import SiteOnBroker
+from bridge.brokers.opening import inspect
 from bridge.brokers.rabbitmq.broker import RabbitBroker
-from bridge.findings import State
+from bridge.brokers.rabbitmq.topology.declarations import Binding, declarations, objects
+from bridge.brokers.rabbitmq.topology.names import Names
+from bridge.config.settings import load_settings
 from bridge.queues import Queue
-from tests.contract.acts import consuming, eventually
+from tests.contract.acts import a_letter, an_event, consuming, eventually, take
 from tests.contract.examining import (
     about,
     becomes,
@@ -27,6 +32,7 @@ from tests.contract.examining import (
 from tests.managed_node import ManagedNode
 from tests.ports import free_port
 from tests.rabbitmq_node import RabbitNode
+from worker.doctor import ledger
 
 pytestmark = pytest.mark.rabbitmq
 
@@ -34,57 +40,81 @@ QUEUES = (Queue("mail", ("mail.#",)), Queue("default"))
 
 
 @pytest.fixture(scope="module")
-def node(managed: ManagedNode) -> RabbitNode:
-    """The same, without its management."""
-    return managed.node
-
-
-@pytest.fixture(scope="module")
-def standing(managed: ManagedNode) -> Place:
-    """A site that is all well, but for its consumers. Whoever hurts it mends it."""
-    place = Place(managed.node.url, "standing", QUEUES, management_url=managed.management_url)
+def standing(managed: ManagedNode) -> SiteOnBroker:
+    """A site that is in order, except that it has no consumers. A test that damages it repairs it."""
+    place = SiteOnBroker(managed.node.url, "standing", QUEUES, management_url=managed.management_url)
     asyncio.run(declared(place))
     return place
 
 
 @pytest.fixture
-async def own(managed: ManagedNode) -> AsyncIterator[Place]:
+async def own(managed: ManagedNode) -> AsyncIterator[SiteOnBroker]:
     """A site of the test's own."""
-    place = Place(managed.node.url, f"t{uuid.uuid4().hex[:8]}", QUEUES, management_url=managed.management_url)
+    place = SiteOnBroker(managed.node.url, f"t{uuid.uuid4().hex[:8]}", QUEUES, management_url=managed.management_url)
     await declared(place)
     yield place
     await RabbitBroker.from_url(place.url, place.namespace).remove(QUEUES)
 
 
-async def test_all_is_well(own: Place) -> None:
-    """With its queues declared and consumers live, every line is ok, and each subject has one."""
+async def test_all_is_well(own: SiteOnBroker) -> None:
+    """With declared queues and live consumers, every finding is ok, and each subject has one."""
     broker = RabbitBroker.from_url(own.url, own.namespace)
     await consuming(broker, "mail", "default")
 
-    examination = await examine(own)
+    examination = await inspect(own)
 
     await broker.close()
     assert examination.reached
-    assert [finding for finding in examination.findings if finding.state is not State.OK] == []
+    assert [finding for finding in examination.findings if finding.state is not FindingState.OK] == []
     assert [finding.subject for finding in examination.findings] == [
         *("broker", "permissions", "topology", "alarms", "unrouted", "consumers", "waiting"),
         *("bindings", "policies", "timeout", "clock"),
     ]
 
 
+async def test_a_queue_of_other_settings(own: SiteOnBroker) -> None:
+    """A queue that a worker with other settings serves is no fault."""
+    broker = RabbitBroker.from_url(own.url, own.namespace)
+    await consuming(broker, "mail", "default")
+
+    (found,) = await becomes(replace(own, queues=(Queue("default"),)), "queues", FindingState.OK)
+
+    await broker.close()
+    name = f"{own.namespace}.q.mail"
+    assert found.sentence.startswith(f"{name} holds 0 events, takes 'mail.#' and is not in the settings; 1 worker")
+
+
+async def test_many_open_dead_letters(own: SiteOnBroker) -> None:
+    """Many dead letters without a decision are wrong."""
+    broker = RabbitBroker.from_url(own.url, own.namespace)
+    consumer = await consuming(broker, "default")
+    for _ in range(10):
+        await broker.publisher().publish(an_event())
+        delivery = await take(consumer)
+        await delivery.dead_letter(a_letter(delivery))
+
+    settings = load_settings(command_line={"broker_url": own.url, "namespace": own.namespace}, environ={})
+    (found,) = [each for each in await ledger.examine(settings) if each.subject == "dead letters"]
+
+    await broker.close()
+    assert found.state is FindingState.WRONG
+    assert found.sentence.startswith("10 dead letters without a decision, the oldest for ")
+
+
 async def test_it_makes_nothing(managed: ManagedNode) -> None:
-    """Where nothing is there, it says so, and nothing is there afterwards."""
-    place = Place(managed.node.url, "absent", QUEUES, management_url=managed.management_url)
+    """An examination of an empty broker reports that, and creates nothing."""
+    place = SiteOnBroker(managed.node.url, "absent", QUEUES, management_url=managed.management_url)
 
     found = await the_wrong_one(place, "topology")
 
-    assert found.sentence.startswith("52 of 52 exchanges and queues are not there: exchange 'absent.unrouted'")
+    all_ = len(objects(Names("absent"), QUEUES))
+    assert found.sentence.startswith(f"{all_} of {all_} exchanges and queues do not exist: exchange 'absent.unrouted'")
     assert "start bridge-worker" in (found.next_step or "")
     assert "absent" not in str(managed.request("GET", "/api/definitions"))
 
 
-async def test_a_queue_that_differs(node: RabbitNode, own: Place) -> None:
-    """In RabbitMQ's words, with the command that makes room for the right one."""
+async def test_a_queue_that_differs(node: RabbitNode, own: SiteOnBroker) -> None:
+    """A queue with other arguments is reported in RabbitMQ's words, with the command that deletes it."""
     name = f"{own.namespace}.q.mail"
     await hurt(own, lambda channel: channel.queue_delete(name))
     await hurt(own, lambda channel: channel.queue_declare(name, durable=True, arguments={"x-queue-type": "classic"}))
@@ -95,11 +125,11 @@ async def test_a_queue_that_differs(node: RabbitNode, own: Place) -> None:
     assert "inequivalent arg" in found.sentence
     follow(node, found)
     await declared(own)
-    await becomes(own, "topology", State.OK)
+    await becomes(own, "topology", FindingState.OK)
 
 
-async def test_an_exchange_that_differs(managed: ManagedNode, own: Place) -> None:
-    """With the request that deletes it, for rabbitmqctl cannot."""
+async def test_an_exchange_that_differs(managed: ManagedNode, own: SiteOnBroker) -> None:
+    """An exchange with other arguments is reported with the request that deletes it, since rabbitmqctl cannot."""
     name = f"{own.namespace}.rest"
     await hurt(own, lambda channel: channel.exchange_delete(name))
     await hurt(own, lambda channel: channel.exchange_declare(exchange=name, exchange_type="direct", durable=True))
@@ -109,11 +139,11 @@ async def test_an_exchange_that_differs(managed: ManagedNode, own: Place) -> Non
     assert f"exchange '{name}' differs from what is declared" in found.sentence
     delete(managed, found)
     await declared(own)
-    await becomes(own, "topology", State.OK)
+    await becomes(own, "topology", FindingState.OK)
 
 
-async def test_a_binding_that_is_left_over(managed: ManagedNode, own: Place) -> None:
-    """One by a pattern of former settings takes events for ever; with the request that removes it."""
+async def test_a_binding_that_is_left_over(managed: ManagedNode, own: SiteOnBroker) -> None:
+    """A binding by a pattern of former settings still takes events; it is reported with the request that removes it."""
     name = f"{own.namespace}.q.mail"
     await hurt(own, lambda channel: channel.queue_bind(name, f"{own.namespace}.events", "old.*.#"))
 
@@ -121,11 +151,11 @@ async def test_a_binding_that_is_left_over(managed: ManagedNode, own: Place) -> 
 
     assert found.sentence == f"left over: {own.namespace}.events to {name} by 'old.*.#'"
     delete(managed, found)
-    await becomes(own, "bindings", State.OK)
+    await becomes(own, "bindings", FindingState.OK)
 
 
-async def test_a_binding_that_is_somebody_elses(own: Place) -> None:
-    """Whoever listens in with a queue of their own has left nothing over."""
+async def test_a_binding_that_is_somebody_elses(own: SiteOnBroker) -> None:
+    """A foreign queue that is bound to the bridge's exchange is not reported."""
 
     async def listen(channel: AbstractChannel) -> None:
         await channel.queue_declare("audit", auto_delete=True)
@@ -133,25 +163,26 @@ async def test_a_binding_that_is_somebody_elses(own: Place) -> None:
 
     await hurt(own, listen)
 
-    assert [finding.state for finding in about(await examine(own), "bindings")] == [State.OK]
+    assert [finding.state for finding in about(await inspect(own), "bindings")] == [FindingState.OK]
     await hurt(own, lambda channel: channel.queue_delete("audit"))
 
 
-async def test_a_binding_that_is_not_there(own: Place) -> None:
-    """Its events would go elsewhere; a worker that starts binds it again."""
+async def test_a_binding_that_is_not_there(own: SiteOnBroker) -> None:
+    """A missing binding is reported; a worker that starts declares it again."""
     source, target = f"{own.namespace}.events", f"{own.namespace}.q.mail"
     await hurt(own, lambda channel: channel.queue_unbind(target, source, "mail.#"))
 
     found = await the_wrong_one(own, "bindings")
 
-    assert found.sentence == f"1 of 49 are not there: {source} to {target} by 'mail.#'"
+    all_ = sum(isinstance(each, Binding) for each in declarations(Names("standing"), QUEUES))
+    assert found.sentence == f"1 of {all_} do not exist: {source} to {target} by 'mail.#'"
     await declared(own)
-    await becomes(own, "bindings", State.OK)
+    await becomes(own, "bindings", FindingState.OK)
 
 
-async def test_policies(managed: ManagedNode, standing: Place) -> None:
-    """One that bounds a queue, and an operator's that trims the ledger: each is named, with the command that clears it.
-    The management hears of them within some 5 s."""
+async def test_policies(managed: ManagedNode, standing: SiteOnBroker) -> None:
+    """A policy that bounds a queue and an operator policy that trims the ledger are reported, with the commands that
+    clear them."""
     for kind, name, pattern, definition in (
         ("policies", "tight", r"^standing\.q\.", {"max-length": 10}),
         ("operator-policies", "trim", r"^standing\.dead$", {"max-length-bytes": 1000000}),
@@ -162,113 +193,115 @@ async def test_policies(managed: ManagedNode, standing: Place) -> None:
 
     assert [finding.sentence.partition(": ")[0] for finding in found] == [
         "operator policy 'trim' on standing.dead",
-        "policy 'tight' on standing.q.default, standing.q.mail",
+        "policy 'tight' on standing.q.default, standing.q.default.high, standing.q.default.low and 3 more",
     ]
     for finding in found:
         follow(managed.node, finding)
     assert managed.request("GET", "/api/policies") == managed.request("GET", "/api/operator-policies") == []
 
 
-async def test_an_alarm(node: RabbitNode, standing: Place) -> None:
-    """A broker that takes no publishes is said to be out of memory or disk space; the rest is told all the same."""
+async def test_an_alarm(node: RabbitNode, standing: SiteOnBroker) -> None:
+    """A broker that has blocked publishers is reported as out of memory or disk space; the other subjects are
+    judged."""
     node.raise_memory_alarm()
     try:
-        examination = await examine(standing)
+        examination = await inspect(standing)
     finally:
         node.clear_memory_alarm()
 
     (found,) = about(examination, "alarms")
     assert (found.state, found.next_step) == (
-        State.WRONG,
+        FindingState.WRONG,
         "on its host: rabbitmq-diagnostics alarms; free what it names",
     )
     assert "has blocked all publishers" in found.sentence
-    assert [finding.state for finding in about(examination, "topology")] == [State.OK]
+    assert [finding.state for finding in about(examination, "topology")] == [FindingState.OK]
 
 
-async def test_something_in_the_place_of_last_resort(own: Place) -> None:
-    """What lies in `unrouted` is a fault."""
+async def test_something_in_the_place_of_last_resort(own: SiteOnBroker) -> None:
+    """A message in `unrouted` is a fault."""
     await hurt(own, lambda channel: channel.basic_publish(b"?", routing_key=f"{own.namespace}.unrouted"))
 
     found = await the_wrong_one(own, "unrouted")
 
-    assert found.sentence == f"1 message in {own.namespace}.unrouted: not even the ledger took what is there"
+    assert found.sentence == f"1 message in {own.namespace}.unrouted did not reach the ledger"
 
 
-async def test_nobody_takes_events(own: Place) -> None:
-    """Each queue without a consumer is named, with what it holds; so is what waits."""
+async def test_nobody_takes_events(own: SiteOnBroker) -> None:
+    """Each queue without a consumer is reported with its number of events; so are the waiting events."""
     await hurt(own, lambda channel: channel.basic_publish(b"?", routing_key=f"{own.namespace}.q.mail"))
 
-    examination = await examine(own)
+    examination = await inspect(own)
 
     assert [finding.sentence for finding in about(examination, "consumers")] == [
-        "nobody takes from queue mail, which holds 1 event",
-        "nobody takes from queue default, which holds 0 events",
+        "queue mail has no consumer and holds 1 event",
+        "queue default has no consumer and holds 0 events",
     ]
     assert [finding.sentence for finding in about(examination, "waiting")] == ["ready: mail 1; 0 wait for their time"]
 
 
-async def test_what_a_user_may_not(managed: ManagedNode, standing: Place) -> None:
-    """What a user may not write or read is named, and the command gives just what is needed."""
+async def test_what_a_user_may_not(managed: ManagedNode, standing: SiteOnBroker) -> None:
+    """Missing permissions to write or read are reported, and the command gives exactly the needed ones."""
     url = managed.add_user("narrow", "^$", r"^standing\.", r"^standing\.d")
 
     found = await the_wrong_one(elsewhere(standing, url, declares=False), "permissions")
 
-    assert found.sentence == "user 'narrow' may not write amq.default; may not read standing.q.mail, standing.q.default"
+    assert found.sentence == "user 'narrow' may not read standing.q.mail, standing.q.default"
     follow(managed.node, found)
-    (mended,) = await becomes(elsewhere(standing, url, declares=False), "permissions", State.OK)
+    (mended,) = await becomes(elsewhere(standing, url, declares=False), "permissions", FindingState.OK)
     assert mended.sentence == "user 'narrow' may write, read"
 
 
-async def test_a_user_who_may_not_configure(managed: ManagedNode, standing: Place) -> None:
-    """Such a user needs `declare = false`, and is told so; then the lack of it is no fault."""
+async def test_a_user_who_may_not_configure(managed: ManagedNode, standing: SiteOnBroker) -> None:
+    """A user who may not configure needs `declare = false`; with this setting, it is no fault."""
     url = managed.add_user("plain", "", ".*", ".*")
 
     found = await the_wrong_one(elsewhere(standing, url), "permissions")
 
     assert found.sentence.startswith("user 'plain' may not configure standing.unrouted, standing.dlx")
     assert "declare = false" in (found.next_step or "")
-    assert [each.state for each in about(await examine(elsewhere(standing, url, declares=False)), "permissions")] == [
-        State.OK
+    assert [each.state for each in about(await inspect(elsewhere(standing, url, declares=False)), "permissions")] == [
+        FindingState.OK
     ]
 
 
-async def test_a_difference_that_only_the_management_tells(managed: ManagedNode, own: Place) -> None:
-    """Who may not declare may not compare over AMQP; the management tells how a queue differs."""
+async def test_a_difference_that_only_the_management_tells(managed: ManagedNode, own: SiteOnBroker) -> None:
+    """For a user who may not declare, and so not compare over AMQP, the management API shows how a queue differs."""
     url = managed.add_user("onlooker", "", ".*", ".*")
     name = f"{own.namespace}.delay.03"
     await hurt(own, lambda channel: channel.queue_delete(name))
     await hurt(own, lambda channel: channel.queue_declare(name, durable=True, arguments={"x-message-ttl": 1}))
 
-    examination = await examine(elsewhere(own, url, declares=False))
+    examination = await inspect(elsewhere(own, url, declares=False))
 
-    said = [finding.sentence for finding in about(examination, "topology") if finding.state is State.WRONG]
+    said = [finding.sentence for finding in about(examination, "topology") if finding.state is FindingState.WRONG]
     assert f"queue '{name}' differs from what is declared: x-message-ttl is 1, expected 8000" in said
 
 
-async def test_without_the_management(standing: Place) -> None:
-    """What AMQP tells is told; the rest is unknown, each with the command that tells it."""
+async def test_without_the_management(standing: SiteOnBroker) -> None:
+    """Without the management API, the findings over AMQP remain; the others are unknown, each with a command that
+    answers it."""
     nowhere = f"http://127.0.0.1:{free_port()}"
 
-    examination = await examine(elsewhere(standing, standing.url, management_url=nowhere))
+    examination = await inspect(elsewhere(standing, standing.url, management_url=nowhere))
 
-    unknown = {each.subject: each.next_step for each in examination.findings if each.state is State.UNKNOWN}
+    unknown = {each.subject: each.next_step for each in examination.findings if each.state is FindingState.UNKNOWN}
     assert list(unknown) == ["management", "bindings", "policies", "clock"]
     assert "rabbitmq-plugins enable rabbitmq_management" in (unknown["management"] or "")
     assert (unknown["policies"] or "").endswith("rabbitmqctl list_policies -p /")
-    assert [each.state for each in about(examination, "topology")] == [State.OK]
+    assert [each.state for each in about(examination, "topology")] == [FindingState.OK]
 
 
-async def test_a_user_whom_the_management_does_not_answer(managed: ManagedNode, standing: Place) -> None:
-    """It takes a tag to ask it, and the command gives the tag."""
+async def test_a_user_whom_the_management_does_not_answer(managed: ManagedNode, standing: SiteOnBroker) -> None:
+    """A user without the tag `management` is reported, with the command that gives the tag."""
     url = managed.add_user("untagged", ".*", ".*", ".*")
     asked = elsewhere(standing, url, management_url=f"http://127.0.0.1:{managed.port}")
 
-    (found,) = about(await examine(asked), "management")
+    (found,) = about(await inspect(asked), "management")
 
-    assert (found.state, found.next_step) == (State.UNKNOWN, "rabbitmqctl set_user_tags untagged management")
+    assert (found.state, found.next_step) == (FindingState.UNKNOWN, "rabbitmqctl set_user_tags untagged management")
     follow(managed.node, found)
-    assert about(await examine(asked), "management") == []
+    assert about(await inspect(asked), "management") == []
 
 
 UNREACHED = [
@@ -277,16 +310,18 @@ UNREACHED = [
     ("amqp://stranger:sesame@{host}/", "access to vhost '/' refused", "rabbitmqctl set_permissions -p / stranger"),
     ("amqp://guest:sesame@127.0.0.1:{free}/", "nothing listens there", "systemctl start rabbitmq-server"),
     ("amqp://guest:sesame@no.such.host.invalid/", "there is no such host", "correct the host"),
-    ("amqps://guest:sesame@{host}/", "TLS does not come about", "amqp:// without"),
+    ("amqps://guest:sesame@{host}/", "TLS: what listens there does not speak TLS", "amqp:// without"),
 ]
 
 
 @pytest.mark.parametrize(("url", "said", "step"), UNREACHED)
 async def test_not_reached(managed: ManagedNode, url: str, said: str, step: str) -> None:
-    """Each reason has a sentence and a next step of its own, and none shows the password."""
+    """Each reason for a failed connection has its own sentence and next step, and none shows the password."""
     managed.request("PUT", "/api/users/stranger", {"password": "sesame", "tags": ""})
 
-    examination = await examine(Place(url.format(host=f"127.0.0.1:{managed.node.port}", free=free_port()), "b", QUEUES))
+    examination = await inspect(
+        SiteOnBroker(url.format(host=f"127.0.0.1:{managed.node.port}", free=free_port()), "b", QUEUES)
+    )
 
     (found,) = examination.findings
     assert not examination.reached
@@ -295,23 +330,23 @@ async def test_not_reached(managed: ManagedNode, url: str, said: str, step: str)
     assert "sesame" not in repr(found)
 
 
-async def test_one_host_of_several_is_away(node: RabbitNode, standing: Place) -> None:
-    """It is named; the others answer for the site."""
+async def test_one_host_of_several_is_away(node: RabbitNode, standing: SiteOnBroker) -> None:
+    """One unreachable host of several is reported; another one answers for the site."""
     url = f"amqp://guest:guest@127.0.0.1:{free_port()},127.0.0.1:{node.port}/"
 
-    examination = await examine(elsewhere(standing, url))
+    examination = await inspect(elsewhere(standing, url))
 
     assert examination.reached
-    assert [finding.state for finding in about(examination, "broker")] == [State.WRONG, State.OK]
+    assert [finding.state for finding in about(examination, "broker")] == [FindingState.WRONG, FindingState.OK]
     assert about(examination, "topology")
 
 
-async def test_a_frozen_node(managed: ManagedNode, standing: Place) -> None:
-    """It is given up within seconds."""
+async def test_a_frozen_node(managed: ManagedNode, standing: SiteOnBroker) -> None:
+    """A frozen node is given up within seconds."""
     managed.node.pause()
     began = time.monotonic()
     try:
-        examination = await examine(standing)
+        examination = await inspect(standing)
     finally:
         managed.node.resume()
 

@@ -1,7 +1,8 @@
-"""Messages that somebody else published to RabbitMQ, in every shape that RabbitMQ lets through."""
+"""Foreign messages on RabbitMQ, in every form that RabbitMQ accepts."""
 
 import json
 import struct
+import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
@@ -9,10 +10,13 @@ from typing import Any
 import pytest
 from pamqp.commands import Basic
 
-from bridge.brokers.contract import Broker, Delivery
+from bridge.brokers.contract.broker import Broker
+from bridge.brokers.contract.consuming import Delivery
 from bridge.brokers.opening import open_broker
-from bridge.brokers.rabbitmq.wire import ENVELOPE
+from bridge.brokers.rabbitmq.topology.delay_ladder import bits
+from bridge.brokers.rabbitmq.topology.messages import ENVELOPE
 from bridge.envelope import encode_head
+from bridge.event import plain_id
 from bridge.ledger import Dead
 from bridge.queues import Queue
 from tests.contract.acts import (
@@ -23,6 +27,7 @@ from tests.contract.acts import (
     entries_of,
     eventually,
     names_until_last,
+    soon,
     take,
     take_and_ack,
 )
@@ -47,13 +52,13 @@ async def broker(site: RabbitSite) -> AsyncIterator[Broker]:
 
 
 async def taken(site: RabbitSite, broker: Broker, properties: Basic.Properties | None, data: bytes = b"") -> Delivery:
-    """What becomes of a foreign message to the events exchange."""
+    """Publish a foreign message to the events exchange, and return its delivery."""
     await site.publish_raw(f"{site.namespace}.events", "order.paid", data, properties)
     return await take(await consuming(broker, "default"))
 
 
 async def test_with_all_attributes(site: RabbitSite, broker: Broker) -> None:
-    """Id, name, time, content type and app become the event's."""
+    """Id, name, time, content type and app become the event's attributes."""
     moment = datetime(2031, 2, 3, 4, 5, 6, tzinfo=UTC)
     properties = Basic.Properties(message_id="m-1", content_type="text/csv", timestamp=moment, app_id="erp")
 
@@ -64,7 +69,7 @@ async def test_with_all_attributes(site: RabbitSite, broker: Broker) -> None:
 
 
 async def test_without_properties(site: RabbitSite, broker: Broker) -> None:
-    """A bare message gets an id that stays with it, however often it is delivered."""
+    """A message without properties gets an id, which is the same in every delivery."""
     await site.publish_raw(f"{site.namespace}.events", "order.paid", b"bare", BareProperties())
     consumer = await consuming(broker, "default")
 
@@ -90,7 +95,7 @@ async def test_without_properties(site: RabbitSite, broker: Broker) -> None:
     ],
 )
 async def test_unsafe_attributes(site: RabbitSite, broker: Broker, properties: Basic.Properties) -> None:
-    """Nothing that could break a request's headers is handed out."""
+    """An attribute that could break a request's headers is not used."""
     event = (await taken(site, broker, properties)).envelope.event
 
     for text in (event.id, event.source, event.content_type):
@@ -99,8 +104,17 @@ async def test_unsafe_attributes(site: RabbitSite, broker: Broker, properties: B
     assert event.content_type == "application/octet-stream"
 
 
+@pytest.mark.parametrize("own", ["../x", "a b", "ü", "a'b", "x" * 250 + " y"])
+async def test_id_that_is_not_plain(site: RabbitSite, broker: Broker, own: str) -> None:
+    """An id that is not safe everywhere is replaced by one that is derived from it: the same for the same id."""
+    first = (await taken(site, broker, Basic.Properties(message_id=own))).envelope.event.id
+
+    assert first == plain_id(own) != own
+    assert str(uuid.UUID(first)) == first
+
+
 async def test_undecodable_properties(site: RabbitSite, broker: Broker) -> None:
-    """Properties that are no UTF-8, and a time beyond the calendar, end nobody's connection."""
+    """Properties that are not UTF-8, and a time beyond the calendar, break no connection."""
     delivery = await taken(site, broker, RawProperties())
 
     assert delivery.envelope.event.id.isascii()
@@ -108,7 +122,7 @@ async def test_undecodable_properties(site: RabbitSite, broker: Broker) -> None:
 
 
 async def test_name_that_is_none(site: RabbitSite, broker: Broker) -> None:
-    """A routing key that is no event name goes to the ledger without a replay; the next is taken."""
+    """A message whose routing key is no event name goes to the ledger without a replay; the next one is taken."""
     properties = Basic.Properties(message_id="m-1")
     await site.publish_raw(f"{site.namespace}.events", "no name!", b"data", properties)
     await broker.publisher().publish(an_event("last"))
@@ -124,7 +138,7 @@ async def test_name_that_is_none(site: RabbitSite, broker: Broker) -> None:
 
 
 async def test_one_id_for_all(site: RabbitSite, broker: Broker) -> None:
-    """Messages of one id are told apart, and each is taken and settled for itself."""
+    """Several messages with the same id are separate: each is taken and settled."""
     for data in (b"1", b"2"):
         await site.publish_raw(f"{site.namespace}.events", "order.paid", data, Basic.Properties(message_id="same"))
 
@@ -137,7 +151,7 @@ async def test_one_id_for_all(site: RabbitSite, broker: Broker) -> None:
 
 @pytest.mark.parametrize("wrong", [{"type": "é" * 300}, {"id": "\ud800"}, {"source": "x" * 70_000}])
 async def test_envelope_that_nothing_can_carry(site: RabbitSite, broker: Broker, wrong: dict[str, str]) -> None:
-    """What no property and no request can hold goes to the ledger, and keeps no event from being taken."""
+    """An event that fits in no property and no request goes to the ledger, and blocks no other event."""
     head = json.loads(encode_head(an_envelope(an_event("order.damaged")))) | wrong
     properties = Basic.Properties(headers={ENVELOPE: json.dumps(head)})
     await site.publish_raw(f"{site.namespace}.events", "order.damaged", b"", properties)
@@ -149,7 +163,7 @@ async def test_envelope_that_nothing_can_carry(site: RabbitSite, broker: Broker,
 
 
 async def test_envelope_from_before_all_timestamps(site: RabbitSite, broker: Broker) -> None:
-    """An event of a time that AMQP has no number for is taken all the same."""
+    """An event with a time that AMQP cannot represent is taken."""
     head = json.loads(encode_head(an_envelope(an_event("order.old")))) | {"time": "0001-01-01T00:00:00Z"}
     properties = Basic.Properties(headers={ENVELOPE: json.dumps(head)})
     await site.publish_raw(f"{site.namespace}.events", "order.old", b"", properties)
@@ -160,7 +174,7 @@ async def test_envelope_from_before_all_timestamps(site: RabbitSite, broker: Bro
 
 
 async def test_what_its_publisher_let_expire_is_in_the_ledger(site: RabbitSite, broker: Broker) -> None:
-    """With that for its reason: nobody has ever run it."""
+    """A message that expired, as its publisher asked, goes to the ledger with this reason: it never ran."""
     await broker.declare([Queue("default")])
     properties = Basic.Properties(message_id="m-1", expiration="1")
     await site.publish_raw(f"{site.namespace}.events", "order.old", b"body", properties)
@@ -172,7 +186,7 @@ async def test_what_its_publisher_let_expire_is_in_the_ledger(site: RabbitSite, 
 
 
 async def test_retry_carries_nothing_foreign(site: RabbitSite, broker: Broker) -> None:
-    """Headers of the original do not travel with its retry: RabbitMQ would take them for a cycle."""
+    """A retry has no headers of the original, which RabbitMQ could take for a dead-letter cycle."""
     properties = Basic.Properties(message_id="m-1", headers={"x-death": [{"queue": "q", "count": 9}], "mine": "1"})
     delivery = await taken(site, broker, properties, b"body")
 
@@ -187,12 +201,12 @@ async def test_retry_carries_nothing_foreign(site: RabbitSite, broker: Broker) -
 
         found = await eventually(got, lambda properties: properties is not None)
     assert found is not None
-    assert set(found.headers or {}) - {"x-delivery-count"} == {"bridge-envelope"}
+    assert set(found.headers or {}) - {"x-delivery-count", "x-acquired-count"} == {"bridge-envelope"}
 
 
 @pytest.mark.parametrize("data", [b"", b"no letter at all"])
 async def test_foreign_message_in_the_ledger(site: RabbitSite, broker: Broker, data: bytes) -> None:
-    """Whatever stands in the ledger's stream can be listed and shown, and hides nothing else."""
+    """Any message in the ledger's stream can be listed and shown, and hides no other."""
     shapes: tuple[dict[str, Any], ...] = (
         {},
         {"bridge-letter": "{"},
@@ -209,8 +223,8 @@ async def test_foreign_message_in_the_ledger(site: RabbitSite, broker: Broker, d
 
     entries = await entries_of(broker)
 
-    assert [type(entry) for entry in entries] == [Dead] * 5
-    for entry in entries:
+    assert [type(entry) for entry in entries] == [Dead] * 6
+    for entry in [entry for entry in entries if isinstance(entry, Dead)]:
         letter = await broker.ledger().letter(entry.number)
         assert letter is not None
         assert letter.reason == "unreadable"
@@ -218,17 +232,57 @@ async def test_foreign_message_in_the_ledger(site: RabbitSite, broker: Broker, d
 
 
 class BareProperties(Basic.Properties):
-    """None at all; aiormq would add a message id."""
+    """Properties without any field; aiormq would add a message id."""
 
     def marshal(self) -> bytes:
         return b"\0\0"
 
 
 class RawProperties(Basic.Properties):
-    """A message id and a type that are no UTF-8, a header's name and value too, and a time beyond the calendar."""
+    """A message id, a type, and a header's name and value that are not UTF-8, and a time beyond the calendar."""
 
     def marshal(self) -> bytes:
         flags = self.flags["headers"] | self.flags["message_id"] | self.flags["timestamp"] | self.flags["message_type"]
         table = b"\x02\xff\xfeS" + struct.pack(">I", 2) + b"\xff\xfe"
         headers = struct.pack(">I", len(table)) + table
         return struct.pack(">H", flags) + headers + b"\x02\xff\xfe" + struct.pack(">Q", 2**63 - 1) + b"\x02\xc3\x28"
+
+
+@pytest.mark.parametrize(
+    ("exchange", "routing_key"),
+    [
+        ("events", "order.paid"),
+        ("rest", "order.paid"),
+        ("delay.00", f"{bits(1)}.e.order.paid"),
+        ("delay.03", f"{bits(0)}.e.order.paid"),
+        ("delay.out", f"{bits(0)}.e.order.paid"),
+    ],
+)
+async def test_a_forged_name_is_in_the_ledger(
+    site: RabbitSite, broker: Broker, exchange: str, routing_key: str
+) -> None:
+    """An envelope with another name than the one that RabbitMQ has permitted is not replayed; the true one is."""
+    for name in ("admin.added", "order.paid"):
+        head = encode_head(an_envelope(an_event(name)))
+        properties = Basic.Properties(message_id=name, message_type=name, headers={ENVELOPE: head})
+        await site.publish_raw(f"{site.namespace}.{exchange}", routing_key, b"{}", properties)
+
+    (delivery,) = await take_and_ack(await consuming(broker, "default"), 1)
+    (entry,) = await eventually(lambda: entries_of(broker), bool)
+
+    assert delivery.envelope.event.name == "order.paid"
+    assert isinstance(entry, Dead)
+    assert (entry.reason, entry.queue, entry.event_name) == ("forged name", "default", "admin.added")
+    letter = await broker.ledger().letter(entry.number)
+    assert letter is not None
+    assert letter.error.message == "published as 'order.paid', but its envelope says 'admin.added'"
+
+
+async def test_an_envelope_for_one_queue_has_any_name(site: RabbitSite, broker: Broker) -> None:
+    """A retry or a redrive is published to a queue and not under a name."""
+    await broker.publisher().put(an_envelope(an_event("order.paid")), "default")
+    await broker.publisher().put(an_envelope(an_event("order.sent")), "default", soon())
+
+    taken = await take_and_ack(await consuming(broker, "default"), 2)
+
+    assert [each.envelope.event.name for each in taken] == ["order.paid", "order.sent"]

@@ -1,4 +1,4 @@
-"""What only RabbitMQ has: objects that differ, queues that vanish, a broker that gives up, the ledger's local index."""
+"""RabbitMQ only: objects that differ, deleted objects, the delivery limit, and the ledger's local index."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -8,15 +8,18 @@ from operator import eq
 from pathlib import Path
 
 import pytest
-from aio_pika.abc import AbstractChannel
+from aio_pika import Connection
+from aiormq.abc import DeliveredMessage
 from aiormq.exceptions import ChannelNotFoundEntity
 
-from bridge.brokers.contract import Backlog, Broker
+from bridge.brokers.contract.broker import Broker
+from bridge.brokers.contract.consuming import Backlog
 from bridge.brokers.opening import open_broker
-from bridge.brokers.rabbitmq import topology
 from bridge.brokers.rabbitmq.broker import RabbitBroker
-from bridge.brokers.rabbitmq.ladder import LONGEST
-from bridge.brokers.rabbitmq.topology import AmqpQueue, Binding, Exchange, Names, declarations
+from bridge.brokers.rabbitmq.topology import declaring
+from bridge.brokers.rabbitmq.topology.declarations import AmqpExchange, AmqpQueue, Binding, declarations
+from bridge.brokers.rabbitmq.topology.delay_ladder import LONGEST
+from bridge.brokers.rabbitmq.topology.names import Names
 from bridge.errors import BrokerRefused, Unroutable
 from bridge.ledger import Dead
 from bridge.queues import Queue
@@ -32,13 +35,14 @@ from tests.contract.acts import (
     take_and_ack,
 )
 from tests.contract.rabbitmq_site import RabbitSite
+from tests.deadlines import within
 
 pytestmark = pytest.mark.rabbitmq
 
 
 @pytest.fixture(autouse=True)
 def indexes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[Path]]:
-    """A folder of this test's own for local indexes. It lists them."""
+    """A folder of this test's own for local indexes, as a function that lists them."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "mine"))
     return lambda: list((tmp_path / "mine").glob("*/*.db"))
 
@@ -58,7 +62,7 @@ async def broker(site: RabbitSite) -> AsyncIterator[Broker]:
 
 
 async def test_queue_that_differs(site: RabbitSite, broker: Broker) -> None:
-    """A queue that exists with other arguments is a message to the operator that names it and the difference."""
+    """A queue with other arguments raises an error that names the queue and the difference."""
     async with site.channel() as channel:
         await channel.queue_declare(f"{site.namespace}.q.mail", durable=True, arguments={"x-queue-type": "classic"})
 
@@ -67,13 +71,14 @@ async def test_queue_that_differs(site: RabbitSite, broker: Broker) -> None:
 
 
 async def test_consumer_of_a_queue_that_is_not_there(broker: Broker) -> None:
-    """A consumer of a queue that nobody declared is refused, not left waiting."""
+    """A consumer of a queue that was not declared is refused, and does not wait."""
     with pytest.raises(BrokerRefused, match="mail"):
         await broker.consumer().start({"mail": 1})
 
 
 async def test_deleted_queue(site: RabbitSite, broker: Broker) -> None:
-    """A queue deleted under its consumer is there again, and its neighbour's deliveries can still be settled."""
+    """A queue that is deleted under its consumer is declared again, and deliveries of other queues can still be
+    settled."""
     await broker.declare([Queue("mail", ("mail.#",)), Queue("default")])
     consumer = broker.consumer()
     await consumer.start({"mail": 1, "default": 2})
@@ -93,7 +98,7 @@ async def test_deleted_queue(site: RabbitSite, broker: Broker) -> None:
 
 
 async def test_deleted_binding(site: RabbitSite, broker: Broker) -> None:
-    """A publish that no queue takes declares again what was deleted, and is taken then."""
+    """An unroutable publish declares deleted objects again, and is then accepted."""
     await broker.declare([Queue("orders", ("order.#",))])
     publisher, names = broker.publisher(), Names(site.namespace)
     async with site.channel() as channel:
@@ -107,16 +112,17 @@ async def test_deleted_binding(site: RabbitSite, broker: Broker) -> None:
 async def test_what_no_queue_is_meant_to_take_declares_nothing_each_time(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It would cost the broker hundreds of declarations a second."""
+    """Not every unroutable publish declares the objects again: that would cost the broker hundreds of declarations a
+    second."""
     await broker.declare([Queue("orders", ("order.#",))])
-    publisher, declared, really = broker.publisher(), 0, topology.declare
+    publisher, declared, really = broker.publisher(), 0, declaring.declare
 
-    async def declare(channel: AbstractChannel, names: Names, queues: Sequence[Queue]) -> None:
+    async def declare(connection: Connection, names: Names, queues: Sequence[Queue]) -> None:
         nonlocal declared
         declared += 1
-        await really(channel, names, queues)
+        await really(connection, names, queues)
 
-    monkeypatch.setattr(topology, "declare", declare)
+    monkeypatch.setattr(declaring, "declare", declare)
     for _ in range(3):
         with pytest.raises(Unroutable):
             await publisher.publish(an_event("mail.sent"))
@@ -125,7 +131,8 @@ async def test_what_no_queue_is_meant_to_take_declares_nothing_each_time(
 
 
 async def test_prefetch_adjusted(broker: Broker) -> None:
-    """A consumer holds more, and less, as told; what it holds too much goes back, and no delivery is lost by it."""
+    """A consumer adapts to a larger and a smaller prefetch; surplus deliveries return to their queue, and none is
+    lost."""
     await broker.declare([Queue("default")])
     publisher = broker.publisher()
     for _ in range(10):
@@ -142,7 +149,7 @@ async def test_prefetch_adjusted(broker: Broker) -> None:
 
 
 async def test_everything_deleted(site: RabbitSite, broker: Broker) -> None:
-    """Where an operator deleted the exchanges, a publish declares again what this process declared."""
+    """If an operator deleted the exchanges, a publish declares again everything that this process declared."""
     await broker.declare([Queue("default")])
     publisher = broker.publisher()
     await publisher.publish(an_event("first"))
@@ -158,19 +165,18 @@ async def test_everything_deleted(site: RabbitSite, broker: Broker) -> None:
 
 
 async def test_delivery_limit(site: RabbitSite, broker: Broker) -> None:
-    """What is delivered again and again is given up by RabbitMQ, and stands in the ledger with its history."""
+    """RabbitMQ moves an event that is rejected again and again to the ledger, with its history."""
     await broker.declare([Queue("default")])
-    consumer = await consuming(broker, "default")
     event = an_event(data=b"\0\xff")
     await broker.publisher().publish(event)
 
-    async def give_back_for_ever() -> None:
-        while True:
-            await (await consumer.receive()).give_back()
+    async with site.channel() as channel:
 
-    giving_back = asyncio.create_task(give_back_for_ever())
-    (entry,) = await eventually(lambda: entries_of(broker), bool)
-    giving_back.cancel()
+        async def reject(message: DeliveredMessage) -> None:
+            await channel.basic_reject(message.delivery_tag or 0, requeue=True)
+
+        await channel.basic_consume(f"{site.namespace}.q.default", reject)
+        (entry,) = await eventually(lambda: entries_of(broker), bool)
 
     assert isinstance(entry, Dead)
     assert (entry.reason, entry.queue, entry.event_id) == ("delivery limit", "default", event.id)
@@ -180,7 +186,7 @@ async def test_delivery_limit(site: RabbitSite, broker: Broker) -> None:
 
 
 async def test_parked(site: RabbitSite, broker: Broker) -> None:
-    """What is due beyond the ladder's end is put back when it leaves the ladder too early."""
+    """An event that is due beyond the end of the delay ladder starts again when it leaves the ladder."""
     await broker.declare([Queue("default")])
     consumer = await consuming(broker, "default")
     event, due = an_event(), now() + timedelta(seconds=LONGEST + 60)
@@ -196,7 +202,7 @@ async def test_parked(site: RabbitSite, broker: Broker) -> None:
 async def test_index_is_used_and_disposable(
     site: RabbitSite, broker: Broker, indexes: Callable[[], list[Path]]
 ) -> None:
-    """A second reading goes on where the first one ended; without the index, or with a damaged one, it reads all."""
+    """A second reading continues after the first one; without the index, or with a damaged one, it reads everything."""
     await broker.declare([Queue("default")])
     await _die(broker, 3)
     entries = await entries_of(broker)
@@ -213,7 +219,7 @@ async def test_index_is_used_and_disposable(
 
 
 async def test_index_of_another_stream(site: RabbitSite, broker: Broker) -> None:
-    """A stream that was made anew is not mistaken for the one that the index knows, whichever is longer."""
+    """A stream that replaced a deleted one is recognized as new, whichever is longer."""
     await broker.declare([Queue("default")])
     await _die(broker, 2)
     assert len(await entries_of(broker)) == 2
@@ -227,13 +233,13 @@ async def test_index_of_another_stream(site: RabbitSite, broker: Broker) -> None
 
 
 async def test_ledger_of_a_namespace_that_is_not_there(broker: Broker) -> None:
-    """Where nothing was declared, no letter is dead."""
+    """The ledger of a namespace without declarations is empty."""
     assert await entries_of(broker) == []
     assert await broker.ledger().letter(0) is None
 
 
 async def test_long_ledger(broker: Broker) -> None:
-    """Many letters, in chunks of many, are read to the last one at once."""
+    """A ledger with many chunks is read to its end in one reading."""
     await broker.declare([Queue("default")])
     await _die(broker, 1500)
 
@@ -241,7 +247,7 @@ async def test_long_ledger(broker: Broker) -> None:
 
 
 async def test_removed(site: RabbitSite) -> None:
-    """A namespace that is removed leaves nothing behind, whatever it held; to remove it again is no error."""
+    """Removing a namespace removes all its objects and messages; removing it again is no error."""
     broker = RabbitBroker.from_url(site.url, site.namespace)
     queues = [Queue("mail", ("mail.#",)), Queue("default")]
     await broker.declare(queues)
@@ -257,18 +263,18 @@ async def test_removed(site: RabbitSite) -> None:
                 match each:
                     case AmqpQueue(name=name):
                         await channel.queue_declare(name, passive=True)
-                    case Exchange(name=name) | Binding(source=name):
+                    case AmqpExchange(name=name) | Binding(source=name):
                         await channel.exchange_declare(name, passive=True)
     await broker.close()
 
 
 async def _die(broker: Broker, count: int) -> None:
-    """Let so many events become dead letters."""
+    """Make `count` dead letters."""
     publisher = broker.publisher()
     consumer = await consuming(broker, "default", prefetch=100)
     async with asyncio.TaskGroup() as tasks:
         for _ in range(count):
-            tasks.create_task(publisher.publish(an_event(), within=60))
+            tasks.create_task(publisher.publish(an_event(), deadline=within(60)))
         for _ in range(count):
             delivery = await take(consumer)
             tasks.create_task(delivery.dead_letter(a_letter(delivery)))
@@ -277,7 +283,7 @@ async def _die(broker: Broker, count: int) -> None:
 
 
 async def _let_out(site: RabbitSite, level: str) -> None:
-    """Hand what is on a level of the ladder to its way out, as if its time was over."""
+    """Move the messages on a level of the ladder to its next exchange, as if their time was over."""
     async with site.channel() as channel:
         queue = f"{site.namespace}.delay.{level}"
         message = await channel.basic_get(queue, no_ack=True)

@@ -1,10 +1,10 @@
-"""Which queues take an event."""
+"""Routing of events to queues."""
 
 import asyncio
 
 import pytest
 
-from bridge.brokers.contract import Broker
+from bridge.brokers.contract.broker import Broker
 from bridge.errors import Unroutable
 from bridge.queues import Queue
 from tests.contract.acts import an_envelope, an_event, consuming, names_until_last, take
@@ -12,7 +12,7 @@ from tests.contract.conftest import OpenBroker, Site
 
 
 async def _names_in(broker: Broker, queue: str, *published: str) -> list[str]:
-    """The names that reach the queue of all that are published."""
+    """Return the names of the published events that reach the queue."""
     publisher = broker.publisher()
     for name in published:
         await publisher.publish(an_event(name))
@@ -32,14 +32,14 @@ async def _names_in(broker: Broker, queue: str, *published: str) -> list[str]:
     ],
 )
 async def test_pattern(broker: Broker, pattern: str, taken: list[str]) -> None:
-    """A queue takes what its pattern matches, and nothing else."""
+    """A queue takes events that its pattern matches, and no others."""
     await broker.declare([Queue("some", (pattern,)), Queue("default")])
 
     assert await _names_in(broker, "some", "a", "a.b", "a.c", "a.b.c", "b", "b.a") == taken
 
 
 async def test_two_queues_take_one(broker: Broker) -> None:
-    """An event goes to every queue that takes it, and each has a copy of its own."""
+    """An event goes to every queue that takes it, each with its own copy."""
     await broker.declare([Queue("mail", ("account.*",)), Queue("audit", ("#",)), Queue("default")])
     event = an_event("account.created")
 
@@ -52,28 +52,28 @@ async def test_two_queues_take_one(broker: Broker) -> None:
 
 
 async def test_two_patterns_one_copy(broker: Broker) -> None:
-    """A queue of which several patterns match gets an event once."""
+    """A queue with several matching patterns gets the event once."""
     await broker.declare([Queue("mail", ("account.*", "account.#", "#"))])
 
     assert await _names_in(broker, "mail", "account.created") == ["account.created"]
 
 
 async def test_catch_all_takes_the_rest(broker: Broker) -> None:
-    """The catch-all gets what no other queue takes, and only that: a queue for mail does not double mail."""
+    """The catch-all gets only events that no other queue takes: a queue for mail does not duplicate mail."""
     await broker.declare([Queue("mail", ("mail.#",)), Queue("default")])
 
     assert await _names_in(broker, "default", "mail.sent", "account.created", "mail") == ["account.created"]
 
 
 async def test_catch_all_with_a_pattern(broker: Broker) -> None:
-    """The catch-all takes its own patterns even where another queue takes the event as well, and once."""
+    """The catch-all takes events of its own patterns once, even if another queue takes them as well."""
     await broker.declare([Queue("mail", ("mail.#",)), Queue("default", ("mail.sent",))])
 
     assert await _names_in(broker, "default", "mail.sent", "mail.read", "other") == ["mail.sent", "other"]
 
 
 async def test_unroutable(broker: Broker) -> None:
-    """An event that no queue takes is refused, by its name, and the remedy is named."""
+    """An event that no queue takes is refused with its name and a remedy."""
     await broker.declare([Queue("mail", ("mail.#",))])
 
     with pytest.raises(Unroutable, match=r"account\.created.*\[queues\.default\]"):
@@ -81,7 +81,7 @@ async def test_unroutable(broker: Broker) -> None:
 
 
 async def test_unroutable_leaves_its_neighbours_alone(broker: Broker) -> None:
-    """After a refused event the same publisher goes on."""
+    """The same publisher continues after a refused event."""
     await broker.declare([Queue("mail", ("mail.#",))])
     publisher = broker.publisher()
     with pytest.raises(Unroutable):
@@ -93,7 +93,7 @@ async def test_unroutable_leaves_its_neighbours_alone(broker: Broker) -> None:
 
 
 async def test_put_into_no_queue(broker: Broker) -> None:
-    """A queue that is not there cannot be put into."""
+    """Putting an envelope into a queue that does not exist is refused."""
     await broker.declare([Queue("mail", ("mail.#",))])
 
     with pytest.raises(Unroutable, match="absent"):
@@ -101,7 +101,7 @@ async def test_put_into_no_queue(broker: Broker) -> None:
 
 
 async def test_publisher_declares_first(another_broker: OpenBroker) -> None:
-    """The web process may come first: what it published is there for the worker."""
+    """If the web process starts first, the worker gets the events that were published before."""
     web, worker = another_broker(), another_broker()
     await web.declare([Queue("mail", ("mail.#",))])
     await web.publisher().publish(an_event("mail.sent"))
@@ -112,7 +112,7 @@ async def test_publisher_declares_first(another_broker: OpenBroker) -> None:
 
 
 async def test_consumer_declares_first(another_broker: OpenBroker) -> None:
-    """The worker may come first: it gets what the web process publishes later."""
+    """If the worker starts first, it gets the events that the web process publishes later."""
     web, worker = another_broker(), another_broker()
     await worker.declare([Queue("mail", ("mail.#",))])
     consumer = await consuming(worker, "mail")
@@ -134,7 +134,7 @@ async def test_declared_by_both_at_once(another_broker: OpenBroker) -> None:
 
 
 async def test_later_queue_joins(broker: Broker) -> None:
-    """A queue that is declared later takes what is published from then on; the others stay as they are."""
+    """A queue that is declared later takes events that are published from then on; other queues do not change."""
     await broker.declare([Queue("default")])
     await broker.declare([Queue("mail", ("mail.#",))])
 
@@ -143,7 +143,7 @@ async def test_later_queue_joins(broker: Broker) -> None:
 
 
 async def test_namespaces_do_not_mix(site: Site, another_broker: OpenBroker) -> None:
-    """Two namespaces of one broker know nothing of each other, even where only a capital tells them apart."""
+    """Two namespaces on one broker are separate, even if their names differ only in a capital letter."""
     first, second = another_broker(site.namespace), another_broker(site.namespace.capitalize())
     await first.declare([Queue("default")])
     await second.declare([Queue("default")])
@@ -155,7 +155,7 @@ async def test_namespaces_do_not_mix(site: Site, another_broker: OpenBroker) -> 
 
 
 async def test_pattern_added_later(broker: Broker) -> None:
-    """A queue that is declared again takes what its new patterns match as well."""
+    """A queue that is declared again takes events of its new patterns as well."""
     await broker.declare([Queue("mail", ("mail.#",)), Queue("default")])
     await broker.declare([Queue("mail", ("mail.#", "letter.#"))])
 

@@ -1,11 +1,11 @@
-"""What becomes of a delivery: retry, dead letter, and what the consumer settles itself."""
+"""Settlement of a delivery: retry, dead letter, and messages that the consumer settles itself."""
 
 from dataclasses import replace
 
 import pytest
 
 from bridge.attempt import Attempt, Error
-from bridge.brokers.contract import Broker
+from bridge.brokers.contract.broker import Broker
 from bridge.envelope import Envelope, encode_head
 from bridge.errors import DeliveryLost
 from bridge.ledger import Dead, Letter, Transcript
@@ -28,7 +28,7 @@ from tests.contract.conftest import OpenBroker, Site
 
 
 def _tried(envelope: Envelope) -> Envelope:
-    """The envelope after an attempt that failed, with all that an envelope can carry."""
+    """Return the envelope after a failed attempt, with every field that an envelope can have."""
     error = Error("app.Trouble", "naïve “quotes” & \n lines", "Traceback …\n" * 50)
     attempt = Attempt(envelope.round, envelope.attempt_number, now(), 0.25, "Failed", "v1.2.3", error)
     return replace(
@@ -42,7 +42,7 @@ def _tried(envelope: Envelope) -> Envelope:
 
 
 async def test_retry_replaces_the_delivery(broker: Broker) -> None:
-    """A retry comes with the history that it was given, and is another message."""
+    """A retry has the given history, and is another message."""
     await broker.declare([Queue("default")])
     await broker.publisher().publish(an_event(data=bytes(range(256))))
     consumer = await consuming(broker, "default")
@@ -57,7 +57,7 @@ async def test_retry_replaces_the_delivery(broker: Broker) -> None:
 
 
 async def test_retry_never_early(broker: Broker) -> None:
-    """A retry does not come before it is due."""
+    """A retry is not delivered before it is due."""
     await broker.declare([Queue("default")])
     await broker.publisher().publish(an_event())
     consumer = await consuming(broker, "default")
@@ -71,7 +71,7 @@ async def test_retry_never_early(broker: Broker) -> None:
 
 
 async def test_retry_in_its_own_queue(broker: Broker) -> None:
-    """Of the queues that took an event, only the one that retries has it again."""
+    """Of the queues that took an event, only the one that retries gets it again."""
     await broker.declare([Queue("mail", ("mail.#",)), Queue("audit", ("#",))])
     publisher = broker.publisher()
     await publisher.publish(an_event("mail.sent"))
@@ -87,7 +87,7 @@ async def test_retry_in_its_own_queue(broker: Broker) -> None:
 
 
 async def test_retry_outlives_its_worker(another_broker: OpenBroker) -> None:
-    """What waits for its retry waits in the broker: another worker has it when it is due."""
+    """A retry waits in the broker: another worker gets it when it is due."""
     first = another_broker()
     await first.declare([Queue("default")])
     await first.publisher().publish(an_event())
@@ -103,7 +103,7 @@ async def test_retry_outlives_its_worker(another_broker: OpenBroker) -> None:
 
 
 async def test_retry_is_not_due_by_another_settlement(broker: Broker) -> None:
-    """While one waits for its retry, its place is free for others."""
+    """While an event waits for its retry, another one can use its place in the prefetch."""
     await broker.declare([Queue("default")])
     publisher = broker.publisher()
     await publisher.publish(an_event("first"))
@@ -120,7 +120,7 @@ async def test_retry_is_not_due_by_another_settlement(broker: Broker) -> None:
 
 
 async def test_dead_letter_is_kept_whole(broker: Broker) -> None:
-    """A dead letter is in the ledger with its envelope, errors and transcript, and out of its queue."""
+    """A dead letter is in the ledger with its envelope, errors and transcript, and no longer in its queue."""
     await broker.declare([Queue("default")])
     publisher = broker.publisher()
     await publisher.publish(an_event(data=b"\xff\0" * 1000, content_type="application/x-odd"))
@@ -151,7 +151,7 @@ async def test_dead_letter_is_kept_whole(broker: Broker) -> None:
 
 
 async def test_entry_of_a_dead_letter(broker: Broker) -> None:
-    """The entry has what lists, filters and counts need."""
+    """The entry has the fields that lists, filters and counts need."""
     await broker.declare([Queue("default")])
     await broker.publisher().publish(an_event("account.created"))
     delivery = await take(await consuming(broker, "default"))
@@ -184,7 +184,7 @@ async def test_entry_of_a_dead_letter(broker: Broker) -> None:
     ids=["later version", "not JSON", "damaged", "no object"],
 )
 async def test_unreadable(site: Site, broker: Broker, head: str) -> None:
-    """A message that this program cannot read becomes a dead letter, with its bytes as they came; the next is taken."""
+    """A message that this program cannot read becomes a dead letter with its bytes unchanged; the next one is taken."""
     await broker.declare([Queue("default")])
     await site.put_raw("default", "account.created", head, b"\0\xff")
     consumer = await consuming(broker, "default", prefetch=1)
@@ -201,7 +201,7 @@ async def test_unreadable(site: Site, broker: Broker, head: str) -> None:
 
 
 async def test_unreadable_can_be_revived_by_who_can_read_it(site: Site, broker: Broker) -> None:
-    """What was unreadable is put back as it was, once a program knows its version."""
+    """A program that knows the version of an unreadable message can redrive it unchanged."""
     await broker.declare([Queue("default")])
     event = an_event(data=b"\0\xff")
     head = encode_head(an_envelope(event)).replace('"v":1', '"v":99')
@@ -218,7 +218,7 @@ async def test_unreadable_can_be_revived_by_who_can_read_it(site: Site, broker: 
 
 
 async def test_name_that_is_none(broker: Broker) -> None:
-    """A message whose name breaks the grammar becomes a dead letter and is not handed out."""
+    """A message with an invalid event name becomes a dead letter, and is not handed out."""
     await broker.declare([Queue("default")])
     publisher = broker.publisher()
     event = an_event("no name!")
@@ -233,7 +233,7 @@ async def test_name_that_is_none(broker: Broker) -> None:
 
 
 async def test_settled_after_its_consumer_was_closed(broker: Broker) -> None:
-    """A delivery whose consumer is closed cannot be settled any more: it comes again."""
+    """A delivery of a closed consumer cannot be settled; the event is delivered again."""
     await broker.declare([Queue("default")])
     await broker.publisher().publish(an_event())
     consumer = await consuming(broker, "default")

@@ -1,4 +1,4 @@
-"""SQLite alone: the database thread and its group commit."""
+"""SQLite only: the database thread and its group commit."""
 
 import asyncio
 import sqlite3
@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from bridge.brokers.sqlite.database import Database
-from bridge.brokers.sqlite.schema import Schema
+from bridge.brokers.sqlite.queues.schema import Schema
 from bridge.errors import BrokerUnavailable, Unroutable
+from bridge.local_database.database import Database
 from tests.contract.acts import PATIENCE, eventually
 
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    """A database with a table of names, and a trigger that refuses one."""
+    """A database with a table of names, and a trigger that refuses one name."""
     database = Database(tmp_path / "bridge.db", Schema("bridge"))
     await database.run(lambda connection: connection.execute("CREATE TABLE name (name TEXT CHECK (name != 'bad'))"))
     yield database
@@ -24,7 +24,7 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 
 
 def adding(name: str) -> Callable[[sqlite3.Connection], None]:
-    """An operation that adds a name."""
+    """Return an operation that adds a name."""
 
     def work(connection: sqlite3.Connection) -> None:
         connection.execute("INSERT INTO name VALUES (?)", (name,))
@@ -33,7 +33,7 @@ def adding(name: str) -> Callable[[sqlite3.Connection], None]:
 
 
 async def names(database: Database) -> list[str]:
-    """All names that were committed."""
+    """Return all committed names."""
     return await database.run(
         lambda connection: [name for (name,) in connection.execute("SELECT name FROM name ORDER BY rowid")],
         writes=False,
@@ -41,7 +41,7 @@ async def names(database: Database) -> list[str]:
 
 
 async def test_pending_operations_share_a_transaction(database: Database) -> None:
-    """What is submitted together is committed together: nobody sees a part of it."""
+    """Operations that are submitted together are committed together: no reader sees only some of them."""
     seen: list[int] = []
 
     def look(_: sqlite3.Connection) -> None:
@@ -55,7 +55,7 @@ async def test_pending_operations_share_a_transaction(database: Database) -> Non
 
 
 async def test_refusal_spoils_no_neighbour(database: Database) -> None:
-    """An operation that refuses before it writes fails alone, and its neighbours are committed with the rest."""
+    """An operation that raises before it writes fails alone, and the others are committed."""
 
     def refuse(_: sqlite3.Connection) -> None:
         raise Unroutable("no queue")
@@ -70,7 +70,7 @@ async def test_refusal_spoils_no_neighbour(database: Database) -> None:
 
 @pytest.mark.parametrize("failing", [adding("bad"), lambda connection: 1 / 0], ids=["refused by SQLite", "a defect"])
 async def test_failure_spoils_no_neighbour(database: Database, failing: Callable[[sqlite3.Connection], object]) -> None:
-    """An operation that fails half way leaves nothing, and its neighbours are committed, once each."""
+    """An operation that fails after a write leaves no change, and the others are committed once."""
 
     def half(connection: sqlite3.Connection) -> object:
         connection.execute("INSERT INTO name VALUES ('half')")
@@ -86,7 +86,7 @@ async def test_failure_spoils_no_neighbour(database: Database, failing: Callable
 
 
 async def test_withdrawn(database: Database) -> None:
-    """What is cancelled before it begins is not done; what was submitted with it is."""
+    """An operation that is cancelled before it begins does not run; the others of its transaction do."""
     first, second = (asyncio.create_task(database.run(adding(name))) for name in ("a", "b"))
     await asyncio.sleep(0)
 
@@ -99,7 +99,7 @@ async def test_withdrawn(database: Database) -> None:
 
 
 async def test_withdrawn_while_the_file_is_busy(database: Database) -> None:
-    """An operation that waits for the file can still be taken back."""
+    """An operation that waits for a busy file can be withdrawn."""
     with closing(sqlite3.connect(database.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         operation = database.submit(adding("a"))
@@ -114,7 +114,7 @@ async def test_withdrawn_while_the_file_is_busy(database: Database) -> None:
 
 
 async def test_done_cannot_be_withdrawn(database: Database) -> None:
-    """What has begun cannot be taken back."""
+    """An operation that has begun cannot be withdrawn."""
     operation = database.submit(adding("a"))
     await operation.future
 
@@ -122,7 +122,7 @@ async def test_done_cannot_be_withdrawn(database: Database) -> None:
 
 
 async def test_watchers_hear_of_others_alone(database: Database) -> None:
-    """A watcher is told of another connection's commits, and not of this one's own."""
+    """A watcher is called for commits of other connections, not for this one's."""
     told: list[str] = []
     await names(database)
     database.watch(lambda: told.append("changed"))
@@ -130,7 +130,7 @@ async def test_watchers_hear_of_others_alone(database: Database) -> None:
     async def counted() -> int:
         return len(told)
 
-    await eventually(counted, lambda count: count == 1)  # the first look: it may have been missed before
+    await eventually(counted, lambda count: count == 1)  # the first check; an earlier commit may be missed
     for name in ("a", "b", "c"):
         await database.run(adding(name))
     assert len(told) == 1
@@ -141,7 +141,7 @@ async def test_watchers_hear_of_others_alone(database: Database) -> None:
 
 
 async def test_closed(database: Database) -> None:
-    """After it was closed nothing is done any more, and it says so; closing again does nothing."""
+    """After `close`, an operation raises an error that says so; closing again does nothing."""
     await database.close()
     await database.close()
 
@@ -150,7 +150,7 @@ async def test_closed(database: Database) -> None:
 
 
 async def test_closed_unused(tmp_path: Path) -> None:
-    """What was never used is closed at once, and no file is made."""
+    """A database that was never used closes at once, and creates no file."""
     database = Database(tmp_path / "bridge.db", Schema("bridge"))
 
     async with asyncio.timeout(PATIENCE):
@@ -160,7 +160,7 @@ async def test_closed_unused(tmp_path: Path) -> None:
 
 
 async def test_submitted_before_close_is_done(database: Database) -> None:
-    """Closing does first what was submitted before."""
+    """`close` first does the submitted operations."""
     adding_a = asyncio.create_task(database.run(adding("a")))
     await asyncio.sleep(0)
 
@@ -174,13 +174,13 @@ async def test_submitted_before_close_is_done(database: Database) -> None:
 async def test_a_file_that_cannot_be_looked_at_fails_an_operation_and_no_more(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A directory that may not be entered for a while: the operation in hand says so, and the next one is done."""
+    """If the directory cannot be entered for a while, the present operation raises, and the next one succeeds."""
 
     def closed(path: Path) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
     with monkeypatch.context() as patch:
-        patch.setattr("bridge.brokers.sqlite.database.file_at", closed)
+        patch.setattr("bridge.local_database.database.file_at", closed)
         with pytest.raises(BrokerUnavailable, match="Permission denied"):
             await asyncio.wait_for(database.run(adding("lost")), PATIENCE)
 
@@ -191,8 +191,8 @@ async def test_a_file_that_cannot_be_looked_at_fails_an_operation_and_no_more(
 async def test_a_process_that_ends_does_not_wait_for_who_keeps_the_file(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A stranger's transaction that stays open: what is submitted fails in a moment."""
-    monkeypatch.setattr("bridge.brokers.sqlite.database.HURRIED", 0.1)
+    """While another program holds a transaction open, operations of a process that ends fail after a moment."""
+    monkeypatch.setattr("bridge.local_database.database.HURRIED", 0.1)
     with closing(sqlite3.connect(database.path, isolation_level=None)) as stranger:
         stranger.execute("BEGIN IMMEDIATE")
         database.hurry()

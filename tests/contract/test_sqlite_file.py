@@ -1,23 +1,23 @@
-"""SQLite alone: its URL, its file, how durable it is, and what is said when the file cannot serve."""
+"""SQLite only: the URL, the file, its durability, and the errors of an unusable file."""
 
 import asyncio
-import re
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from bridge.brokers.contract import Broker
+from bridge.brokers.contract.broker import Broker
 from bridge.brokers.opening import open_broker
-from bridge.brokers.sqlite.database import Database
-from bridge.brokers.sqlite.events import Events
-from bridge.brokers.sqlite.publisher import SqlitePublisher
-from bridge.brokers.sqlite.routing import Routing
-from bridge.brokers.sqlite.schema import Schema
+from bridge.brokers.sqlite.queues.publisher import SqlitePublisher
+from bridge.brokers.sqlite.queues.routing import Routing
+from bridge.brokers.sqlite.queues.rows import Events
+from bridge.brokers.sqlite.queues.schema import Schema
 from bridge.errors import BrokerRefused, BrokerUnavailable, DeferRejected, DeliveryLost, SettingsError
+from bridge.local_database.database import Database
 from bridge.queues import Queue
 from tests.contract.acts import PATIENCE, an_event, consuming, names_until_last, take
 from tests.contract.sqlite_site import SqliteSite
+from tests.deadlines import within
 
 
 @pytest.fixture
@@ -40,8 +40,8 @@ def site(sqlite_site: SqliteSite) -> SqliteSite:
     ],
 )
 def test_url_of_no_file(url: str) -> None:
-    """A URL that names no file is a settings error that quotes it."""
-    with pytest.raises(SettingsError, match=re.escape(repr(url))):
+    """A URL that names no file is a settings error that says what was expected."""
+    with pytest.raises(SettingsError, match=r"broker_url 'sqlite:.*': expected the path of a file"):
         open_broker(url, "bridge")
 
 
@@ -54,7 +54,7 @@ def test_url_of_no_file(url: str) -> None:
     ],
 )
 def test_relative_url(url: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A relative path is relative to the working directory, percent-decoded, and shown absolute."""
+    """A relative path is relative to the working directory, percent-decoded, and shown as an absolute path."""
     monkeypatch.chdir(tmp_path)
 
     assert open_broker(url, "bridge").name == f"SQLite {tmp_path / name}"
@@ -66,14 +66,14 @@ def test_absolute_url() -> None:
 
 
 def test_nothing_is_made_before_use(site: SqliteSite) -> None:
-    """Opening a broker touches no file."""
+    """Opening a broker creates no file."""
     open_broker(site.url, "bridge")
 
     assert not site.path.exists()
 
 
 async def test_no_such_directory(tmp_path: Path) -> None:
-    """A file in a directory that is not there cannot be had, and the message names both."""
+    """A file in a missing directory cannot be opened, and the message names both."""
     broker = open_broker(f"sqlite:///{tmp_path}/absent/bridge.db", "bridge")
 
     with pytest.raises(BrokerUnavailable, match=rf"{tmp_path}/absent/bridge\.db.*no directory {tmp_path}/absent"):
@@ -83,7 +83,7 @@ async def test_no_such_directory(tmp_path: Path) -> None:
 
 
 async def test_directory_made_later(tmp_path: Path) -> None:
-    """What was wrong once is tried anew with the next use."""
+    """A broker that failed once tries again at the next use."""
     broker = open_broker(f"sqlite:///{tmp_path}/absent/bridge.db", "bridge")
     with pytest.raises(BrokerUnavailable):
         await broker.declare([Queue("default")])
@@ -95,7 +95,7 @@ async def test_directory_made_later(tmp_path: Path) -> None:
 
 
 async def test_directory_in_its_place(site: SqliteSite) -> None:
-    """A directory is no database."""
+    """A directory cannot be used as a database."""
     site.path.mkdir()
     broker = open_broker(site.url, "bridge")
 
@@ -106,7 +106,7 @@ async def test_directory_in_its_place(site: SqliteSite) -> None:
 
 
 async def test_file_of_something_else(site: SqliteSite) -> None:
-    """A file that is no database is left as it is."""
+    """A file that is no database is not changed."""
     site.path.write_bytes(b"not a database\n" * 100)
     broker = open_broker(site.url, "bridge")
 
@@ -118,7 +118,7 @@ async def test_file_of_something_else(site: SqliteSite) -> None:
 
 
 async def test_tables_of_a_later_version(site: SqliteSite, broker: Broker) -> None:
-    """Tables that a later version made are not touched, and the message says which versions met."""
+    """Tables of a later version are not changed, and the message has both versions."""
     await broker.declare([Queue("default")])
     await broker.close()
     with closing(site.connection()) as connection:
@@ -132,7 +132,7 @@ async def test_tables_of_a_later_version(site: SqliteSite, broker: Broker) -> No
 
 
 async def test_full_disk(site: SqliteSite) -> None:
-    """Where there is no room for an event, it is refused, whole, and the next that fits is taken."""
+    """An event that does not fit on the disk is refused whole, and the next one that fits is accepted."""
     schema = Schema("bridge")
     database, events = Database(site.path, schema), Events(schema, Routing(schema))
     publisher = SqlitePublisher(database, events, lambda: None)
@@ -163,7 +163,7 @@ async def test_durability(site: SqliteSite) -> None:
 
 
 async def test_waits_for_a_busy_file(site: SqliteSite, broker: Broker) -> None:
-    """A publish waits while another program has the file locked, and is done when it lets go."""
+    """A publish waits while another program has locked the file, and succeeds after that."""
     await broker.declare([Queue("default")])
     with closing(site.connection()) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -178,14 +178,14 @@ async def test_waits_for_a_busy_file(site: SqliteSite, broker: Broker) -> None:
 
 
 async def test_busy_for_too_long(site: SqliteSite, broker: Broker) -> None:
-    """A publish whose time is over while the file is locked was certainly not done."""
+    """A publish whose time ends while the file is locked was certainly not done."""
     await broker.declare([Queue("default")])
     publisher = broker.publisher()
     with closing(site.connection()) as other:
         other.execute("BEGIN IMMEDIATE")
 
         with pytest.raises(BrokerUnavailable, match=r"bridge\.db.*0\.2 s"):
-            await publisher.publish(an_event("first"), within=0.2)
+            await publisher.publish(an_event("first"), deadline=within(0.2))
 
         other.execute("ROLLBACK")
     await publisher.publish(an_event("last"))
@@ -193,7 +193,7 @@ async def test_busy_for_too_long(site: SqliteSite, broker: Broker) -> None:
 
 
 async def test_close_does_not_wait_for_a_busy_file(site: SqliteSite, broker: Broker) -> None:
-    """A broker is closed though the file is locked; who still waits hears that nothing was published."""
+    """A broker closes while the file is locked; waiting publishes raise that nothing was published."""
     await broker.declare([Queue("default")])
     with closing(site.connection()) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -208,7 +208,7 @@ async def test_close_does_not_wait_for_a_busy_file(site: SqliteSite, broker: Bro
 
 
 async def test_removed_while_open(site: SqliteSite, broker: Broker) -> None:
-    """Nothing is confirmed into a file that nobody finds: whoever writes next hears of it, and then has a new one."""
+    """No publish is confirmed into a file that was removed: the next one raises, and later ones use a new file."""
     await broker.declare([Queue("default")])
     publisher = broker.publisher()
     await publisher.publish(an_event("lost.with.the.file"))
@@ -225,7 +225,7 @@ async def test_removed_while_open(site: SqliteSite, broker: Broker) -> None:
 
 
 async def test_delivery_of_a_file_that_was_removed(site: SqliteSite, broker: Broker) -> None:
-    """A delivery is lost with its file, and settles nothing in the one that has taken its place."""
+    """A delivery is lost with its file, and settles nothing in the file that replaced it."""
     await broker.declare([Queue("default")])
     publisher = broker.publisher()
     await publisher.publish(an_event("old"))

@@ -1,4 +1,4 @@
-"""SQLite alone: the table of entries as a disposable index of a ledger that is kept elsewhere."""
+"""SQLite only: the table of entries as the local index of a ledger on another broker."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bridge.brokers.sqlite.ledger_table import LedgerTable
 from bridge.ledger import Dead, Discarded, Entry, Redriven
+from bridge.local_database.ledger_table import LedgerTable
+from bridge.local_database.local_index import open_index_file
 
 AT = datetime(2031, 2, 3, 4, 5, 6, 789_001, tzinfo=UTC)
 DEAD = Dead(0, AT, "mail", "rejected", "0190-1", "mail.sent", "ValueError", "naïve", 3)
@@ -23,7 +24,7 @@ ENTRIES: list[Entry] = [
 @pytest.fixture
 def table(tmp_path: Path) -> Iterator[LedgerTable]:
     """An empty index."""
-    table = LedgerTable.open(tmp_path / "index.db")
+    table = open_index_file(tmp_path / "index.db", LedgerTable)
     yield table
     table.close()
 
@@ -35,7 +36,7 @@ def test_empty(table: LedgerTable) -> None:
 
 
 def test_entries_under_their_own_numbers(table: LedgerTable) -> None:
-    """Entries come back as they were, gaps in their numbers included; the first number may be 0."""
+    """Entries keep their numbers, with gaps; the first number may be 0."""
     table.add_many(ENTRIES)
 
     assert list(table.entries()) == ENTRIES
@@ -43,17 +44,17 @@ def test_entries_under_their_own_numbers(table: LedgerTable) -> None:
 
 
 def test_kept(table: LedgerTable, tmp_path: Path) -> None:
-    """What was added is there when the file is opened again, by another process too."""
+    """Entries are still there when the file is opened again, also by another process."""
     table.add_many(ENTRIES)
 
-    again = LedgerTable.open(tmp_path / "index.db")
+    again = open_index_file(tmp_path / "index.db", LedgerTable)
 
     assert list(again.entries()) == ENTRIES
     again.close()
 
 
 def test_added_twice(table: LedgerTable) -> None:
-    """Two processes may read the same stretch of the ledger into one index."""
+    """Two processes may add the same entries to one index."""
     table.add_many(ENTRIES[:3])
 
     table.add_many(ENTRIES)
@@ -62,7 +63,7 @@ def test_added_twice(table: LedgerTable) -> None:
 
 
 def test_stretch(table: LedgerTable) -> None:
-    """A reader can begin behind a number, end at one, and stop after so many."""
+    """A reader can begin after a number, end at one, and limit the number of entries."""
     table.add_many(ENTRIES)
 
     assert list(table.entries(after=0)) == ENTRIES[1:]
@@ -70,15 +71,24 @@ def test_stretch(table: LedgerTable) -> None:
     assert list(table.entries(limit=2)) == ENTRIES[:2]
 
 
+def test_forgotten(table: LedgerTable) -> None:
+    """Entries that the ledger no longer has are removed from the index."""
+    table.add_many(ENTRIES)
+
+    table.forget_before(5)
+
+    assert list(table.entries()) == ENTRIES[1:]
+
+
 def test_no_letters(table: LedgerTable) -> None:
-    """An index knows entries, and no letter whole."""
+    """An index has entries, and no whole letters."""
     table.add_many(ENTRIES)
 
     assert table.letter(0) is None
 
 
 def test_all_or_nothing(table: LedgerTable) -> None:
-    """Entries that cannot all be had are not added in part."""
+    """If one of several entries cannot be added, none is."""
 
     def breaking() -> Iterator[Entry]:
         yield DEAD
@@ -91,8 +101,8 @@ def test_all_or_nothing(table: LedgerTable) -> None:
 
 
 def test_file_of_something_else(tmp_path: Path) -> None:
-    """A file that is no database says so, for the owner to delete it and begin again."""
+    """A file that is no database raises, so that its owner can replace it."""
     (tmp_path / "index.db").write_bytes(b"not a database\n" * 100)
 
     with pytest.raises(sqlite3.DatabaseError):
-        LedgerTable.open(tmp_path / "index.db")
+        open_index_file(tmp_path / "index.db", LedgerTable)

@@ -1,4 +1,4 @@
-"""SQLite alone: what its rows promise beyond the contract: exact counts, strict order, speed with a long backlog."""
+"""SQLite only: promises of its rows beyond the contract: exact counts, strict order, speed with a long backlog."""
 
 import asyncio
 import time
@@ -7,7 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from bridge.brokers.contract import Backlog, Broker
+from bridge.brokers.contract.broker import Broker
+from bridge.brokers.contract.consuming import Backlog
 from bridge.envelope import encode_head
 from bridge.errors import BrokerRefused, Unroutable
 from bridge.ledger import Dead, Entry
@@ -34,7 +35,7 @@ def site(sqlite_site: SqliteSite) -> SqliteSite:
 
 
 async def test_burst_in_order(broker: Broker) -> None:
-    """Ten thousand events that are published at once come in the order in which they were published."""
+    """Ten thousand events that are published at once are delivered in order of publishing."""
     await broker.declare([Queue("default")])
     publisher = broker.publisher()
     events = [an_event() for _ in range(10_000)]
@@ -51,7 +52,7 @@ async def test_burst_in_order(broker: Broker) -> None:
 
 
 async def test_oldest_due_first(broker: Broker) -> None:
-    """What has been due longest comes first, whenever it was published."""
+    """The event that has been due longest is delivered first, whenever it was published."""
     await broker.declare([Queue("default")])
     publisher = broker.publisher()
     for age in (1, 3, 2):
@@ -63,7 +64,7 @@ async def test_oldest_due_first(broker: Broker) -> None:
 
 
 async def test_long_backlog_is_no_slower(site: SqliteSite, broker: Broker) -> None:
-    """Behind a hundred thousand events, taking and counting are as quick as ever."""
+    """With a backlog of a hundred thousand events, taking and counting are as fast as without."""
     await broker.declare([Queue("default")])
     with closing(site.connection()) as connection:
         connection.execute(
@@ -77,13 +78,13 @@ async def test_long_backlog_is_no_slower(site: SqliteSite, broker: Broker) -> No
 
     await take_and_ack(consumer, 500)
 
-    assert time.monotonic() - began < 5  # sorting the backlog for each would take a minute
+    assert time.monotonic() - began < 5  # sorting the backlog for each event would take a minute
     held = await eventually(consumer.backlog, lambda backlog: backlog["default"].held == 8)
     assert held == {"default": Backlog(ready=99_492, held=8, waiting=0)}
 
 
 async def test_backlog_counts_what_others_hold(another_broker: OpenBroker) -> None:
-    """Held is held, by whichever worker."""
+    """Events that any worker holds are counted as held."""
     holding, looking = another_broker(), another_broker()
     await holding.declare([Queue("default"), Queue("mail", ("mail.#",))])
     publisher = holding.publisher()
@@ -109,7 +110,7 @@ async def test_backlog_of_what_is_not_routed_yet(broker: Broker) -> None:
 
 
 async def test_nothing_is_left_of_what_was_acked(site: SqliteSite, broker: Broker) -> None:
-    """Settled events leave no rows behind."""
+    """Settled events leave no rows."""
     await broker.declare([Queue("default")])
     await broker.publisher().publish(an_event())
 
@@ -121,7 +122,7 @@ async def test_nothing_is_left_of_what_was_acked(site: SqliteSite, broker: Broke
 
 
 async def test_letter_is_decided_about_once(broker: Broker) -> None:
-    """A second decision about a letter is refused, also by the same decider, and nothing is published by it."""
+    """A second decision about a letter is refused, also for the same decider, and publishes nothing."""
     await broker.declare([Queue("default")])
     await broker.publisher().publish(an_event())
     consumer = await consuming(broker, "default")
@@ -142,7 +143,7 @@ async def test_letter_is_decided_about_once(broker: Broker) -> None:
 
 
 async def test_long_ledger_is_read_in_pages(site: SqliteSite, broker: Broker) -> None:
-    """A reader gets the entries that were there when it began, and keeps nobody from writing meanwhile."""
+    """A reader gets the entries that existed when it began, and does not block writers."""
     await broker.declare([Queue("default")])
     _fill_ledger(site, 2500)
     seen: list[Entry] = []
@@ -164,7 +165,7 @@ def _fill_ledger(site: SqliteSite, count: int) -> None:
 
 
 async def test_pattern_taken_away(broker: Broker) -> None:
-    """A queue that is declared again takes no more what only its old patterns matched."""
+    """A queue that is declared again no longer takes events that only its old patterns match."""
     await broker.declare([Queue("mail", ("mail.#", "letter.#"))])
     await broker.declare([Queue("mail", ("mail.#",))])
 
@@ -173,7 +174,7 @@ async def test_pattern_taken_away(broker: Broker) -> None:
 
 
 async def test_clock_set_back(site: SqliteSite, broker: Broker) -> None:
-    """What is due at once, or has come due, waits for no clock; what is due later is due by the clock."""
+    """After the clock is set back, due events stay due; later ones are due by the clock."""
     await broker.declare([Queue("default")])
     publisher = broker.publisher()
     await publisher.publish(an_event("at.once"))
@@ -181,7 +182,7 @@ async def test_clock_set_back(site: SqliteSite, broker: Broker) -> None:
     await publisher.publish(an_event("later"), now() + timedelta(minutes=1))
     consumer = await consuming(broker, "default", prefetch=2)
     for delivery in [await take(consumer) for _ in range(2)]:
-        await delivery.give_back()  # it was seen that they have come due
+        await delivery.give_back()  # taking has marked the events as due
     await consumer.close()
     with closing(site.connection()) as connection, connection:
         connection.execute('UPDATE "bridge.event" SET due = due + 3600 * 1000000')  # an hour back, for the file
@@ -193,7 +194,7 @@ async def test_clock_set_back(site: SqliteSite, broker: Broker) -> None:
 @pytest.mark.parametrize("column", ["name", "head"])
 @pytest.mark.parametrize("queue", ["'default'", "NULL"])
 async def test_damaged_row(site: SqliteSite, broker: Broker, queue: str, column: str, damage: str) -> None:
-    """A row that cannot be read keeps no other from being taken, and neither counting."""
+    """A row that cannot be read prevents neither taking other rows nor counting."""
     await broker.declare([Queue("default")])
     publisher = broker.publisher()
     await publisher.publish(an_event("damaged"))

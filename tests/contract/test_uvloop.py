@@ -1,4 +1,4 @@
-"""On uvloop, the loop that the worker runs on: its timers and transports are its own."""
+"""uvloop, which the worker uses: its timers and transports differ from asyncio's."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 import uvloop
 
-from bridge.brokers.contract import Broker
+from bridge.brokers.contract.broker import Broker
 from bridge.brokers.opening import open_broker
-from bridge.brokers.sqlite.events import now_microseconds
+from bridge.brokers.sqlite.queues.rows import now_microseconds
 from bridge.queues import Queue
 from tests.contract.acts import SOON, a_letter, an_event, consuming, entries_of, now, soon, take
 from tests.contract.conftest import Site
 
 
 def on_uvloop(work: Coroutine[Any, Any, None]) -> None:
-    """Run it, with no error in anything that the loop calls by itself."""
+    """Run this on uvloop, and fail on an error in any callback."""
     errors: list[dict[str, Any]] = []
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.get_loop().set_exception_handler(lambda _, context: errors.append(context))
@@ -26,14 +26,14 @@ def on_uvloop(work: Coroutine[Any, Any, None]) -> None:
 
 
 async def opened(site: Site) -> Broker:
-    """A broker on the site with the queue `default`."""
+    """Return a broker on the site with the queue `default`."""
     broker = open_broker(site.url, site.namespace)
     await broker.declare([Queue("default")])
     return broker
 
 
 def test_round_trip(site: Site) -> None:
-    """Published, delivered, retried, buried and listed."""
+    """An event is published, delivered, retried, dead-lettered and listed."""
 
     async def journey() -> None:
         broker = await opened(site)
@@ -54,8 +54,8 @@ def test_round_trip(site: Site) -> None:
 
 @pytest.mark.parametrize("site", ["sqlite"], indirect=True)
 def test_timer_for_a_moment_that_is_past(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is due when its consumer plans to look again, and only just was not, is looked for at once."""
-    late = "bridge.brokers.sqlite.consumer.now_microseconds"
+    """An event that becomes due just before the consumer sets its timer is looked for at once."""
+    late = "bridge.brokers.sqlite.queues.consumer.now_microseconds"
     monkeypatch.setattr(late, lambda: now_microseconds() + 3_600_000_000)
 
     async def journey() -> None:

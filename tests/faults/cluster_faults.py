@@ -8,7 +8,7 @@ from tests.rabbitmq_node import RabbitNode
 
 
 async def kill_the_leader(stage: Stage) -> None:
-    """The node that leads the queue is killed, stays away for a time, and comes back."""
+    """Kill the node that leads the queue, and start it again after `hold` seconds."""
     leader = await _leader(stage)
     stage.cut_off_all("SIGKILL of a queue's leader")
     await asyncio.to_thread(leader.kill)
@@ -19,7 +19,7 @@ async def kill_the_leader(stage: Stage) -> None:
 
 
 async def cut_off_the_leader(stage: Stage) -> None:
-    """The node that leads the queue is parted from the two others, and comes back."""
+    """Cut the node that leads the queue off from the two others for `hold` seconds."""
     leader = await _leader(stage)
     stage.cut_off_all("a node cut off")
     await asyncio.to_thread(stage.cluster.cut_off, leader)
@@ -31,7 +31,7 @@ async def cut_off_the_leader(stage: Stage) -> None:
 
 
 async def roll(stage: Stage) -> None:
-    """One node after the other is restarted."""
+    """Restart one node after the other."""
     for node in stage.cluster.nodes:
         stage.cut_off_all(f"restart of {node.name}")
         await asyncio.to_thread(node.restart)

@@ -1,7 +1,8 @@
-"""What the short ordeals share: stages, kept for all of them, and the assertion that no promise was broken."""
+"""Fixtures of the short ordeals: the stages, shared by all of them, and the check that no promise was broken."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import pytest
 
@@ -11,12 +12,12 @@ from tests.faults.stages import Stages
 SHORT = Load(events=60, rate=60, seconds=5.0)
 HOLD = 3.0
 PATIENCE = 240.0
-"""Seconds that an ordeal may take on a machine that is busy with others; alone, the longest takes a fifth."""
+"""Timeout of one ordeal in seconds, on a busy machine. On an idle machine the longest ordeal takes a fifth of it."""
 
 
 @pytest.fixture(scope="session")
 def stages() -> Iterator[Stages]:
-    """The stages, for all ordeals of this process: every ordeal heals what it hurts."""
+    """The stages, shared by all ordeals of this process, since every ordeal repairs what it breaks."""
     with Stages(HOLD, seed=1) as stages:
         yield stages
 
@@ -26,24 +27,40 @@ Undergo = Callable[..., None]
 
 @pytest.fixture
 def holds(stages: Stages) -> Undergo:
-    """Put a stage through faults, and fail with every promise that was broken."""
+    """Run one ordeal with these faults on a stage, and fail with a list of the broken promises."""
 
     def holds(on: str, *faults: Fault) -> None:
         with stages.stage(on) as stage:
             try:
                 verdict = asyncio.run(asyncio.wait_for(undergo(stage, SHORT, *faults), PATIENCE))
             except TimeoutError:
-                pytest.fail(f"it was not over after {PATIENCE:g} s\n{stage.report()}")
+                pytest.fail(f"the ordeal did not end within {PATIENCE:g} s\n{stage.report()}")
             assert not verdict.breaches, "\n".join((*map(str, verdict.breaches), stage.report()))
 
     return holds
 
 
-def on_each_stage(groups: Iterable[Sequence[Fault]]) -> pytest.MarkDecorator:
-    """Run a test with each group of faults, one after the other, on each stage that they are for."""
-    cases = [
-        pytest.param(on, fault, id=f"{fault.name}, {on}", marks=() if on == "sqlite" else pytest.mark.rabbitmq)
-        for fault in map(in_turn, groups)
-        for on in fault.on
-    ]
-    return pytest.mark.parametrize(("on", "fault"), cases)
+def on_each_stage(groups: Sequence[Sequence[Fault]]) -> pytest.MarkDecorator:
+    """Parametrize a test with each group of faults, done one after the other, on each stage that the group names.
+    The very first fault is a case of its own; all other cases are marked `long`."""
+    (first, *others), *later_groups = groups
+    cases_of_faults = [(first,), *([others] if others else []), *later_groups]
+    cases = [(on, fault) for fault in map(in_turn, cases_of_faults) for on in fault.on]
+    return pytest.mark.parametrize(
+        ("on", "fault"),
+        [
+            pytest.param(on, fault, id=f"{fault.name}, {on}", marks=marks(on, long=number > 0))
+            for number, (on, fault) in enumerate(cases)
+        ],
+    )
+
+
+def all_but_the_first_long(values: Iterable[Any]) -> list[Any]:
+    """Return the values of a test parameter, and mark all except the first as `long`."""
+    first, *others = values
+    return [first, *(pytest.param(value, marks=pytest.mark.long) for value in others)]
+
+
+def marks(on: str, *, long: bool) -> list[pytest.MarkDecorator]:
+    """Return the marks of a case on a stage."""
+    return [*([] if on == "sqlite" else [pytest.mark.rabbitmq]), *([pytest.mark.long] if long else [])]

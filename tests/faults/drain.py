@@ -1,31 +1,34 @@
-"""The end of an ordeal: what is under way is finished, the workers end, and what is left anywhere is noted."""
+"""The end of an ordeal: the workers finish all events and end, and everything that is left over is noted."""
 
 import asyncio
 import signal
 import time
 from collections.abc import Mapping, Sequence
 
-from bridge.brokers.contract import Broker, Consumer
-from bridge.brokers.rabbitmq.address import address
-from bridge.brokers.rabbitmq.connection import connect
-from bridge.brokers.rabbitmq.topology import Names, message_count
+from bridge.brokers.contract.broker import Broker
+from bridge.brokers.contract.consuming import Consumer
+from bridge.brokers.rabbitmq.connection.address import address
+from bridge.brokers.rabbitmq.connection.connecting import connect
+from bridge.brokers.rabbitmq.topology.declaring import message_count
+from bridge.brokers.rabbitmq.topology.names import Names
 from bridge.errors import BrokerUnavailable
 from bridge.ledger import Dead, Discarded, Entry, Redriven
 from tests.faults.stage import Stage
 from tests.journey.site import Program
 
 SECONDS = 240.0
-"""How long a drain may take: some ten thousand foreign messages may wait behind each hurt."""
+"""Timeout of a drain in seconds. Each input fault can leave some ten thousand foreign messages in the queue."""
 
 AGREED_FOR = 1.0
-"""Seconds through which the queues must look empty: between two levels of the delay ladder nobody sees a message."""
+"""Seconds for which the queues must stay empty. A message that moves between two levels of the delay ladder is in no
+queue's count for a moment."""
 
 EXPECTED = ("*.py", "*.toml", "*.log", "history", "bridge.db", "bridge-spool.db", "__pycache__", "control")
-"""The files of a site whose programs have all ended."""
+"""The files that a site may have when all its programs have ended."""
 
 
 async def drain(stage: Stage) -> None:
-    """Let the workers that are alive finish everything, end them, and note the ledger and what is left over."""
+    """Let the running workers finish all events, end them, and note the ledger and everything that is left over."""
     await end(stage.publishers)
     async with stage.site.broker() as broker:
         consumer = broker.consumer()
@@ -39,7 +42,7 @@ async def drain(stage: Stage) -> None:
 
 
 async def end(programs: Sequence[Program]) -> None:
-    """End those that are alive in good order."""
+    """Send SIGTERM to the programs that still run, and wait until they have ended."""
     alive = [program for program in programs if program.process.poll() is None]
     for program in alive:
         program.signal(signal.SIGTERM)
@@ -48,7 +51,7 @@ async def end(programs: Sequence[Program]) -> None:
 
 
 async def until_empty(stage: Stage, consumer: Consumer) -> None:
-    """Wait until the queues look empty, and nobody holds anything of them, at most `SECONDS`."""
+    """Wait until the queues are empty and no delivery is unacknowledged, for at most `SECONDS`."""
     end, since = time.monotonic() + SECONDS, time.monotonic()
     while time.monotonic() < end:
         if stage.spooled() or any((await _left(consumer)).values()):
@@ -59,7 +62,7 @@ async def until_empty(stage: Stage, consumer: Consumer) -> None:
 
 
 async def _left(consumer: Consumer) -> Mapping[str, int]:
-    """Return what all queues hold together; a broker that cannot be asked holds everything still."""
+    """Return the backlog of all queues together. A broker that cannot be reached counts as not empty."""
     try:
         backlog = (await consumer.backlog()).values()
     except BrokerUnavailable:
@@ -72,7 +75,7 @@ async def _left(consumer: Consumer) -> Mapping[str, int]:
 
 
 async def note_ledger(stage: Stage, broker: Broker) -> None:
-    """Note what the ledger holds."""
+    """Note every entry of the ledger in the history."""
     async for entry in broker.ledger().entries():
         _note(stage, entry)
 
@@ -93,7 +96,7 @@ async def _unrouted(stage: Stage) -> int:
 
 
 def _files(stage: Stage) -> list[str]:
-    """Return the names of the files that the programs have left."""
+    """Return the names of the unexpected files that the programs have left."""
     directory = stage.site.directory
     expected = {path for pattern in EXPECTED for path in directory.glob(pattern)}
     left = [path for path in directory.iterdir() if path not in expected]

@@ -1,7 +1,7 @@
-"""A program that is killed at an exact point: the n-th time that it comes there, it sends itself SIGKILL.
+"""Runs a program that sends itself SIGKILL when it reaches a point for the n-th time.
 
-Run as ``python -m tests.faults.dying POINT N PROGRAM [ARGUMENT …]``, where PROGRAM is `worker` or `publisher`. The
-points exist here alone: the program's own classes get a method that kills in the place of one of theirs.
+``python -m tests.faults.dying POINT N PROGRAM [ARGUMENT …]``, where PROGRAM is `worker` or `publisher`. The product
+does not know the points: this module replaces a method of one of its classes.
 """
 
 import asyncio
@@ -12,22 +12,23 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from bridge.brokers.rabbitmq.delivery import RabbitDelivery
-from bridge.brokers.rabbitmq.publisher import RabbitPublisher
-from bridge.brokers.rabbitmq.session import Session
-from bridge.brokers.sqlite.database import Database
-from bridge.brokers.sqlite.delivery import SqliteDelivery
-from bridge.brokers.sqlite.publisher import SqlitePublisher
+from bridge.brokers.rabbitmq.consuming.consumer_channel import ConsumerChannel
+from bridge.brokers.rabbitmq.consuming.delivery import RabbitDelivery
+from bridge.brokers.rabbitmq.publishing.publisher import RabbitPublisher
+from bridge.brokers.rabbitmq.publishing.sender import Sender
+from bridge.brokers.sqlite.queues.delivery import SqliteDelivery
+from bridge.brokers.sqlite.queues.publisher import SqlitePublisher
+from bridge.local_database.database import Database
 from tests.faults import publisher
 from worker.cli import main as worker
 
 IN_FLIGHT = 0.0005
-"""Seconds between a publish and the kill that is meant to come before its confirm."""
+"""Seconds between a publish and the kill that should come before the confirm."""
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """Before, after, or soon after the beginning of what a method does."""
+    """A moment to die, relative to a method call: `before` it, `after` its end, or `soon after` its beginning."""
 
     owner: type
     method: str
@@ -38,38 +39,38 @@ POINTS = {
     "worker": {
         "rabbitmq": {
             "effect, not acked": Point(RabbitDelivery, "ack", "before"),
-            "retry copy or letter in flight": Point(RabbitPublisher, "_try", "soon after"),
-            "retry copy or letter confirmed, not acked": Point(Session, "ack_replaced", "before"),
+            "retry copy or letter in flight": Point(Sender, "_try", "soon after"),
+            "retry copy or letter confirmed, not acked": Point(ConsumerChannel, "ack_replaced", "before"),
         },
         "sqlite": {
             "effect, not acked": Point(SqliteDelivery, "ack", "before"),
             "retry not committed": Point(SqliteDelivery, "retry", "soon after"),
-            "committed, and nobody told": Point(Database, "_resolve", "before"),
+            "committed, caller not informed": Point(Database, "_resolve", "before"),
         },
     },
     "publisher": {
         "rabbitmq": {
             "invoked, not published": Point(RabbitPublisher, "publish", "before"),
-            "published, not confirmed": Point(RabbitPublisher, "_try", "soon after"),
-            "confirmed, and nobody told": Point(RabbitPublisher, "publish", "after"),
+            "published, not confirmed": Point(Sender, "_try", "soon after"),
+            "confirmed, caller not informed": Point(RabbitPublisher, "publish", "after"),
         },
         "sqlite": {
             "invoked, not published": Point(SqlitePublisher, "publish", "before"),
             "published, not committed": Point(SqlitePublisher, "publish", "soon after"),
-            "committed, and nobody told": Point(Database, "_resolve", "before"),
+            "committed, caller not informed": Point(Database, "_resolve", "before"),
         },
     },
 }
-"""By program and broker: the points, by name."""
+"""By program, broker and name: the points."""
 
 
 def broker(url: str) -> str:
-    """Return which broker's points there are, at this URL."""
+    """Return the key of `POINTS` for the broker at this URL."""
     return "rabbitmq" if url.startswith("amqp") else "sqlite"
 
 
 def die_at(point: Point, number: int) -> None:
-    """Let this process die when it comes to the point for this time."""
+    """Kill this process when it reaches the point for the `number`-th time."""
     method, passed = getattr(point.owner, point.method), 0
 
     def due() -> bool:
@@ -106,7 +107,7 @@ def _die() -> None:
 
 
 def main(point: str, number: str, program: str, *arguments: str) -> None:
-    """Run the program, which will come to the point."""
+    """Run the program until it dies at the point."""
     die_at(POINTS[program][broker(os.environ["BRIDGE_BROKER_URL"])][point], int(number))
     if program == "worker":
         worker(arguments)

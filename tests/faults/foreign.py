@@ -1,4 +1,4 @@
-"""Messages that no program of ours ever wrote: what each part of one never is. Not how they are published."""
+"""Messages that our programs never write: invalid values for each part of a message. `input_faults` publishes them."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -7,7 +7,7 @@ from typing import Any
 
 from aio_pika import DeliveryMode, Message
 
-from bridge.brokers.rabbitmq.wire import DECISION, DUE, ENVELOPE, LETTER
+from bridge.brokers.rabbitmq.topology.messages import DECISION, DUE, ENVELOPE, LETTER
 from bridge.envelope import MAX_TEXT
 
 NO_TEXTS: tuple[Any, ...] = (None, 5, True, [], {}, ["a"], "", "\ud800", "a\r\nb: c", "\0", "x" * 70_000, "é" * 300)
@@ -33,7 +33,7 @@ WRONG: Mapping[str, Iterable[Any]] = {
     **dict.fromkeys(("finished", "attempts"), NO_LISTS),
     "first_error": NO_ERRORS,
 }
-"""By field of an envelope's head: what it never has."""
+"""By field of an envelope's head: values that the field never has."""
 
 NO_HEADS: tuple[Any, ...] = (
     "", "{", "null", "[]", '"v"', "1", "{}", '{"v":1}', '{"v":1,"v":2}', "[" * 50_000, "\x00", "é", 5,
@@ -85,7 +85,7 @@ NO_NAMES = (
 
 
 class Octets(str):
-    """A text that goes onto the wire as the octets of these code points: pamqp encodes what it is given."""
+    """A text that goes onto the wire as latin-1, one octet for each code point: pamqp calls `encode` of a string."""
 
     __slots__ = ()
 
@@ -95,8 +95,8 @@ class Octets(str):
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """A message of no program of ours. `key` is what the judge knows it by, `type` its name where its routing key is a
-    queue's."""
+    """A message that none of our programs wrote. `key` identifies it for the judge. `name` is the routing key, or the
+    message type if the routing key is the name of a queue; empty: the name is made from the key."""
 
     key: str
     headers: Mapping[str, Any] = field(default_factory=dict)
@@ -110,7 +110,7 @@ class Foreign:
 
 
 def damaged(prefix: str) -> Iterator[Foreign]:
-    """Yield messages whose envelope no program can read, or none of ours has written."""
+    """Yield messages with an envelope that cannot be read, or that none of our programs writes."""
     numbers = iter(range(10_000))
 
     def key() -> str:
@@ -130,7 +130,7 @@ def damaged(prefix: str) -> Iterator[Foreign]:
 
 
 def strange(prefix: str) -> Iterator[Foreign]:
-    """Yield messages without an envelope, that are strange in another way."""
+    """Yield messages without an envelope that have unusual headers, properties, bodies or names."""
     for number, headers in enumerate(NO_HEADERS):
         yield Foreign(f"{prefix}-h{number}", headers)
     for number, properties in enumerate(NO_PROPERTIES):
@@ -146,19 +146,19 @@ def strange(prefix: str) -> Iterator[Foreign]:
 def _with_head(key: str, **wrong: Any) -> Foreign:
     named = wrong.get("type")
     if not isinstance(named, str) or len(named) > MAX_TEXT or named == "\ud800":
-        named = key  # it goes to the ledger under its routing key
+        named = key  # the type is invalid, so the ledger has the message under its routing key
     return Foreign(named, {ENVELOPE: head(key, **wrong)}, name=f"judged.{key}")
 
 
 def head(key: str, **wrong: Any) -> str:
-    """Return the head of an envelope, with these fields in the place of right ones."""
+    """Return the head of an envelope as JSON, with these fields instead of the correct ones."""
     now = "2026-01-01T00:00:00.000000Z"
     right = {"v": 1, "id": key, "type": f"judged.{key}", "source": "s", "time": now, "began": now}
     return json.dumps({**right, "datacontenttype": "application/json", **wrong})
 
 
 def octets(key: str) -> Foreign:
-    """Return a message whose name, headers and properties are no UTF-8."""
+    """Return a message whose name, headers and properties are not valid UTF-8."""
     name = f"judged.{key}ÿþ"
     headers = {Octets("\xff"): Octets("\xfe\xff"), "a": Octets("\xc0")}
     properties = {"message_id": Octets("\xff1"), "app_id": Octets("\xff"), "content_type": Octets("\xff")}

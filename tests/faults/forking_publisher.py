@@ -1,7 +1,7 @@
-"""A publisher that forks while its threads publish, as a pre-fork server may: at each SIGUSR1. Parent and child go on.
+"""A publisher that forks at each SIGUSR1 while its threads publish, as a pre-fork server may.
 
-Run as ``python -m tests.faults.forking_publisher NAME THREADS RATE``. One child at a time: the last one ends, as a web
-server's does, before the next is forked, and with the parent.
+Run as ``python -m tests.faults.forking_publisher NAME THREADS RATE``. Parent and child both publish on. There is one
+child at a time: it finishes its requests and ends before the next fork, and when the parent ends.
 """
 
 import importlib
@@ -17,7 +17,7 @@ from tests.faults.publisher import Publisher
 
 
 class Forking:
-    """A process with threads that send requests, and the child that it has forked."""
+    """A process with threads that send requests, and its current child."""
 
     def __init__(self, app: Flask, history: History, threads: int, pause: float) -> None:
         self._app = app
@@ -32,8 +32,7 @@ class Forking:
         Publisher(self._app, self._history, name, self._pause).serve(self._threads)
 
     def fork(self, name: str) -> None:
-        """Fork; the child sends requests of its own, and ends with them. What asks for another one meanwhile is too
-        early."""
+        """Fork. The child sends requests of its own until SIGTERM, and exits. A SIGUSR1 during the fork is ignored."""
         again = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
         self.end_child()
         self._forks += 1
@@ -46,7 +45,7 @@ class Forking:
         signal.signal(signal.SIGUSR1, again)
 
     def end_child(self) -> None:
-        """Let the child that there is finish its requests, and end."""
+        """Let the current child, if any, finish its requests and end."""
         if self._child:
             os.kill(self._child, signal.SIGTERM)
             os.waitpid(self._child, 0)
@@ -54,10 +53,10 @@ class Forking:
 
 
 def main(name: str, threads: int, rate: float) -> None:
-    """Publish with so many threads at so many requests a second, and as much again in each child."""
+    """Publish with this many threads, at `rate` requests a second in the parent and in each child."""
     sys.path.insert(0, str(Path.cwd()))
     judged = importlib.import_module("judged")
-    judged.app.test_client().get("/")  # what Flask itself imports late must not be half imported in a child
+    judged.app.test_client().get("/")  # lets Flask do its late imports before the first fork
     forking = Forking(judged.app, judged.history, threads, threads / rate)
     signal.signal(signal.SIGUSR1, lambda *_: forking.fork(name))
     forking.serve(name)

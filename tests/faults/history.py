@@ -1,8 +1,8 @@
-"""The history of one ordeal: what each process knew, a JSON line each, in one file. Not a log, and not a judgement.
+"""The history of one ordeal: a file of JSON lines, in which every process notes what it did and what it received.
 
-Every line is appended by one `write` to a file opened with O_APPEND, so that the lines of many processes never mix
-and a process that is killed leaves whole lines. `at` is the machine's monotonic clock, which all processes share and
-which no step of the wall clock moves.
+A line is appended by a single `write` to a file opened with O_APPEND: lines of different processes never mix, and a
+process that is killed leaves only whole lines. `at` is the machine's monotonic clock, which all processes share and
+which does not follow changes of the wall clock.
 """
 
 import json
@@ -14,29 +14,35 @@ from pathlib import Path
 from typing import Any
 
 VARIABLE = "FAULTS_HISTORY"
-"""The environment variable that tells a process where the history is."""
+"""The environment variable with the path of the history."""
 
 Record = Mapping[str, Any]
-"""A line: `what` happened, `at` which second, and what else is known of it.
+"""A line: `what` happened, `at` which second, and further fields.
 
-| what | who notes it | besides |
+| what | noted by | further fields |
 |---|---|---|
-| `invoke` | a publisher, before `defer()` | key, pid, its `delay`, and whether it is `foreign`: no event of ours, \
-so that every reading of it may give it another id |
-| `ok`, `fail`, `unknown` | the publisher, after it | key, pid, and the error |
-| `attempt` | the app, first thing in a listener | key, id, attempt, pid |
-| `failure` | the app, last thing before it raises | key, id, attempt, pid |
+| `invoke` | a publisher, before `defer()` | key, pid, `delay`; `foreign` for a message that is not our event: it \
+gets a new id each time it is read; `ordered`, the name of the event's ordered queue; `expires`, the second at which \
+the event expires; `id`, if an ordeal defers the event itself |
+| `ok`, `fail`, `unknown` | the publisher, after `defer()` | key, pid, error |
+| `attempt` | the app, when a listener begins | key, id, attempt, pid |
+| `failure` | the app, before the listener raises | key, id, attempt, pid |
 | `effect` | the app, when the listener's work is done | key, id, attempt, pid |
-| `dead`, `redriven`, `discarded` | who reads the ledger at the end | number, and the key of what died |
-| `hurt` | who hurts | act, `repeats`, `copies`, `unseen` attempts and `losses` that it may cause, the pids \
-that it killed or stopped, how long |
-| `checked` | who looks into a broker's file | what it `said`: `ok`, or what is wrong |
-| `drained` | who looks at the end | ready, held, waiting, spooled, unrouted, and the names of what was left over |
+| `moment` | the app, when the event of a schedule begins | key, id, pid, `moment` |
+| `dead`, `redriven`, `discarded` | the drain, from the ledger | number of the letter; for `dead` also key and reason |
+| `cancelled` | an ordeal, after `bridge-events cancel` | key |
+| `paused` | a fault, after bridge-queues has paused the only queue | |
+| `resumed` | a fault, before bridge-queues resumes it | |
+| `hurt` | a fault | act, the `repeats`, `copies`, `unseen` attempts and `losses` that it may cause, the pids that it \
+killed or stopped, and for how long |
+| `starved` | a publisher (`pulse`) | pid, and the seconds for which it had no CPU |
+| `checked` | a fault that inspects the broker's file | `said`: `ok`, or the error |
+| `drained` | the drain | ready, held, waiting, unsettled, spooled, unrouted, and the processes and files left over |
 """
 
 
 class History:
-    """A process's pen. One for each process; a forked one may go on with it."""
+    """Appends lines to the history. Each process has one; a forked child may use the one that it inherits."""
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
@@ -47,54 +53,54 @@ class History:
         return cls(Path(os.environ[VARIABLE]))
 
     def note(self, what: str, **known: Any) -> None:
-        """Append a line, whole or not at all. Raise `OSError` where the disk does not take it."""
+        """Append a line, whole or not at all. Raise `OSError` if it cannot be written."""
         line = json.dumps({"what": what, "at": time.monotonic(), **known}) + "\n"
         os.write(self._file, line.encode())
 
 
 def read(path: Path) -> list[Record]:
-    """Return the lines in the order of their time."""
+    """Return the lines, sorted by time."""
     with path.open() as lines:
         return sorted((json.loads(line) for line in lines), key=lambda record: record["at"])
 
 
 class _Appended:
-    """The lines of a history that grows, each read once."""
+    """Reads the lines that are appended to a history, each line once."""
 
     def __init__(self, path: Path, *, whence: int) -> None:
         self._file = path.open("rb")
         self._file.seek(0, whence)
-        self._rest = b""
+        self._incomplete = b""
 
     def lines(self) -> list[bytes]:
-        """Return those that have come since the last time."""
-        *lines, self._rest = (self._rest + self._file.read()).split(b"\n")
+        """Return the lines that were appended since the last call."""
+        *lines, self._incomplete = (self._incomplete + self._file.read()).split(b"\n")
         return lines
 
     def close(self) -> None:
-        """Read no more."""
+        """Close the file."""
         self._file.close()
 
 
 class Counting:
-    """How many lines of each kind a history has, from its beginning on."""
+    """Counts the lines of each kind in a history, from its beginning."""
 
     def __init__(self, path: Path) -> None:
         self._appended = _Appended(path, whence=os.SEEK_SET)
         self._counts: Counter[bytes] = Counter()
 
     def count(self, what: str) -> int:
-        """Return how many there are now of this kind."""
+        """Return the current number of lines of this kind."""
         self._counts.update(line.split(b'"', 4)[3] for line in self._appended.lines())
         return self._counts[what.encode()]
 
     def close(self) -> None:
-        """Count no more."""
+        """Close the file."""
         self._appended.close()
 
 
 class Following:
-    """The lines that are appended from now on, as they come."""
+    """Reads the lines that are appended to a history from now on."""
 
     def __init__(self, path: Path) -> None:
         self._appended = _Appended(path, whence=os.SEEK_END)
@@ -106,5 +112,5 @@ class Following:
         self._appended.close()
 
     def records(self) -> list[Record]:
-        """Return those that have come since the last time."""
+        """Return the lines that were appended since the last call."""
         return [json.loads(line) for line in self._appended.lines()]

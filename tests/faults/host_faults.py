@@ -1,4 +1,4 @@
-"""Faults of the host: its disk is full, its log cannot be written, its descriptors are used up, its clock is set."""
+"""Faults of the host: a full disk, a log that cannot be written, no free file descriptors, a clock that is changed."""
 
 import asyncio
 import os
@@ -18,30 +18,30 @@ from tests.faults.stage import BUDGET, CHILDREN, THREADS, Stage
 from tests.journey.site import PROGRAMS, Program, eventually
 
 HISTORY_A_SECOND = 1024 * 1024
-"""Bytes of history that publishers may write while the disk is full for everything else."""
+"""Bytes a second that publishers may append to the history while they can write to no other file."""
 
 BALLAST = 256 * 1024
 HOUR = 3600.0
 STARVED = 10.0
 BACKLOG = 60.0
-"""Seconds that an event may wait behind those that were published before it."""
+"""Seconds that an event may wait for the events that were published before it."""
 
 
 async def fill_disk(stage: Stage) -> None:
-    """The disk takes nothing more from workers and publishers, and then has room again."""
+    """Let the disk be full for workers and publishers, for `hold` seconds."""
     with _full(stage, stage.site.directory / "bridge.db", _pids(stage)):
         await asyncio.sleep(stage.hold)
     stage.hurt("disk full")
 
 
 async def fill_disk_of_spool(stage: Stage) -> None:
-    """RabbitMQ is away, then the spool's disk is full as well; there is room again, and RabbitMQ comes back."""
+    """Freeze RabbitMQ, then let the spool's disk be full too; first the disk has room again, then RabbitMQ resumes."""
     if not stage.relays:  # a publisher that ends may leave events in the spool
         await stage.start_relay()
     stage.circuit_opens()
     stage.node.pause()
     try:
-        await stage.reaches("ok", 20)  # they are spooled
+        await stage.reaches("ok", 20)  # spooled events
         users = [program.process.pid for program in (*stage.publishers, *stage.relays)]
         with _full(stage, stage.site.directory / "bridge-spool.db", users):
             await stage.reaches("fail", 1)
@@ -54,21 +54,21 @@ async def fill_disk_of_spool(stage: Stage) -> None:
 
 @contextmanager
 def _full(stage: Stage, path: Path, pids: Sequence[int]) -> Iterator[None]:
-    """Leave these processes no room to write to a database for a while, and room for the history."""
+    """Limit the file size of these processes so that they cannot write to a database, but still to the history."""
     log = path.with_name(f"{path.name}-wal")
-    with closing(sqlite3.connect(path, isolation_level=None, timeout=60)) as stranger:
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=60)) as connection:
         room = stage.path.stat().st_size + int(HISTORY_A_SECOND * stage.hold)
-        with _kept_from_beginning_anew(path):
-            stranger.execute("CREATE TABLE IF NOT EXISTS ballast (data BLOB)")
+        with _log_not_reused(path):
+            connection.execute("CREATE TABLE IF NOT EXISTS ballast (data BLOB)")
             while log.stat().st_size < room:
-                stranger.execute("INSERT INTO ballast VALUES (zeroblob(?))", (BALLAST,))
+                connection.execute("INSERT INTO ballast VALUES (zeroblob(?))", (BALLAST,))
             with _limited(pids, resource.RLIMIT_FSIZE, log.stat().st_size, stage):
                 yield
-        stranger.execute("DROP TABLE ballast")
+        connection.execute("DROP TABLE ballast")
 
 
 async def lose_log(stage: Stage) -> None:
-    """A worker whose log cannot be written does all the work for a while."""
+    """Let a worker whose log cannot be written do all the work for `hold` seconds."""
     command = ["sh", "-c", 'exec "$0" "$@" > /dev/full 2>&1', str(PROGRAMS / "bridge-worker")]
     arguments = ("judged:app", "--children", str(CHILDREN))
     silent = Program([*command, *arguments], stage.site.directory, stage.site.environment)
@@ -87,13 +87,13 @@ async def lose_log(stage: Stage) -> None:
 
 
 async def use_up_descriptors(stage: Stage) -> None:
-    """Workers and publishers can open nothing more; meanwhile a child is lost, and every connection."""
+    """Let workers and publishers have no free file descriptor; meanwhile kill a child and close every connection."""
     await _all_publish(stage)
     worker = stage.dice.choice(stage.workers)
     with _limited(_pids(stage), resource.RLIMIT_NOFILE, 3, stage):
         os.kill(stage.dice.choice(worker.children), signal.SIGKILL)
-        (stage.site.directory / "neighbour.py").touch()  # who looks for workers beside a database looks anew
-        stage.hurt("descriptors used up", repeats=1, unseen=1)
+        (stage.site.directory / "neighbour.py").touch()  # a changed directory: publishers look for workers again
+        stage.hurt("no free file descriptors", repeats=1, unseen=1)
         if stage.nodes:
             stage.cut_off_all("connections closed while descriptors are used up")
             await asyncio.to_thread(stage.node.ctl, "close_all_connections", "the test")
@@ -102,7 +102,7 @@ async def use_up_descriptors(stage: Stage) -> None:
 
 
 async def set_clock(stage: Stage) -> None:
-    """The clock is set forward an hour, and back; then an hour passes. What is due at once waits for no clock."""
+    """Set the clock an hour forward and back, then let an hour pass. Events without a delay begin without waiting."""
     file = stage.site.directory / "shift.py"
     if not file.exists():
         shift(file, 0.0)
@@ -112,7 +112,7 @@ async def set_clock(stage: Stage) -> None:
     await stage.reaches("effect", 20)
     await asyncio.sleep(stage.hold / 2)
     with Following(stage.path) as following:
-        await _workers_stand_still(stage)
+        await _stop_workers(stage)
         shift(file, began)
         for worker in stage.workers:
             worker.signal(signal.SIGCONT)
@@ -122,9 +122,9 @@ async def set_clock(stage: Stage) -> None:
     stage.hurt("clock set an hour forward, and back")
 
 
-async def _workers_stand_still(stage: Stage) -> None:
-    """Stop the workers until some events are deferred behind them; again, where one stands still amid a transaction and
-    keeps the file."""
+async def _stop_workers(stage: Stage) -> None:
+    """Stop the workers, and return when publishers have deferred some events since. If a worker was stopped in a
+    transaction and so keeps the file locked, resume the workers and try again."""
     while True:
         for worker in stage.workers:
             worker.signal(signal.SIGSTOP)
@@ -139,7 +139,8 @@ async def _workers_stand_still(stage: Stage) -> None:
 
 
 async def _all_publish(stage: Stage) -> None:
-    """Wait until every publisher has published: those that begin would end at once where they lack what they need."""
+    """Wait until every publisher has published an event. A publisher without a file descriptor at its start would end
+    at once."""
     missing = {publisher.process.pid for publisher in stage.publishers}
     with Following(stage.path) as following:
 
@@ -151,7 +152,7 @@ async def _all_publish(stage: Stage) -> None:
 
 
 async def _all_begin(stage: Stage, following: Following) -> None:
-    """Wait until every event that was deferred lately, to be run at once, has begun."""
+    """Wait until every event without a delay that `following` has seen deferred has begun."""
     records = following.records()
     at_once = {record["key"] for record in records if record["what"] == "invoke" and not record["delay"]}
     missing = {record["key"] for record in records if record["what"] == "ok"} & at_once
@@ -165,7 +166,7 @@ async def _all_begin(stage: Stage, following: Following) -> None:
 
 
 async def _on_shifted_clock(stage: Stage, file: Path) -> None:
-    """Let programs whose clock can be set take the place of the others."""
+    """Replace the workers and publishers by a worker and publishers whose clock follows the file."""
     entry = (sys.executable, "-m", "tests.faults.shifted", str(file))
     command = (*entry, "worker", "judged:app", "--children", str(CHILDREN))
     worker = Program(command, stage.site.directory, stage.site.environment)
@@ -196,7 +197,7 @@ def _pids(stage: Stage) -> list[int]:
 
 @contextmanager
 def _limited(pids: Sequence[int], limit: int, most: int, stage: Stage) -> Iterator[None]:
-    """Give processes this soft limit for a while, and then their own again; those that they have started too."""
+    """Give processes this soft limit, and their old one at the end, also to the processes that they started."""
     before = resource.prlimit(pids[0], limit)
     for pid in pids:
         resource.prlimit(pid, limit, (most, before[1]))
@@ -208,8 +209,8 @@ def _limited(pids: Sequence[int], limit: int, most: int, stage: Stage) -> Iterat
 
 
 @contextmanager
-def _kept_from_beginning_anew(path: Path) -> Iterator[None]:
-    """Read a database for a while, as a backup does, so that its log goes on growing."""
+def _log_not_reused(path: Path) -> Iterator[None]:
+    """Read a database, as a backup does, so that its write-ahead log grows and does not start again from its begin."""
     with closing(sqlite3.connect(path, isolation_level=None)) as backup:
         backup.execute("BEGIN")
         backup.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -224,7 +225,7 @@ DISKS = (
 )
 MEANS = (
     Fault("log on a full disk", lose_log, on=BOTH),
-    Fault("descriptors used up", use_up_descriptors, on=BOTH),
+    Fault("no free file descriptors", use_up_descriptors, on=BOTH),
 )
 CLOCKS = (
     Fault("clock an hour forward and back", set_clock, on=("sqlite",), terms=UNTIMED),

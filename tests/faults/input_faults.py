@@ -1,4 +1,4 @@
-"""Faults of what comes in: messages and rows that no program of ours ever wrote, amid those that it did."""
+"""Faults of the input: messages and rows that none of our programs writes, among those that they write."""
 
 import asyncio
 import json
@@ -11,8 +11,8 @@ from pathlib import Path
 import aio_pika
 from aio_pika.abc import AbstractExchange
 
-from bridge.brokers.rabbitmq.topology import Names
-from bridge.brokers.rabbitmq.wire import ENVELOPE
+from bridge.brokers.rabbitmq.topology.messages import ENVELOPE
+from bridge.brokers.rabbitmq.topology.names import Names
 from tests.faults.foreign import BODIES, Foreign, damaged, head, octets, strange
 from tests.faults.ordeal import Fault
 from tests.faults.stage import Stage
@@ -21,23 +21,23 @@ MEGABYTE = 1024 * 1024
 LARGE = 16 * MEGABYTE
 LARGE_AT_ONCE = 6
 MEMORY = 640 * MEGABYTE
-"""Bytes that a worker may have had resident at most, with large messages in its hands."""
+"""The most resident memory in bytes of a worker that has large messages in flight."""
 
 FOREIGN_A_SECOND = 500
 IN_FLIGHT = 100
 
 
 async def publish_damaged(stage: Stage) -> None:
-    """Messages that no envelope has, into the exchange of events and straight into a queue."""
+    """Publish messages with invalid envelopes to the exchange of events, and directly to a queue."""
     prefix = f"i{stage.count('hurt')}"
     messages = [*damaged(f"{prefix}e"), *strange(f"{prefix}s"), octets(f"{prefix}o")]
     await _publish(stage, messages, Names(stage.site.namespace).events)
     await _publish(stage, list(damaged(f"{prefix}q")), "")
-    stage.hurt("messages that no envelope has")
+    stage.hurt("messages with invalid envelopes")
 
 
 async def publish_large(stage: Stage) -> None:
-    """Messages of 16 MiB: with an envelope and without, some that are rejected."""
+    """Publish messages of 16 MiB, with and without an envelope; the app rejects some of them."""
     prefix = f"l{stage.count('hurt')}"
     body = json.dumps({"do": ["ok"], "more": ""}).encode()
     rejected = json.dumps({"do": ["reject"], "more": ""}).encode()
@@ -55,7 +55,7 @@ async def publish_large(stage: Stage) -> None:
 
 
 async def publish_bare(stage: Stage) -> None:
-    """Thousands of messages with no properties at all."""
+    """Publish thousands of messages without properties."""
     prefix = f"b{stage.count('hurt')}"
     messages = [Foreign(f"{prefix}-{number}", body=b"") for number in range(int(FOREIGN_A_SECOND * stage.hold))]
     await _publish(stage, messages, Names(stage.site.namespace).events)
@@ -63,7 +63,7 @@ async def publish_bare(stage: Stage) -> None:
 
 
 async def write_rows(stage: Stage) -> None:
-    """Rows that a newer version wrote, or a broken one: heads that nothing can read, text that is none."""
+    """Insert rows that a newer or a broken version might have written: unreadable heads, text that is not UTF-8."""
     prefix = f"r{stage.count('hurt')}"
     places = [(queue, how) for queue in ("default", None) for how in ("?", "CAST(? AS TEXT)", "CAST(? AS BLOB)")]
     with closing(sqlite3.connect(stage.site.directory / "bridge.db", timeout=60)) as connection:
@@ -77,11 +77,11 @@ async def write_rows(stage: Stage) -> None:
                 connection.execute(f"{insert} VALUES (?, 1, {how}, {how}, {how})", row)
                 _note_published(stage, message)
         connection.commit()
-    stage.hurt("rows that nobody wrote")
+    stage.hurt("rows with invalid contents")
 
 
 async def _publish(stage: Stage, messages: Sequence[Foreign], exchange: str) -> None:
-    """Publish messages by their names to an exchange, or, where that is the nameless one, to a queue."""
+    """Publish messages by their names to an exchange, or directly to the queue if `exchange` is empty."""
     queue = Names(stage.site.namespace).queue("default")
     async with await aio_pika.connect(stage.site.broker_url) as connection:
         channel = await connection.channel()
@@ -107,21 +107,21 @@ def _note_published(stage: Stage, message: Foreign) -> None:
 
 
 def _grown(body: bytes) -> bytes:
-    """Return the JSON with its last text so long that all is of the size of a large message."""
+    """Return the JSON with its last text made so long that the whole has `LARGE` bytes."""
     return body[:-2] + b"x" * (LARGE - len(body)) + body[-2:]
 
 
 def _most_memory(pid: int) -> int:
-    """Return the bytes that a process has ever had resident at a time."""
+    """Return the peak resident memory of a process in bytes."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 MESSAGES = (
-    Fault("messages that no envelope has", publish_damaged, on=("rabbitmq",)),
+    Fault("messages with invalid envelopes", publish_damaged, on=("rabbitmq",)),
     Fault("messages of 16 MiB", publish_large, on=("rabbitmq",)),
     Fault("messages with no properties", publish_bare, on=("rabbitmq",)),
 )
-ROWS = (Fault("rows that nobody wrote", write_rows, on=("sqlite",)),)
+ROWS = (Fault("rows with invalid contents", write_rows, on=("sqlite",)),)
 FAULTS = (*MESSAGES, *ROWS)
 SHORT = (MESSAGES, ROWS)

@@ -1,4 +1,4 @@
-"""The judge: reads one history, and names each breach of the promises. Pure; it has never seen a log or a broker."""
+"""The judge: reads one history, and names each broken promise. Pure: it uses no log and no broker."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from tests.faults.history import Record
 from tests.faults.rules import LOST, RULES
 
 SHOWN = 5
-"""Cases that a breach names; it counts them all."""
+"""The number of cases that a breach names. It counts all cases."""
 
 
 @dataclass(frozen=True, slots=True)
 class Breach:
-    """A promise that was broken, in how many cases, and some of them."""
+    """A broken promise, the number of its cases, and a sample of them."""
 
     rule: str
     cases: int
@@ -25,7 +25,7 @@ class Breach:
 
 
 def judge(history: Sequence[Record], terms: Terms) -> list[Breach]:
-    """Return every breach of the promises. The history is in the order of its time, and of one ordeal."""
+    """Return every broken promise. `history` is sorted by time and belongs to one ordeal."""
     account = Account(history, terms)
     found = ((rule, list(broken(account))) for rule, broken in RULES.items())
     return [Breach(rule, len(cases), "; ".join(cases[:SHOWN])) for rule, cases in found if cases]
@@ -33,7 +33,7 @@ def judge(history: Sequence[Record], terms: Terms) -> list[Breach]:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """An ordeal in figures, for a table: seconds, and counts of events."""
+    """The figures of one ordeal, for a table: durations in seconds, and counts of events."""
 
     events: int
     deliveries: int

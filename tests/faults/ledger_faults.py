@@ -1,4 +1,4 @@
-"""Faults while somebody decides about dead letters."""
+"""Faults while `bridge-dlq` decides about dead letters."""
 
 import asyncio
 
@@ -8,17 +8,18 @@ from tests.faults.stage import Stage
 from tests.journey.site import Program, eventually
 
 LETTERS = 40
-"""Dead letters that are there at least when a redrive begins, so that it can be killed in the midst of them."""
+"""The least number of open dead letters when a redrive begins, so that it can be killed before it has redriven all."""
 
 UNDER_WAY = 0.15
-"""Seconds after its first letter in which a redrive is killed."""
+"""A redrive is killed within this many seconds after its first letter."""
 
 REFUSED = 3
-"""The exit code of `bridge-dlq` where another one decides: RabbitMQ may not know yet that it is gone."""
+"""The exit code of `bridge-dlq` while another one holds the right to decide. RabbitMQ may not have noticed yet that the
+other one has ended."""
 
 
 async def kill_redrive(stage: Stage) -> None:
-    """`bridge-dlq` is killed while it redrives, and the same command goes on with what is left."""
+    """Kill `bridge-dlq` while it redrives, and run the same command again for the letters that are still open."""
     failures = stage.count("failure") + LETTERS
     await defer(stage, f"letter{failures}", "reject", count=LETTERS)
     await eventually(lambda: stage.count("failure") >= failures, 60.0, stage.report)
@@ -28,14 +29,14 @@ async def kill_redrive(stage: Stage) -> None:
     killed.process.kill()
     await killed.ended()
     stage.hurt("SIGKILL of bridge-dlq", copies=1, killed=(killed.process.pid,))
-    while await (rest := _redrive(stage)).ended() == REFUSED:
+    while await (second := _redrive(stage)).ended() == REFUSED:
         pass
-    assert rest.process.returncode == 0, rest.log
+    assert second.process.returncode == 0, second.log
 
 
 def _redrive(stage: Stage) -> Program:
     return stage.site.run("bridge-dlq", "redrive", "--all", "--yes", "--json")
 
 
-FAULTS = (Fault("redrive amid SIGKILL of bridge-dlq", kill_redrive, on=BOTH),)
+FAULTS = (Fault("SIGKILL of bridge-dlq during a redrive", kill_redrive, on=BOTH),)
 SHORT = alone(FAULTS)

@@ -1,8 +1,14 @@
-"""Mutants: our own programs with one promise broken on purpose, so that the judge can show that it would notice. Each
-is a method or a function put in the place of a real one, here and in no setting. `tests.faults.mutated` runs them.
+"""Mutants: our own programs with one promise broken on purpose, to prove that the judge notices the broken promise.
+
+Each mutant replaces one method or function of the product. No setting of the product can do that.
+`tests.faults.mutated` runs the mutants.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,29 +16,42 @@ from typing import Any
 from aiormq.channel import Channel as Engine
 
 from bridge import settlement
-from bridge.brokers.rabbitmq import publisher
-from bridge.brokers.rabbitmq.decisions import RabbitDecisions
-from bridge.brokers.rabbitmq.delivery import RabbitDelivery
-from bridge.brokers.rabbitmq.link import Link
-from bridge.brokers.spool.relay import Relay
-from bridge.brokers.sqlite import connection, leases
+from bridge.brokers.rabbitmq.connection.link import Link
+from bridge.brokers.rabbitmq.consuming.delivery import RabbitDelivery
+from bridge.brokers.rabbitmq.logs.decisions import RabbitDecisions
+from bridge.brokers.rabbitmq.publishing import sender
+from bridge.brokers.rabbitmq.publishing.publication import retry
+from bridge.brokers.rabbitmq.publishing.trials import Trials
+from bridge.brokers.sqlite.queues import leases
+from bridge.brokers.sqlite.queues.consumer import SqliteConsumer
 from bridge.envelope import Envelope
 from bridge.ledger import Redriven
-from worker.held import HeldEvent
-from worker.replay import Replayer
+from bridge.local_database import connection
+from bridge.publishing.relay import Relay
+from bridge.schedule import CLAIM
+from worker.control import scheduler
+from worker.control.site_controls import SiteControls
+from worker.events import consumer, gate, steering
+from worker.events.in_flight import EventInFlight
+from worker.events.replay import Replayer
 
 
 def confirms_off() -> None:
-    """What was written to RabbitMQ counts as published."""
+    """Count a message as published when it is written to the socket, without a confirm."""
 
     def unconfirmed(*arguments: Any, confirms: bool) -> Link:
         return Link(*arguments, confirms=False)
 
-    _put(publisher, "Link", unconfirmed)
+    @asynccontextmanager
+    async def no_trial(self: Trials, main: Engine, target: object) -> AsyncIterator[Engine]:
+        yield main
+
+    _put(sender, "Link", unconfirmed)
+    _put(Trials, "channel", no_trial)
 
 
 def mandatory_off() -> None:
-    """RabbitMQ is not asked to say that no queue takes it."""
+    """Publish without the mandatory flag: RabbitMQ drops an unroutable message without returning it."""
     publish = Engine.basic_publish
 
     async def optional(self: Engine, *arguments: Any, mandatory: bool, **known: Any) -> Any:
@@ -42,32 +61,32 @@ def mandatory_off() -> None:
 
 
 def ack_before_effect() -> None:
-    """A delivery is acked when it comes, and nothing is left to settle."""
+    """Acknowledge a delivery when it arrives, and settle nothing after the replay."""
     replay = Replayer.replay
 
-    async def hasty(self: Replayer, held: HeldEvent, slots: Any) -> Any:
+    async def hasty(self: Replayer, held: EventInFlight, slots: Any) -> Any:
         await held.delivery.ack()
         return await replay(self, held, slots)
 
-    async def settled(self: HeldEvent, verb: object) -> bool:
+    async def settled(self: EventInFlight, verb: object) -> bool:
         return True
 
     _put(Replayer, "replay", hasty)
-    _put(HeldEvent, "settle", settled)
+    _put(EventInFlight, "settle", settled)
 
 
 def ack_before_copy_is_confirmed() -> None:
-    """A delivery is acked, and then its retry copy is published."""
+    """Acknowledge a delivery, and only then publish its retry copy."""
 
     async def hasty(self: Any, envelope: Envelope, wait: timedelta) -> None:
-        self._held.session.ack(self._held.tag)
-        await self._publisher.put_after(envelope, self.queue, wait)
+        self._origin.channel.ack(self._origin.tag)
+        await self._publisher.send(retry(envelope, self.queue, wait, time.monotonic()))
 
     _put(RabbitDelivery, "retry", hasty)
 
 
 def retry_counted_twice() -> None:
-    """Each attempt is spent twice."""
+    """Count each attempt twice."""
     spend = settlement._spend
 
     def twice(*arguments: Any) -> Envelope:
@@ -78,23 +97,23 @@ def retry_counted_twice() -> None:
 
 
 def spool_deleted_first() -> None:
-    """What is to be relayed leaves the spool, and is then published."""
+    """Delete events from the spool, and only then publish them."""
     relay = Relay._relay
 
     async def hasty(self: Any, batch: Sequence[Any]) -> int:
-        await self._store.remove([one.key for one in batch])
+        await self._store.remove([event.key for event in batch])
         return await relay(self, batch)
 
     _put(Relay, "_relay", hasty)
 
 
 def live_lease_taken() -> None:
-    """Every owner's lock passes for free."""
-    _put(leases, "remove_if_free", lambda path: True)
+    """Take the lock file of every lease owner for the lock file of a dead process."""
+    _put(leases, "remove_if_free", lambda path, access: True)
 
 
 def redrive_recorded_first() -> None:
-    """A redrive is recorded, and then published."""
+    """Record a redrive, and only then publish the event."""
 
     async def hasty(self: Any, number: int, envelope: Envelope, queue: str, actor: str, note: str) -> None:
         await self._record(Redriven(0, number, datetime.now(UTC), actor, note))
@@ -104,7 +123,7 @@ def redrive_recorded_first() -> None:
 
 
 def synchronous_off() -> None:
-    """SQLite leaves it to the kernel when a commit comes to the disk."""
+    """Let SQLite commit without syncing the file to the disk."""
     set_up = connection._set_up
 
     def careless(opened: Any, *arguments: Any) -> None:
@@ -112,6 +131,46 @@ def synchronous_off() -> None:
         opened.execute("PRAGMA synchronous = OFF")
 
     _put(connection, "_set_up", careless)
+
+
+def paused_begins_one_more() -> None:
+    """Know of a pause, and begin the events of its queue all the same."""
+    for module in (consumer, gate, steering):
+        _put(module, "pause_of", lambda *_: None)
+
+
+def pauses_not_followed() -> None:
+    """Read the pauses at the start, and notice no later one."""
+    _put(SiteControls, "_follow_controls", _deaf)
+
+
+def cancellations_not_followed() -> None:
+    """Read the cancellations at the start, and notice no later one."""
+    _put(SiteControls, "_follow_cancellations", _deaf)
+
+
+async def _deaf(self: SiteControls) -> None:
+    await asyncio.Event().wait()
+
+
+def order_skipped() -> None:
+    """Let the retry of an ordered queue's event go to the back of the queue, and run the next event meanwhile."""
+
+    async def to_the_back(self: RabbitDelivery, envelope: Envelope, wait: timedelta) -> None:
+        await self._replace(retry(envelope, self.queue, wait, time.monotonic()), "the retry")
+
+    _put(RabbitDelivery, "retry", to_the_back)
+    _put(SqliteConsumer, "_is_ordered", lambda self, queue: False)
+
+
+def schedules_by_every_worker() -> None:
+    """Let every worker publish the events of the schedules: each has a claim of its own."""
+    _put(scheduler, "CLAIM", f"{CLAIM}-{os.getpid()}")
+
+
+def expiry_not_asked() -> None:
+    """Begin an event without asking whether it has expired."""
+    _put(Replayer, "_check_time", lambda self, envelope: None)
 
 
 def _put(owner: object, name: str, mutant: object) -> None:
@@ -128,5 +187,11 @@ MUTANTS: Mapping[str, Callable[[], None]] = {
     "spool deleted before its confirm": spool_deleted_first,
     "a live owner's lease taken": live_lease_taken,
     "redrive recorded before it is published": redrive_recorded_first,
+    "a paused queue begins one more": paused_begins_one_more,
+    "pauses not followed": pauses_not_followed,
+    "an ordered queue skips": order_skipped,
+    "an expired event begins": expiry_not_asked,
+    "cancellations not followed": cancellations_not_followed,
+    "a schedule runs twice": schedules_by_every_worker,
     "synchronous=OFF": synchronous_off,
 }

@@ -1,6 +1,6 @@
-"""A mutant of one of our programs. Run as ``python -m tests.faults.mutated MUTANT PROGRAM [ARGUMENT …]``.
+"""Runs a mutant of one of our programs: ``python -m tests.faults.mutated MUTANT PROGRAM [ARGUMENT …]``.
 
-MUTANT is one of `MUTANTS`; PROGRAM is `bridge-worker`, `bridge-dlq`, `bridge-relay`, or `publisher`, which is
+MUTANT is a key of `MUTANTS`. PROGRAM is `bridge-worker`, `bridge-dlq`, `bridge-relay`, or `publisher` for
 `tests.faults.publisher`.
 """
 

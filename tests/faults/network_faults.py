@@ -10,38 +10,38 @@ LATENCY = 0.3
 
 
 async def reset(stage: Stage) -> None:
-    """Every connection is reset."""
+    """Reset every connection."""
     stage.cut_off_all("reset")
     stage.proxy.reset()
 
 
 async def black_hole(stage: Stage) -> None:
-    """Nothing arrives any more, and nobody is told."""
+    """Let no bytes arrive in either direction, without an error for either side."""
     stage.cut_off_all("black hole")
     await _for_a_while(stage, stage.proxy.black_hole)
 
 
 async def delay(stage: Stage) -> None:
-    """Everything arrives later."""
+    """Let all bytes arrive 300 ms later."""
     stage.hurt("300 ms latency")
     await _for_a_while(stage, lambda: stage.proxy.latency(LATENCY))
 
 
 async def trickle(stage: Stage) -> None:
-    """Everything comes one byte at a time."""
+    """Let the bytes arrive one at a time."""
     stage.hurt("1 byte at a time")
     await _for_a_while(stage, stage.proxy.trickle)
 
 
 async def lose_the_broker(stage: Stage) -> None:
-    """The broker's end of every connection is gone, and the programs are not told."""
-    stage.cut_off_all("half-open: the programs are not told")
+    """End the broker's side of every connection without an error for the programs."""
+    stage.cut_off_all("half-open, programs not informed")
     stage.proxy.half_open(told="server")
 
 
 async def lose_the_programs(stage: Stage) -> None:
-    """The programs' end of every connection is gone, and the broker is not told: it keeps what they held."""
-    stage.cut_off_all("half-open: the broker is not told")
+    """End the programs' side of every connection without an error for the broker, which keeps their deliveries."""
+    stage.cut_off_all("half-open, broker not informed")
     stage.proxy.half_open(told="client")
 
 
@@ -55,8 +55,8 @@ async def _for_a_while(stage: Stage, begin: Callable[[], None]) -> None:
 
 BROKEN = (
     Fault("reset", reset, on=("proxied",)),
-    Fault("half-open, programs not told", lose_the_broker, on=("proxied",)),
-    Fault("half-open, broker not told", lose_the_programs, on=("proxied",)),
+    Fault("half-open, programs not informed", lose_the_broker, on=("proxied",)),
+    Fault("half-open, broker not informed", lose_the_programs, on=("proxied",)),
 )
 SLOW = (
     Fault("black hole", black_hole, on=("proxied",)),

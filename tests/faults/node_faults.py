@@ -1,4 +1,4 @@
-"""Faults of a RabbitMQ node: ended, frozen, out of memory, and hurt by its operator's hand."""
+"""Faults of a RabbitMQ node: killed, frozen, out of memory, and mistakes of its operator."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,33 +6,34 @@ from contextlib import asynccontextmanager
 
 from aio_pika.abc import AbstractChannel
 
-from bridge.brokers.rabbitmq.address import address
-from bridge.brokers.rabbitmq.connection import connect
-from bridge.brokers.rabbitmq.topology import Binding, Names, declarations
+from bridge.brokers.rabbitmq.connection.address import address
+from bridge.brokers.rabbitmq.connection.connecting import connect
+from bridge.brokers.rabbitmq.topology.declarations import Binding, declarations
+from bridge.brokers.rabbitmq.topology.names import Names
 from bridge.queues import Queue
 from tests.faults.ordeal import Fault
 from tests.faults.stage import Stage
 
 FULL = 3
-"""Messages at which a queue is full."""
+"""The length limit of a full queue, in messages."""
 
 
 async def kill(stage: Stage) -> None:
-    """The node is killed, and started again on its data."""
+    """Kill the node, and start it again on its data."""
     stage.cut_off_all("SIGKILL of RabbitMQ")
     await asyncio.to_thread(stage.node.kill)
     await asyncio.to_thread(stage.node.start)
 
 
 async def freeze(stage: Stage) -> None:
-    """The node is stopped by SIGSTOP, and goes on: it, too, finds its clients silent."""
+    """Stop the node by SIGSTOP for `hold` seconds. When it resumes, it too has missed its clients' heartbeats."""
     async with frozen(stage):
         await asyncio.sleep(stage.hold)
 
 
 @asynccontextmanager
 async def frozen(stage: Stage) -> AsyncIterator[None]:
-    """Stop the node by SIGSTOP for a while."""
+    """Stop the node by SIGSTOP for the duration of the `with` block."""
     stage.cut_off_all("SIGSTOP of RabbitMQ")
     await asyncio.to_thread(stage.node.pause)
     try:
@@ -42,19 +43,19 @@ async def frozen(stage: Stage) -> AsyncIterator[None]:
 
 
 async def restart(stage: Stage) -> None:
-    """The node is stopped in good order, and started again."""
+    """Shut the node down, and start it again."""
     stage.cut_off_all("restart of RabbitMQ")
     await asyncio.to_thread(stage.node.restart)
 
 
 async def close_all_connections(stage: Stage) -> None:
-    """An operator closes every connection."""
+    """Close every connection, as an operator may."""
     stage.cut_off_all("close_all_connections")
     await _ctl(stage, "close_all_connections", "for a test")
 
 
 async def raise_memory_alarm(stage: Stage) -> None:
-    """The node says that it is out of memory, and stops reading from who publishes."""
+    """Raise a memory alarm for `hold` seconds: the node stops reading from connections that publish."""
     stage.hurt("memory alarm")
     await asyncio.to_thread(stage.node.raise_memory_alarm)
     try:
@@ -64,7 +65,7 @@ async def raise_memory_alarm(stage: Stage) -> None:
 
 
 async def fill_the_queue(stage: Stage) -> None:
-    """A policy bounds the queue, which then refuses what comes over its bound."""
+    """Limit the length of the queue by a policy for `hold` seconds: a full queue refuses further messages."""
     stage.hurt("queue full")
     pattern = f"^{stage.queue}$"
     await _ctl(stage, "set_policy", "--apply-to", "queues", "full", pattern, f'{{"max-length": {FULL}}}')
@@ -75,15 +76,15 @@ async def fill_the_queue(stage: Stage) -> None:
 
 
 async def delete_the_queue(stage: Stage) -> None:
-    """An operator deletes the queue, with what waits in it, and RabbitMQ cancels its consumers. It confirms what is on
-    its way into a queue that goes."""
+    """Delete the queue with its messages, as an operator may: RabbitMQ cancels its consumers, and confirms messages
+    that were on their way into the deleted queue."""
     async with _channel(stage) as channel:
         deleted = await channel.queue_delete(stage.queue)
     stage.hurt("queue deleted", losses=(deleted.message_count or 0) + stage.in_flight)
 
 
 async def delete_the_bindings(stage: Stage) -> None:
-    """An operator deletes all bindings of the queue: it is there, and nothing comes into it."""
+    """Delete all bindings of the queue, as an operator may: the queue exists, but gets no messages."""
     stage.hurt("bindings deleted")
     names = Names(stage.site.namespace)
     async with _channel(stage) as channel:
@@ -94,7 +95,7 @@ async def delete_the_bindings(stage: Stage) -> None:
 
 
 async def withdraw_permissions(stage: Stage) -> None:
-    """The user may not use the virtual host any more, and its connections are closed; then it may again."""
+    """Withdraw the user's permissions on the virtual host and close its connections, for `hold` seconds."""
     stage.cut_off_all("permissions withdrawn")
     await _ctl(stage, "clear_permissions", "guest")
     try:

@@ -1,4 +1,4 @@
-"""One ordeal: programs under load, something that hurts them again and again, the drain, and the judgement."""
+"""One ordeal: programs under load, a fault that is done to them again and again, the drain, and the judgement."""
 
 import asyncio
 import time
@@ -12,7 +12,7 @@ from tests.faults.judge import Breach, Figures, figures, judge
 from tests.faults.stage import ATTEMPTS, BUDGET, WAITS, Stage
 
 HELD = "held"
-"""What is said of an ordeal in which every promise held."""
+"""The verdict on an ordeal in which every promise held."""
 
 TERMS = Terms(ATTEMPTS, WAITS, BUDGET)
 
@@ -22,9 +22,12 @@ BOTH = ("sqlite", "rabbitmq")
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something that can be done to a stage. `hurt` does it once, notes what it may cause, and returns when the wound
-    is closed; it is done again for as long as there is load. `on` names the stages that it is for (`stages.py`),
-    `settings` are lines of bridge.toml."""
+    """A fault that can be done to a stage.
+
+    `hurt` does it once, notes in the history what it may cause, and returns when the fault is repaired; it is repeated
+    as long as there is load. `on` names the stages that the fault applies to (`stages.py`). `settings` are lines of
+    bridge.toml.
+    """
 
     name: str
     hurt: Callable[[Stage], Awaitable[None]]
@@ -35,14 +38,14 @@ class Fault:
 
 
 def named(faults: Iterable[Fault]) -> str:
-    """Return the name of what is done at the same time."""
+    """Return one name for faults that are done at the same time."""
     return " and ".join(fault.name for fault in faults)
 
 
 def terms_of(faults: Iterable[Fault]) -> Terms:
-    """Return what is promised while these are done at the same time: waits are judged where none of them moves the
-    broker's clock, and requests may be refused where none of them brings a spool. Raise `ValueError` where their terms
-    differ otherwise."""
+    """Return the promises that hold while these faults are done at the same time. Waits are judged if no fault changes
+    the broker's clock; `defer()` may raise if no fault uses a spool. Raise `ValueError` if the terms differ in anything
+    else."""
     terms = [fault.terms for fault in faults]
     timed, refusing = all(each.timed for each in terms), all(each.refusing for each in terms)
     combined = {replace(each, timed=timed, refusing=refusing) for each in terms}
@@ -52,12 +55,12 @@ def terms_of(faults: Iterable[Fault]) -> Terms:
 
 
 def alone(faults: Iterable[Fault]) -> tuple[tuple[Fault, ...], ...]:
-    """Return each of these as a group of its own."""
+    """Return one group for each fault."""
     return tuple((fault,) for fault in faults)
 
 
 def in_turn(faults: Sequence[Fault]) -> Fault:
-    """Return a fault that is a group of them, for one stage: one after the other, each when all works again."""
+    """Return one fault that does these one after the other, each when events run again."""
     if len(faults) == 1:
         return faults[0]
 
@@ -75,8 +78,10 @@ def in_turn(faults: Sequence[Fault]) -> Fault:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """So many events, at this rate a second, by so many publishers, for at most so many seconds; and at least one hurt,
-    however long it takes, with so many effects behind each."""
+    """The load of an ordeal: `events` in total, at `rate` a second, by `publishers`, for at most `seconds`.
+
+    A fault is done at least once, even if that takes longer. `between` is the number of effects between two faults.
+    """
 
     events: int
     rate: float
@@ -85,16 +90,16 @@ class Load:
     between: int = 20
 
 
-class Verdict(NamedTuple):
-    """What the judge says of an ordeal."""
+class Judgement(NamedTuple):
+    """The judge's verdict on an ordeal, and how many times a fault was done."""
 
     breaches: list[Breach]
     figures: Figures
     hurts: int
 
 
-async def undergo(stage: Stage, load: Load, *faults: Fault) -> Verdict:
-    """Put a stage through faults, all at once where there are several, and judge it."""
+async def undergo(stage: Stage, load: Load, *faults: Fault) -> Judgement:
+    """Do faults to a stage under load, all of them at the same time, and judge the history."""
     terms = terms_of(faults)
     stage.configure(*(line for fault in faults for line in fault.settings))
     for _ in range(max(fault.workers for fault in faults)):
@@ -106,7 +111,7 @@ async def undergo(stage: Stage, load: Load, *faults: Fault) -> Verdict:
     hurts = await asyncio.gather(*(_again_and_again(fault, stage, load) for fault in faults))
     await drain(stage)
     history = stage.history()
-    return Verdict(judge(history, terms), figures(history, terms), sum(hurts))
+    return Judgement(judge(history, terms), figures(history, terms), sum(hurts))
 
 
 async def _again_and_again(fault: Fault, stage: Stage, load: Load) -> int:
@@ -114,5 +119,5 @@ async def _again_and_again(fault: Fault, stage: Stage, load: Load) -> int:
     while not hurts or (stage.count("invoke") < load.events and time.monotonic() < end):
         await fault.hurt(stage)
         hurts += 1
-        await stage.reaches("effect", load.between)  # it works again
+        await stage.reaches("effect", load.between)  # events run again
     return hurts

@@ -1,4 +1,4 @@
-"""Faults of processes: killed, stopped, forked, asked to end or to begin anew, at any moment and at exact ones."""
+"""Faults of processes: killed, stopped, forked, asked to end or to reload, at random moments and at exact points."""
 
 import asyncio
 import os
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.faults.directed import defer
+from tests.faults.directed import defer, pause, resume
 from tests.faults.dying import POINTS, broker
 from tests.faults.history import Following, Record
 from tests.faults.ordeal import BOTH, Fault
@@ -15,26 +15,26 @@ from tests.faults.stage import CHILDREN, HELD_BY_A_WORKER, THREADS, WAITS, Stage
 from tests.journey.site import Program, eventually
 
 FORKS = 4
-"""Times that a publisher is asked to fork."""
+"""How many times a publisher is asked to fork."""
 
 DEADLINE = 2.0
 CLEAN_UP = 1.5
-"""Seconds that a child which is out of time has to tell its stacks, and to end when it is asked to."""
+"""Seconds that a child beyond its deadline has to report its stacks and to end."""
 BACKLOG = 60.0
-"""Seconds that an event may wait behind those that were published before it."""
+"""Seconds that an event may wait for the events that were published before it."""
 STARVED = 20.0
-"""Seconds by which all that may be late on a machine that is busy with other tests."""
+"""Seconds that all of this may take longer on a machine that is busy with other tests."""
 
 
 async def kill_worker(stage: Stage) -> None:
-    """A worker is killed, and another one started."""
+    """Kill a worker, and start a new one."""
     pid = await stage.kill(stage.dice.choice(stage.workers))
     stage.hurt("SIGKILL of a worker", repeats=HELD_BY_A_WORKER, killed=(pid,))
     await stage.start_worker()
 
 
 async def kill_worker_at_points(stage: Stage) -> None:
-    """Workers beside the others die between effect, retry copy and ack; another one starts."""
+    """Start additional workers that die between effect, retry copy and ack; then replace a worker."""
     arguments = ("judged:app", "--children", "1", "--spare", "0")
     points = POINTS["worker"][broker(stage.site.broker_url)]
     await asyncio.gather(
@@ -44,14 +44,14 @@ async def kill_worker_at_points(stage: Stage) -> None:
 
 
 async def kill_publisher(stage: Stage) -> None:
-    """A publisher is killed, wherever its threads are between commit, publish and confirm; another one starts."""
+    """Kill a publisher while its threads are anywhere between commit, publish and confirm; start a new one."""
     pid = await stage.kill(stage.dice.choice(stage.publishers))
     stage.hurt("SIGKILL of a publisher", killed=(pid,))
     stage.start_publisher()
 
 
 async def kill_publisher_at_points(stage: Stage) -> None:
-    """Publishers beside the others die before the publish, between publish and confirm, and behind the confirm."""
+    """Start additional publishers that die before the publish, between publish and confirm, and after the confirm."""
     points = POINTS["publisher"][broker(stage.site.broker_url)]
     names = [f"d{stage.count('hurt')}{letter}" for letter in "abc"]
     await asyncio.gather(
@@ -70,7 +70,7 @@ async def _dies(stage: Stage, point: str, program: str, *arguments: str, repeats
 
 
 async def fork_publisher(stage: Stage) -> None:
-    """A publisher forks while its threads publish, again and again; parent and child go on."""
+    """Let a publisher fork several times while its threads publish; parent and child both publish on."""
     name = f"f{stage.count('hurt')}"
     command = [sys.executable, "-m", "tests.faults.forking_publisher", name, str(THREADS), str(stage.rate)]
     with Following(stage.path) as following:
@@ -87,7 +87,7 @@ async def fork_publisher(stage: Stage) -> None:
 
 
 async def kill_child(stage: Stage) -> None:
-    """Children are killed in mid-request, and killed or asked to end at any moment."""
+    """Kill children in mid-request, and kill or end children at random moments."""
     await asyncio.gather(*(_run(stage, "kill", "ok") for _ in range(CHILDREN)))
     stage.hurt("SIGKILL of children by an event", repeats=CHILDREN)
     for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL):
@@ -99,18 +99,18 @@ async def kill_child(stage: Stage) -> None:
 
 
 async def stop_child(stage: Stage) -> None:
-    """Children stand still, one in mid-request and one at any moment: each is ended at the deadline, and the event
-    runs in another one."""
-    ordered = asyncio.create_task(_run(stage, "stop", "ok"))
+    """Stop two children by SIGSTOP, one in mid-request and one at a random moment. The worker ends each at its
+    deadline, and the event runs in another child."""
+    stopping = asyncio.create_task(_run(stage, "stop", "ok"))
     pid = await _in_use(stage)
     os.kill(pid, signal.SIGSTOP)
     stage.hurt("SIGSTOP of two children", repeats=2, unseen=1)
-    await ordered
+    await stopping
     await _ended(stage, pid, DEADLINE + CLEAN_UP + STARVED)
 
 
 async def end_workers(stage: Stage) -> None:
-    """Workers are asked to end, when they have just begun, under load, and twice in a row; others take over."""
+    """End workers by SIGTERM just after their start, under load, and twice in a row; other workers replace them."""
     beginner = stage.site.run("bridge-worker", "judged:app")
     await asyncio.sleep(stage.dice.uniform(0, 1.5))
     beginner.signal(signal.SIGTERM)
@@ -129,12 +129,12 @@ async def _replaced(stage: Stage, again_after: float | None = None) -> None:
         await asyncio.sleep(again_after)
         if old.process.poll() is None:
             old.signal(signal.SIGTERM)
-    # A second one ends it now: also one whose work is done, and that is about to end by itself.
+    # A second SIGTERM ends a worker at once, by the signal, even if it was just about to exit by itself.
     assert await old.ended() in ((0,) if again_after is None else (0, -signal.SIGTERM)), old.log
 
 
 async def reload_worker(stage: Stage) -> None:
-    """A worker is asked again and again to begin anew with its app."""
+    """Ask a worker by SIGHUP to reload its app, several times in a row."""
     worker = stage.dice.choice(stage.workers)
     before = set(worker.children)
     for _ in range(3):
@@ -144,8 +144,16 @@ async def reload_worker(stage: Stage) -> None:
     stage.hurt("SIGHUP of a worker")
 
 
+async def pause_under_kills(stage: Stage) -> None:
+    """Pause the queue, and kill and replace a worker meanwhile; then resume the queue."""
+    await pause(stage)
+    await kill_worker(stage)
+    await asyncio.sleep(stage.dice.uniform(0, 1.0))
+    await resume(stage)
+
+
 async def _run(stage: Stage, *steps: str) -> None:
-    """Defer an event that does these steps, and wait until its last one has had its effect."""
+    """Defer an event whose attempts do these steps, and wait for its effect."""
     with Following(stage.path) as following:
         (key,) = await defer(stage, f"o{stage.dice.getrandbits(48):x}", *steps)
         within = (DEADLINE + CLEAN_UP) * len(steps) + sum(WAITS) + STARVED + BACKLOG
@@ -153,7 +161,7 @@ async def _run(stage: Stage, *steps: str) -> None:
 
 
 async def _in_use(stage: Stage) -> int:
-    """Return the pid of a child that runs events, as soon as one begins."""
+    """Return the pid of the child that begins the next event."""
     with Following(stage.path) as following:
         record = await _first(stage, following, lambda record: record["what"] == "attempt", STARVED)
     return int(record["pid"])
@@ -162,16 +170,16 @@ async def _in_use(stage: Stage) -> int:
 async def _first(stage: Stage, following: Following, wanted: Callable[[Record], bool], within: float) -> Record:
     found: list[Record] = []
 
-    def looked() -> bool:
+    def was_found() -> bool:
         found.extend(filter(wanted, following.records()))
         return bool(found)
 
-    await eventually(looked, within, stage.report)
+    await eventually(was_found, within, stage.report)
     return found[0]
 
 
 async def _ended(stage: Stage, pid: int, within: float) -> None:
-    """Wait until a process has ended, and its parent has taken notice."""
+    """Wait until a process has ended and its parent has reaped it."""
     await eventually(lambda: not Path(f"/proc/{pid}").exists(), within, stage.report)
 
 
@@ -180,16 +188,17 @@ FAULTS = (
     Fault("SIGKILL of a worker between effect, retry copy and ack", kill_worker_at_points, on=BOTH),
     Fault("SIGKILL of a publisher", kill_publisher, on=BOTH),
     Fault("SIGKILL of a publisher between publish and confirm", kill_publisher_at_points, on=BOTH),
-    Fault("forks of a publisher in mid-publish", fork_publisher, on=BOTH),
+    Fault("forks of a publisher during publishes", fork_publisher, on=BOTH),
     Fault("SIGKILL of children in mid-request", kill_child, on=BOTH),
     Fault("SIGSTOP of children", stop_child, on=BOTH, settings=(f"deadline = '{DEADLINE:g}s'",)),
     Fault("SIGTERM of workers", end_workers, on=BOTH),
     Fault("reload of a worker", reload_worker, on=BOTH),
+    Fault("SIGKILL of a worker while its queue is paused", pause_under_kills, on=BOTH, workers=2),
 )
 _NAMED = {fault.name: fault for fault in FAULTS}
 
 SHORT: tuple[tuple[Fault, ...], ...] = (
-    (_NAMED["SIGKILL of a worker"], _NAMED["forks of a publisher in mid-publish"]),
+    (_NAMED["SIGKILL of a worker"], _NAMED["forks of a publisher during publishes"]),
     (
         _NAMED["SIGKILL of a worker between effect, retry copy and ack"],
         _NAMED["SIGKILL of a publisher between publish and confirm"],
@@ -198,5 +207,6 @@ SHORT: tuple[tuple[Fault, ...], ...] = (
     (_NAMED["SIGSTOP of children"],),
     (_NAMED["SIGTERM of workers"],),
     (_NAMED["reload of a worker"],),
+    (_NAMED["SIGKILL of a worker while its queue is paused"],),
 )
-"""The short ordeals: several faults at once, where they are done to different processes."""
+"""The short ordeals. Faults of different processes are done at the same time."""

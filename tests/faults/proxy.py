@@ -1,7 +1,7 @@
-"""A TCP proxy that can be any bad network between the programs and their broker. It understands no protocol.
+"""A TCP proxy that simulates a bad network between the programs and their broker. It understands no protocol.
 
-It runs in a thread of this process. What is said to it holds for all connections, those to come too, until `clear()`;
-`reset()` and `half_open()` are done once, to the connections there are.
+It runs in a thread of this process. `black_hole()`, `latency()` and `trickle()` apply to all connections, also to new
+ones, until `clear()`. `reset()` and `half_open()` apply once, to the existing connections.
 """
 
 import asyncio
@@ -14,15 +14,15 @@ from typing import Any, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
 
 CHUNK = 64 * 1024
-SOON = 256
-"""Chunks that may be on their way in one direction of a connection."""
+BUFFERED = 256
+"""The most chunks that are buffered in one direction of a connection."""
 
 _END = b""
 
 
 class Proxy:
-    """A proxy to one port of this host. A context manager; its verbs may be called from any thread, and return when
-    what they say holds."""
+    """A proxy to one port of this host; a context manager. Its methods may be called from any thread, and return when
+    they have taken effect."""
 
     def __init__(self, target: int) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
@@ -31,7 +31,7 @@ class Proxy:
         self._target = target
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
-        self._weather = _Weather()
+        self._network = _Network()
         self._lines: set[_Line] = set()
         self._ghosts: list[socket.socket] = []
         self._accepting: asyncio.Task[None] | None = None
@@ -48,17 +48,17 @@ class Proxy:
         self._loop.close()
 
     def url(self, url: str) -> str:
-        """Return this URL of the target as one that leads through the proxy."""
+        """Return this URL of the target with the proxy's address."""
         parts = urlsplit(url)
         login, at, _ = parts.netloc.rpartition("@")
         return urlunsplit(parts._replace(netloc=f"{login}{at}127.0.0.1:{self.port}"))
 
     def reset(self) -> None:
-        """End every connection with a RST to both sides."""
+        """End every connection by a RST to both sides."""
         self._do(self._reset)
 
     def half_open(self, told: Literal["client", "server"]) -> None:
-        """End every connection with a RST to one side; the other is told nothing, and nobody reads what it sends."""
+        """End every connection by a RST to the side `told`. The other side gets no error; its bytes are not read."""
 
         async def half_open() -> None:
             for line in tuple(self._lines):
@@ -67,35 +67,35 @@ class Proxy:
         self._do(half_open)
 
     def black_hole(self) -> None:
-        """Take connections and what is sent, pass nothing on, and tell nobody. What was sent arrives after
-        `clear()`, as the retransmissions of a network that is whole again do."""
+        """Accept connections and bytes but forward none, without an error. The bytes arrive after `clear()`, as the
+        retransmissions in a repaired network do."""
 
         async def black_hole() -> None:
-            self._weather.passing.clear()
+            self._network.passing.clear()
 
         self._do(black_hole)
 
     def latency(self, seconds: float) -> None:
-        """Let everything arrive so much later, in each direction, and in its order."""
+        """Delay all bytes by this many seconds in each direction, and keep their order."""
 
         async def latency() -> None:
-            self._weather.seconds = seconds
+            self._network.seconds = seconds
 
         self._do(latency)
 
     def trickle(self) -> None:
-        """Pass everything on one byte at a time."""
+        """Forward one byte at a time."""
 
         async def trickle() -> None:
-            self._weather.piece = 1
+            self._network.piece = 1
 
         self._do(trickle)
 
     def clear(self) -> None:
-        """Be an ordinary network again."""
+        """Forward bytes without any fault again."""
 
         async def clear() -> None:
-            self._weather.clear()
+            self._network.clear()
 
         self._do(clear)
 
@@ -119,7 +119,7 @@ class Proxy:
                 server.close()
                 _rst(client)
             else:
-                self._lines.add(_Line(client, server, self._weather, self._lines.discard))
+                self._lines.add(_Line(client, server, self._network, self._lines.discard))
 
     async def _close(self) -> None:
         if self._accepting is not None:
@@ -130,8 +130,8 @@ class Proxy:
             ghost.close()
 
 
-class _Weather:
-    """What all connections go through at the moment."""
+class _Network:
+    """The current state of the network, for all connections."""
 
     def __init__(self) -> None:
         self.passing = asyncio.Event()
@@ -147,29 +147,29 @@ class _Line:
     """One connection through the proxy: a socket to each side, and two directions."""
 
     def __init__(
-        self, client: socket.socket, server: socket.socket, weather: _Weather, gone: Callable[["_Line"], None]
+        self, client: socket.socket, server: socket.socket, network: _Network, gone: Callable[["_Line"], None]
     ) -> None:
         for end in (client, server):
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._client, self._server = client, server
-        self._weather = weather
+        self._network = network
         self._gone = gone
         self._loop = asyncio.get_running_loop()
         self._carrying = self._loop.create_task(self._carry_both())
 
     async def end_for(self, told: Literal["client", "server"]) -> socket.socket:
-        """End it with a RST to this side, and return the socket to the other."""
+        """End the connection by a RST to one side; return the socket to the other side."""
         await _ended(self._carrying)
         told_end, other = (self._client, self._server) if told == "client" else (self._server, self._client)
         _rst(told_end)
         return other
 
     async def _carry_both(self) -> None:
-        """Carry both directions, until both have come to their end or one breaks; then close both ends."""
+        """Forward both directions until both have ended or one breaks; then close both sockets."""
         try:
             async with asyncio.TaskGroup() as directions:
                 for source, sink in ((self._client, self._server), (self._server, self._client)):
-                    on_its_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(SOON)
+                    on_its_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(BUFFERED)
                     directions.create_task(self._take(source, on_its_way))
                     directions.create_task(self._hand_on(on_its_way, sink))
         except* OSError:
@@ -185,18 +185,18 @@ class _Line:
         chunk = None
         while chunk != _END:
             chunk = await self._loop.sock_recv(source, CHUNK)
-            await on_its_way.put((self._loop.time() + self._weather.seconds, chunk))
+            await on_its_way.put((self._loop.time() + self._network.seconds, chunk))
 
     async def _hand_on(self, on_its_way: "asyncio.Queue[tuple[float, bytes]]", sink: socket.socket) -> None:
         while True:
             due, chunk = await on_its_way.get()
             await asyncio.sleep(due - self._loop.time())
-            await self._weather.passing.wait()
+            await self._network.passing.wait()
             if chunk == _END:
                 sink.shutdown(socket.SHUT_WR)
                 return
             while chunk:
-                piece, chunk = chunk[: self._weather.piece], chunk[self._weather.piece :]
+                piece, chunk = chunk[: self._network.piece], chunk[self._network.piece :]
                 await self._loop.sock_sendall(sink, piece)
 
 
@@ -207,7 +207,7 @@ def _unconnected() -> socket.socket:
 
 
 def _rst(end: socket.socket) -> None:
-    """Close a connection so that the other side meets a reset, and not an end in good order; unless it is closed."""
+    """Close a connection so that the other side gets a RST instead of a FIN. Do nothing if it is closed already."""
     if end.fileno() < 0:
         return
     end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -215,6 +215,6 @@ def _rst(end: socket.socket) -> None:
 
 
 async def _ended(task: "asyncio.Task[None]") -> None:
-    """Cancel a task, and return when it has ended."""
+    """Cancel a task, and wait until it has ended."""
     task.cancel()
     await asyncio.wait({task})

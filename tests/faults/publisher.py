@@ -1,7 +1,7 @@
-"""A publisher under judgement: threads that send `POST /defer` to the app in this process, at a rate, until SIGTERM.
+"""A publisher of the ordeals: threads that send `POST /defer` to the app in this process, at a rate, until SIGTERM.
 
-Run as ``python -m tests.faults.publisher NAME THREADS RATE``, in the app's directory. What each request came to is in
-the history. It ends when every request has ended, as a web server does.
+Run as ``python -m tests.faults.publisher NAME THREADS RATE``, in the app's directory. The result of each request is
+noted in the history. The publisher ends when every request has ended, as a web server does.
 """
 
 import importlib
@@ -20,7 +20,7 @@ from flask.testing import FlaskClient
 from tests.faults.history import History
 from tests.faults.pulse import feel
 
-# Of a hundred events, those that do not just succeed: what each attempt does.
+# By the event's number modulo 100: the step of each attempt. All other events succeed at once.
 STEPS = {
     3: ["reject"],
     11: ["fail"],
@@ -29,11 +29,11 @@ STEPS = {
     97: ["sleep:0.05"],
 }
 DELAYED = {61: 1}
-"""Of a hundred, those that are due later, and after how many seconds."""
+"""By the event's number modulo 100: its delay in seconds."""
 
 
-def order(name: str, number: int) -> dict[str, Any]:
-    """Return what the request asks for."""
+def request(name: str, number: int) -> dict[str, Any]:
+    """Return the JSON of the `number`-th request."""
     kind = number % 100
     return {
         "key": f"{name}-{number}",
@@ -43,7 +43,7 @@ def order(name: str, number: int) -> dict[str, Any]:
 
 
 class Publisher:
-    """Sends requests to one app, as any number of threads."""
+    """Sends requests to one app from any number of threads."""
 
     def __init__(self, app: Flask, history: History, name: str, pause: float) -> None:
         self._app = app
@@ -54,9 +54,9 @@ class Publisher:
         self._stopping = threading.Event()
 
     def serve(self, threads: int) -> None:
-        """Send requests by so many threads until SIGTERM, and return when every request has ended."""
+        """Send requests from this many threads until SIGTERM; return when every request has ended."""
         signal.signal(signal.SIGTERM, lambda *_: self._stopping.set())
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # who was forked has it blocked until now
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # blocked in a forked child until now
         feel(self._history)
         senders = [threading.Thread(target=self._run) for _ in range(threads)]
         for sender in senders:
@@ -65,23 +65,23 @@ class Publisher:
             sender.join()
 
     def _run(self) -> None:
-        """Send a request each `pause` seconds, until asked to stop."""
+        """Send a request every `pause` seconds until SIGTERM."""
         client, due = self._app.test_client(), time.monotonic()
         while not self._stopping.wait(max(0.0, due - time.monotonic())):
-            due = max(due + self._pause, time.monotonic() - 1.0)  # an outage's are not sent all at once behind it
+            due = max(due + self._pause, time.monotonic() - 1.0)  # no burst after an outage
             self._send(client)
 
     def _send(self, client: FlaskClient) -> None:
-        wanted = order(self._name, next(self._numbers))
-        known = {"key": wanted["key"], "pid": os.getpid()}
-        self._history.note("invoke", **known, delay=wanted["delay"])
-        reply = client.post("/defer", json=wanted).json
+        body = request(self._name, next(self._numbers))
+        known = {"key": body["key"], "pid": os.getpid()}
+        self._history.note("invoke", **known, delay=body["delay"])
+        reply = client.post("/defer", json=body).json
         assert reply is not None
         self._history.note(reply["end"], **known, error=reply.get("error"))
 
 
 def main(name: str, threads: int, rate: float) -> None:
-    """Publish with so many threads at so many requests a second."""
+    """Publish with this many threads, at `rate` requests a second in total."""
     sys.path.insert(0, str(Path.cwd()))
     judged = importlib.import_module("judged")
     Publisher(judged.app, judged.history, name, threads / rate).serve(threads)

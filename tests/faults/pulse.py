@@ -1,5 +1,6 @@
-"""Notes how long a process was kept from running by a machine that has too much to do: then it is the machine that is
-slow. What a process keeps itself busy with is no excuse, and is not noted.
+"""Notes for how long a process had no CPU because the machine was busy, so that the judge can subtract that time.
+
+The time for which a process itself uses the CPU does not count.
 """
 
 import os
@@ -10,11 +11,11 @@ from tests.faults.history import History
 
 PERIOD = 0.02
 NOTED = 0.02
-"""Seconds without the processor from which on they are noted."""
+"""The shortest time without CPU that is noted, in seconds."""
 
 
 def feel(history: History) -> None:
-    """Begin to note it, for as long as this process lives."""
+    """Note the times without CPU, as long as this process lives."""
     threading.Thread(target=_beat, args=(history,), name="pulse", daemon=True).start()
 
 

@@ -1,4 +1,5 @@
-"""RESULTS.md: a row for each ordeal. What is run again takes the place of its own row, and the run is told of."""
+"""Reads and writes a table of results: a row for each ordeal, and a line for each run. A repeated ordeal replaces its
+row. RESULTS.md is for the RabbitMQ of Debian 12; another build has a table of its own."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,7 +7,7 @@ from typing import NamedTuple
 
 from tests.faults.ordeal import HELD
 
-PATH = Path(__file__).with_name("RESULTS.md")
+TABLE = Path(__file__).with_name("RESULTS.md")
 
 COLUMNS = (
     "fault",
@@ -21,44 +22,44 @@ COLUMNS = (
     "longest silence",
     "verdict",
 )
-TITLE = "# What the faults came to"
+TITLE = "# Results of the faults"
 EXPLAINED = """\
-A wound that has a length is held open for 20 s. *Ran twice* counts events; what each hurt allows is in the history that
-the judge reads. *Lost* leaves out what an operator deleted together with a queue. *Longest silence* is the longest time
-without any event's effect."""
+*Hurts* is how many times the fault was done; a fault that lasts, lasts 20 s. *Ran twice* counts events; the history
+that the judge reads has the number that each fault may cause. *Lost* does not count messages that an operator deleted
+with a queue. *Longest silence* is the longest time in which no event had an effect."""
 
 
 class Row(NamedTuple):
-    """What came of one ordeal, as it is shown."""
+    """The row of one ordeal."""
 
     cells: Sequence[str]
 
     @property
     def ordeal(self) -> tuple[str, str]:
-        """Which one it was: the fault, and the stage."""
+        """The fault and the stage."""
         return self.cells[0], self.cells[1]
 
     def number(self, column: str) -> int:
-        """Return the number in a column; 0 where the ordeal was not judged."""
+        """Return the number in a column; 0 if the ordeal was not judged."""
         return int(self.cells[COLUMNS.index(column)].replace(",", "") or 0)
 
     def __str__(self) -> str:
         return f"| {' | '.join(self.cells)} |"
 
 
-def read() -> tuple[list[str], list[Row]]:
-    """Return the runs that the page tells of, and its rows."""
-    lines = PATH.read_text().splitlines()
+def read(table: Path) -> tuple[list[str], list[Row]]:
+    """Return the lines about the runs, and the rows. A missing table has none."""
+    lines = table.read_text().splitlines() if table.exists() else []
     runs = [line.removeprefix("- ") for line in lines if line.startswith("- `")]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")]
     return runs, [Row(row) for row in cells[1:]]
 
 
-def write(runs: Sequence[str], rows: Sequence[Row]) -> None:
-    """Write the page."""
+def write(file: Path, runs: Sequence[str], rows: Sequence[Row]) -> None:
+    """Write the table into this file."""
     events, lost = (sum(row.number(column) for row in rows) for column in ("events", "lost"))
     broken = sum(row.cells[-1] != HELD for row in rows)
-    said = f"{len(rows)} ordeals, {events:,} events, {lost} lost; {broken} ordeals that did not hold."
+    totals = f"{len(rows)} ordeals, {events:,} events, {lost} lost; {broken} ordeals with a broken promise."
     table = "\n".join((str(Row(COLUMNS)), "|---" * len(COLUMNS) + "|", *map(str, rows)))
-    told = "\n".join(f"- {run}" for run in runs)
-    PATH.write_text(f"{TITLE}\n\n{said}\n\n{told}\n\n{EXPLAINED}\n\n{table}\n")
+    commands = "\n".join(f"- {run}" for run in runs)
+    file.write_text(f"{TITLE}\n\n{totals}\n\n{commands}\n\n{EXPLAINED}\n\n{table}\n")

@@ -1,4 +1,4 @@
-"""The rules: what each promise asks of an account, and the events that break it. Pure."""
+"""The rules: one pure function for each promise, which yields the events of an account that break it."""
 
 from collections.abc import Callable, Iterable, Mapping
 
@@ -8,9 +8,18 @@ GRACE = 0.25
 """Seconds beyond its budget after which a `defer()` counts as hung."""
 
 EARLY = 0.02
-"""Seconds by which two processes may read the clock apart from what they tell: a note is written before the work."""
+"""Tolerance in seconds for times that two processes noted: a note is written a moment before or after the work."""
 
-LOST = "confirmed, and neither effected nor in the ledger"
+PAUSED_WITHIN = 1.0
+"""Seconds after which a pause holds in every worker."""
+
+CANCELLED_WITHIN = 1.0
+"""Seconds after which every worker knows of a cancellation."""
+
+STARVED = 2.0
+"""Seconds that a worker may take longer on a machine that is busy with other tests."""
+
+LOST = "confirmed, but neither run nor in the ledger"
 
 
 def _lost(account: Account) -> Iterable[str]:
@@ -63,7 +72,7 @@ def _out_of_order(account: Account) -> Iterable[str]:
 
 
 def _too_many(account: Account) -> Iterable[str]:
-    # One hurt gives one event at most one attempt more, or one copy more.
+    # A fault can cause at most one more attempt, or one more copy, of an event.
     hurts = sum(bool(hurt.get("repeats") or hurt.get("copies")) for hurt in account.hurts)
     for key, numbered in account.attempts.items():
         rounds = 1 + account.redriven(key)
@@ -78,7 +87,7 @@ def _repeated(account: Account) -> Iterable[str]:
     repeats = account.repeats
     allowed = account.allowed("repeats") + account.allowed("copies") + len(account.unknown)
     if repeats.total() > allowed:
-        yield f"{repeats.total()} events ran twice, at most {allowed} were in flight when something was hurt"
+        yield f"{repeats.total()} events ran twice; the faults allow {allowed}"
         yield from repeats.keys()
 
 
@@ -112,11 +121,66 @@ def _refused(account: Account) -> Iterable[str]:
 
 def _left_over(account: Account) -> Iterable[str]:
     if not account.drained:
-        yield "nobody looked"
+        yield "the ordeal was not drained"
         return
     for what, left in account.drained[-1].items():
         if what not in ("what", "at") and left:
             yield f"{what}: {left}"
+
+
+def _begun_in_a_pause(account: Account) -> Iterable[str]:
+    for begun, ended in account.pauses:
+        since = begun + PAUSED_WITHIN + STARVED
+        for key, numbered in account.attempts.items():
+            for number, times in numbered.items():
+                if late := [at for at in times if since <= at < ended]:
+                    yield f"{key}: attempt {number} began {late[0] - begun:.3f} s after the pause"
+
+
+def _begun_although_cancelled(account: Account) -> Iterable[str]:
+    for key, cancelled in account.cancelled.items():
+        if account.redriven(key):  # a redriven event begins
+            continue
+        begun = (at for times in account.attempts.get(key, {}).values() for at in times)
+        if late := [at for at in begun if at >= cancelled + CANCELLED_WITHIN + STARVED]:
+            yield f"{key} began {late[0] - cancelled:.3f} s after it was cancelled"
+
+
+def _ran_again(account: Account) -> Iterable[str]:
+    for (schedule, moment), ids in account.moments.items():
+        if len(set(ids)) > 1:
+            yield f"{schedule} at {moment}: {len(set(ids))} events"
+    again = {named: len(ids) - len(set(ids)) for named, ids in account.moments.items()}
+    if sum(again.values()) > account.allowed("repeats") + account.allowed("copies"):
+        yield from (f"{schedule} at {moment}: {1 + more} runs" for (schedule, moment), more in again.items() if more)
+
+
+def _begun_late(account: Account) -> Iterable[str]:
+    if not account.terms.timed:
+        return
+    for key, numbered in account.attempts.items():
+        expires = account.invoked.get(key, {}).get("expires")
+        if expires is None or account.redriven(key):  # a redriven event does not expire
+            continue
+        if late := [at for times in numbered.values() for at in times if at >= expires + STARVED]:
+            yield f"{key} began {late[0] - expires:.3f} s after it expired"
+
+
+def _overtook(account: Account) -> Iterable[str]:
+    ordered = [key for key, begun in account.invoked.items() if "ordered" in begun and not account.redriven(key)]
+    ends = ((key, account.ended.get(key, {"what": "unknown"})) for key in ordered)
+    confirmed = sorted((end["at"], key) for key, end in ends if end["what"] == "ok")
+    passed, ahead = 0, dict[str, tuple[float, str]]()
+    for key in ordered:
+        begun = account.invoked[key]
+        # Events that were published at the same time have no order among them.
+        while passed < len(confirmed) and confirmed[passed][0] <= begun["at"]:
+            earlier, passed = confirmed[passed][1], passed + 1
+            queue, last = account.invoked[earlier]["ordered"], account.last.get(earlier, 0.0)
+            ahead[queue] = max(ahead.get(queue, (0.0, "")), (last, earlier))
+        last, earlier = ahead.get(begun["ordered"], (0.0, ""))
+        if key in account.attempts and (first := min(map(min, account.attempts[key].values()))) < last:
+            yield f"{key} began {last - first:.3f} s before {earlier} ended"
 
 
 def _damaged(account: Account) -> Iterable[str]:
@@ -125,17 +189,22 @@ def _damaged(account: Account) -> Iterable[str]:
 
 RULES: Mapping[str, Callable[[Account], Iterable[str]]] = {
     LOST: _lost,
-    "effected and in the ledger as well, or there twice": _both,
-    "effected or dead without an invoke": _invented,
-    "said to be unpublished, and ran": _denied,
-    "ran before its time": _early,
-    "attempts out of the policy's order": _out_of_order,
-    "more attempts than the policy and the hurts allow": _too_many,
-    "ran twice more often than the hurts allow": _repeated,
+    "run and dead-lettered, or dead-lettered twice": _both,
+    "run or dead-lettered without a defer() call": _invented,
+    "reported as not published, but ran": _denied,
+    "ran before it was due": _early,
+    "attempts not in the order of the policy": _out_of_order,
+    "more attempts than the policy and the faults allow": _too_many,
+    "more repeated runs than the faults allow": _repeated,
     "ran under more than one id": _renamed,
     "defer() took longer than its budget": _slow,
     "a request never ended": _hung,
-    "refused although there is a spool": _refused,
+    "defer() raised although there is a spool": _refused,
+    "an event of a paused queue began": _begun_in_a_pause,
+    "a cancelled event began": _begun_although_cancelled,
+    "a moment of a schedule ran twice": _ran_again,
+    "an expired event began": _begun_late,
+    "an event of an ordered queue began before an earlier one ended": _overtook,
     "left over after the drain": _left_over,
     "a broker's file is damaged": _damaged,
 }

@@ -1,8 +1,8 @@
-"""A program whose wall clock is shifted, by as many seconds as a file says at any moment. Its monotonic clock is not.
+"""Runs a program whose wall clock is shifted by the number of seconds in a file. Its monotonic clock is not shifted.
 
-Run as ``python -m tests.faults.shifted FILE PROGRAM [ARGUMENT …]``, where PROGRAM is `worker` or `publisher`. The file
-holds one double (`shift`). What the program imports sees the shifted clock, so it is imported last. Processes that the
-program starts have the machine's own clock.
+``python -m tests.faults.shifted FILE PROGRAM [ARGUMENT …]``, where PROGRAM is `worker` or `publisher`. The file holds
+one double (`shift`), which may change at any time. The program is imported after the clock is patched, so that its
+imports get the shifted clock. Processes that the program starts have the machine's own clock.
 """
 
 import datetime as calendar
@@ -19,13 +19,13 @@ _SECONDS = struct.Struct("d")
 
 
 def shift(file: Path, seconds: float) -> None:
-    """Let the clocks that follow this file be shifted by so many seconds from now on."""
+    """Shift the clocks that follow this file by this many seconds."""
     with file.open("r+b" if file.exists() else "w+b") as opened:
         opened.write(_SECONDS.pack(seconds))
 
 
 class _Shift:
-    """How far the clock is shifted now."""
+    """Reads the current shift from the file."""
 
     def __init__(self, file: Path) -> None:
         with file.open("rb") as opened:
@@ -52,11 +52,11 @@ def follow(file: Path) -> None:
 
     time.time = lambda: time_of_day() + by.seconds
     time.time_ns = lambda: nanoseconds() + int(by.seconds * 1e9)
-    calendar.datetime = Shifted  # type: ignore[misc]  # a class is not to be replaced, but here it is
+    calendar.datetime = Shifted  # type: ignore[misc]  # mypy does not let a class be replaced
 
 
 def main(file: str, program: str, *arguments: str) -> None:
-    """Run the program on a shifted clock."""
+    """Run the program with a shifted clock."""
     follow(Path(file))
     if program == "worker":
         importlib.import_module("worker.cli").main(arguments)

@@ -1,9 +1,9 @@
-"""Faults of RabbitMQ before publishers that spool: no request may be refused, and nothing may stay in the spool."""
+"""Faults of RabbitMQ while publishers spool: no `defer()` may raise, and no event may stay in the spool."""
 
 import asyncio
 from dataclasses import replace
 
-from bridge.brokers.spool.relay import BATCH
+from bridge.publishing.relay import BATCH
 from tests.faults import network_faults, node_faults, process_faults
 from tests.faults.ordeal import TERMS, Fault
 from tests.faults.stage import THREADS, Stage
@@ -12,7 +12,7 @@ SPOOLING = replace(TERMS, refusing=False)
 
 
 def _spooling(fault: Fault) -> Fault:
-    """Return the fault as it is done to a site that spools, and has a `bridge-relay` beside its publishers."""
+    """Return the fault for a site that spools and runs a `bridge-relay` next to its publishers."""
 
     async def hurt(stage: Stage) -> None:
         if not stage.relays:
@@ -24,7 +24,7 @@ def _spooling(fault: Fault) -> Fault:
 
 
 async def kill_a_publisher_that_spools(stage: Stage) -> None:
-    """A publisher is killed while the node is frozen; others of the host publish what it has left in the spool."""
+    """Kill a publisher while the node is frozen. Other processes of the host publish the events that it has spooled."""
     async with node_faults.frozen(stage):
         await asyncio.sleep(stage.hold)
         pid = await stage.kill(stage.dice.choice(stage.publishers))
@@ -33,14 +33,14 @@ async def kill_a_publisher_that_spools(stage: Stage) -> None:
 
 
 async def fork_a_publisher_that_spools(stage: Stage) -> None:
-    """A publisher forks while the node is frozen and its events are spooled: the circuit of each process opens."""
+    """Let a publisher fork while the node is frozen and events are spooled: the circuit of each process opens."""
     async with node_faults.frozen(stage):
         await process_faults.fork_publisher(stage)
-    stage.hurt("forks behind a frozen RabbitMQ", copies=THREADS * (1 + process_faults.FORKS))
+    stage.hurt("forks while RabbitMQ is frozen", copies=THREADS * (1 + process_faults.FORKS))
 
 
 async def kill_the_relay(stage: Stage) -> None:
-    """The node is away, and the relay that has what is spooled in its hands when it is back is killed."""
+    """Freeze the node, and kill the relay when it publishes the spooled events after the node has resumed."""
     await node_faults.freeze(stage)
     await stage.replace_relay()
     stage.hurt("SIGKILL of bridge-relay", copies=BATCH)
@@ -50,8 +50,8 @@ OF_THE_NODE = tuple(
     _spooling(fault)
     for fault in (
         *(fault for fault in node_faults.FAULTS if fault.hurt in (node_faults.kill, node_faults.raise_memory_alarm)),
-        Fault("SIGKILL of a publisher behind a frozen RabbitMQ", kill_a_publisher_that_spools, on=("rabbitmq",)),
-        Fault("forks of a publisher behind a frozen RabbitMQ", fork_a_publisher_that_spools, on=("rabbitmq",)),
+        Fault("SIGKILL of a publisher while RabbitMQ is frozen", kill_a_publisher_that_spools, on=("rabbitmq",)),
+        Fault("forks of a publisher while RabbitMQ is frozen", fork_a_publisher_that_spools, on=("rabbitmq",)),
         Fault("SIGKILL of the relay", kill_the_relay, on=("rabbitmq",)),
     )
 )

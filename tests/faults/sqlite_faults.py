@@ -1,4 +1,4 @@
-"""Faults of the embedded broker: its file under processes that are killed, kept busy by a stranger, or taken away."""
+"""Faults of the SQLite broker: processes that use its file are killed, another program locks it, or it is removed."""
 
 import asyncio
 import os
@@ -17,15 +17,14 @@ from tests.faults.stage import BUDGET, HELD_BY_A_WORKER, Stage
 from tests.journey.site import Program
 
 STARTS = 2.5
-"""Times the square of the seconds that a wound is held open: twenty-two starts in the short run's three seconds, a
-thousand in the long run's twenty."""
+"""Starts for each squared second of `hold`: 22 starts in a short run (3 s), 1,000 in a long run (20 s)."""
 
 PUBLISHERS, WORKERS = 10, 3
 
 
 async def kill_starts(stage: Stage) -> None:
-    """All programs end, and small ones take their place on the file, one after the other: each is killed some
-    milliseconds later. What they leave behind is the next worker's."""
+    """End all programs; then let small processes use the file one after the other, each killed after some milliseconds.
+    The next worker takes over the file as they left it."""
     await end((*stage.publishers, *stage.workers))
     stage.publishers.clear()
     stage.workers.clear()
@@ -38,7 +37,7 @@ async def kill_starts(stage: Stage) -> None:
 
 
 async def kill_one_of_many(stage: Stage) -> None:
-    """Of ten publishers and three workers on one file, one each is killed and replaced."""
+    """Let ten publishers and three workers use one file; kill and replace one of each."""
     while len(stage.publishers) < PUBLISHERS:
         stage.start_publisher()
     await stage.reaches("ok", 20 * PUBLISHERS)
@@ -49,29 +48,29 @@ async def kill_one_of_many(stage: Stage) -> None:
 
 
 async def keep_busy(stage: Stage) -> None:
-    """A stranger with a shell keeps others from writing for longer than `defer()` may take, then tidies the file."""
-    stage.hurt("transaction of a stranger")
-    with _stranger(stage) as stranger:
-        await _when_free(lambda: stranger.execute("BEGIN IMMEDIATE"))
+    """Lock the file for longer than `defer()` may take, as a person with an SQLite shell may; then vacuum it."""
+    stage.hurt("long transaction of another program")
+    with _connection(stage) as other:
+        await _when_free(lambda: other.execute("BEGIN IMMEDIATE"))
         await asyncio.sleep(max(stage.hold, BUDGET + 0.5))
-        stranger.execute("COMMIT")
-        await _when_free(lambda: stranger.execute("VACUUM"))
-        await _when_free(lambda: stranger.execute("PRAGMA wal_checkpoint(TRUNCATE)"))
+        other.execute("COMMIT")
+        await _when_free(lambda: other.execute("VACUUM"))
+        await _when_free(lambda: other.execute("PRAGMA wal_checkpoint(TRUNCATE)"))
 
 
 async def read_for_long(stage: Stage) -> None:
-    """A stranger reads for so long that nothing can leave the write-ahead log."""
-    stage.hurt("reader that stays")
-    with _stranger(stage) as stranger:
-        stranger.execute("BEGIN")
-        stranger.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    """Hold a read transaction open for `hold` seconds, so that the write-ahead log cannot be checkpointed."""
+    stage.hurt("long read of another program")
+    with _connection(stage) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT count(*) FROM sqlite_master").fetchone()
         await asyncio.sleep(stage.hold)
-        stranger.execute("COMMIT")
+        other.execute("COMMIT")
 
 
 async def remove_the_file(stage: Stage) -> None:
-    """The file is removed under the programs, at a moment when nothing is in it but dead letters, which are noted. One
-    worker that knew it is replaced. What is confirmed from then on must be where others find it."""
+    """Remove the file while the programs have it open, at a moment when it holds only dead letters, which are noted.
+    Replace one of the workers. Events that are confirmed later must be in the new file."""
     began = time.monotonic()
     _freeze_publishers(stage)
     async with stage.site.broker() as broker:
@@ -88,15 +87,15 @@ async def remove_the_file(stage: Stage) -> None:
 
 
 def _freeze_publishers(stage: Stage) -> None:
-    """Stop them all, at a moment when none of them is writing: the workers go on."""
-    with _stranger(stage) as stranger:
+    """Stop all publishers at a moment when none of them is writing. The workers keep running."""
+    with _connection(stage) as other:
         while True:
             _signal_all(stage, signal.SIGSTOP)
             for publisher in stage.publishers:
                 os.waitid(os.P_PID, publisher.process.pid, os.WSTOPPED)
             try:
-                stranger.execute("BEGIN IMMEDIATE")
-                stranger.execute("ROLLBACK")
+                other.execute("BEGIN IMMEDIATE")
+                other.execute("ROLLBACK")
             except sqlite3.OperationalError:
                 _signal_all(stage, signal.SIGCONT)
             else:
@@ -109,14 +108,14 @@ def _signal_all(stage: Stage, number: signal.Signals) -> None:
 
 
 @contextmanager
-def _stranger(stage: Stage) -> Iterator[sqlite3.Connection]:
-    """Somebody else's connection to the file."""
+def _connection(stage: Stage) -> Iterator[sqlite3.Connection]:
+    """Open the file as another program would."""
     with closing(sqlite3.connect(_path(stage), timeout=0.5, isolation_level=None)) as connection:
         yield connection
 
 
 async def _when_free(act: Callable[[], object]) -> None:
-    """Do it as soon as the others leave room for it."""
+    """Call `act` as soon as no other process locks the file."""
     while True:
         try:
             act()
@@ -133,8 +132,8 @@ def _path(stage: Stage) -> Path:
 FAULTS = (
     Fault("SIGKILL of starts on one file", kill_starts, on=("sqlite",)),
     Fault("ten publishers and three workers on one file", kill_one_of_many, on=("sqlite",), workers=WORKERS),
-    Fault("transaction of a stranger", keep_busy, on=("sqlite",)),
-    Fault("reader that stays", read_for_long, on=("sqlite",)),
+    Fault("long transaction of another program", keep_busy, on=("sqlite",)),
+    Fault("long read of another program", read_for_long, on=("sqlite",)),
     Fault("file removed", remove_the_file, on=("sqlite",), workers=2),
 )
 SHORT = alone(FAULTS)

@@ -1,9 +1,9 @@
-"""Starts on one SQLite file: processes that publish and consume there for some milliseconds until SIGKILL, one after
-the other. What each leaves behind is checked by SQLite itself, and what each knew is in the history.
+"""Starts processes one after the other that publish and consume on one SQLite file for some milliseconds until SIGKILL.
 
-Run as ``python -m tests.faults.sqlite_starts STARTS SEED``, in a site's directory. This process has imported all and
-opened nothing; each start is a fork of it, so that a thousand take half a minute. No worker: these processes use the
-broker alone, and decide as a worker does.
+SQLite checks the file after each, and the history has what each process noted. Run as
+``python -m tests.faults.sqlite_starts STARTS SEED``, in a site's directory. This process imports all modules and opens
+no file; each start is a fork of it, so that a thousand starts take half a minute. There is no worker: the processes use
+the broker directly, and decide about events as a worker does.
 """
 
 import asyncio
@@ -21,32 +21,36 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bridge.attempt import Error
-from bridge.brokers.contract import Broker, Delivery, Publisher
+from bridge.brokers.contract.broker import Broker
+from bridge.brokers.contract.consuming import Delivery
+from bridge.brokers.contract.publishing import Publisher
 from bridge.brokers.opening import open_broker
 from bridge.brokers.sqlite.broker import path_of
+from bridge.config.settings import Settings, load_settings
 from bridge.ledger import Letter
-from bridge.outcome import Failed, Rejected, Settleable, Succeeded
-from bridge.settings import Settings, load_settings
-from bridge.settlement import DeadLetter, Policies, Retry, decide
+from bridge.outcome import Failed, Outcome, Rejected, Succeeded
+from bridge.settlement import DeadLetter, Policies, RetryAfter, decide
+from tests.deadlines import within
 from tests.events import new_event
 from tests.faults.history import History
 from tests.faults.stage import BUDGET
-from worker.policies import policies_of
+from worker.events.retry_policies import policies_of
 
 PUBLISHERS = 4
 HELD = 8
-"""Deliveries that a start holds at most."""
+"""The most deliveries that a start holds."""
 
 LIFE = 0.06
-"""Seconds that a start lives at most: from before it has opened the file to some hundred transactions later."""
+"""The longest life of a start in seconds. Some are killed before they open the file, others after a hundred
+transactions."""
 
 LARGE = 20_000
-"""Bytes of an event whose row overflows into further pages."""
+"""The size in bytes of an event whose row needs several pages."""
 
 DO = {3: ["reject"], 5: ["fail", "ok"], 7: ["fail"]}
-"""Of ten events, those that do not just succeed: what each attempt does."""
+"""By the event's number modulo 10: the step of each attempt. All other events succeed at once."""
 
-OUTCOMES: Mapping[str, Settleable] = {
+OUTCOMES: Mapping[str, Outcome] = {
     "ok": Succeeded(),
     "fail": Failed(Error("ConnectionError", "downstream is down")),
     "reject": Rejected(Error("Reject", "never")),
@@ -54,7 +58,7 @@ OUTCOMES: Mapping[str, Settleable] = {
 
 
 class Start:
-    """One start: what it does from its first moment to its end, which is not its own."""
+    """One process that runs until it is killed."""
 
     def __init__(self, name: str, settings: Settings, history: History) -> None:
         self._name = name
@@ -62,7 +66,7 @@ class Start:
         self._history = history
 
     async def live(self) -> None:
-        """Publish and consume, without end."""
+        """Publish and consume without limit."""
         broker = open_broker(self._settings.values.broker_url, self._settings.values.namespace)
         queues = self._settings.queues()
         await broker.declare(queues)
@@ -77,7 +81,7 @@ class Start:
         while True:
             key = f"{name}-{number}"
             self._note("invoke", key)
-            await publisher.publish(new_event(f"judged.{key}", data(key)), within=BUDGET)
+            await publisher.publish(new_event(f"judged.{key}", data(key)), deadline=within(BUDGET))
             self._note("ok", key)
             number += 1
 
@@ -89,17 +93,17 @@ class Start:
             tasks.create_task(self._replay(delivery, policies[delivery.queue]))
 
     async def _replay(self, delivery: Delivery, policies: Policies) -> None:
-        event, attempt, began = delivery.envelope.event, delivery.envelope.attempt_number, datetime.now(UTC)
+        event, attempt, began = delivery.envelope.event, delivery.envelope.attempt_number, time.monotonic()
         key = event.name.removeprefix("judged.")
         self._note("attempt", key, attempt=attempt, id=event.id)
         steps = json.loads(event.data)["do"]
         step = steps[min(attempt, len(steps)) - 1]
         outcome, now = OUTCOMES[step], datetime.now(UTC)
         self._note("effect" if step == "ok" else "failure", key, attempt=attempt, id=event.id)
-        settlement = decide(delivery.envelope, outcome, policies, began, now)
+        settlement = decide(delivery.envelope, outcome, policies, time.monotonic() - began, now)
         match settlement:
-            case Retry(envelope=envelope, due=due):
-                await delivery.retry(envelope, due - now)
+            case RetryAfter(envelope=envelope, wait=wait):
+                await delivery.retry(envelope, wait)
             case DeadLetter(envelope=envelope, reason=reason, error=error):
                 await delivery.dead_letter(Letter(now, delivery.queue, reason, envelope, error))
             case _:
@@ -110,27 +114,27 @@ class Start:
 
 
 def data(key: str) -> bytes:
-    """Return the data of an event, which follow from its key."""
+    """Return the data of the event with this key."""
     number = int(key.rpartition("-")[2]) % 10
     filling = key * (LARGE // len(key)) if number == 9 else key
     return json.dumps({"do": DO.get(number, ["ok"]), "filling": filling}).encode()
 
 
 def check(path: Path) -> str:
-    """Return what SQLite says of a file, as it was left. Asked of a copy: the file's recovery is the next start's."""
+    """Return the result of SQLite's integrity check. It uses a copy, so that the next start recovers the file."""
     copy = path.with_name(f"copy-of-{path.name}")
     parts = [part for part in ("", "-wal") if path.with_name(path.name + part).exists()]
     for part in parts:
         shutil.copy(path.with_name(path.name + part), copy.with_name(copy.name + part))
     with closing(sqlite3.connect(copy)) as connection:
-        said = str(connection.execute("PRAGMA integrity_check").fetchone()[0])
+        result = str(connection.execute("PRAGMA integrity_check").fetchone()[0])
     for part in ("", "-wal", "-shm"):
         copy.with_name(copy.name + part).unlink(missing_ok=True)
-    return said
+    return result
 
 
 def main(starts: int, seed: int) -> None:
-    """Start and kill so many, and note what SQLite says of the file each time."""
+    """Start and kill this many processes, and note the integrity check of the file after each."""
     settings, history, dice = load_settings(), History.of_environment(), random.Random(seed)
     path = path_of(settings.values.broker_url)
     for number in range(starts):

@@ -1,4 +1,4 @@
-"""The stage of one ordeal: a site with its broker, the programs that play on it, and the history that they write."""
+"""The stage of one ordeal: a site with its broker, the programs that run there, and the history that they write."""
 
 import json
 import random
@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bridge.brokers.rabbitmq.topology import Names
-from bridge.brokers.spool.reading import spooled
-from bridge.brokers.spool.relay import BATCH
+from bridge.brokers.rabbitmq.topology.names import Names
+from bridge.publishing.relay import BATCH
+from bridge.publishing.spool.summary import spooled
 from tests.faults.history import VARIABLE, Counting, History, Record, read
 from tests.faults.proxy import Proxy
 from tests.journey.site import Program, Site, eventually
@@ -22,10 +22,10 @@ APP = Path(__file__).with_name("apps") / "judged.py"
 
 CHILDREN = 2
 HELD_BY_A_WORKER = CHILDREN * 16
-"""Deliveries that a worker holds at most: `worker/pace.py` holds so many for each slot while events are fast."""
+"""The most deliveries that a worker holds: 16 for each slot while events are fast (`worker/events/prefetch.py`)."""
 
 THREADS = 4
-"""Of a publisher, and so the publishes that it has in flight at most."""
+"""Threads of a publisher, and so the most publishes that it has in flight."""
 
 ATTEMPTS, WAITS = 3, (1.0, 2.0)
 BUDGET = 2.0
@@ -33,9 +33,12 @@ SETTINGS = "retry = {attempts = 3, initial = '1s', base = 2, jitter = 0}\ndeadli
 
 
 class Stage:
-    """One ordeal's stage. `node`, `cluster` and `proxy` are what stands under it and may be hurt, on a stage that has
-    it; `hold` is how many seconds a wound is held open, `dice` what chance is made of, `rate` how many requests a
-    second a publisher sends."""
+    """The stage of one ordeal.
+
+    `node`, `cluster` and `proxy` are the RabbitMQ node, cluster and network under the stage that faults may break, if
+    the stage has them. `hold` is the duration in seconds of a fault that lasts. `dice` makes the random choices.
+    `rate` is the number of requests a second of each publisher.
+    """
 
     def __init__(
         self,
@@ -83,30 +86,30 @@ class Stage:
 
     @property
     def proxy(self) -> Proxy:
-        """The proxy before the node of a stage that has one."""
+        """The proxy in front of the node of a stage that has one."""
         assert self._proxy is not None, "no proxy is under this stage"
         return self._proxy
 
     @property
     def nodes(self) -> Sequence[RabbitNode]:
-        """All RabbitMQ nodes under this stage; none on another broker."""
+        """All RabbitMQ nodes under this stage; empty on SQLite."""
         if self._cluster is not None:
             return self._cluster.nodes
         return () if self._node is None else (self._node,)
 
     @property
     def queue(self) -> str:
-        """The name that the one queue has on RabbitMQ."""
+        """The AMQP name of the site's only queue."""
         return Names(self.site.namespace).queue("default")
 
     def configure(self, *lines: str) -> None:
-        """Write its bridge.toml, with these lines besides, or in the place of its own for the same keys."""
+        """Write the site's bridge.toml. These lines are added to the default ones, or replace those of the same key."""
         given = {_key(line) for line in lines}
         own = [line for line in SETTINGS.splitlines() if _key(line) not in given]
         self.site.configure("\n".join((*own, *lines, "")))
 
     async def start_worker(self, *arguments: str, mutant: str | None = None) -> Program:
-        """Start a worker, or a mutant of it, and return it when it takes events."""
+        """Start a worker, or a mutant of the worker; return it when it takes events."""
         command = ("bridge-worker", "judged:app", "--children", str(CHILDREN), *arguments)
         worker = self.site.run(*command) if mutant is None else self.start_mutant(mutant, *command)
         self.workers.append(worker)
@@ -114,7 +117,7 @@ class Stage:
         return worker
 
     def start_publisher(self, mutant: str | None = None) -> Program:
-        """Start a publisher, or a mutant of it."""
+        """Start a publisher, or a mutant of the publisher."""
         self._named += 1
         arguments = (f"p{self._named}", str(THREADS), str(self.rate))
         command = [sys.executable, "-m", "tests.faults.publisher", *arguments]
@@ -131,7 +134,7 @@ class Stage:
         await self.relays[-1].says("relaying")
 
     async def replace_relay(self) -> None:
-        """Kill the relay, and start another one."""
+        """Kill the relay, and start a new one."""
         relay = self.relays.pop()
         relay.signal(signal.SIGKILL)
         await relay.ended()
@@ -143,7 +146,7 @@ class Stage:
         return Program(command, self.site.directory, self.site.environment)
 
     async def kill(self, program: Program) -> int:
-        """Kill a worker or a publisher, which is on the stage no more, and return its pid when it has ended."""
+        """Kill a worker or a publisher and remove it from the stage; return its pid when it has ended."""
         (self.workers if program in self.workers else self.publishers).remove(program)
         program.signal(signal.SIGKILL)
         await program.ended()
@@ -161,40 +164,44 @@ class Stage:
         stopped: tuple[int, ...] = (),
         lasted: float = 0.0,
     ) -> None:
-        """Note that something was hurt: how many events may run twice for it, how many may have got a second message,
-        how many attempts may have been spent before the app could note them, and how many messages an operator has
-        thrown away; the pids that were killed, or stopped for so many seconds until now."""
+        """Note in the history that a fault was done, and the most that it may cause.
+
+        `repeats`: events that may run twice. `copies`: events that may have a second message. `unseen`: attempts that
+        may have been counted before the app could note them. `losses`: messages that an operator has deleted.
+        `killed`: pids that were killed. `stopped`: pids that were stopped, for the `lasted` seconds until now.
+        """
         caused = {"repeats": repeats, "copies": copies, "unseen": unseen, "losses": losses}
         self._history.note("hurt", act=act, **caused, killed=killed, stopped=stopped, lasted=lasted)
 
     @property
     def in_flight(self) -> int:
-        """How many publishes the publishers have in flight at most."""
+        """The most publishes that all publishers have in flight."""
         return THREADS * len(self.publishers)
 
     def cut_off_all(self, act: str) -> None:
-        """Note that every connection to the broker was lost, or may have been: what the workers held may run twice,
-        what the publishers had in flight may be published twice."""
+        """Note that every connection to the broker may have been lost. The events that the workers held may run twice,
+        and the publishes in flight may be repeated."""
         self.hurt(act, repeats=HELD_BY_A_WORKER * len(self.workers), copies=self.in_flight)
 
     def circuit_opens(self) -> None:
-        """Note that publishers spool from now on: what they had in flight is spooled as well, and a batch that is being
-        relayed when the broker goes away may be relayed again."""
+        """Note that publishers spool from now on. The events that they had in flight are spooled too, and a batch that
+        was being relayed when the broker went away may be relayed again."""
         self.hurt("the circuit opens", copies=self.in_flight + BATCH)
 
     def unsettled(self) -> int:
-        """Return how many messages RabbitMQ's queues have, with those that somebody holds: somebody who is gone, too,
-        where RabbitMQ was not told. 0 on another broker, whose own count has them."""
+        """Return the number of messages in the queues of RabbitMQ, with unacknowledged ones. These include deliveries
+        to a consumer that has ended without RabbitMQ noticing. 0 on SQLite, whose own backlog includes them."""
         names = Names(self.site.namespace)
         for node in self.nodes:
             if node.running:
                 rows = json.loads(node.ctl("list_queues", "--formatter", "json", "name", "messages"))
-                counts = {row["name"]: row["messages"] for row in rows if row["name"] != names.ledger}
+                streams = (names.ledger, names.log(""))
+                counts = {row["name"]: row["messages"] for row in rows if not row["name"].startswith(streams)}
                 return sum(count for name, count in counts.items() if name.startswith(f"{names.namespace}."))
         return 0
 
     def spooled(self) -> int:
-        """Return how many events the site's spool holds."""
+        """Return the number of events in the site's spool."""
         return spooled(self.site.directory / "bridge-spool.db", self.site.namespace).events
 
     def note(self, what: str, **known: object) -> None:
@@ -202,22 +209,21 @@ class Stage:
         self._history.note(what, **known)
 
     def count(self, what: str) -> int:
-        """Return how many lines of this kind the history has now."""
+        """Return the number of lines of this kind in the history."""
         return self._counting.count(what)
 
     async def reaches(self, what: str, more: int, within: float = 60.0) -> None:
-        """Wait for so many further lines of this kind."""
+        """Wait until the history has this many more lines of this kind."""
         wanted = self.count(what) + more
 
         def why() -> str:
-            return (
-                f"{wanted - self.count(what)} of {more} further '{what}' had not come in {within:g} s\n{self.report()}"
-            )
+            missing = wanted - self.count(what)
+            return f"{missing} of {more} more '{what}' lines are missing after {within:g} s\n{self.report()}"
 
         await eventually(lambda: self.count(what) >= wanted, within, why)
 
     def history(self) -> list[Record]:
-        """Return the history, in the order of its time."""
+        """Return the history, sorted by time."""
         return read(self.path)
 
     def close(self) -> None:
@@ -225,11 +231,11 @@ class Stage:
         self._counting.close()
 
     def report(self) -> str:
-        """Return the ends of what all programs printed, for who must find out what went wrong."""
+        """Return the last lines of every program's output, for the message of a failed test."""
         programs = (*self.workers, *self.publishers, *self.relays)
         return "\n".join(f"--- {program.process.args!r}\n{program.log[-3000:]}" for program in programs)
 
 
 def _key(line: str) -> str:
-    """Return the key that a line of settings sets."""
+    """Return the key that a line of bridge.toml sets."""
     return line.partition("=")[0].strip()

@@ -1,4 +1,4 @@
-"""The stages that there are, by name, and what stands under them: started once, used for one ordeal after another."""
+"""Makes the stages, by name. The brokers under them are started once and serve one ordeal after another."""
 
 import random
 import tempfile
@@ -15,15 +15,17 @@ from tests.rabbitmq_cluster import RabbitCluster
 from tests.rabbitmq_node import RabbitNode
 
 IMPATIENT = "[{rabbit, [{dead_letter_worker_publisher_confirm_timeout, 3000}, {quorum_tick_interval, 300}]}]."
-"""A node's settings, in milliseconds. What a level of the delay ladder cannot hand on, as its next queue is not there
-or full, is tried again after 3 s instead of three minutes; and what rabbitmqctl counts is not 5 s old."""
+"""Settings of a node, in milliseconds. RabbitMQ repeats a dead-lettering that the next queue of the delay ladder did
+not confirm (missing or full) after 3 s instead of three minutes, and refreshes the counts that rabbitmqctl shows every
+0.3 s instead of every 5 s."""
 
 HEARTBEAT = 2
-"""Seconds, of the connections through a proxy: what is silent for three of them is given up."""
+"""Heartbeat interval in seconds of connections through a proxy. A connection that is silent for three intervals is
+closed."""
 
 
 class Stages:
-    """Makes stages. What a broker needs is started at the first ordeal on it, and ends with this."""
+    """Makes stages. A broker is started at the first ordeal that uses it, and ends with this context manager."""
 
     def __init__(self, hold: float, seed: int) -> None:
         self._hold = hold
@@ -46,7 +48,7 @@ class Stages:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Stage]:
-        """Make the stage of this name, and remove it at the end."""
+        """Make the stage of this name, and remove it at the end of the `with` block."""
         # Not pytest's tmp_path: the path of a control socket must be short.
         directory = Path(tempfile.mkdtemp(prefix="bridge-faults-"))
         site, under = self._makers[name](directory)

@@ -1,4 +1,4 @@
-"""The faults of a cluster of RabbitMQ nodes, one after the other in a short ordeal."""
+"""Faults of a cluster of RabbitMQ nodes, in short ordeals."""
 
 from tests.faults.cluster_faults import SHORT
 from tests.faults.conftest import Undergo, on_each_stage
@@ -7,5 +7,5 @@ from tests.faults.ordeal import Fault
 
 @on_each_stage(SHORT)
 def test_nothing_is_lost(holds: Undergo, on: str, fault: Fault) -> None:
-    """Every promise holds through it."""
+    """Every promise holds through the fault."""
     holds(on, fault)

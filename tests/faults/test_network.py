@@ -1,4 +1,4 @@
-"""The faults of the network, in two short ordeals."""
+"""Faults of the network, in short ordeals."""
 
 from tests.faults.conftest import Undergo, on_each_stage
 from tests.faults.network_faults import SHORT
@@ -7,5 +7,5 @@ from tests.faults.ordeal import Fault
 
 @on_each_stage(SHORT)
 def test_nothing_is_lost(holds: Undergo, on: str, fault: Fault) -> None:
-    """Every promise holds through it."""
+    """Every promise holds through the fault."""
     holds(on, fault)

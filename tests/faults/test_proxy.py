@@ -1,4 +1,4 @@
-"""The TCP proxy that is a bad network: each of its verbs, against a server that echoes. Not a test of the bridge."""
+"""The TCP proxy that simulates a bad network: each of its methods, against an echo server. No program of ours runs."""
 
 import socket
 import threading
@@ -14,11 +14,11 @@ from tests.ports import free_port
 BROKEN = (ConnectionResetError, BrokenPipeError)
 
 SOON = 0.2
-"""Seconds in which something would have arrived, if it did."""
+"""Seconds to wait before the absence of bytes counts as silence."""
 
 
 class Echo:
-    """A server that sends back what it gets, and keeps the connections that it has taken."""
+    """An echo server. `taken` has the connections that it has accepted."""
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -27,7 +27,7 @@ class Echo:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
-        """Listen no more, and end every connection."""
+        """Stop listening, and close every connection."""
         self._listener.close()
         for connection in self.taken:
             connection.close()
@@ -48,7 +48,7 @@ class Echo:
 
 @pytest.fixture
 def server() -> Iterator[Echo]:
-    """A server that echoes."""
+    """An echo server."""
     echo = Echo()
     yield echo
     echo.close()
@@ -56,35 +56,35 @@ def server() -> Iterator[Echo]:
 
 @pytest.fixture
 def proxy(server: Echo) -> Iterator[Proxy]:
-    """A proxy to it."""
+    """A proxy to the echo server."""
     with Proxy(server.port) as proxy:
         yield proxy
 
 
 @pytest.fixture
 def client(proxy: Proxy) -> Iterator[socket.socket]:
-    """A connection through the proxy, over which something has come back."""
+    """A connection through the proxy that has echoed some bytes already."""
     with connected(proxy) as client:
-        assert said(client, b"hello") == b"hello"
+        assert echoed(client, b"hello") == b"hello"
         yield client
 
 
 def connected(proxy: Proxy) -> socket.socket:
-    """A new connection through the proxy."""
+    """Open a connection through the proxy."""
     return socket.create_connection(("127.0.0.1", proxy.port), timeout=5.0)
 
 
-def said(client: socket.socket, text: bytes) -> bytes:
-    """Send this, and return as much of what comes back."""
+def echoed(client: socket.socket, text: bytes) -> bytes:
+    """Send a text, and return the echo."""
     client.sendall(text)
-    heard = b""
-    while len(heard) < len(text) and (chunk := client.recv(65536)):
-        heard += chunk
-    return heard
+    received = b""
+    while len(received) < len(text) and (chunk := client.recv(65536)):
+        received += chunk
+    return received
 
 
-def hears_nothing(client: socket.socket) -> bool:
-    """Whether nothing comes, no end either."""
+def receives_nothing(client: socket.socket) -> bool:
+    """Return True if neither bytes nor the end of the stream arrive."""
     client.settimeout(SOON)
     try:
         client.recv(1)
@@ -96,49 +96,49 @@ def hears_nothing(client: socket.socket) -> bool:
 
 
 def test_it_carries_both_ways(client: socket.socket) -> None:
-    """What is sent comes back whole, and so does the end."""
+    """All bytes come back, and so does the end of the stream."""
     text = bytes(range(256)) * 4096
     sending = threading.Thread(target=client.sendall, args=(text,))
     sending.start()
-    heard = b""
-    while len(heard) < len(text):
-        heard += client.recv(65536)
+    received = b""
+    while len(received) < len(text):
+        received += client.recv(65536)
     sending.join()
     client.shutdown(socket.SHUT_WR)
-    assert (heard == text, client.recv(1)) == (True, b"")
+    assert (received == text, client.recv(1)) == (True, b"")
 
 
 def test_its_url_leads_through_it(proxy: Proxy) -> None:
-    """Login and virtual host stay, host and port are the proxy's."""
+    """The URL keeps the login and the virtual host, and has the proxy's host and port."""
     assert proxy.url("amqp://me:pass@127.0.0.1:5672/vhost") == f"amqp://me:pass@127.0.0.1:{proxy.port}/vhost"
 
 
 def test_reset(proxy: Proxy, server: Echo, client: socket.socket) -> None:
-    """Both sides meet a reset; who connects then is served."""
+    """Both sides get a reset; a new connection works."""
     proxy.reset()
     with pytest.raises(ConnectionResetError):
         client.recv(1)
     with pytest.raises(BROKEN):
         until_broken(server.taken[0])
     with connected(proxy) as another:
-        assert said(another, b"again") == b"again"
+        assert echoed(another, b"again") == b"again"
 
 
 def until_broken(end: socket.socket) -> None:
-    """Send until the connection is found to be gone."""
+    """Send until the connection raises an error."""
     limit = time.monotonic() + 5.0
     while time.monotonic() < limit:
         end.sendall(b"x")
 
 
 def test_black_hole(proxy: Proxy, client: socket.socket) -> None:
-    """Nothing arrives, on new connections either, until the network is whole; then all that was sent does."""
+    """No bytes arrive, on new connections neither, until `clear()`; then all of them arrive."""
     proxy.black_hole()
     with connected(proxy) as another:
         client.sendall(b"one")
         another.sendall(b"two")
-        assert hears_nothing(client)
-        assert hears_nothing(another)
+        assert receives_nothing(client)
+        assert receives_nothing(another)
 
         proxy.clear()
 
@@ -146,19 +146,19 @@ def test_black_hole(proxy: Proxy, client: socket.socket) -> None:
 
 
 def test_latency(proxy: Proxy, client: socket.socket) -> None:
-    """There and back takes twice the latency, for many at once not longer than for one."""
+    """A round trip takes twice the latency, and many messages at once take no longer than a single one."""
     proxy.latency(0.15)
     began = time.monotonic()
     for _ in range(20):
         client.sendall(b"x" * 50)
-    heard = 0
-    while heard < 1000:
-        heard += len(client.recv(1000))
-    assert 0.3 <= time.monotonic() - began < 3.0  # each for itself, they would take six
+    received = 0
+    while received < 1000:
+        received += len(client.recv(1000))
+    assert 0.3 <= time.monotonic() - began < 3.0  # one after the other, they would take six seconds
 
 
 def test_trickle(proxy: Proxy, client: socket.socket) -> None:
-    """What is sent comes in smaller pieces, and whole."""
+    """All bytes arrive, in smaller pieces."""
     proxy.trickle()
     client.sendall(text := b"0123456789" * 50)
     pieces: list[bytes] = []
@@ -169,24 +169,24 @@ def test_trickle(proxy: Proxy, client: socket.socket) -> None:
 
 
 def test_half_open_for_the_client(proxy: Proxy, server: Echo, client: socket.socket) -> None:
-    """The server's side is gone, and the client is not told."""
+    """The server's side is closed, and the client gets no error."""
     proxy.half_open(told="server")
     with pytest.raises(BROKEN):
         until_broken(server.taken[0])
     client.sendall(b"anyone?")
-    assert hears_nothing(client)
+    assert receives_nothing(client)
 
 
 def test_half_open_for_the_server(proxy: Proxy, server: Echo, client: socket.socket) -> None:
-    """The client's side is gone, and the server is not told."""
+    """The client's side is closed, and the server gets no error."""
     proxy.half_open(told="client")
     with pytest.raises(ConnectionResetError):
         client.recv(1)
     server.taken[0].sendall(b"anyone?")
-    assert hears_nothing(server.taken[0])
+    assert receives_nothing(server.taken[0])
 
 
 def test_no_server() -> None:
-    """Where the target does not listen, who connects is reset."""
+    """A connection is reset if the target does not listen."""
     with Proxy(free_port()) as proxy, pytest.raises(ConnectionResetError), connected(proxy) as client:
         client.recv(1)

@@ -1,4 +1,4 @@
-"""The faults of RabbitMQ before publishers that spool, in two short ordeals."""
+"""Faults of RabbitMQ while publishers spool, in short ordeals."""
 
 from tests.faults.conftest import Undergo, on_each_stage
 from tests.faults.ordeal import Fault
@@ -7,5 +7,5 @@ from tests.faults.spool_faults import SHORT
 
 @on_each_stage(SHORT)
 def test_nothing_is_lost(holds: Undergo, on: str, fault: Fault) -> None:
-    """Every promise holds through it, and no request is refused."""
+    """Every promise holds through the fault, and no request is refused."""
     holds(on, fault)

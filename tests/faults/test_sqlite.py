@@ -1,4 +1,4 @@
-"""The faults of the embedded broker, a short ordeal each."""
+"""Faults of the SQLite broker, in short ordeals."""
 
 from tests.faults.conftest import Undergo, on_each_stage
 from tests.faults.ordeal import Fault
@@ -7,5 +7,5 @@ from tests.faults.sqlite_faults import SHORT
 
 @on_each_stage(SHORT)
 def test_nothing_is_lost(holds: Undergo, on: str, fault: Fault) -> None:
-    """Every promise holds through it."""
+    """Every promise holds through the fault."""
     holds(on, fault)

@@ -1,1 +1,1 @@
-"""Fuzz runs: long, started by hand, and no part of the test suite."""
+"""Fuzz runs. They are long and started by hand (`make fuzz`), not a part of the test suite."""

@@ -1,9 +1,10 @@
-"""A fuzz run against `bridge.fastcgi`: damaged exchanges, invented records, noise and floods, in pieces of any size.
+"""A fuzz run against `bridge.fastcgi`: damaged replies, random records, noise and floods, in pieces of any size.
 
     python tests/fuzz/fuzz_fastcgi.py --inputs 1000000 --seed 1
 
-It fails, with the seed and the input in hex, if anything but `ProtocolError` is raised, or if a connection keeps more
-than an unfinished record, a header block within its limit, and what it was last fed. It is not a test of pytest's.
+It fails and prints the seed and the input in hex if an exception other than `ProtocolError` is raised, or if a
+connection retains more than an unfinished record, a header block within its limit, and the last piece. pytest does not
+run it.
 """
 
 import argparse
@@ -17,9 +18,9 @@ from bridge.fastcgi import Connection, EndedEarly, Limits, ProtocolError, Refuse
 
 LARGEST_RECORD = 8 + 65_535 + 255
 OWN_SIZE = 4096
-"""Bytes for the connection's own objects, whatever it has read."""
+"""Bytes that the connection's own objects may take."""
 CHECKED = 0.1
-"""The share of reads after which it is looked at what the connection holds: looking takes longer than reading."""
+"""The share of reads after which the retained bytes are counted. Counting takes longer than reading."""
 LIMITS = (Limits(),) * 6 + (Limits(header=200, body=300, error_output=100), Limits(header=20, body=0, error_output=0))
 HEADERS = (
     b"Status: 200 OK",
@@ -37,7 +38,7 @@ def record(type_: int, content: bytes, request_id: int, padding: int = 0, versio
 
 
 def valid_reply(rng: random.Random, request_id: int) -> bytes:
-    """Return a reply that an application may send: headers, body, error output, padding and end as chance has them."""
+    """Return a valid reply with random headers, body, error output, padding and end."""
     if rng.random() < 0.03:
         return record(3, bytes([0, 0, 0, 0, rng.randrange(1, 4), 0, 0, 0]), request_id)
     newline = rng.choice((b"\n", b"\r\n"))
@@ -90,7 +91,7 @@ def tamper_with_a_header(rng: random.Random, data: bytearray) -> None:
 
 
 def insert_text(rng: random.Random, data: bytearray) -> None:
-    """Put what a header parser may stumble over somewhere into the first bytes."""
+    """Insert text that is difficult for a header parser somewhere into the first bytes."""
     at = rng.randrange(min(len(data), 120) + 1)
     text = rng.choice((b"\r", b"\n", b"\0", b"\n ", b":", b"\r\n\r\n", *HEADERS))
     data[at : at + len(text) * rng.randrange(2)] = text
@@ -108,7 +109,7 @@ def damaged(rng: random.Random) -> bytes:
 
 
 def records(rng: random.Random) -> bytes:
-    """Return records of any kind in any order, most of them of types and ids that may come."""
+    """Return random records in random order, most of them with types and ids that a reply may have."""
     return b"".join(
         record(
             rng.choice((3, 6, 6, 7, 10, 11, rng.randrange(256))),
@@ -127,7 +128,7 @@ def noise(rng: random.Random) -> bytes:
 
 
 def flood(rng: random.Random) -> bytes:
-    """Return some 400 KB of what an application may repeat without end: nothing of it may pile up."""
+    """Return some 400 KB of repeated records, of which the connection must not retain the contents."""
     unit = record(rng.choice((6, 6, 7, 10)), rng.choice((b"A: b\n", rng.randbytes(rng.randrange(1, 3000)))), 1)
     unit = unit if unit[1] != 10 else record(10, unit[8:], 0)
     head = record(6, b"A: b\n\n", 1) if rng.random() < 0.5 else b""
@@ -144,7 +145,7 @@ WEIGHTS = (60, 25, 14.8, 0.2)
 
 
 def pieces(rng: random.Random, data: bytes) -> list[bytes]:
-    """Return `data` in pieces: whole, of one size, or of sizes as chance has them; never in very many."""
+    """Return `data` in at most some 500 pieces: whole, of one size, or of random sizes."""
     least = 1 + len(data) // 500
     most = rng.choice((len(data) or 1, least, max(least, 8), max(least, 64), max(least, 200)))
     at, found = 0, []
@@ -156,7 +157,7 @@ def pieces(rng: random.Random, data: bytes) -> list[bytes]:
 
 
 def parts(thing: object) -> Iterator[object]:
-    """Yield what `thing` holds, at any depth, that can hold bytes."""
+    """Yield all bytes and strings that `thing` holds, at any depth."""
     if isinstance(thing, (bytes, bytearray, str)):
         yield thing
     elif isinstance(thing, (list, tuple, set)):
@@ -171,7 +172,7 @@ def parts(thing: object) -> Iterator[object]:
 
 
 def retained(connection: Connection) -> int:
-    """Return how many bytes the connection holds on to."""
+    """Return the number of bytes that the connection retains."""
     return sum(map(sys.getsizeof, parts(connection)))
 
 
@@ -183,9 +184,9 @@ def begin(rng: random.Random, connection: Connection) -> None:
 
 
 def exchange(rng: random.Random, limits: Limits, data: list[bytes]) -> str:
-    """Feed one connection with `data` and the end of the stream, and return how it ended.
+    """Feed one connection with `data` and the end of the stream; return how it ended.
 
-    Raise `MemoryError` where it keeps too much, and let every exception but `ProtocolError` pass.
+    Raise `MemoryError` if it retains too much, and any exception of the connection except `ProtocolError`.
     """
     connection = Connection(limits)
     begin(rng, connection)
@@ -209,8 +210,8 @@ def exchange(rng: random.Random, limits: Limits, data: list[bytes]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--inputs", type=int, default=1_000_000, help="how many inputs (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="what chance begins with (default: %(default)s)")
+    parser.add_argument("--inputs", type=int, default=1_000_000, help="number of inputs (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the random numbers (default: %(default)s)")
     arguments = parser.parse_args()
     rng = random.Random(arguments.seed)
     counts: Counter[tuple[str, str]] = Counter()
@@ -222,7 +223,7 @@ def main() -> int:
         limits = rng.choice(LIMITS)
         try:
             counts[kind, exchange(rng, limits, data)] += 1
-        except Exception as error:  # whatever it is, it is the finding
+        except Exception as error:  # any exception is a finding
             print(f"seed {arguments.seed}, input {number} ({kind}, {limits}): {type(error).__name__}: {error}")
             print("pieces in hex:", *(piece.hex() for piece in data))
             return 1

@@ -1,4 +1,4 @@
-"""A site for each test, once on SQLite and once on RabbitMQ or on one of them alone; and what else it is to have."""
+"""Fixtures of the journeys: a site on SQLite, on RabbitMQ or on both in turn, and pools for it."""
 
 import uuid
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ BROKERS = ["sqlite", pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)]
 
 
 def make_site(request: pytest.FixtureRequest, directory: Path) -> Site:
-    """A site on the broker that the fixture is run for."""
+    """Make a site on the broker that is the parameter of the fixture."""
     if request.param == "sqlite":
         return site_on_sqlite(directory)
     return Site(directory, request.getfixturevalue("rabbitmq_url"), f"j{uuid.uuid4().hex[:10]}")
@@ -24,7 +24,7 @@ def make_site(request: pytest.FixtureRequest, directory: Path) -> Site:
 
 @pytest.fixture(params=BROKERS)
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
-    """A site of the test's own."""
+    """A site for this test, once on each broker."""
     site = make_site(request, tmp_path)
     yield site
     site.remove()
@@ -32,21 +32,21 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
 
 @pytest.fixture
 def node_site(node: RabbitNode, tmp_path: Path) -> Iterator[Site]:
-    """A site of the test's own on the module's node, which may be hurt."""
+    """A site for this test, on the RabbitMQ node that tests may break."""
     with site_on(node, tmp_path) as site:
         yield site
 
 
 @pytest.fixture
 def pool(site: Site) -> Iterator[PoolSite]:
-    """The site, to try its workers' pools."""
+    """The site, with access to the pools of its workers."""
     with pool_site(site) as pool:
         yield pool
 
 
 @pytest.fixture
 def here(tmp_path: Path) -> Iterator[Site]:
-    """A site of the test's own, on SQLite alone."""
+    """A site for this test, on SQLite only."""
     site = site_on_sqlite(tmp_path)
     yield site
     site.remove()
@@ -54,7 +54,7 @@ def here(tmp_path: Path) -> Iterator[Site]:
 
 @pytest.fixture
 def php_fpm() -> Iterator[Pools]:
-    """Makes PHP-FPMs for a site, and ends them after the test."""
+    """A function that makes PHP-FPM pools for a site. They end after the test."""
     made: list[PhpFpm] = []
 
     def make(site: Site, **options: Any) -> PhpFpm:

@@ -1,6 +1,8 @@
-"""docker-compose.yml without Docker: every service's command as a process, in the order and by the health checks that
-the file says, with its environment, its volumes and its mounted files. What has to be another (paths, hosts, ports) is
-one table, `Stack.elsewhere`. Not a compose of its own: it knows what this one file uses, and refuses the rest.
+"""Runs docker-compose.yml without Docker: every service's command as a process.
+
+The processes have the order, health checks, environment, volumes and mounted files of docker-compose.yml. Paths, hosts
+and ports that must differ are in one table, `Stack.elsewhere`. This module supports only the keys that our file uses,
+and fails at any other key.
 """
 
 import os
@@ -33,7 +35,7 @@ KNOWN = {
 
 @dataclass(frozen=True)
 class Service:
-    """A service as the file has it."""
+    """A service of docker-compose.yml."""
 
     name: str
     command: Sequence[str]
@@ -47,12 +49,12 @@ class Service:
 
     @property
     def mounts(self) -> dict[str, str]:
-        """What is mounted, by where it is mounted."""
+        """The mounted volumes and files, by their paths in the container."""
         return {volume.split(":")[1]: volume.split(":")[0] for volume in self.volumes}
 
 
 def services() -> dict[str, Service]:
-    """Return the file's services."""
+    """Return the services of docker-compose.yml, by name."""
     described = YAML(typ="safe").load(COMPOSE)["services"]
     found = {}
     for name, keys in described.items():
@@ -63,14 +65,14 @@ def services() -> dict[str, Service]:
 
 
 def instructions() -> list[tuple[str, str]]:
-    """Return the Dockerfile's instructions, continued lines joined."""
+    """Return the instructions of the Dockerfile, with continued lines joined."""
     lines = [line for line in (ROOT / "Dockerfile").read_text().splitlines() if not line.lstrip().startswith("#")]
     joined = re.sub(r"\\\n\s*", "", "\n".join(lines))
     return [(word, rest.strip()) for word, _, rest in (line.partition(" ") for line in joined.splitlines() if line)]
 
 
 def last_stage() -> list[tuple[str, str]]:
-    """Return the instructions of the image that runs."""
+    """Return the instructions of the Dockerfile's last stage, which is the image of the services."""
     every = instructions()
     return every[max(at for at, (word, _) in enumerate(every) if word == "FROM") :]
 
@@ -89,7 +91,7 @@ class Stack:
             "/run/bridge": f"{root}/run/bridge",
             "/data/": f"{root}/data/",
             "/app/": f"{root}/app/",
-            "/tmp/": f"{root}/tmp/",
+            "/var/cache/nginx/": f"{root}/cache/",
             "@rabbitmq/": f"@127.0.0.1:{self._node.port}/",
             "http://nginx:8081/": f"http://127.0.0.1:{self._downstream}/",
             "http://127.0.0.1:8080/": f"http://127.0.0.1:{self.web}/",
@@ -97,10 +99,10 @@ class Stack:
             "listen 8081;": f"listen 127.0.0.1:{self._downstream};",
         }
         self.moved: set[str] = set()
-        """What of `elsewhere` was met."""
+        """The keys of `elsewhere` that were replaced at least once."""
 
     def up(self) -> None:
-        """Do what `docker compose up` does, as far as it can be seen from inside."""
+        """Start all services in the order of their dependencies, as `docker compose up` does; return when healthy."""
         self._make_file_systems()
         for service in self._in_order():
             for name, dependency in service.depends_on.items():
@@ -114,7 +116,7 @@ class Stack:
                 self._await(service, "service_healthy")
 
     def down(self) -> dict[str, int]:
-        """End every service as `docker compose down` does, and return the exit codes."""
+        """End every service by SIGTERM, as `docker compose down` does; return the exit codes."""
         codes = {}
         for name, process in reversed(self._running.items()):
             process.terminate()
@@ -123,22 +125,22 @@ class Stack:
         return codes
 
     def remove(self) -> None:
-        """End whatever is left, and remove it."""
+        """End all remaining processes, and remove their files."""
         self._guard.clear()
         for process in self._running.values():
             process.wait(HANG)
         self._node.remove()
 
     def log(self, name: str) -> str:
-        """What a service has printed."""
+        """Return the output of a service."""
         return (self._root / f"{name}.log").read_text(errors="backslashreplace")
 
     def path(self, inside: str) -> Path:
-        """Return where a container's file is."""
+        """Return the path of a file that has the path `inside` in the container."""
         return self._root / inside.lstrip("/")
 
     def _make_file_systems(self) -> None:
-        for name in ("tmp", "etc", "own"):
+        for name in ("cache", "etc", "own"):
             self._root.joinpath(name).mkdir()
         for word, rest in last_stage():
             if word == "COPY" and not rest.startswith("--from"):
@@ -162,7 +164,7 @@ class Stack:
 
     def _start(self, service: Service) -> subprocess.Popen[bytes]:
         command = [self._moved(part) for part in service.command]
-        if service.name == "nginx":  # where its image looks by itself
+        if service.name == "nginx":  # the image finds its configuration by itself
             configuration = self.path("/etc/nginx/nginx.conf")
             configuration.write_text(nginx_user() + configuration.read_text())
             command += ["-e", "stderr", "-p", str(self._root), "-c", str(configuration)]
@@ -170,11 +172,11 @@ class Stack:
             return subprocess.Popen(command, stdout=log, stderr=log, **self._place(service))
 
     def _place(self, service: Service) -> dict[str, Any]:
-        """Return the environment and the working directory of a service's processes: nothing of ours but the paths."""
+        """Return the environment and the working directory of a service. Only the paths come from our environment."""
         (directory,) = [rest for word, rest in last_stage() if word == "WORKDIR"]
-        told = {key: self._moved(value) for key, value in service.environment.items()}
+        given = {key: self._moved(value) for key, value in service.environment.items()}
         own = {"PATH": PATHS, "XDG_RUNTIME_DIR": str(self._root / "own"), **self._guard.environment}
-        return {"env": {**own, **told}, "cwd": self.path(directory)}
+        return {"env": {**own, **given}, "cwd": self.path(directory)}
 
     def _await(self, service: Service, condition: str) -> None:
         if condition == "service_completed_successfully":

@@ -1,6 +1,7 @@
-"""A FastCGI server that lies: it listens on a Unix socket, reads each request, and answers what a test tells it to.
+"""A FastCGI server that breaks the protocol: it reads each request on a Unix socket, and sends the bytes of a test.
 
-It shares no code with `bridge.fastcgi`. `BREACHES` is the list of what a web server must not believe.
+It shares no code with `bridge.fastcgi`. `BREACHES` are replies that a FastCGI client must not accept,
+`OTHER_PROTOCOLS` are replies of servers that are no FastCGI servers.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from itertools import repeat
 from pathlib import Path
 
-from tests.unit.fastcgi.application import (
+from tests.unit.bridge.fastcgi.application import (
     CANT_MPX_CONN,
     END,
     GET_VALUES_RESULT,
@@ -27,19 +28,25 @@ DELIVERED = HEAD.replace(b"\r\n\r\n", b"\r\nContent-Length: 4\r\n\r\n") + b"done
 
 
 def truth(request_id: int = 1) -> bytes:
-    """A good reply, with everything that a good reply may have."""
-    said = record(STDERR, b"said", request_id=request_id)
+    """Return a valid reply, with everything that a valid reply may have."""
+    errors = record(STDERR, b"said", request_id=request_id)
     output = record(STDOUT, DELIVERED, request_id=request_id, padding=3) + record(STDOUT, request_id=request_id)
-    return said + output + end(request_id=request_id, padding=7)
+    return errors + output + end(request_id=request_id, padding=7)
 
 
 def _head(*lines: bytes) -> bytes:
-    """A reply with the receiver's verdict, and a head that has these lines besides."""
+    """Return a reply with the receiver's verdict and these additional header lines."""
     return record(STDOUT, b"\r\n".join([b"Bridge-Outcome: delivered", *lines, b"", b""])) + end()
 
 
+OTHER_PROTOCOLS: dict[str, bytes] = {
+    "HTTP": b"HTTP/1.1 200 OK\r\nBridge-Outcome: delivered\r\n\r\n",
+    "HTTP 0.9": b"<!DOCTYPE HTML>\n<html>\n",
+    "SMTP": b"220 mail.example ESMTP\r\n",
+    "Redis": b"-ERR unknown command\r\n",
+}
+
 BREACHES: dict[str, bytes] = {
-    "another protocol": b"HTTP/1.1 200 OK\r\nBridge-Outcome: delivered\r\n\r\n",
     "zeros": bytes(64),
     "version 0": record(STDOUT, HEAD, version=0) + end(),
     "version 2": record(STDOUT, HEAD, version=2) + end(),
@@ -71,7 +78,7 @@ BREACHES: dict[str, bytes] = {
     "a head of nothing": record(STDOUT, b"\r\n\r\n") + end(),
     "a line without a colon": _head(b"so it is"),
     "a name with a space": _head(b"X Y: 1"),
-    "a name with a space behind": _head(b"X : 1"),
+    "a name with a space after it": _head(b"X : 1"),
     "a name of nothing": _head(b": 1"),
     "a name that is no ASCII": _head("Ü: 1".encode()),
     "a folded line": _head(b"X: 1", b"  more"),
@@ -90,44 +97,47 @@ BREACHES: dict[str, bytes] = {
     "100,000 headers": b"".join([record(STDOUT, b"X-A: b\r\n" * 5000)] * 20) + _head(),
     "a line of 1 MiB": record(STDOUT, b"X: ") + record(STDOUT, bytes(65_535)) * 16 + _head(),
 }
-"""What no server may answer, by name: all of it at once, and then nothing more."""
+"""Invalid replies, by name. The server sends the whole reply at once, and then waits."""
 
 Lie = Callable[[], Iterable[bytes]]
-"""The pieces of an answer, made anew for each request."""
+"""Makes the pieces of an invalid reply. Called for each request that gets it."""
 
 
 def endless(content: bytes, type_: int = STDOUT, begin: bytes = b"") -> Lie:
-    """A reply that goes on with records of this content."""
+    """Return a reply of `begin` and then records with this content, without end."""
     one = record(type_, content)
-    some = one * max(1, 65_536 // len(one))
+    several = one * max(1, 65_536 // len(one))
 
     def pieces() -> Iterator[bytes]:
         yield begin
-        yield from repeat(some)
+        yield from repeat(several)
 
     return pieces
 
 
 class LyingServer:
-    """Answers one request after the other with these lies, and all that follow with the truth. After the last lie it
-    closes the connection where it `leaves`, and else waits for the client to do so. `pause`: seconds between pieces."""
+    """Sends these invalid replies, one to each request, and valid replies to all later requests.
+
+    With `leaves` it closes the connection after the last invalid reply; otherwise it waits until the client closes it.
+    `pause` is the time in seconds between the pieces of a reply.
+    """
 
     def __init__(self, *lies: Lie, leaves: bool = False, pause: float = 0.0) -> None:
         self._lies = list(lies)
         self._leaves = leaves
         self._pause = pause
         self.connections = 0
-        """How many connections were made to it."""
+        """The number of connections so far."""
         self.open = 0
-        """How many of them are open."""
+        """The number of open connections."""
         self.most_open = 0
-        """How many of them were open at a time."""
+        """The most connections that were open at the same time."""
         self.requests = 0
-        """How many requests came whole."""
+        """The number of complete requests so far."""
 
     @contextlib.asynccontextmanager
     async def listening(self, path: Path) -> AsyncIterator["LyingServer"]:
-        """Listen there, for as long as this is entered."""
+        """Listen on a Unix socket for the duration of the `with` block."""
         server = await asyncio.start_unix_server(self._serve, path)
         try:
             yield self
@@ -143,13 +153,13 @@ class LyingServer:
                 if not await self._answer(writer, request_id):
                     break
         except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # the client has left, as it should
+            pass  # the client has closed the connection, as it should
         finally:
             self.open -= 1
             writer.close()
 
     async def _answer(self, writer: asyncio.StreamWriter, request_id: int) -> bool:
-        """Answer, and return whether to go on."""
+        """Send a reply; return False if the connection must be closed."""
         self.requests += 1
         if not self._lies:
             writer.write(truth(request_id))
@@ -162,7 +172,7 @@ class LyingServer:
 
 
 async def _read_request(reader: asyncio.StreamReader) -> int:
-    """Read to the empty STDIN that closes a request. Return its id, 0 where there is no request any more."""
+    """Read until the empty STDIN record that ends a request. Return the request id, 0 if there is no further one."""
     while header := await reader.read(1):
         header += await reader.readexactly(7)
         length = int.from_bytes(header[4:6], "big")

@@ -1,4 +1,4 @@
-"""A private PHP-FPM: a pool of a test's own, on a Unix socket in its directory, that touches no system service."""
+"""A private PHP-FPM pool for a test, on a Unix socket in the site's directory. It uses no system service."""
 
 import os
 import signal
@@ -13,7 +13,8 @@ RECEIVER = Path(__file__).parents[2] / "examples" / "php" / "receiver.php"
 
 
 class PhpFpm:
-    """PHP-FPM that runs `behaving.php` for a site; `children` processes, and what else its pool is to be told."""
+    """A PHP-FPM pool of a site, with `children` processes. `options` are further settings of the pool, with `__` in
+    place of a dot."""
 
     def __init__(self, site: Site, children: int = 4, name: str = "fpm", **options: object) -> None:
         self.socket = site.directory / f"{name}.sock"
@@ -22,12 +23,12 @@ class PhpFpm:
         self._configuration = site.directory / f"{name}.conf"
         self._process: subprocess.Popen[bytes] | None = None
         pool = {
-            "user": "root" if os.geteuid() == 0 else None,  # asked for where it is root that starts it
+            "user": "root" if os.geteuid() == 0 else None,  # PHP-FPM requires it if root starts it
             "listen": self.socket,
             "pm": "static",
             "pm.max_children": children,
             "php_admin_value[enable_post_data_reading]": "off",
-            "php_admin_value[display_errors]": "off",  # else PHP answers 200 to an error that nobody caught
+            "php_admin_value[display_errors]": "off",  # otherwise PHP replies 200 to an uncaught error
             **{key.replace("__", "."): value for key, value in options.items()},
         }
         lines = [f"{key} = {value}" for key, value in pool.items() if value is not None]
@@ -36,45 +37,45 @@ class PhpFpm:
 
     @property
     def address(self) -> str:
-        """Its address, as the settings name it."""
+        """The address of the pool, as in `[fastcgi] addresses`."""
         return f"unix:{self.socket}"
 
     @property
     def log(self) -> str:
-        """What it has printed."""
+        """The error log of the pool."""
         return self._log.read_text(errors="backslashreplace") if self._log.exists() else ""
 
     async def start(self) -> None:
-        """Start it, and wait until it is ready."""
+        """Start the pool, and wait until it is ready."""
         ready = self.log.count("ready to handle connections")
         self._process = self._launched()
         await eventually(
-            lambda: self.log.count("ready to handle connections") > ready, report=lambda: f"PHP-FPM says: {self.log}"
+            lambda: self.log.count("ready to handle connections") > ready, report=lambda: f"PHP-FPM's log: {self.log}"
         )
 
     @property
     def processes(self) -> set[int]:
-        """The processes that serve."""
+        """The pids of the pool's processes."""
         assert self._process is not None
         found = subprocess.run(["pgrep", "-P", str(self._process.pid)], capture_output=True, text=True, check=True)
         return {int(pid) for pid in found.stdout.split()}
 
     async def stop(self, number: signal.Signals = signal.SIGQUIT) -> None:
-        """Stop it, by SIGQUIT when what runs is done, and wait for its end."""
+        """Send a signal to the pool and wait until it has ended. SIGQUIT lets it finish the running requests."""
         process = self._process
         assert process is not None
         process.send_signal(number)
         await eventually(lambda: process.poll() is not None, report=lambda: self.log)
 
     def end(self) -> None:
-        """End it now. It writes its title over its environment, so that nobody else would find it."""
+        """End the pool now. The site's guard cannot: PHP-FPM overwrites its environment with its process title."""
         if self._process is not None:
             self._process.terminate()
             self._process.wait(10)
 
     def _launched(self) -> subprocess.Popen[bytes]:
         as_root = ["--allow-to-run-as-root"] if os.geteuid() == 0 else []
-        path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"  # where Debian keeps it
+        path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"  # Debian installs it there
         dies_with_the_test_run = ["setpriv", "--pdeathsig", "TERM"]
         return subprocess.Popen(
             [
@@ -93,13 +94,13 @@ class PhpFpm:
 
 
 Pools = Callable[..., PhpFpm]
-"""Makes a PHP-FPM for a site, as it is made itself."""
+"""Makes a `PhpFpm`, with the same arguments."""
 
 
 def pool_of(
     site: Site, *pools: PhpFpm, connections: int = 4, params: Mapping[str, object] | None = None, **more: object
 ) -> str:
-    """The `[fastcgi]` table that points a worker at these."""
+    """Return the `[fastcgi]` table of settings for a worker on these pools."""
     usual = {"EFFECTS": site.environment["EFFECTS"], "RECEIVER": RECEIVER}
     table: dict[str, object] = {
         "addresses": [pool.address for pool in pools],

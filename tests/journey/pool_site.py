@@ -1,21 +1,24 @@
-"""A site whose workers are looked at through `bridge-status`, on the app that is made for trying the pool."""
+"""A site with the app `pooled`, for tests of the worker's pool by `bridge-status`."""
 
-import json
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bridge.config.settings import load_settings
 from bridge.ledger import Letter
+from bridge.status import to_json
 from tests.journey.site import PROGRAMS, Program, Site
+from worker.control.control_socket import statuses_of, workers_of
+from worker.control.readiness import why_not
 
 APP = "pooled:app"
 
 
 class PoolSite:
-    """A site, its workers' control sockets, and the files by which its app boots."""
+    """A site, the control sockets of its workers, and the files that change how its app boots."""
 
     def __init__(self, site: Site, sockets: Path) -> None:
         self.site = site
@@ -23,15 +26,16 @@ class PoolSite:
         self.environment = {**site.environment, "BRIDGE_CONTROL_DIRECTORY": str(sockets)}
 
     def worker(self, *arguments: str, **environment: str) -> Program:
-        """Start a worker with two children and a spare."""
-        return self.site.worker(*arguments, app=APP, BRIDGE_CONTROL_DIRECTORY=str(self.sockets), **environment)
+        """Start a worker with two children and a spare, without `--preload` unless `arguments` have it."""
+        settings = {"BRIDGE_CONTROL_DIRECTORY": str(self.sockets), **environment}
+        return self.site.worker(*arguments, app=APP, own_boot=True, **settings)
 
     def put(self, name: str, text: str) -> None:
-        """Write a file that changes how the app boots from now on."""
+        """Write a file that changes how the app boots."""
         (self.site.directory / name).write_text(text)
 
     def remove(self, name: str) -> None:
-        """Take such a file away."""
+        """Remove such a file."""
         (self.site.directory / name).unlink()
 
     def asked(self, *options: str) -> subprocess.CompletedProcess[str]:
@@ -47,27 +51,32 @@ class PoolSite:
         )
 
     def status(self) -> list[dict[str, Any]]:
-        """What it says to machines."""
-        told: list[dict[str, Any]] = json.loads(self.asked("--json").stdout or "[]")
-        return told
+        """Return what `bridge-status --json` prints, without starting the program: tests ask again and again."""
+        return [to_json(status) for status in statuses_of(load_settings(environ=self.environment).values)]
 
     def slots(self, *states: str) -> list[dict[str, Any]]:
-        """The slots of all workers that are in one of these states."""
+        """Return the slots of all workers that are in one of these states."""
         return [slot for worker in self.status() for slot in worker["slots"] if slot["state"] in states]
 
     def pids(self, *states: str) -> set[int]:
-        """Their processes."""
+        """Return the pids of the slots that are in one of these states."""
         return {slot["pid"] for slot in self.slots(*states)}
 
 
 @contextmanager
 def pool_site(site: Site) -> Iterator[PoolSite]:
-    """Yield it, with a directory for its sockets whose path is short enough for one."""
+    """Yield the site with a directory for control sockets, whose path is short enough for a Unix socket."""
     with tempfile.TemporaryDirectory(prefix="bridge-", dir="/tmp") as sockets:
         yield PoolSite(site, Path(sockets) / "control")
 
 
+def is_ready(environment: Mapping[str, str]) -> bool:
+    """Return whether `bridge-status --ready` would exit with 0, without starting it."""
+    found = workers_of(load_settings(environ=environment).values)
+    return bool(found) and all(why_not(status) is None for status in found)
+
+
 def error_output(letter: Letter) -> str:
-    """What the transcript of its last attempt has beside the reply."""
+    """Return the error output in the letter's transcript."""
     assert letter.transcript is not None
     return letter.transcript.error_output

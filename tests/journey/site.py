@@ -1,4 +1,4 @@
-"""A site of a test's own: a directory with an app and its settings, a broker, and the programs that run on it."""
+"""A site for a test: a directory with an app and its settings, a broker, and the programs that run on them."""
 
 import asyncio
 import json
@@ -16,13 +16,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from bridge.brokers.contract import Backlog, Broker
+from bridge.brokers.contract.broker import Broker
+from bridge.brokers.contract.consuming import Backlog
 from bridge.brokers.opening import open_broker
 from bridge.brokers.rabbitmq.broker import RabbitBroker
+from bridge.config.settings import load_settings
 from bridge.errors import BrokerUnavailable
 from bridge.ledger import Letter, open_letters
 from bridge.queues import Queue
-from bridge.settings import load_settings
+from tests.deadlines import within
 from tests.events import new_event
 from tests.guard import Guard, marked_processes
 from tests.rabbitmq_node import RabbitNode
@@ -33,7 +35,7 @@ PROGRAMS = Path(sys.executable).parent
 
 @dataclass(frozen=True)
 class Effect:
-    """A line that a listener wrote."""
+    """A line that a listener wrote to `EFFECTS`."""
 
     id: str
     name: str
@@ -46,7 +48,7 @@ class Effect:
 
 
 class Program:
-    """A running program of ours, and what it logs."""
+    """A running program, and its output."""
 
     def __init__(self, command: Sequence[str], directory: Path, environment: Mapping[str, str]) -> None:
         self._log = directory / f"{Path(command[0]).name}-{time.monotonic_ns()}.log"
@@ -57,31 +59,31 @@ class Program:
 
     @property
     def log(self) -> str:
-        """All that it has printed."""
+        """The output of the program so far, stdout and stderr."""
         return self._log.read_text(errors="backslashreplace")
 
     @property
     def children(self) -> list[int]:
-        """The processes that it has started, and that are alive."""
+        """The pids of the program's living child processes."""
         found = subprocess.run(["pgrep", "-P", str(self.process.pid)], capture_output=True, text=True, check=False)
         return [int(pid) for pid in found.stdout.split()]
 
     def signal(self, number: signal.Signals) -> None:
-        """Send it a signal."""
+        """Send a signal to the program."""
         self.process.send_signal(number)
 
     async def ended(self, within: float = 60.0) -> int:
-        """Wait for its end, and return its exit code."""
+        """Wait until the program has ended; return its exit code."""
         await eventually(lambda: self.process.poll() is not None, within, lambda: self.log)
         return self.process.returncode
 
     async def says(self, text: str, within: float = 30.0) -> None:
-        """Wait until its log has this text."""
+        """Wait until the output has this text."""
         await eventually(lambda: text in self.log, within, lambda: f"{text!r} is not in: {self.log}")
 
 
 class Site:
-    """A site. `start` what it needs, `defer` to it, and look at its effects and its letters."""
+    """A site: `run` programs on it, `defer` events, and inspect `effects` and `letters`."""
 
     def __init__(self, directory: Path, broker_url: str, namespace: str) -> None:
         self.directory = directory
@@ -100,61 +102,67 @@ class Site:
         self.configure("retry = {attempts = 3, initial = '1s', base = 1, jitter = 0}\n")
 
     def configure(self, toml: str) -> None:
-        """Write its bridge.toml."""
+        """Write the site's bridge.toml."""
         (self.directory / "bridge.toml").write_text(toml)
 
     def end(self) -> None:
-        """End every program, and remove its files. What it has on RabbitMQ stays: that a node lives on which has just
-        come back, for RabbitMQ 3.10 loses all its quorum queues where some are deleted before they have a leader."""
+        """End all programs and remove the site's files. Its queues on RabbitMQ stay."""
         self._guard.clear()
 
     def remove(self) -> None:
-        """The same, and remove what it has on RabbitMQ."""
+        """Do as `end` does, and remove the site's queues from RabbitMQ. After a restart of the node, call
+        `RabbitNode.await_leaders` before."""
+        on_rabbitmq = self.broker_url.startswith("amqp")
+        if on_rabbitmq:
+            self._note_queues()
         self.end()
-        if self.broker_url.startswith("amqp"):
+        if on_rabbitmq:
             broker = RabbitBroker.from_url(self.broker_url, self.namespace)
             asyncio.run(when_reached(lambda: broker.remove(tuple(self._declared.values()))))
 
     @property
     def processes(self) -> list[int]:
-        """Every process that was started here, by a program too, and is alive."""
+        """The pids of all living processes of the site, with those that its programs have started."""
         return [pid for pid in marked_processes(str(self.directory)) if _alive(pid)]
 
     def run(self, program: str, *arguments: str, **environment: str) -> Program:
-        """Start a program of ours."""
+        """Start one of our programs."""
         command = [str(PROGRAMS / program), *arguments]
         return Program(command, self.directory, {**self.environment, **environment})
 
-    def worker(self, *arguments: str, app: str = "behaving:app", **environment: str) -> Program:
-        """Start a worker with two children and their spare."""
-        return self.run("bridge-worker", app, "--children", "2", *arguments, **environment)
+    def worker(self, *arguments: str, app: str = "behaving:app", own_boot: bool = False, **environment: str) -> Program:
+        """Start a worker with two children and a spare. They are forked from a nursery, which halves the time of their
+        boot, unless `own_boot`: for tests about the boot, and for tests that count processes."""
+        preload = () if own_boot else ("--preload",)
+        return self.run("bridge-worker", app, "--children", "2", *preload, *arguments, **environment)
 
     @asynccontextmanager
     async def broker(self) -> AsyncIterator[Broker]:
         """The site's broker, with its queues declared."""
         broker = open_broker(self.broker_url, self.namespace)
         try:
-            settings = load_settings(environ=self.environment, file=str(self.directory / "bridge.toml"))
-            self._declared.update((queue.name, queue) for queue in settings.queues())
-            await when_reached(lambda: broker.declare(settings.queues()))
+            queues = self._note_queues()
+            await when_reached(lambda: broker.declare(queues))
             yield broker
         finally:
             await broker.close()
 
     async def defer(self, name: str, *steps: str, count: int = 1, delay: float = 0.0) -> list[str]:
-        """Defer events that ask for these steps, and return their ids."""
+        """Defer `count` events with these steps, due after `delay` seconds; return their ids."""
         due = datetime.now(UTC) + timedelta(seconds=delay) if delay else None
         data = json.dumps({"do": steps}).encode()
         made = [new_event(name, data) for _ in range(count)]
         async with self.broker() as broker:
             publisher = broker.publisher()
-            for some in range(0, count, 200):
-                await asyncio.gather(*(publisher.publish(event, due, within=30) for event in made[some : some + 200]))
+            for first in range(0, count, 200):
+                await asyncio.gather(
+                    *(publisher.publish(event, due, deadline=within(30)) for event in made[first : first + 200])
+                )
             await publisher.close()
         return [event.id for event in made]
 
     def effects(self, **wanted: Any) -> list[Effect]:
-        """What the listeners wrote, in order; with these values where some are given."""
+        """Return the lines that the listeners wrote, in order; only those with the `wanted` values."""
         try:
             lines = Path(self.environment["EFFECTS"]).read_text().splitlines()
         except FileNotFoundError:
@@ -163,7 +171,7 @@ class Site:
         return [effect for effect in effects if all(getattr(effect, key) == value for key, value in wanted.items())]
 
     async def letters(self) -> list[Letter]:
-        """The open dead letters, whole."""
+        """Return the open dead letters."""
         async with self.broker() as broker:
             ledger = broker.ledger()
             numbers = open_letters([entry async for entry in ledger.entries()])
@@ -172,10 +180,16 @@ class Site:
         return [letter for letter in found if letter is not None]
 
     async def backlog(self) -> Mapping[str, Backlog]:
-        """What the queues hold, as somebody sees who takes nothing."""
+        """Return the backlog of the queues, as a consumer that takes no events counts it."""
         async with self.broker() as broker:
             consumer = broker.consumer()
             return await consumer.backlog()
+
+    def _note_queues(self) -> Sequence[Queue]:
+        """Return the queues in the current settings, and note them for `remove`."""
+        queues = load_settings(environ=self.environment, file=str(self.directory / "bridge.toml")).queues()
+        self._declared.update((queue.name, queue) for queue in queues)
+        return queues
 
 
 def site_on_sqlite(directory: Path) -> Site:
@@ -185,29 +199,32 @@ def site_on_sqlite(directory: Path) -> Site:
 
 @contextmanager
 def site_on(node: RabbitNode, directory: Path) -> Iterator[Site]:
-    """Make a site on a node that ends with the tests, and the site's queues with it."""
+    """Make a site on a node that tests may break, and remove it at the end of the `with` block."""
     site = Site(directory, node.url, f"n{uuid.uuid4().hex[:10]}")
     try:
         yield site
     finally:
-        site.end()
+        if node.await_leaders():
+            site.remove()
+        else:
+            site.end()
 
 
 async def when_reached(work: Callable[[], Coroutine[Any, Any, object]], within: float = 60.0) -> None:
-    """Do it as soon as the broker can be reached: a node that a test has hurt takes its time to come back."""
+    """Do `work` as soon as the broker can be reached: a node may need some time after a test has broken it."""
     async with asyncio.timeout(within):
         while True:
             try:
                 await work()
             except BrokerUnavailable:
-                continue  # it has waited for some seconds
+                continue  # without a sleep: connecting has taken some seconds
             return
 
 
 async def eventually(
-    holds: Callable[[], bool], within: float = 30.0, report: Callable[[], str] = lambda: "it never came true"
+    holds: Callable[[], bool], within: float = 30.0, report: Callable[[], str] = lambda: "the condition stays false"
 ) -> None:
-    """Wait until it holds; fail with the report where it does not within so many seconds."""
+    """Wait until the condition holds; fail with the report if it does not within this many seconds."""
     end = time.monotonic() + within
     while not holds():
         assert time.monotonic() < end, report()

@@ -1,4 +1,4 @@
-"""Processes that defer with `publish = "spool"`, each told line by line what to defer, and what has become of it."""
+"""Processes that defer with `publish = "spool"`. Each reads one line for each event, and prints the result."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bridge.brokers.opening import open_broker
-from bridge.brokers.spool.reading import spooled
+from bridge.publishing.spool.summary import spooled
 from bridge.queues import Queue
 from tests.journey.site import Site
 
@@ -39,7 +39,7 @@ _PROGRAM = """
 
 @dataclass(frozen=True)
 class Deferral:
-    """What a `defer()` came to: what it raised, if anything, and how many seconds it took."""
+    """The result of a `defer()`: the error that it raised, if any, and its duration in seconds."""
 
     error: str
     seconds: float
@@ -54,30 +54,30 @@ class Deferring:
 
     @property
     def log(self) -> str:
-        """All that it has logged."""
+        """The log of the process so far."""
         return self._log.read_text()
 
     def begin(self, number: int, name: str = "do.this", **options: float) -> None:
-        """Let it defer an event with this number for its payload."""
+        """Let the process defer an event with this number as its payload; do not wait for the result."""
         assert self.process.stdin is not None
         print(json.dumps([name, number, options]), file=self.process.stdin, flush=True)
 
     def answer(self) -> Deferral:
-        """Wait for what came of it."""
+        """Wait for the result of the earliest `begin`."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line, self.log
         return Deferral(*json.loads(line))
 
     def defer(self, number: int, name: str = "do.this", **options: float) -> Deferral:
-        """Let it defer one, and wait for what comes of it."""
+        """Let the process defer an event, and wait for the result."""
         self.begin(number, name, **options)
         return self.answer()
 
 
 @contextmanager
 def deferring(site: Site, program: str = _PROGRAM, **environment: str) -> Iterator[Deferring]:
-    """Run such a process on the site; at the end, wait for its own."""
+    """Run such a process on the site, and wait at the end of the `with` block until it has ended."""
     log = site.directory / f"deferring-{os.urandom(4).hex()}.log"
     settings = {"BRIDGE_PUBLISH": "spool", "BRIDGE_SPOOL": SPOOL, "BRIDGE_PUBLISH_TIMEOUT": f"{TIMEOUT:g}s"}
     with (
@@ -96,13 +96,13 @@ def deferring(site: Site, program: str = _PROGRAM, **environment: str) -> Iterat
 
 
 def held(site: Site) -> int:
-    """How many events the site's spool holds."""
+    """Return the number of events in the site's spool."""
     return spooled(site.directory / SPOOL, site.namespace).events
 
 
 async def arrived(site: Site, expected: int) -> list[int]:
-    """Take all events out of the site's queue, and return their numbers in order; wait for so many of them, and a
-    moment for what should not be there."""
+    """Take all events out of the site's queue; return their numbers in order. Wait for `expected` events, and then
+    0.3 s for further ones, which should not exist."""
     broker = open_broker(site.broker_url, site.namespace)
     await broker.declare((Queue("default"),))
     consumer = broker.consumer()

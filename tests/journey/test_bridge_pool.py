@@ -1,4 +1,4 @@
-"""bridge-pool as a program: its socket, its mistakes, and its end."""
+"""bridge-pool as a program: its socket, wrong options, and its end."""
 
 import asyncio
 import grp
@@ -11,8 +11,17 @@ from typing import Any
 
 import pytest
 
-from bridge.foreign_pool import Address
-from tests.journey.pool_program import at, permissions, pid_and_version, pool_of, socket_of, trace
+from bridge.config.foreign_pool import Address
+from tests.journey.pool_program import (
+    at,
+    connected,
+    head_of,
+    permissions,
+    pid_and_version,
+    pool_of,
+    socket_of,
+    trace,
+)
 from tests.journey.site import PROGRAMS, Program, Site, eventually
 from tests.journey.web_servers import cgi_fcgi
 from tests.ports import free_port
@@ -21,7 +30,7 @@ pytestmark = pytest.mark.parametrize("site", ["sqlite"], indirect=True)
 
 
 async def test_the_socket_is_for_its_user_alone(site: Site) -> None:
-    """Mode 0600, in a directory of mode 0700 that the pool makes."""
+    """The pool makes a socket of mode 0600, in a directory of mode 0700."""
     await pool_of(site)
 
     assert permissions(socket_of(site)) == 0o600
@@ -29,7 +38,7 @@ async def test_the_socket_is_for_its_user_alone(site: Site) -> None:
 
 
 async def test_the_socket_can_be_given_to_a_group(site: Site) -> None:
-    """With --socket-group the group may connect, and --socket-mode says otherwise."""
+    """--socket-group lets the group connect; --socket-mode overrides the mode."""
     group = grp.getgrgid(os.getgid()).gr_name
     await pool_of(site, "--socket-group", group, "--socket-mode", "0666")
 
@@ -43,22 +52,27 @@ WRONG = {
     "expected a group of this system": ("--bind", "unix:/tmp/none.sock", "--socket-group", "no-such-group"),
     "expected --bind unix:/absolute/path, got '127.0.0.1:9000'": ("--bind", "127.0.0.1:9000", "--socket-mode", "0660"),
     "expected an address to listen on: [Errno 2]": ("--bind", "unix:/no/such/directory/app.sock"),
-    "expected an address to listen on: [Errno 99]": ("--bind", "192.0.2.1:9000"),
+    "expected an address to listen on: [Errno 98]": ("--bind", "127.0.0.1:{taken}"),
+    "expected an address that only this machine reaches": ("--bind", "0.0.0.0:9000"),
+    "expected a network such as 10.0.0.0/8": ("--bind", "127.0.0.1:9000", "--allow", "10.0.0.1/8"),
+    "expected --bind HOST:PORT, got 'unix:/tmp/none.sock'": ("--bind", "unix:/tmp/none.sock", "--allow", "10.0.0.0/8"),
 }
 
 
 @pytest.mark.parametrize("message", WRONG)
-async def test_what_cannot_be_bound_is_said_at_once(site: Site, message: str) -> None:
-    """Exit code 2, the option and the value named, before anything boots."""
-    pool = site.run("bridge-pool", "fronted:app", *WRONG[message])
+async def test_an_address_that_cannot_be_bound_ends_the_start(site: Site, message: str) -> None:
+    """The pool ends with exit code 2 and names the option and the value, before a child boots."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        arguments = [argument.format(taken=taken.getsockname()[1]) for argument in WRONG[message]]
+        pool = site.run("bridge-pool", "fronted:app", *arguments)
 
-    assert await pool.ended() == 2
+        assert await pool.ended() == 2
     assert message in pool.log
-    assert WRONG[message][-1] in pool.log
+    assert arguments[-1] in pool.log
 
 
 async def test_an_app_that_cannot_boot_ends_the_start(site: Site) -> None:
-    """Exit code 4 with its reason, and no socket is left."""
+    """The pool ends with exit code 4 and the reason, and leaves no socket."""
     pool = site.run("bridge-pool", "no_extension:app", "--bind", str(at(site)))
 
     assert await pool.ended() == 4
@@ -67,7 +81,7 @@ async def test_an_app_that_cannot_boot_ends_the_start(site: Site) -> None:
 
 
 async def test_a_socket_where_nobody_listens_is_replaced(site: Site) -> None:
-    """What a killed pool left behind is no obstacle."""
+    """A pool replaces the socket that a killed pool has left."""
     pool = await pool_of(site)
     pool.signal(signal.SIGKILL)
     await pool.ended()
@@ -79,18 +93,18 @@ async def test_a_socket_where_nobody_listens_is_replaced(site: Site) -> None:
 
 
 async def test_a_socket_where_somebody_listens_is_left_alone(site: Site) -> None:
-    """A second pool on the same path ends with exit code 2, and the first goes on."""
+    """A second pool on the same path ends with exit code 2, and the first keeps serving."""
     await pool_of(site)
 
     second = site.run("bridge-pool", "fronted:app", "--bind", str(at(site)))
 
     assert await second.ended() == 2
-    assert "somebody listens there already" in second.log
+    assert "a program listens there already" in second.log
     assert pid_and_version(site)
 
 
 async def test_a_file_that_is_no_socket_is_left_alone(site: Site) -> None:
-    """A path that leads to something else is a mistake."""
+    """A pool whose path is another kind of file ends with exit code 2 and leaves the file."""
     pool = site.run("bridge-pool", "fronted:app", "--bind", f"unix:{site.directory}/fronted.py")
 
     assert await pool.ended() == 2
@@ -99,7 +113,7 @@ async def test_a_file_that_is_no_socket_is_left_alone(site: Site) -> None:
 
 
 async def test_sigterm_finishes_what_runs(site: Site) -> None:
-    """The request that runs is answered; the socket's file is gone, and so is every child."""
+    """The running request gets its reply; then the socket's file and all children are gone."""
     pool = await pool_of(site)
     asking = asyncio.create_task(asyncio.to_thread(cgi_fcgi, at(site), "/slow/0.8"))
     await eventually(lambda: "begun" in trace(site))
@@ -114,7 +128,7 @@ async def test_sigterm_finishes_what_runs(site: Site) -> None:
 
 
 async def test_a_port_is_closed_while_it_drains(site: Site) -> None:
-    """Whoever comes after SIGTERM is refused at once, and does not wait for the last request to end."""
+    """A client that connects after SIGTERM is refused at once, before the last request has ended."""
     address = Address(host="127.0.0.1", port=free_port())
     pool = site.run("bridge-pool", "fronted:app", "--bind", str(address), "--children", "1")
     await pool.says("warm after")
@@ -129,8 +143,8 @@ async def test_a_port_is_closed_while_it_drains(site: Site) -> None:
     assert await pool.ended() == 0
 
 
-async def test_what_takes_longer_than_the_grace_is_ended(site: Site) -> None:
-    """--grace bounds the drain."""
+async def test_a_request_that_takes_longer_than_the_grace_is_ended(site: Site) -> None:
+    """--grace limits the duration of the drain."""
     pool = await pool_of(site, "--grace", "300ms")
     asking = asyncio.create_task(asyncio.to_thread(cgi_fcgi, at(site), "/slow/60.0"))
     await eventually(lambda: "begun" in trace(site))
@@ -142,7 +156,8 @@ async def test_what_takes_longer_than_the_grace_is_ended(site: Site) -> None:
 
 
 async def test_bridge_status_shows_what_the_children_do(site: Site) -> None:
-    """Which child is busy, and for how long; what each has served; and none is waited for."""
+    """The status has the state of each child, for how long it is busy, and its number of requests, without a wait for
+    a busy child."""
     pool = await pool_of(site)
     pid_and_version(site)
     asking = asyncio.create_task(asyncio.to_thread(cgi_fcgi, at(site), "/slow/4.0"))
@@ -159,8 +174,21 @@ async def test_bridge_status_shows_what_the_children_do(site: Site) -> None:
     await eventually(lambda: status(site, pool)["slots"][0]["state"] == "idle")
 
 
+@pytest.mark.parametrize("part", ["a byte", "a head"])
+async def test_bridge_status_shows_a_child_that_waits_for_a_client(site: Site, part: str) -> None:
+    """A child is *reading* while a client has sent only a part of a request, and idle when the client has gone."""
+    pool = await pool_of(site)
+    slow = connected(site)
+    slow.sendall(b"\x01" if part == "a byte" else head_of("/upload", "POST", CONTENT_LENGTH="10"))
+
+    await eventually(lambda: status(site, pool)["slots"][0]["state"] == "reading")
+
+    slow.close()
+    await eventually(lambda: status(site, pool)["slots"][0]["state"] == "idle")
+
+
 def is_refused(address: Address) -> bool:
-    """Tell whether nobody listens there."""
+    """Return True if the address refuses connections."""
     try:
         socket.create_connection((address.host, address.port), 1).close()
     except ConnectionRefusedError:
@@ -169,13 +197,13 @@ def is_refused(address: Address) -> bool:
 
 
 def status(site: Site, pool: Program) -> dict[str, Any]:
-    """What bridge-status says to machines about a pool."""
-    said = subprocess.run(
+    """Return what `bridge-status --json` prints about a pool."""
+    ran = subprocess.run(
         [PROGRAMS / "bridge-status", "--json"],
         cwd=site.directory,
         env={**os.environ, **site.environment},
         capture_output=True,
         check=True,
     )
-    (found,) = (shown for shown in json.loads(said.stdout) if shown["pid"] == pool.process.pid)
+    (found,) = (shown for shown in json.loads(ran.stdout) if shown["pid"] == pool.process.pid)
     return dict(found)

@@ -1,4 +1,4 @@
-"""What a bad event does to its process, and to nobody else."""
+"""A bad event ends its own process, and affects no other event."""
 
 import os
 import signal
@@ -10,9 +10,9 @@ from tests.journey.site import Site, eventually
 
 @pytest.mark.parametrize("step", ["kill", "exit:0", "exit:3"])
 async def test_an_event_that_ends_its_process_does_not_touch_its_neighbour(site: Site, step: str) -> None:
-    """The event in the other child is finished by the process that began it, and the lost child is replaced."""
+    """The process that began the other event finishes it, and the lost child is replaced."""
     (long,) = await site.defer("do.this", "sleep:2.5")
-    worker = site.worker()
+    worker = site.worker(own_boot=True)
     await eventually(lambda: len(site.effects(id=long)) == 1, report=lambda: worker.log)
     (bad,) = await site.defer("do.this", step, "ok")
     await eventually(lambda: len(site.effects(id=long)) == 2, report=lambda: worker.log)
@@ -26,9 +26,9 @@ async def test_an_event_that_ends_its_process_does_not_touch_its_neighbour(site:
 
 
 async def test_a_handler_past_its_deadline_costs_its_own_process_only(site: Site) -> None:
-    """It is ended at the deadline, and what it had started with it."""
+    """A child is ended at the deadline, while the other child runs further events."""
     site.configure("deadline = '1s'\nretry = {attempts = 2, initial = '1s'}")
-    worker = site.worker()
+    worker = site.worker(own_boot=True)
     (bad,) = await site.defer("do.this", "sleep:3600", "ok")
     await eventually(lambda: len(site.effects(id=bad)) == 1, report=lambda: worker.log)
     hung = site.effects(id=bad)[0].pid
@@ -38,15 +38,15 @@ async def test_a_handler_past_its_deadline_costs_its_own_process_only(site: Site
     assert {effect.id for effect in site.effects(began=False)} == {bad, *others}
 
 
-async def test_an_idle_child_that_is_killed_is_replaced_and_no_event_notices(site: Site) -> None:
-    """No attempt is spent on a process that nobody was using."""
-    worker = site.worker()
+async def test_an_idle_child_that_is_killed_is_replaced_without_a_failed_attempt(site: Site) -> None:
+    """All events succeed at their first attempt after idle children were killed."""
+    worker = site.worker(own_boot=True)
     await eventually(lambda: len(worker.children) == 3, report=lambda: worker.log)
     await worker.says("ready for events")
     killed = set(worker.children)
     for child in killed:
         os.kill(child, signal.SIGKILL)
-    await eventually(lambda: not killed.intersection(site.processes))  # until then, one may still be given an event
+    await eventually(lambda: not killed.intersection(site.processes))  # until then, they may get events
     await site.defer("do.this", "ok", count=5)
     await eventually(lambda: len(site.effects(began=False)) == 5, report=lambda: worker.log)
     assert {effect.attempt for effect in site.effects()} == {1}

@@ -1,4 +1,4 @@
-"""`make demo`, as a newcomer runs it: the main job on each broker, and sums that balance."""
+"""`make demo`, as a new user runs it, on each broker: its sums balance."""
 
 import re
 import sys
@@ -16,20 +16,20 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(params=BROKERS)
 def broker_arguments(request: pytest.FixtureRequest) -> list[str]:
-    """What `make demo` and `make demo BROKER=…` pass on."""
+    """The arguments that `make demo` and `make demo BROKER=…` pass on."""
     return [] if request.param == "sqlite" else ["--broker-url", request.getfixturevalue("rabbitmq_url")]
 
 
 @pytest.fixture
 def guard(tmp_path: Path) -> Iterator[Guard]:
-    """Ends what the demo leaves behind, were it to leave something."""
+    """A guard that ends the processes that the demo may leave."""
     guard = Guard(tmp_path)
     yield guard
     guard.clear()
 
 
 async def test_the_demo_accounts_for_every_event(broker_arguments: list[str], tmp_path: Path, guard: Guard) -> None:
-    """It exits with 0, and shows that some failed and came back, and some never could succeed."""
+    """The demo exits with 0; some events are delivered after retries, and some are dead-lettered."""
     environment = {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path), **guard.environment}
     demo = Program([sys.executable, "-m", "examples.demo", *broker_arguments], tmp_path, environment)
     assert await demo.ended(within=90) == 0, demo.log

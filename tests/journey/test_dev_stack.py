@@ -1,17 +1,18 @@
-"""The dev stack: docker-compose.yml and the Dockerfile are sound, and what they say works."""
+"""The dev stack: docker-compose.yml and the Dockerfile are valid, and their services work."""
 
 import http.client
 import json
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from examples.webhooks.signature import HEADER, signature
+from examples.webhooks.signature import signed_headers
 from tests.journey.dev_stack import COMPOSE, ROOT, Stack, instructions, last_stage, services
 from tests.journey.site import eventually
 
@@ -20,7 +21,7 @@ INBOX = "deferred-event-bridge-inbox"
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The stack, up and healthy."""
+    """The stack, with all services healthy."""
     stack = Stack(tmp_path_factory.mktemp("stack"))
     try:
         stack.up()
@@ -40,7 +41,7 @@ def test_the_file_keeps_to_the_schema() -> None:
 
 
 def test_nothing_runs_as_root() -> None:
-    """Each service names a user, or its image's Dockerfile does."""
+    """Each service has a user, in docker-compose.yml or in its image's Dockerfile."""
     (image_user,) = [rest for word, rest in last_stage() if word == "USER"]
     users = {
         service.name: service.user or (image_user if service.image == INBOX else None)
@@ -53,7 +54,7 @@ def test_nothing_runs_as_root() -> None:
 
 
 def test_nothing_is_published_beyond_this_machine() -> None:
-    """Every published port is on 127.0.0.1: the passwords are known to all."""
+    """Every published port is on 127.0.0.1, since the passwords are public."""
     ports = [port for service in services().values() for port in service.ports]
 
     assert ports
@@ -61,14 +62,15 @@ def test_nothing_is_published_beyond_this_machine() -> None:
 
 
 def test_each_service_that_stays_has_a_health_check() -> None:
-    """Only the one that makes the tables ends by itself."""
+    """All services have a health check, except the one that makes the tables and exits."""
     unchecked = [service.name for service in services().values() if service.healthcheck is None]
 
     assert unchecked == ["tables"]
 
 
 def test_the_image_owns_what_is_mounted_on_it() -> None:
-    """An empty volume takes over its mount point's owner, so that an unprivileged process can write there."""
+    """The image makes all mount points with its user as their owner, since an empty volume gets the owner of its mount
+    point."""
     (made,) = [rest for word, rest in last_stage() if word == "RUN"]
     mounted = {target for service in services().values() if service.image == INBOX for target in service.mounts}
 
@@ -92,11 +94,11 @@ def test_what_the_image_copies_is_there_and_not_ignored() -> None:
 
 
 @pytest.mark.rabbitmq
-async def test_a_signed_webhook_takes_its_way(stack: Stack) -> None:
-    """From nginx to the app, over RabbitMQ to the worker, into the app again, and on to the downstream."""
-    body = json.dumps({"action": "opened", "repository": {"full_name": "octo/hello"}}).encode()
+async def test_a_signed_webhook_is_forwarded(stack: Stack) -> None:
+    """A webhook passes nginx, the app, RabbitMQ, the worker, and the app again, and reaches the downstream."""
+    body = json.dumps({"type": "issues.opened", "repository": {"full_name": "octo/hello"}}).encode()
     secret = stack.services["app"].environment["INBOX_SECRET"]
-    headers = {"Content-Type": "application/json", "X-GitHub-Event": "issues", HEADER: signature(secret, body)}
+    headers = {"Content-Type": "application/json", **signed_headers(secret, "msg_1", int(time.time()), body)}
 
     status, answer = post(stack, "/hooks", body, headers)
 
@@ -107,21 +109,21 @@ async def test_a_signed_webhook_takes_its_way(stack: Stack) -> None:
 
 @pytest.mark.rabbitmq
 def test_nobody_can_replay_through_nginx(stack: Stack) -> None:
-    """The replay path is 404 from outside."""
+    """nginx replies 404 to a request for the replay path."""
     status, _ = post(stack, "/_bridge/hook.issues.opened", b"{}", {"CE-Id": "1", "BRIDGE-REPLAY": "1"})
 
     assert status == 404
 
 
 @pytest.mark.rabbitmq
-def test_all_of_it_was_run_and_ends_in_good_order(stack: Stack) -> None:
-    """No substitution is left over from another time, and at SIGTERM every service ends by itself."""
+def test_every_substitution_was_used_and_all_services_end_at_sigterm(stack: Stack) -> None:
+    """`elsewhere` has no obsolete entry, and every service exits with 0 at SIGTERM."""
     assert stack.moved == set(stack.elsewhere)
     assert stack.down() == dict.fromkeys(("nginx", "worker", "app"), 0)
 
 
 def post(stack: Stack, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
-    """Post to nginx, and return status and body."""
+    """Post to nginx; return the status and the body."""
     with closing(http.client.HTTPConnection("127.0.0.1", stack.web, timeout=30)) as connection:
         connection.request("POST", path, body, headers)
         response = connection.getresponse()
@@ -129,7 +131,7 @@ def post(stack: Stack, path: str, body: bytes, headers: dict[str, str]) -> tuple
 
 
 def forwarded(stack: Stack, event_id: str) -> bool:
-    """Tell whether the inbox has digested an event, and forwarded it."""
+    """Return True if the inbox has digested and forwarded an event."""
     with closing(sqlite3.connect(stack.path("/data/inbox.db"), timeout=10)) as rows:
         found = rows.execute("SELECT 1 FROM digests JOIN forwarded USING (event_id) WHERE event_id = ?", (event_id,))
         return found.fetchone() is not None

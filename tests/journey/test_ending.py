@@ -1,4 +1,4 @@
-"""How a worker ends: killed, asked to stop, asked twice, or because it has done what it was ordered to."""
+"""How a worker ends: by SIGKILL, by SIGTERM, by a second SIGTERM, or by an option such as --until-empty."""
 
 import signal
 
@@ -6,9 +6,12 @@ import pytest
 
 from tests.journey.site import Site, eventually
 
+BEFORE_THE_BROKER = pytest.mark.parametrize("site", ["sqlite"], indirect=True)
+"""For ends that come before the worker has met its broker, so that one stands for both."""
+
 
 async def test_a_worker_that_is_killed_in_mid_event_leaves_it_to_the_next_and_no_orphan(site: Site) -> None:
-    """Its children end with it, at once, though one is in the middle of an event."""
+    """The children end with the worker at once, even in the middle of an event; the next worker runs that event."""
     (event,) = await site.defer("do.this", "sleep:3600", "ok")
     first = site.worker()
     await eventually(lambda: len(site.effects()) == 1, report=lambda: first.log)
@@ -22,7 +25,7 @@ async def test_a_worker_that_is_killed_in_mid_event_leaves_it_to_the_next_and_no
 
 
 async def test_sigterm_finishes_what_runs_and_takes_nothing_new(site: Site) -> None:
-    """What was fetched and not begun is there for the next worker at once."""
+    """Events that were prefetched but not begun return to their queue at once."""
     await site.defer("do.this", "sleep:1.5", count=8)
     worker = site.worker()
     await eventually(lambda: len(site.effects(began=True)) == 2, report=lambda: worker.log)
@@ -35,8 +38,8 @@ async def test_sigterm_finishes_what_runs_and_takes_nothing_new(site: Site) -> N
     assert not site.processes
 
 
-async def test_a_second_sigterm_ends_now_and_the_event_goes_back(site: Site) -> None:
-    """No attempt is spent for it."""
+async def test_a_second_sigterm_ends_the_worker_at_once_and_returns_the_event(site: Site) -> None:
+    """The running event returns to its queue."""
     await site.defer("do.this", "sleep:3600", "ok")
     worker = site.worker()
     await eventually(lambda: len(site.effects()) == 1, report=lambda: worker.log)
@@ -48,19 +51,19 @@ async def test_a_second_sigterm_ends_now_and_the_event_goes_back(site: Site) -> 
     assert not site.processes
 
 
-async def test_what_runs_past_the_grace_is_cut_off_and_goes_back(site: Site) -> None:
-    """A worker ends when it said that it would."""
+async def test_an_event_that_runs_longer_than_the_grace_is_cut_off_and_returned(site: Site) -> None:
+    """The worker ends after `--grace`, and the running event returns to its queue."""
     await site.defer("do.this", "sleep:3600")
     worker = site.worker("--grace", "1s")
     await eventually(lambda: len(site.effects()) == 1, report=lambda: worker.log)
     worker.signal(signal.SIGTERM)
     assert await worker.ended(within=10) == 0
-    assert "cut off" in worker.log
+    assert "running events were cancelled and return to their queue" in worker.log
     assert (await site.backlog())["default"].ready == 1
 
 
-async def test_until_empty_counts_what_waits_and_does_not_await_it(site: Site) -> None:
-    """An event that is due in an hour stays where it is."""
+async def test_until_empty_does_not_wait_for_delayed_events(site: Site) -> None:
+    """An event that is due in an hour stays in the broker, and the log has the number of such events."""
     await site.defer("do.this", "ok", count=20)
     await site.defer("do.this", "ok", delay=3600)
     worker = site.worker("--until-empty")
@@ -70,8 +73,8 @@ async def test_until_empty_counts_what_waits_and_does_not_await_it(site: Site) -
     assert (await site.backlog())["default"].waiting == 1
 
 
-async def test_max_events_begins_so_many_and_no_more(site: Site) -> None:
-    """The others are ready for somebody else."""
+async def test_max_events_limits_the_events_that_begin(site: Site) -> None:
+    """All other events stay ready in their queue."""
     await site.defer("do.this", "ok", count=10)
     worker = site.worker("--max-events", "4")
     assert await worker.ended() == 0, worker.log
@@ -80,7 +83,7 @@ async def test_max_events_begins_so_many_and_no_more(site: Site) -> None:
 
 
 async def test_idle_exit_ends_a_worker_that_has_nothing_to_do(site: Site) -> None:
-    """Counted from the last event."""
+    """The worker ends --idle-exit seconds after the last event."""
     await site.defer("do.this", "ok")
     worker = site.worker("--idle-exit", "1")
     assert await worker.ended() == 0, worker.log
@@ -88,6 +91,7 @@ async def test_idle_exit_ends_a_worker_that_has_nothing_to_do(site: Site) -> Non
     assert len(site.effects(began=False)) == 1
 
 
+@BEFORE_THE_BROKER
 @pytest.mark.parametrize(
     ("app", "said"),
     [
@@ -98,26 +102,29 @@ async def test_idle_exit_ends_a_worker_that_has_nothing_to_do(site: Site) -> Non
     ],
 )
 async def test_an_app_that_cannot_boot_stops_the_worker_with_the_reason(site: Site, app: str, said: str) -> None:
-    """Exit code 4. A login wall in front of everything shows at warm-up, before any event is taken."""
+    """The worker ends with exit code 4 before it takes an event. The warm-up also finds an app that redirects every
+    request to a login page."""
     await site.defer("do.this", "ok")
-    worker = site.worker(app=app)
+    worker = site.worker(app=app, own_boot=True)
     assert await worker.ended() == 4, worker.log
     assert said in worker.log
     assert (await site.backlog())["default"].ready == 1
     assert not site.processes
 
 
+@BEFORE_THE_BROKER
 async def test_an_app_that_defers_elsewhere_stops_the_worker(site: Site) -> None:
-    """Exit code 2, and both brokers are named: the worker would wait where nothing comes."""
-    worker = site.worker(app="elsewhere:app")
+    """The worker ends with exit code 2 and names both brokers, since it would get no events of the app."""
+    worker = site.worker(app="elsewhere:app", own_boot=True)
     assert await worker.ended() == 2, worker.log
     assert "elsewhere.db" in worker.log
     assert "BRIDGE_BROKER_URL" in worker.log
 
 
+@BEFORE_THE_BROKER
 @pytest.mark.parametrize("url", ["amqp://127.0.0.1:1/", "sqlite:////proc/none/bridge.db"])
 async def test_a_broker_that_cannot_be_reached_stops_the_worker(site: Site, url: str) -> None:
-    """Exit code 3."""
+    """The worker ends with exit code 3."""
     worker = site.worker(BRIDGE_BROKER_URL=url)
     assert await worker.ended() == 3, worker.log
     assert not site.processes

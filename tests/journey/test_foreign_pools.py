@@ -1,4 +1,4 @@
-"""A pool that others run, here PHP-FPM: what a worker does when it is away, restarts, is full or slow."""
+"""A worker on a foreign pool, here PHP-FPM, that cannot be reached, restarts, is full or slow."""
 
 import signal
 import socket
@@ -11,8 +11,8 @@ from tests.journey.php_fpm import Pools, pool_of
 from tests.journey.site import Site, eventually
 
 
-async def test_a_pool_that_is_away_keeps_its_events_and_spends_nothing(here: Site, php_fpm: Pools) -> None:
-    """At the start of the worker, and later; each time it is said once."""
+async def test_a_pool_that_is_away_costs_no_attempt(here: Site, php_fpm: Pools) -> None:
+    """Events wait for a pool that cannot be reached, at the worker's start and later; each outage is logged once."""
     fpm = php_fpm(here, children=2)
     here.configure(pool_of(here, fpm, connections=2))
     await here.defer("do.this", "ok", count=10)
@@ -33,7 +33,7 @@ async def test_a_pool_that_is_away_keeps_its_events_and_spends_nothing(here: Sit
 
 
 async def test_a_worker_whose_pool_is_away_stops_at_once(here: Site, php_fpm: Pools) -> None:
-    """What it keeps goes back, and is delivered by the next worker at the first attempt."""
+    """The events return to their queue, and the next worker delivers them at their first attempt."""
     fpm = php_fpm(here)
     here.configure(pool_of(here, fpm))
     with socket.socket(socket.AF_UNIX) as left_behind:
@@ -50,7 +50,7 @@ async def test_a_worker_whose_pool_is_away_stops_at_once(here: Site, php_fpm: Po
 
 
 async def test_a_pool_that_restarts_under_load_loses_nothing(here: Site, php_fpm: Pools) -> None:
-    """What ran is finished, what was not taken is sent again, and nothing runs twice."""
+    """Running events finish, events that the pool did not accept are sent again, and no event runs twice."""
     fpm = php_fpm(here)
     await fpm.start()
     here.configure(PATIENT + pool_of(here, fpm))
@@ -65,8 +65,9 @@ async def test_a_pool_that_restarts_under_load_loses_nothing(here: Site, php_fpm
     assert sorted(effect.id for effect in here.effects(began=False)) == sorted(ids)
 
 
-async def test_a_pool_that_is_ended_in_mid_request_runs_again_what_ran(here: Site, php_fpm: Pools) -> None:
-    """And nothing else: what was sent and never accepted may have cost an attempt, but did not run."""
+async def test_a_pool_that_is_ended_in_mid_request_repeats_only_what_ran(here: Site, php_fpm: Pools) -> None:
+    """Only the interrupted events run again. An event that was sent but never accepted may have lost an attempt, but
+    did not run."""
     fpm = php_fpm(here, children=2)
     await fpm.start()
     here.configure(PATIENT + pool_of(here, fpm, connections=2))
@@ -84,7 +85,7 @@ async def test_a_pool_that_is_ended_in_mid_request_runs_again_what_ran(here: Sit
 
 @pytest.mark.parametrize("keep", [False, True])
 async def test_a_pool_that_recycles_after_each_request_loses_nothing(here: Site, php_fpm: Pools, keep: bool) -> None:
-    """Whether or not its connections are kept, nothing runs twice."""
+    """No event runs twice, with kept connections and without."""
     fpm = php_fpm(here, pm__max_requests=1)
     await fpm.start()
     here.configure(PATIENT + pool_of(here, fpm, keep_connection=keep))
@@ -99,7 +100,7 @@ async def test_a_pool_that_recycles_after_each_request_loses_nothing(here: Site,
 
 
 async def test_kept_connections_serve_many_events(here: Site, php_fpm: Pools) -> None:
-    """A process for each connection, and each of them serves one event after the other."""
+    """Each connection is to one process, which serves one event after the other."""
     fpm = php_fpm(here, children=3)
     await fpm.start()
     here.configure(pool_of(here, fpm, connections=2, keep_connection=True))
@@ -111,7 +112,7 @@ async def test_kept_connections_serve_many_events(here: Site, php_fpm: Pools) ->
 
 
 async def test_never_more_connections_than_are_allowed(here: Site, php_fpm: Pools) -> None:
-    """A second event waits, though the pool has processes to spare."""
+    """At most two events run with two connections, although the pool has more processes."""
     fpm = php_fpm(here, children=4)
     await fpm.start()
     here.configure(pool_of(here, fpm, connections=2))
@@ -126,7 +127,7 @@ async def test_never_more_connections_than_are_allowed(here: Site, php_fpm: Pool
 
 
 async def test_a_full_pool_is_waited_for(here: Site, php_fpm: Pools) -> None:
-    """More connections than it has room for: those that it does not take cost nothing."""
+    """With more connections than the pool accepts, a refused connection costs no attempt."""
     fpm = php_fpm(here, children=1, listen__backlog=1)
     await fpm.start()
     here.configure("deadline = '30s'\n" + pool_of(here, fpm, connections=8))
@@ -137,8 +138,8 @@ async def test_a_full_pool_is_waited_for(here: Site, php_fpm: Pools) -> None:
     assert "backlog is full" in program.log
 
 
-async def test_what_is_out_of_time_costs_itself_an_attempt(here: Site, php_fpm: Pools) -> None:
-    """Its connection is closed, and the others go on."""
+async def test_an_event_beyond_its_deadline_loses_an_attempt(here: Site, php_fpm: Pools) -> None:
+    """The connection of the slow event is closed; the other events succeed at their first attempt."""
     fpm = php_fpm(here)
     await fpm.start()
     here.configure("deadline = '1s'\n" + RETRY + pool_of(here, fpm))
@@ -152,8 +153,8 @@ async def test_what_is_out_of_time_costs_itself_an_attempt(here: Site, php_fpm: 
     assert {effect.attempt for effect in here.effects() if effect.id in others} == {1}
 
 
-async def test_the_addresses_have_their_shares_and_one_that_is_away_is_done_without(here: Site, php_fpm: Pools) -> None:
-    """In proportion to their connections; the others take what is left."""
+async def test_several_addresses_share_the_events_without_one_that_is_away(here: Site, php_fpm: Pools) -> None:
+    """The addresses get events in proportion to their connections; those that can be reached get all of them."""
     first, second, away = (php_fpm(here, name=name) for name in ("first", "second", "away"))
     await first.start()
     await second.start()
@@ -167,8 +168,8 @@ async def test_the_addresses_have_their_shares_and_one_that_is_away_is_done_with
     assert program.log.count("takes no requests") == 1
 
 
-async def test_what_runs_is_finished_when_the_worker_is_asked_to_stop(here: Site, php_fpm: Pools) -> None:
-    """As with a pool of our own."""
+async def test_sigterm_lets_running_events_finish(here: Site, php_fpm: Pools) -> None:
+    """SIGTERM lets events in a foreign pool finish, as in a pool of our own."""
     fpm = php_fpm(here)
     await fpm.start()
     here.configure(pool_of(here, fpm))
@@ -181,25 +182,28 @@ async def test_what_runs_is_finished_when_the_worker_is_asked_to_stop(here: Site
 
 
 async def test_a_signal_to_reload_does_not_end_the_worker(here: Site) -> None:
-    """There is nothing of ours to reload."""
+    """SIGHUP is logged and ignored, since the worker has no children of its own."""
     program = here.run("bridge-worker", "--fastcgi", f"unix:{here.directory}/s", FLASK_APP="behaving:app")
     await program.says("ready for events")
     program.signal(signal.SIGHUP)
-    await program.says("that is for who runs the pool")
+    await program.says("this worker does not run the pool")
     program.signal(signal.SIGTERM)
     assert await program.ended() == 0
 
 
 async def test_either_an_app_or_a_pool(here: Site) -> None:
-    """Neither, or both, is a mistake of whoever typed it."""
-    for arguments, said in (((), "expected APP"), (("behaving:app", "--fastcgi", "h:1"), "expected one of them")):
+    """A command line with neither an app nor a pool, or with both, is an error."""
+    for arguments, said in (
+        ((), "expected APP"),
+        (("behaving:app", "--fastcgi", "h:1"), "expected either APP or --fastcgi, got both"),
+    ):
         program = worker(here, *arguments)
         assert await program.ended() == 2
         assert said in program.log
 
 
-async def test_an_address_that_is_none_is_said(here: Site) -> None:
-    """With what was expected, and where it came from."""
+async def test_an_invalid_address_is_an_error(here: Site) -> None:
+    """The error has the expected forms and the source of the value."""
     program = worker(here, "--fastcgi", "run/shop.sock")
     assert await program.ended() == 2
     assert "(from command line): expected 'unix:/absolute/path' or 'host:port'" in program.log

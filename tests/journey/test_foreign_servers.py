@@ -1,4 +1,4 @@
-"""Pools that are no PHP-FPM: a libfcgi program in C, and flup in its own threaded server."""
+"""Foreign pools other than PHP-FPM: a libfcgi program in C, and flup's own threaded server."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ RECEIVER = Path(__file__).parents[2] / "examples" / "c" / "receiver.c"
 
 
 def spawned(site: Site) -> str:
-    """Compile the C example, spawn two processes of it, and return their address."""
+    """Compile the C example and spawn two processes of it; return their address."""
     program, address = site.directory / "receiver", site.directory / "c.sock"
     subprocess.run(["gcc", "-O2", "-o", str(program), str(RECEIVER), "-lfcgi"], check=True)
     spawning = ["spawn-fcgi", "-s", str(address), "-F", "2", "--", str(program)]
@@ -24,7 +24,7 @@ def spawned(site: Site) -> str:
 
 
 async def test_a_c_program_with_libfcgi_is_a_pool(here: Site) -> None:
-    """It gets every byte, as the sum shows that it wrote to stderr."""
+    """The program receives every byte, as the checksum that it writes to stderr proves."""
     address = spawned(here)
     bodies = [os.urandom(size) for size in SIZES]
     here.configure("max_body = '16MiB'\n")
@@ -34,9 +34,9 @@ async def test_a_c_program_with_libfcgi_is_a_pool(here: Site) -> None:
     assert await program.ended() == 0, program.log
     assert "20 delivered, 0 retries, 7 dead-lettered" in program.log
     letters = await here.letters()
-    said = {letter.envelope.event.id: letter.transcript.error_output for letter in letters if letter.transcript}
+    outputs = {letter.envelope.event.id: letter.transcript.error_output for letter in letters if letter.transcript}
     for id_, body in zip(ids, bodies, strict=True):
-        assert f"{len(body)} bytes, sum {_sum(body)}, attempt 1" in said[id_]
+        assert f"{len(body)} bytes, sum {_sum(body)}, attempt 1" in outputs[id_]
 
 
 def _sum(data: bytes) -> int:
@@ -48,7 +48,7 @@ def _sum(data: bytes) -> int:
 
 @pytest.mark.parametrize("over", ["unix", "tcp"])
 async def test_flups_own_threaded_server_is_a_pool(here: Site, over: str) -> None:
-    """The Flask app, in a process that somebody else looks after."""
+    """A Flask app in flup's threaded server, in a process that the worker did not start, takes events."""
     path, port = here.directory / "flup.sock", free_port()
     bound, address = (str(path), f"unix:{path}") if over == "unix" else (("127.0.0.1", port), f"127.0.0.1:{port}")
     serving = f"""from flup.server.fcgi import WSGIServer

@@ -1,4 +1,4 @@
-"""Every row of the table from replies to settlements, by the real programs: one worker run for all, on each broker."""
+"""Every row of the table from replies to settlements, with the real programs: one worker run for all rows a broker."""
 
 import asyncio
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ EVENTS = {
     "abort": ("do.this", ["abort:404"]),
     "sys.exit": ("do.this", ["sys.exit", "ok"]),
     "own wait": ("do.this", ["retry:2", "ok"]),
-    "asks for ever": ("do.this", ["retry:1"]),
+    "always asks to wait": ("do.this", ["retry:1"]),
     "hangs": ("do.this", ["sleep:3600", "ok"]),
     "exits": ("do.this", ["exit:3", "ok"]),
     "killed": ("do.this", ["kill", "ok"]),
@@ -36,12 +36,12 @@ EVENTS = {
 
 
 WAITS = {"own wait": 2.0, "hangs": 6.0}
-"""Seconds between the two attempts, where it is not the one second that the policy says."""
+"""Seconds between the two attempts, for kinds that do not wait the policy's one second."""
 
 
 @dataclass
 class Aftermath:
-    """What was left behind when all was settled."""
+    """The effects and dead letters after all events were settled."""
 
     ids: dict[str, str]
     effects: list[Effect]
@@ -49,24 +49,24 @@ class Aftermath:
     overloaded: list[tuple[int, float]]
 
     def ran(self, kind: str) -> list[Effect]:
-        """The attempts that reached a listener."""
+        """Return the attempts that reached a listener."""
         return [effect for effect in self.effects if effect.id == self.ids[kind] and effect.began]
 
     def letter(self, kind: str) -> Letter | None:
-        """The dead letter, where it is one."""
+        """Return the dead letter of the event, or None."""
         return self.letters.get(self.ids[kind])
 
 
 @pytest.fixture(scope="module", params=BROKERS)
 def aftermath(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aftermath]:
-    """All kinds of events, and one worker until all is settled."""
+    """All kinds of events, after one worker has settled them."""
     site = make_site(request, tmp_path_factory.mktemp("outcomes"))
     site.configure("deadline = '5s'\nretry = {attempts = 2, initial = '1s', base = 1, jitter = 0}\n")
-    yield asyncio.run(_live_through(site))
+    yield asyncio.run(_settled(site))
     site.remove()
 
 
-async def _live_through(site: Site) -> Aftermath:
+async def _settled(site: Site) -> Aftermath:
     ids = {kind: (await site.defer(name, *steps))[0] for kind, (name, steps) in EVENTS.items()}
     worker = site.worker("--until-settled")
     assert await worker.ended() == 0, worker.log
@@ -80,15 +80,15 @@ def _overloaded(site: Site) -> list[tuple[int, float]]:
 
 
 @pytest.mark.parametrize("kind", ["delivered"])
-def test_what_the_receiver_calls_delivered_is_over(aftermath: Aftermath, kind: str) -> None:
-    """It ran once, and is no dead letter."""
+def test_a_delivered_event_is_settled(aftermath: Aftermath, kind: str) -> None:
+    """A delivered event ran once, and is not a dead letter."""
     assert [effect.attempt for effect in aftermath.ran(kind)] == [1]
     assert aftermath.letter(kind) is None
 
 
 @pytest.mark.parametrize("kind", ["recovers", "own wait", "sys.exit", "hangs", "exits", "killed"])
-def test_what_failed_once_is_tried_again_after_its_wait(aftermath: Aftermath, kind: str) -> None:
-    """Raised, asked to wait, out of time, or its process gone: attempt 1, then attempt 2, never early."""
+def test_a_failed_event_is_tried_again_after_its_wait(aftermath: Aftermath, kind: str) -> None:
+    """An exception, a requested wait, a timeout or a lost process lead to attempt 2, not before the wait is over."""
     first, second = aftermath.ran(kind)
     assert (first.attempt, second.attempt) == (1, 2)
     assert second.at - first.at >= WAITS.get(kind, 1.0)
@@ -99,7 +99,7 @@ def test_what_failed_once_is_tried_again_after_its_wait(aftermath: Aftermath, ki
     ("kind", "reason", "error", "attempts"),
     [
         ("fails", "attempts used up", "ConnectionError", 2),
-        ("asks for ever", "attempts used up", "Retry", 2),
+        ("always asks to wait", "attempts used up", "Retry", 2),
         ("rejected", "rejected", "Reject", 1),
         ("abort", "attempts used up", "werkzeug.exceptions.NotFound", 2),
         ("no listener", "attempts used up", "no listener", 2),
@@ -109,17 +109,17 @@ def test_what_failed_once_is_tried_again_after_its_wait(aftermath: Aftermath, ki
         ("large", "rejected", "reject", 1),
     ],
 )
-def test_what_cannot_succeed_is_a_dead_letter_with_its_reason(
+def test_an_event_that_cannot_succeed_is_a_dead_letter_with_its_reason(
     aftermath: Aftermath, kind: str, reason: str, error: str, attempts: int
 ) -> None:
-    """Its error, and all its attempts."""
+    """A dead letter has the reason, the error and all attempts."""
     letter = aftermath.letter(kind)
     assert letter is not None
     assert (letter.reason, letter.error.type, len(letter.envelope.attempts)) == (reason, error, attempts)
 
 
 def test_a_dead_letter_keeps_the_traceback_and_the_transcript(aftermath: Aftermath) -> None:
-    """Who reads it sees what was sent, what came back, and where it was raised."""
+    """A dead letter has the parameters of the request, the headers and the error output, and the traceback."""
     letter = aftermath.letter("fails")
     assert letter is not None
     assert letter.transcript is not None
@@ -132,7 +132,7 @@ def test_a_dead_letter_keeps_the_traceback_and_the_transcript(aftermath: Afterma
 
 
 def test_an_answer_in_place_of_the_receivers_is_quoted(aftermath: Aftermath) -> None:
-    """A login wall says where it leads, a page says how it begins."""
+    """The error of a redirect has its target, and the error of a page has the beginning of the page."""
     wall, page = aftermath.letter("login wall"), aftermath.letter("catch-all page")
     assert wall is not None
     assert page is not None
@@ -142,7 +142,7 @@ def test_an_answer_in_place_of_the_receivers_is_quoted(aftermath: Aftermath) -> 
 
 
 def test_a_reply_of_64_mib_is_drained_and_its_verdict_counts(aftermath: Aftermath) -> None:
-    """The transcript is cut in the middle."""
+    """The verdict of a 64 MiB reply counts, and the transcript has only its beginning and end."""
     letter = aftermath.letter("large")
     assert letter is not None
     assert letter.transcript is not None
@@ -151,13 +151,13 @@ def test_a_reply_of_64_mib_is_drained_and_its_verdict_counts(aftermath: Aftermat
 
 
 def test_megabytes_of_stderr_change_nothing(aftermath: Aftermath) -> None:
-    """Neither the event's fate nor the worker's."""
+    """An event whose listener writes megabytes to stderr is delivered at its first attempt."""
     assert aftermath.letter("noisy") is None
     assert [effect.attempt for effect in aftermath.ran("noisy")] == [1]
 
 
 def test_an_overloaded_app_gets_the_event_again_and_no_attempt_is_spent(aftermath: Aftermath) -> None:
-    """After the seconds that it asked for."""
+    """The event comes again after the seconds in Retry-After, with the same attempt number."""
     assert [attempt for attempt, _ in aftermath.overloaded] == [1, 1, 1]
     times = [at for _, at in aftermath.overloaded]
     assert all(later - earlier >= 1.0 for earlier, later in pairwise(times))
@@ -165,12 +165,12 @@ def test_an_overloaded_app_gets_the_event_again_and_no_attempt_is_spent(aftermat
 
 
 def test_only_the_listener_that_failed_is_called_again(aftermath: Aftermath) -> None:
-    """The one that has finished has finished."""
+    """A listener that has finished is not called at the second attempt."""
     assert [effect.step for effect in aftermath.ran("two listeners")] == ["first", "second", "second"]
 
 
 def test_every_event_ended_and_ended_once(aftermath: Aftermath) -> None:
-    """Delivered or dead-lettered: nothing is left, nothing is both."""
+    """Every event is delivered or dead-lettered, and no event is both."""
     dead = {kind for kind in EVENTS if aftermath.letter(kind)}
     delivered = {effect.id for effect in aftermath.effects if not effect.began}
     assert len(aftermath.letters) == len(dead)

@@ -1,4 +1,4 @@
-"""PHP-FPM with a PHP receiver: what its verdicts, its exit statuses and its failures come to, and every byte."""
+"""PHP-FPM with a PHP receiver: settlements of its verdicts, statuses and failures, and the bytes that it receives."""
 
 import asyncio
 import hashlib
@@ -6,7 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from bridge.settings import load_settings
+from bridge.config.settings import load_settings
 from tests.journey.foreign_pools import RETRY, SIZES, defer_data, worker
 from tests.journey.php_fpm import Pools, pool_of
 from tests.journey.site import Site
@@ -14,8 +14,8 @@ from tests.journey.site import Site
 EXAMPLE = Path(__file__).parents[2] / "examples" / "php"
 
 
-async def test_a_php_receiver_gives_its_verdict(site: Site, php_fpm: Pools) -> None:
-    """Each of them is settled as if a Flask app had given it, on both brokers."""
+async def test_the_verdicts_of_a_php_receiver(site: Site, php_fpm: Pools) -> None:
+    """Each verdict leads to the same settlement as that of a Flask app, on both brokers."""
     fpm = php_fpm(site)
     await fpm.start()
     site.configure(RETRY + "deadline = '2s'\n" + pool_of(site, fpm))
@@ -25,11 +25,12 @@ async def test_a_php_receiver_gives_its_verdict(site: Site, php_fpm: Pools) -> N
         "fails": ["fail"],
         "rejected": ["reject"],
         "own wait": ["retry:1", "ok"],
+        "snoozes once": ["snooze:0.1"],
         "hangs": ["sleep:3", "ok"],
         "killed": ["kill", "ok"],
         "exits": ["exit:3", "ok"],
     }
-    ids = {kind: (await site.defer("do.this", *asked))[0] for kind, asked in steps.items()}
+    ids = {kind: (await site.defer("do.this", *of_kind))[0] for kind, of_kind in steps.items()}
     program = worker(site, "--until-settled")
     assert await program.ended(60) == 0, program.log
     letters = {letter.envelope.event.id: letter for letter in await site.letters()}
@@ -41,10 +42,11 @@ async def test_a_php_receiver_gives_its_verdict(site: Site, php_fpm: Pools) -> N
     for kind in ("recovers", "own wait", "hangs", "killed", "exits"):
         assert {effect.attempt for effect in site.effects(id=ids[kind], began=True)} == {1, 2}, kind
     assert {effect.attempt for effect in site.effects(id=ids["delivered"])} == {1}
+    assert [effect.attempt for effect in site.effects(id=ids["snoozes once"], began=True)] == [1, 1]
 
 
 async def test_php_gets_every_byte(here: Site, php_fpm: Pools) -> None:
-    """Of bodies of all sizes, at the edges of records and far beyond."""
+    """PHP receives bodies of all sizes unchanged, also at and above the largest FastCGI record."""
     bodies = [os.urandom(size) for size in SIZES]
     fpm = php_fpm(here, children=2)
     await fpm.start()
@@ -59,7 +61,7 @@ async def test_php_gets_every_byte(here: Site, php_fpm: Pools) -> None:
 
 
 async def test_the_example_in_php_does_what_its_listeners_say(here: Site, php_fpm: Pools) -> None:
-    """Delivered, rejected, retried when it asks for it; and what no listener takes fails."""
+    """The example delivers, rejects and retries; an event without a listener fails."""
     fpm = php_fpm(here)
     await fpm.start()
     assert load_settings(environ={}, file=str(EXAMPLE / "bridge.toml")).values.fastcgi is not None
@@ -80,7 +82,7 @@ async def test_the_example_in_php_does_what_its_listeners_say(here: Site, php_fp
 
 
 async def test_a_request_from_the_web_is_no_event_to_the_receiver(here: Site, php_fpm: Pools) -> None:
-    """However it is spelt: a web server passes headers on as HTTP_*."""
+    """The receiver replies 404 to a request with a replay header, which a web server passes on as HTTP_*."""
     fpm = php_fpm(here)
     await fpm.start()
     forged = {"REQUEST_METHOD": "GET", "SCRIPT_FILENAME": str(EXAMPLE / "shop.php"), "HTTP_BRIDGE_REPLAY": "1"}
@@ -90,13 +92,13 @@ async def test_a_request_from_the_web_is_no_event_to_the_receiver(here: Site, ph
     assert b"Status: 404 Not Found" in answer
 
 
-async def test_a_status_is_a_verdict_where_it_is_trusted(here: Site, php_fpm: Pools) -> None:
-    """By hand, for a program that knows nothing of the bridge."""
+async def test_a_status_is_a_verdict_if_it_is_trusted(here: Site, php_fpm: Pools) -> None:
+    """With `trust = "status"`, the HTTP status of a program that does not know the bridge decides."""
     fpm = php_fpm(here)
     await fpm.start()
     here.configure(RETRY + pool_of(here, fpm, trust="status", params={"VERDICT": "status"}))
     steps = {"200": ["ok"], "404": ["status:404"], "500": ["status:500", "ok"], "uncaught": ["fail", "ok"]}
-    ids = {kind: (await here.defer("do.this", *asked))[0] for kind, asked in steps.items()}
+    ids = {kind: (await here.defer("do.this", *of_kind))[0] for kind, of_kind in steps.items()}
     program = worker(here, "--until-settled")
     assert await program.ended() == 0, program.log
     assert [letter.envelope.event.id for letter in await here.letters()] == [ids["404"]]
@@ -105,8 +107,8 @@ async def test_a_status_is_a_verdict_where_it_is_trusted(here: Site, php_fpm: Po
         assert {effect.attempt for effect in here.effects(id=ids[kind])} == {1, 2}
 
 
-async def test_a_status_alone_proves_nothing_where_it_is_not_trusted(here: Site, php_fpm: Pools) -> None:
-    """Without the setting, the very same replies are failures."""
+async def test_a_status_alone_is_a_failure_by_default(here: Site, php_fpm: Pools) -> None:
+    """Without `trust = "status"`, a reply with status 200 and no verdict is a failure."""
     fpm = php_fpm(here)
     await fpm.start()
     here.configure(RETRY + pool_of(here, fpm, params={"VERDICT": "status"}))

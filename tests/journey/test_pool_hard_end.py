@@ -1,4 +1,4 @@
-"""A handler that is out of time is ended from outside, whatever it is stuck in, and leaves word of where it was."""
+"""The worker ends a child whose handler is beyond the deadline; the dead letter has the child's stacks."""
 
 import time
 
@@ -14,7 +14,7 @@ ONE_TRY = "deadline = '1s'\nretry = {attempts = 1}\n"
 
 
 async def _letter(pool: PoolSite, step: str) -> tuple[Letter, Program]:
-    """Let one event run out of time, and return what is left of it."""
+    """Let one event time out; return its dead letter, and the worker."""
     pool.site.configure(ONE_TRY)
     await pool.site.defer("do.this", step)
     worker = pool.worker("--until-settled")
@@ -27,17 +27,17 @@ async def _letter(pool: PoolSite, step: str) -> tuple[Letter, Program]:
 
 
 @pytest.mark.parametrize("step", ["stuck", "stuck-in-c"])
-async def test_the_transcript_has_the_stack_of_what_ran_out_of_time(pool: PoolSite, step: str) -> None:
-    """In Python or in C."""
+async def test_the_transcript_has_the_stack_of_the_timeout(pool: PoolSite, step: str) -> None:
+    """The transcript has the stack of a handler that is stuck in Python or in C."""
     letter, _ = await _letter(pool, step)
-    told = error_output(letter)
-    assert "most recent call first" in told
-    assert step.replace("-", "_") in told
-    assert "pooled.py" in told
+    stacks = error_output(letter)
+    assert "most recent call first" in stacks
+    assert step.replace("-", "_") in stacks
+    assert "pooled.py" in stacks
 
 
 async def test_the_stacks_are_those_of_all_threads(pool: PoolSite) -> None:
-    """The one that is stuck may not be the main one."""
+    """The transcript has the stacks of all threads, since another thread than the main one may be stuck."""
     letter, _ = await _letter(pool, "threads")
     assert error_output(letter).count("most recent call first") >= 2
     assert "in stuck_in_here" in error_output(letter)
@@ -45,21 +45,21 @@ async def test_the_stacks_are_those_of_all_threads(pool: PoolSite) -> None:
 
 
 async def test_a_handler_that_can_clean_up_may(pool: PoolSite) -> None:
-    """SIGTERM comes first, and interrupts what runs for nobody any more."""
+    """The worker sends SIGTERM first, which lets the handler's `finally` run."""
     await _letter(pool, "tidy")
     assert len(pool.site.effects(step="tidied")) == 1
 
 
-async def test_a_handler_that_is_deaf_to_signals_is_ended_all_the_same(pool: PoolSite) -> None:
-    """By SIGKILL, soon after; it cannot tell where it was."""
+async def test_a_handler_that_blocks_signals_is_killed(pool: PoolSite) -> None:
+    """The worker ends a child that blocks signals by SIGKILL soon after; its transcript has no stacks."""
     began = time.time()
     letter, _ = await _letter(pool, "deaf")
     assert "most recent call first" not in error_output(letter)
     assert time.time() - began < 15
 
 
-async def test_the_place_of_one_that_is_out_of_time_is_taken_before_it_has_ended(pool: PoolSite) -> None:
-    """The slot works again at the deadline, by the spare."""
+async def test_the_spare_takes_the_slot_before_the_child_has_ended(pool: PoolSite) -> None:
+    """At the deadline the spare takes over the slot, while the old child still runs."""
     pool.site.configure(ONE_TRY)
     worker = pool.worker("--children", "1")
     await eventually(lambda: bool(pool.pids("spare")), report=lambda: worker.log)
@@ -69,4 +69,4 @@ async def test_the_place_of_one_that_is_out_of_time_is_taken_before_it_has_ended
     await eventually(lambda: len(pool.site.effects(step="ok")) == 2, report=lambda: worker.log)
     assert pool.site.effects(step="ok")[0].pid == spare
     (slot,) = pool.slots("idle")
-    assert (slot["restarts"], slot["why"]) == (1, "ran out of time after 1 s")
+    assert (slot["restarts"], slot["why"]) == (1, "timed out after 1 s")

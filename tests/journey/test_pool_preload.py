@@ -1,4 +1,4 @@
-"""`--preload`: the app is imported once, and the children are forked from the process that did."""
+"""`--preload`: one process, the nursery, imports the app, and the children are forked from it."""
 
 import os
 import signal
@@ -16,13 +16,13 @@ WEIGHT = "60"
 
 
 def _memory(pid: int) -> float:
-    """MiB that this process costs: what it shares is counted by its share."""
+    """Return the PSS of a process in MiB: shared memory counts by the process's share."""
     rows = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     return next(int(row.split()[1]) for row in rows if row.startswith("Pss:")) / 1024
 
 
 async def _cost(pool: PoolSite, *options: str) -> float:
-    """MiB that the processes of a pool of four cost, after each has served some events."""
+    """Return the PSS in MiB of the processes of a pool with four children, after 200 events."""
     worker = pool.worker("--children", "4", "--spare", "0", *options, WEIGHT=WEIGHT)
     await eventually(lambda: len(pool.pids("idle")) == 4, report=lambda: worker.log)
     await pool.site.defer("do.this", "sleep:0.01", count=200)
@@ -34,7 +34,7 @@ async def _cost(pool: PoolSite, *options: str) -> float:
 
 
 async def test_it_saves_memory(pool: PoolSite, record_property: Callable[[str, object], None]) -> None:
-    """Measured with an app that has made some 60 MB of objects: what children have in common is there once."""
+    """Four children of an app with 60 MB of objects need less than 60 % of the memory, since they share the objects."""
     alone = await _cost(pool)
     forked = await _cost(pool, "--preload")
     record_property("MiB of four children, each booted on its own", round(alone))
@@ -44,7 +44,7 @@ async def test_it_saves_memory(pool: PoolSite, record_property: Callable[[str, o
 
 
 async def test_the_app_is_imported_once(pool: PoolSite) -> None:
-    """A child that is lost is forked anew, and its exit status is known."""
+    """A lost child is replaced by a fork without a further import, and its exit status is logged."""
     pool.put("greeting", "once and for all")
     worker = pool.worker("--preload")
     await eventually(lambda: len(pool.pids("idle", "spare")) == 3, report=lambda: worker.log)
@@ -52,13 +52,13 @@ async def test_the_app_is_imported_once(pool: PoolSite) -> None:
     await eventually(lambda: len(pool.site.effects(step="ok", began=False)) == 1, report=lambda: worker.log)
     await eventually(lambda: len(pool.pids("idle", "spare")) == 3, report=lambda: worker.log)
     assert worker.log.count("once and for all") == 1
-    assert "a child ended with exit status 5" in worker.log
+    assert "a busy child ended with exit status 5" in worker.log
     (nursery,) = worker.children
     assert nursery not in pool.pids("idle", "spare")
 
 
 async def test_no_orphan_outlives_the_worker(pool: PoolSite) -> None:
-    """It is killed in mid-event; nursery, children and spare end with it."""
+    """If the worker is killed during an event, its nursery, children and spare end too."""
     worker = pool.worker("--preload")
     await eventually(lambda: bool(pool.pids("spare")), report=lambda: worker.log)
     (event,) = await pool.site.defer("do.this", "stuck", "ok")
@@ -71,8 +71,8 @@ async def test_no_orphan_outlives_the_worker(pool: PoolSite) -> None:
     await eventually(lambda: len(pool.site.effects(id=event)) == 2, report=lambda: second.log)
 
 
-async def test_a_nursery_that_is_killed_is_made_anew(pool: PoolSite) -> None:
-    """Its children end with it, and new ones come from a new one."""
+async def test_a_killed_nursery_is_replaced(pool: PoolSite) -> None:
+    """After SIGKILL of the nursery its children end, and a new nursery forks new ones."""
     worker = pool.worker("--preload")
     await eventually(lambda: len(pool.pids("idle", "spare")) == 3, report=lambda: worker.log)
     (nursery,) = worker.children
@@ -86,9 +86,9 @@ async def test_a_nursery_that_is_killed_is_made_anew(pool: PoolSite) -> None:
     assert not pool.site.processes
 
 
-async def test_an_app_that_starts_threads_when_it_is_imported_is_told(pool: PoolSite) -> None:
-    """No child would have them."""
+async def test_an_app_that_starts_threads_at_its_import_gets_a_warning(pool: PoolSite) -> None:
+    """The log warns of threads that the import has started, since forked children do not have them."""
     pool.put("threaded", "")
     worker = pool.worker("--preload")
     await worker.says("ready for events")
-    assert "warning: the app has threads after its import (watcher)" in worker.log
+    assert "WARNING: the app has threads after its import (watcher)" in worker.log

@@ -1,4 +1,4 @@
-"""A child that has served long enough is replaced between two events, and no event notices."""
+"""A child that has reached a limit is replaced between two events, and no event is lost or repeated."""
 
 import signal
 from collections import Counter
@@ -9,9 +9,18 @@ from tests.journey.pool_site import PoolSite
 from tests.journey.site import eventually
 
 
-@pytest.mark.parametrize("options", [(), ("--preload",), ("--spare", "0")], ids=["own boot", "preload", "no spare"])
+@pytest.mark.parametrize(
+    ("site", "options"),
+    [
+        pytest.param("sqlite", (), id="own boot"),
+        pytest.param("sqlite", ("--preload",), id="preload"),
+        pytest.param("sqlite", ("--spare", "0"), id="no spare"),
+        pytest.param("rabbitmq", (), id="rabbitmq", marks=pytest.mark.rabbitmq),
+    ],
+    indirect=["site"],
+)
 async def test_by_requests(pool: PoolSite, options: tuple[str, ...]) -> None:
-    """No child serves for long, and each event is served once."""
+    """Children are replaced after `max_requests`, and each event runs once."""
     await pool.site.defer("do.this", "sleep:0.1", count=120)
     worker = pool.worker("--until-settled", *options, BRIDGE_MAX_REQUESTS="20")
     assert await worker.ended() == 0, worker.log
@@ -20,14 +29,14 @@ async def test_by_requests(pool: PoolSite, options: tuple[str, ...]) -> None:
     assert {effect.attempt for effect in pool.site.effects(step="sleep:0.1")} == {1}
     served = Counter(effect.pid for effect in done)
     assert len(served) >= 4
-    assert max(served.values()) < 90  # a child that is due goes on until another is warm
+    assert max(served.values()) < 90  # a child runs on until its replacement is warm
     assert "recycled after" in worker.log
     assert "120 delivered, 0 retries, 0 dead-lettered" in worker.log
 
 
 @pytest.mark.parametrize("site", ["sqlite"], indirect=True)
 async def test_by_requests_under_a_burst(pool: PoolSite) -> None:
-    """Events that are faster than children boot lose nothing either."""
+    """No event is lost or repeated if children reach the limit faster than their replacements boot."""
     await pool.site.defer("do.this", "ok", count=2000)
     worker = pool.worker("--until-settled", BRIDGE_MAX_REQUESTS="50")
     assert await worker.ended() == 0, worker.log
@@ -37,13 +46,13 @@ async def test_by_requests_under_a_burst(pool: PoolSite) -> None:
 
 @pytest.mark.parametrize("site", ["sqlite"], indirect=True)
 async def test_by_age(pool: PoolSite) -> None:
-    """Idle ones too; but what runs is finished first, by the process that began it."""
+    """Idle and busy children are replaced after `max_age`; the process that began an event finishes it."""
     worker = pool.worker(BRIDGE_MAX_AGE="2s")
     (long,) = await pool.site.defer("do.this", "sleep:12")
     await eventually(lambda: len(pool.pids("idle", "busy")) == 2, report=lambda: worker.log)
     first = pool.pids("idle", "busy")
     await eventually(lambda: not first & pool.pids("idle", "busy"), report=lambda: worker.log)
-    assert [slot["event"] for slot in pool.slots("retiring") if "event" in slot] == ["do.this"]
+    assert [slot["event"] for slot in pool.slots("retiring") if slot["event"]] == ["do.this"]
     await eventually(lambda: len(pool.site.effects(id=long)) == 2, report=lambda: worker.log)
     began, ended = pool.site.effects(id=long)
     assert (began.pid, began.attempt) == (ended.pid, ended.attempt)
@@ -56,7 +65,7 @@ async def test_by_age(pool: PoolSite) -> None:
 
 @pytest.mark.parametrize("site", ["sqlite"], indirect=True)
 async def test_by_memory(pool: PoolSite) -> None:
-    """The child that has grown is replaced, and its neighbour is not."""
+    """Only the child that uses more than `max_memory` is replaced."""
     worker = pool.worker(BRIDGE_MAX_MEMORY="150MiB")
     await eventually(lambda: len(pool.pids("idle")) == 2, report=lambda: worker.log)
     before = pool.pids("idle")

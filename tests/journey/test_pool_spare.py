@@ -1,4 +1,4 @@
-"""A lost child's place is taken at once by one that is already warm."""
+"""A warm spare takes the slot of a lost child at once."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ KILLS = 8
 async def test_a_spare_takes_the_place_of_a_child_that_is_killed(
     pool: PoolSite, options: tuple[str, ...], record_property: Callable[[str, object], None]
 ) -> None:
-    """The process that goes on was warm when the other was killed, and a new spare is booted."""
+    """The spare that was warm before the kill runs the next event, and a new spare boots."""
     await pool.site.defer("do.this", "sleep:0.005", count=6000)
     worker = pool.worker("--children", "1", *options)
     gaps = []
@@ -42,8 +42,8 @@ async def _kill(pool: PoolSite, worker: Program) -> float:
     return min(effect.at for effect in pool.site.effects(step="sleep:0.005") if effect.at > killed) - killed
 
 
-async def test_a_spare_that_is_killed_is_replaced_and_no_event_notices(pool: PoolSite) -> None:
-    """It had nothing to do."""
+async def test_a_spare_that_is_killed_is_replaced(pool: PoolSite) -> None:
+    """A killed spare is replaced, and does not count as a restart of a slot."""
     worker = pool.worker()
     await eventually(lambda: bool(pool.pids("spare")), report=lambda: worker.log)
     before = pool.pids("spare")
@@ -53,8 +53,8 @@ async def test_a_spare_that_is_killed_is_replaced_and_no_event_notices(pool: Poo
     assert [slot["restarts"] for slot in pool.slots("idle")] == [0, 0]
 
 
-async def test_without_spares_there_is_none(pool: PoolSite) -> None:
-    """`--spare 0` saves its memory."""
+async def test_spare_0_boots_no_spare(pool: PoolSite) -> None:
+    """With `--spare 0` the pool has only its children."""
     worker = pool.worker("--spare", "0")
     await worker.says("ready for events")
     await asyncio.sleep(1)

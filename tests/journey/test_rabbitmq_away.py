@@ -1,4 +1,4 @@
-"""RabbitMQ restarted while an event waits for its retry. What else may befall it is judged in `tests/faults`."""
+"""A restart of RabbitMQ while an event waits for its retry. `tests/faults` has the other failures of RabbitMQ."""
 
 import asyncio
 from itertools import pairwise
@@ -12,11 +12,11 @@ pytestmark = pytest.mark.rabbitmq
 
 
 async def test_a_policys_waits_come_in_order_across_a_restart_of_the_broker(node: RabbitNode, node_site: Site) -> None:
-    """What waits for its time waits on the broker's disk, and comes neither early nor out of order."""
+    """Waiting retries survive a restart of the broker, and come neither early nor out of order."""
     node_site.configure("retry = 'site_policies:patient'")
     await node_site.defer("do.this", "fail")
     worker = node_site.worker("--until-settled")
-    await worker.says("ConnectionError")  # said when the retry is confirmed
+    await worker.says("ConnectionError")  # logged when the retry is confirmed
     await asyncio.to_thread(node.restart)
     assert await worker.ended() == 0, worker.log
     effects = node_site.effects()

@@ -23,22 +23,23 @@ SLACK = 0.25
 
 @pytest.fixture
 def site(node_site: Site) -> Site:
-    """A site on a node that the tests may hurt."""
+    """A site on the node that tests may break."""
     return node_site
 
 
 @pytest.fixture
 def frozen(node: RabbitNode) -> Iterator[RabbitNode]:
-    """The node, which goes on when the test does not see to it."""
+    """The node, which resumes at the end of the test if the test has not resumed it."""
     yield node
     node.resume()
 
 
 async def test_a_frozen_broker_costs_one_request_its_budget_and_loses_nothing(site: Site, frozen: RabbitNode) -> None:
-    """The others are spooled at once; when the broker goes on, all are there in order."""
+    """Only the first `defer()` waits for its timeout; later events are spooled at once. When the broker resumes, all
+    events arrive in order."""
     with deferring(site) as process:
         before = process.defer(0)
-        await eventually(lambda: held(site) == 0)  # on a slow machine it may have been spooled itself
+        await eventually(lambda: held(site) == 0)  # a slow machine may have spooled event 0 too
         frozen.pause()
         first, *others = [process.defer(number) for number in range(1, 60)]
         spooled = held(site)
@@ -51,7 +52,7 @@ async def test_a_frozen_broker_costs_one_request_its_budget_and_loses_nothing(si
     assert first.seconds < TIMEOUT + SLACK
     assert max(answer.seconds for answer in others) < TIMEOUT / 2
     assert spooled == 59
-    # Number 1 was written and not confirmed: it may be there twice.
+    # Event 1 was sent but not confirmed, so it may be there twice.
     assert list(dict.fromkeys(numbers)) == list(range(61))
     assert len(numbers) <= 62
 
@@ -59,7 +60,8 @@ async def test_a_frozen_broker_costs_one_request_its_budget_and_loses_nothing(si
 async def test_a_process_that_finds_no_broker_and_is_killed_leaves_its_events_to_bridge_relay(
     node: RabbitNode, site: Site
 ) -> None:
-    """What was spooled is on the disk; the relay waits for the broker, says how it goes, and ends when it is asked."""
+    """The spool of a killed process is on the disk. bridge-relay waits for the broker, publishes the events, logs that,
+    and ends at SIGTERM."""
     site.environment |= {"BRIDGE_SPOOL": SPOOL}
     node.kill()
     try:
@@ -79,8 +81,8 @@ async def test_a_process_that_finds_no_broker_and_is_killed_leaves_its_events_to
     assert not list(site.directory.glob(f"{SPOOL}.relay*"))
 
 
-async def test_who_relays_and_is_killed_is_followed_by_the_next(site: Site, frozen: RabbitNode) -> None:
-    """The lock goes with its holder, and what it had in flight comes again."""
+async def test_the_next_process_relays_after_a_relay_was_killed(site: Site, frozen: RabbitNode) -> None:
+    """The lock of the spool is free when its holder is killed, and its events in flight are published again."""
     site.environment |= {"BRIDGE_SPOOL": SPOOL}
     with deferring(site) as process:
         process.defer(0)
@@ -99,7 +101,7 @@ async def test_who_relays_and_is_killed_is_followed_by_the_next(site: Site, froz
 
 
 async def test_an_event_that_no_queue_takes_ends_in_the_ledger(site: Site, frozen: RabbitNode) -> None:
-    """Nobody could tell the request, for the spool knows no queues."""
+    """A spooled event that matches no queue becomes a dead letter, since `defer()` has returned already."""
     site.configure("[queues.mail]\npatterns = ['mail.#']\n")
     with deferring(site) as process:
         process.defer(0, "mail.sent")
@@ -119,7 +121,7 @@ async def test_an_event_that_no_queue_takes_ends_in_the_ledger(site: Site, froze
 
 
 async def test_a_delay_is_kept_through_the_spool(site: Site, frozen: RabbitNode) -> None:
-    """The event comes when it was asked for, though it was relayed before."""
+    """A spooled event with a delay is relayed before it is due, and delivered when it is due."""
     with deferring(site) as process:
         process.defer(0)
         frozen.pause()
@@ -150,15 +152,15 @@ AT_EXIT = """
 """
 
 
-async def test_what_is_not_confirmed_at_the_exit_is_spooled(site: Site, frozen: RabbitNode) -> None:
-    """Within the bound of the exit, however much of its budget each event has left."""
+async def test_unconfirmed_events_are_spooled_at_exit(site: Site, frozen: RabbitNode) -> None:
+    """At exit, unconfirmed events are spooled within 3 s, even with a publish timeout of 60 s."""
     with deferring(site, AT_EXIT, BRIDGE_PUBLISH_TIMEOUT="60s") as process:
         assert process.process.stdin is not None
         assert process.process.stdout is not None
         process.process.stdout.readline()
         frozen.pause()
         print("go on", file=process.process.stdin, flush=True)
-        await asyncio.sleep(0.3)  # they are in flight then, or still on their way: either is a case
+        await asyncio.sleep(0.3)  # the events may be in flight then, or not yet published: both are valid cases
         process.process.stdin.close()
         status = await asyncio.to_thread(process.process.wait, 3.0)
 
@@ -167,7 +169,7 @@ async def test_what_is_not_confirmed_at_the_exit_is_spooled(site: Site, frozen: 
 
 @pytest.mark.parametrize("options", [(), ("--preload",)], ids=["fork first", "import first"])
 def test_pre_forked_processes_share_one_spool(site: Site, frozen: RabbitNode, options: tuple[str, ...]) -> None:
-    """All threads of all processes spool into it, even where the app was imported, and had spooled, before the fork."""
+    """All threads of all processes use one spool, also if the app was imported and had spooled before the fork."""
     environment = {**site.environment, "BRIDGE_PUBLISH": "spool", "BRIDGE_SPOOL": SPOOL, "DEFER_AT_IMPORT": "1"}
     frozen.pause()
     with web_server(site.directory, *options, **environment) as (port, _), ThreadPoolExecutor(32) as clients:
@@ -181,7 +183,7 @@ def test_pre_forked_processes_share_one_spool(site: Site, frozen: RabbitNode, op
 
 
 def status(site: Site, *options: str) -> str:
-    """What `bridge-status` prints here."""
+    """Return the output of `bridge-status` for the site."""
     command = [str(PROGRAMS / "bridge-status"), *options]
     environment = os.environ | site.environment
     return subprocess.run(
@@ -189,8 +191,8 @@ def status(site: Site, *options: str) -> str:
     ).stdout
 
 
-def test_bridge_status_tells_of_the_spool(site: Site, frozen: RabbitNode) -> None:
-    """Though no worker runs, and in the list of workers for machines."""
+def test_bridge_status_shows_the_spool(site: Site, frozen: RabbitNode) -> None:
+    """`bridge-status` shows the spool in both formats, also if no worker runs."""
     site.environment |= {"BRIDGE_SPOOL": SPOOL}
     frozen.pause()
     with deferring(site) as process:

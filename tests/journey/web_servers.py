@@ -1,6 +1,6 @@
 """Real web servers as private, unprivileged processes in front of a FastCGI server: nginx, lighttpd and cgi-fcgi.
 
-Each has its files in a directory of its own and a free port, and ends with the site whose guard it was started under.
+Each has its own directory and a free port. Each ends with the site whose environment it was started with.
 """
 
 import grp
@@ -15,19 +15,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bridge.foreign_pool import Address
+from bridge.config.foreign_pool import Address
 from tests.ports import free_port
 
 START_SECONDS = 15.0
 ANSWER_SECONDS = 60.0
 MAX_BODY = 100 * 1024**2
 PARAMS = "/etc/nginx/fastcgi_params"
-"""What nginx comes with: the parameters that CGI asks for."""
+"""The parameters that CGI requires, in a file of nginx's package."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a web server answered."""
+    """The response of a web server."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
@@ -35,13 +35,13 @@ class Answer:
 
 
 class WebServer:
-    """A web server that runs, on a port of 127.0.0.1."""
+    """A running web server on a port of 127.0.0.1."""
 
     def __init__(self, command: list[str], directory: Path, port: int, environment: Mapping[str, str]) -> None:
         self.name = command[0]
         self.port = port
         self.log = directory / "server.log"
-        # nginx writes its title over its environment, so that a guard cannot know it by that.
+        # nginx overwrites its environment with its process title, so the guard cannot find it.
         dies_with_the_test_run = ["setpriv", "--pdeathsig", "TERM"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -54,16 +54,16 @@ class WebServer:
         self._await_port()
 
     def stop(self) -> None:
-        """End it, and its workers with it."""
+        """End the server and its worker processes."""
         self.process.terminate()
         self.process.wait(START_SECONDS)
 
     def connect(self) -> http.client.HTTPConnection:
-        """Return a new connection to it."""
+        """Return a new connection to the server."""
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=ANSWER_SECONDS)
 
     def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
-        """Send one request, and return the whole answer."""
+        """Send a request on a new connection; return the whole response."""
         connection = self.connect()
         try:
             connection.request(method, path, body, headers)
@@ -84,14 +84,18 @@ class WebServer:
                 return
 
 
-def nginx(directory: Path, upstream: Address, environment: Mapping[str, str], *, keep: bool = False) -> WebServer:
-    """Start nginx in front of a FastCGI server; with `keep` over connections that it keeps."""
+def nginx(
+    directory: Path, upstream: Address, environment: Mapping[str, str], further: str = "", *, keep: bool = False
+) -> WebServer:
+    """Start nginx in front of a FastCGI server, with `further` directives for `location`; with `keep`, it keeps its
+    connections to that server."""
     http = f"client_max_body_size {MAX_BODY}; underscores_in_headers on;"
     location = f"""
         fastcgi_param SCRIPT_NAME "";
         fastcgi_param PATH_INFO $uri;
         fastcgi_read_timeout {ANSWER_SECONDS:g};
         fastcgi_max_temp_file_size 0;
+        {further}
     """
     return nginx_with(http, location, directory, upstream, environment, kept=16 if keep else 0)
 
@@ -99,8 +103,8 @@ def nginx(directory: Path, upstream: Address, environment: Mapping[str, str], *,
 def nginx_with(
     http: str, location: str, directory: Path, upstream: Address, environment: Mapping[str, str], *, kept: int
 ) -> WebServer:
-    """Start nginx in front of a FastCGI server, with these directives besides; over so many connections that it keeps,
-    or a new one for each request."""
+    """Start nginx in front of a FastCGI server, with these additional directives for `http` and `location`. nginx keeps
+    `kept` connections to the server, or opens a new one for each request if `kept` is 0."""
     directory.mkdir(exist_ok=True)
     port = free_port()
     keeping = (f"keepalive {kept};", "fastcgi_keep_conn on;") if kept else ("", "")
@@ -152,7 +156,7 @@ def lighttpd(directory: Path, upstream: Address, environment: Mapping[str, str])
 
 
 def cgi_fcgi(address: Address, path: str, **parameters: str) -> bytes:
-    """Let libfcgi's own client send one GET, and return what it prints: the CGI reply."""
+    """Send a GET by libfcgi's own client; return the CGI reply."""
     where = address.path or f"{address.host}:{address.port}"
     request = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "REQUEST_URI": path, "QUERY_STRING": "", "SCRIPT_NAME": ""}
     server = {"SERVER_NAME": "localhost", "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1"}
@@ -167,7 +171,7 @@ def cgi_fcgi(address: Address, path: str, **parameters: str) -> bytes:
 
 
 def program(name: str) -> str:
-    """Return where a server's program is. Debian keeps them where only root's PATH leads."""
+    """Return the path of a server's program. Debian installs servers in directories that are only on root's PATH."""
     found = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin")
     assert found is not None, f"{name}: not found; make servers installs it"
     return found
@@ -177,7 +181,7 @@ _TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 
 def nginx_user() -> str:
-    """Return the directive by which nginx's workers stay this user; only root has to say so."""
+    """Return the directive that lets nginx's workers run as this user. Only root needs it."""
     if os.getuid() != 0:
         return ""
     return f"user {pwd.getpwuid(os.getuid()).pw_name} {grp.getgrgid(os.getgid()).gr_name};"

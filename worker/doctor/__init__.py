@@ -1,1 +1,1 @@
-"""`bridge-doctor`: looks at everything that must be well for events to run, and says what is not."""
+"""`bridge-doctor`: checks everything that events need to run, and reports what is wrong."""

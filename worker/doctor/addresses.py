@@ -1,27 +1,30 @@
-"""Whether the pools that others run, as `[fastcgi]` names them, can be connected to. It sends nothing."""
+"""The doctor's check of the addresses in `[fastcgi]`: can they be connected to? Nothing is sent."""
 
 import asyncio
 from collections.abc import Sequence
 
-from bridge.findings import Finding, ok, wrong
-from bridge.foreign_pool import Address, ForeignPoolSettings
-from worker.connecting import connect
+from bridge.brokers.contract.findings import Finding, ok, wrong
+from bridge.config.foreign_pool import Address, ForeignPoolSettings
+from bridge.fastcgi import Limits
+from worker.slots.connecting import connect
+from worker.slots.transport import Transport
 
 
 async def examine(fastcgi: ForeignPoolSettings | None) -> Sequence[Finding]:
-    """Connect to every address, all at once; each has some 5 s."""
+    """Connect to all addresses at the same time, for up to some 5 s."""
     addresses = fastcgi.connections_by_address if fastcgi is not None else {}
     return await asyncio.gather(*map(_connected, addresses))
 
 
 async def _connected(address: Address) -> Finding:
     try:
-        transport = await connect(address)
+        transport = Transport(Limits())
+        await connect(address, transport)
     except BlockingIOError as error:
         step = "more processes there, or fewer connections in [fastcgi]"
-        return wrong("pool", f"{address} is there, and as many wait as it takes: {error}", step)
+        return wrong("pool", f"{address} listens, but takes no more connections: {error}", step)
     except PermissionError as error:
-        return wrong("pool", f"{address} is not for this user: {error.strerror}", _group_of(address))
+        return wrong("pool", f"this user may not connect to {address}: {error.strerror}", _group_of(address))
     except OSError as error:
         step = "start it (bridge-pool, php-fpm), or correct fastcgi.addresses"
         return wrong("pool", f"{address} cannot be connected to: {error.strerror or error}", step)

@@ -1,76 +1,103 @@
 """`bridge-doctor`: the command line."""
 
 import asyncio
-import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import click
 
-from bridge.brokers.examining import Place, definitions, examine
-from bridge.errors import SettingsError
-from bridge.findings import Finding, State, ok
-from bridge.settings import Settings, load_settings
-from bridge.telemetry import configure_logging
-from worker.doctor import addresses, installation, rendering, spool, workers
-
-NOT_WELL, BAD_SETTINGS, BROKER_AWAY = 1, 2, 3
-
-
-@click.command(
-    epilog="Example: bridge-doctor --json | jq '.findings[] | select(.state != \"ok\")'",
-    context_settings={"help_option_names": ["-h", "--help"]},
+from bridge.brokers.contract.findings import Finding, FindingState, ok
+from bridge.brokers.contract.inspection import SiteOnBroker
+from bridge.brokers.contract.roles import Role
+from bridge.brokers.opening import definitions, inspect, permissions, site_on_broker
+from bridge.config.settings import Settings, load_settings
+from bridge.console import options
+from bridge.console.exit_codes import ExitCode
+from bridge.console.log_setup import configure_logging
+from bridge.console.printable import json_text
+from bridge.console.program import program, version_option
+from worker.doctor import (
+    addresses,
+    apps,
+    exposure,
+    groups,
+    installation,
+    ledger,
+    modes,
+    pauses,
+    rendering,
+    schedules,
+    spool,
+    workers,
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the findings for machines.")
+
+
+@program(
+    "bridge-doctor --json | jq '.findings[] | select(.state != \"ok\")'",
+    "bridge-doctor --definitions | rabbitmqctl import_definitions",
+)
+@options.as_json("Print the findings as one JSON document.")
 @click.option(
     "--definitions", "as_definitions", is_flag=True, help="Print the topology for rabbitmqctl import_definitions."
 )
-@click.option("--broker-url", metavar="URL", help="sqlite:///bridge.db, or amqp://host/ (several hosts: h1,h2).")
-@click.option("--namespace", metavar="NAME", help="The prefix of all names on the broker. [bridge]")
-@click.option("--config", metavar="FILE", help="The settings' file. [bridge.toml, where there is one]")
-@click.version_option(package_name="deferred-event-bridge")
-def main(as_json: bool, as_definitions: bool, config: str | None, **overrides: Any) -> None:
-    """Look at all that must be well for events to run, and say what is not, with the next step. Nothing is changed.
+@click.option(
+    "--permissions",
+    "role",
+    type=click.Choice([each.value for each in Role]),
+    help="Print the commands that make a RabbitMQ user for one role.",
+)
+@options.broker_url()
+@options.namespace()
+@options.config()
+@version_option
+def main(as_json: bool, as_definitions: bool, role: str | None, config: str | None, **overrides: Any) -> None:
+    """Check everything that events need to run, and print what is wrong, with the next step. Nothing is changed.
 
-    Each line is ok, WRONG, or unknown where this user cannot be told. Exit codes: 0 all is well, 1 something is not or
-    could not be told, 2 usage or settings, 3 the broker cannot be reached or refuses.
+    Each line is ok, WRONG, or unknown if this user may not look. Exit codes: 0 all is well, 1 something is wrong or
+    unknown, 2 usage or settings, 3 the broker cannot be reached or refuses.
     """
     configure_logging("text")
-    try:
-        settings = load_settings(command_line=overrides, file=config)
-        place = _place(settings)
-        if as_definitions:
-            click.echo(json.dumps(definitions(place), indent=2))
-            return
-        reached, findings = asyncio.run(_examined(settings, place))
-    except SettingsError as error:
-        click.echo(f"bridge-doctor: {error}", err=True)
-        sys.exit(BAD_SETTINGS)
+    settings = load_settings(command_line=overrides, file=config)
+    site = replace(site_on_broker(settings), served=workers.served(settings.values))
+    if as_definitions:
+        click.echo(json_text(definitions(site), indent=2))
+        return
+    if role is not None:
+        click.echo(permissions(site, Role(role)))
+        return
+    reached, findings = asyncio.run(_examined(settings, site))
     click.echo(rendering.as_json(findings) if as_json else rendering.as_text(findings))
     if not reached:
-        sys.exit(BROKER_AWAY)
-    sys.exit(0 if all(finding.state is State.OK for finding in findings) else NOT_WELL)
-
-
-def _place(settings: Settings) -> Place:
-    values = settings.values
-    return Place(values.broker_url, values.namespace, settings.queues(), values.declare, values.management_url)
+        sys.exit(ExitCode.BROKER)
+    well = all(finding.state is FindingState.OK for finding in findings)
+    sys.exit(ExitCode.DONE if well else ExitCode.INCOMPLETE)
 
 
 def _settings_read(settings: Settings) -> Finding:
     return ok("settings", f"{settings.file or 'no bridge.toml'}; broker_url from {settings.origin('broker_url')}")
 
 
-async def _examined(settings: Settings, place: Place) -> tuple[bool, Sequence[Finding]]:
-    """Look at everything; the broker and the pools at the same time."""
+async def _examined(settings: Settings, site: SiteOnBroker) -> tuple[bool, Sequence[Finding]]:
+    """Return whether the broker was reached, and the findings. The broker and the pools are checked at the same
+    time."""
     values = settings.values
-    examination, pools = await asyncio.gather(examine(place), addresses.examine(values.fastcgi))
+    examination, pools, exposed = await asyncio.gather(
+        inspect(site), addresses.examine(values.fastcgi), exposure.examine(values.broker_url)
+    )
     return examination.reached, [
         *installation.examine(),
         _settings_read(settings),
         *examination.findings,
+        *(await ledger.examine(settings) if examination.reached else ()),
+        *(await pauses.examine(settings) if examination.reached else ()),
+        *exposed,
+        *modes.examine(settings),
+        *schedules.examine(settings),
         *workers.examine(values),
+        *apps.examine(values),
+        *groups.examine(settings),
         *pools,
         *spool.examine(values),
     ]

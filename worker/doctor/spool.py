@@ -1,22 +1,22 @@
-"""What waits in the local spool for a broker that was away, where the settings have one."""
+"""The doctor's check of the local spool, where events wait for a broker that cannot be reached."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from bridge.brokers.spool.reading import Spooled, spooled
+from bridge.brokers.contract.findings import Finding, counted, ok, unknown, wrong
+from bridge.config.values import Values
 from bridge.errors import BridgeError
-from bridge.findings import Finding, counted, ok, unknown, wrong
-from bridge.settings import Values
+from bridge.publishing.spool.summary import Spooled, spooled
 
 LATE = timedelta(minutes=1)
-"""With the broker there, a spool is empty within seconds."""
+"""If the broker can be reached, a spool is empty within seconds."""
 
 NEARLY_FULL = 0.8
 
 
 def examine(values: Values) -> Sequence[Finding]:
-    """Look into the spool. It is told of where `defer()` uses one, or where one holds something."""
+    """Judge the spool. Return no finding if `defer()` does not use a spool and none holds events."""
     path = Path(values.spool)
     try:
         found = spooled(path, values.namespace)
@@ -28,7 +28,7 @@ def examine(values: Values) -> Sequence[Finding]:
 
 
 def judge(path: Path, found: Spooled, limit: int, now: datetime) -> Finding:
-    """Judge what a spool holds. `limit` is in bytes."""
+    """Judge the content of a spool. `limit` is in bytes."""
     if not found.events:
         return ok("spool", f"{path} is empty")
     since = max(now - found.oldest, timedelta()) if found.oldest is not None else timedelta()

@@ -1,4 +1,4 @@
-"""A child: one app-server process, from its start to its end, on the socket pair that it inherited."""
+"""A child: one app-server process and the channels that it inherited, from its start to its end."""
 
 import asyncio
 import contextlib
@@ -6,61 +6,68 @@ import os
 import signal
 import socket
 
-from worker.pool.control import MAX_LINE, CannotBoot, Ready, read
-from worker.pool.output import Hear, Output
-from worker.pool.process import BootFailed, Inherited, Process, Starter, ending, memory_of, signal_group
+from bridge.child_protocol import MAX_REPORT, STACKS_SIGNAL, CannotBoot, Inherited, Ready, read_report
+from worker.pool.news import News
+from worker.pool.output import OnPrinted, Output
+from worker.pool.process import BootFailed, Process, Starter, ending, memory_of, signal_group
 from worker.pool.recycling import Wear
 
-STACKS_SIGNAL = signal.SIGUSR2
-"""What a child answers with the Python stacks of all its threads, whatever it is doing."""
 STACKS_WITHIN = 0.5
 STACKS_QUIET = 0.05
-"""Seconds without a further byte after which the stacks are taken to be whole: nothing marks their end."""
+"""Seconds without a further byte after which the stacks count as complete: faulthandler writes no end mark."""
 STACKS_KEPT = 64 * 1024
 
 
 class Child:
-    """A process that serves one connected socket. `socket` is our end of it; its end tells both sides. `boot_seconds`
-    is how long it took from its start until it was ready, `born` (the loop's clock) when that was; `requests` counts
-    what it has served, and whoever sends them counts."""
+    """A process that serves one connected socket.
 
-    def __init__(self, process: Process, wires: "_Wires", ready: Ready, boot_seconds: float, output: Output) -> None:
+    `socket` is the pool's end of that connection; closing it ends the child. `boot_seconds` passed from the start of
+    the child until it was ready, at `born` by the loop's clock. `requests` is how many requests the child has served,
+    counted through `Supervisor.served`. `used` is True after a request has begun in it.
+    """
+
+    def __init__(
+        self, process: Process, channels: "_Channels", ready: Ready, boot_seconds: float, output: Output
+    ) -> None:
         self.pid = process.pid
-        self.socket = wires.ours
+        self.socket = channels.ours
         self.ready = ready
         self.boot_seconds = boot_seconds
         self.born = asyncio.get_running_loop().time()
         self.requests = 0
+        self.used = False
         self.output = output
+        self.news = News(channels.news, process.pid)
         self._process = process
-        self._stacks = wires.stacks
+        self._stacks = channels.stacks
 
     def __repr__(self) -> str:
         return f"<Child {self.pid}>"
 
     @property
     def age(self) -> float:
-        """Seconds since it was ready."""
+        """Seconds since the child was ready."""
         return asyncio.get_running_loop().time() - self.born
 
     @property
     def wear(self) -> Wear:
-        """What it has behind it."""
+        """The work that the child has done so far."""
         return Wear(self.requests, self.age, memory_of(self.pid))
 
     async def exited(self) -> str:
-        """Wait for the process to end, and say how it did."""
+        """Wait for the process to end; return in words how it ended."""
         return ending(await self._process.wait())
 
     def forget(self) -> None:
-        """Let go of what we had for it: it has ended."""
+        """Read the rest of the child's output, and close its other channels, after the child has ended."""
         self.output.drain()
+        self.news.close()
         if self._stacks >= 0:
             os.close(self._stacks)
             self._stacks = -1
 
     async def finish(self, grace: float) -> None:
-        """Let it finish what it runs, and end; end it after so many seconds."""
+        """Let the child finish its request and end; kill it after `grace` seconds."""
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGTERM)
         if not await self._ends_within(grace):
@@ -68,34 +75,34 @@ class Child:
             await self._process.wait()
 
     async def destroy(self, grace: float) -> None:
-        """End it and what it started: first asked, then after so many seconds by SIGKILL."""
+        """End the child and all processes that it started: by SIGTERM, and after `grace` seconds by SIGKILL."""
         signal_group(self._process, signal.SIGTERM)
         await self._ends_within(grace)
-        self.kill()  # what it started may not have ended with it
+        self.kill()  # processes that it started may have outlived it
         await self._process.wait()
 
     def kill(self) -> None:
-        """End it and what it started, now."""
+        """Kill the child and all processes that it started."""
         signal_group(self._process, signal.SIGKILL)
 
     async def stacks(self) -> bytes:
-        """Return the Python stacks of all its threads, as faulthandler writes them; nothing where it cannot answer
-        within `STACKS_WITHIN` seconds."""
+        """Return the Python stacks of all threads of the child, as faulthandler writes them; empty if they do not
+        arrive within `STACKS_WITHIN` seconds."""
         if self._stacks < 0:
             return b""
-        loop, told, said = asyncio.get_running_loop(), asyncio.Event(), bytearray()
-        loop.add_reader(self._stacks, told.set)
+        loop, readable, stacks = asyncio.get_running_loop(), asyncio.Event(), bytearray()
+        loop.add_reader(self._stacks, readable.set)
         try:
-            self._process.send_signal(STACKS_SIGNAL)
+            self._process.send_signal(signal.Signals[STACKS_SIGNAL])
             async with asyncio.timeout(STACKS_WITHIN):
-                await told.wait()
-                while len(said) < STACKS_KEPT and (piece := await _next(self._stacks, told)):
-                    said += piece
+                await readable.wait()
+                while len(stacks) < STACKS_KEPT and (piece := await _next(self._stacks, readable)):
+                    stacks += piece
         except (TimeoutError, ProcessLookupError):
-            pass  # what has come so far is what there is
+            pass  # return the stacks that have arrived so far
         finally:
             loop.remove_reader(self._stacks)
-        return bytes(said[:STACKS_KEPT])
+        return bytes(stacks[:STACKS_KEPT])
 
     async def _ends_within(self, seconds: float) -> bool:
         try:
@@ -106,94 +113,99 @@ class Child:
         return True
 
 
-async def _next(pipe: int, told: asyncio.Event) -> bytes:
+async def _next(pipe: int, readable: asyncio.Event) -> bytes:
     try:
         async with asyncio.timeout(STACKS_QUIET):
-            await told.wait()
+            await readable.wait()
     except TimeoutError:
         return b""
-    told.clear()
+    readable.clear()
     try:
         return os.read(pipe, STACKS_KEPT)
     except BlockingIOError:
-        return await _next(pipe, told)
+        return await _next(pipe, readable)
 
 
-class _Wires:
-    """What connects a child to us, both ends of it, until the child has its own."""
+class _Channels:
+    """Both ends of the sockets and pipes between a child and the pool, until the child has its ends."""
 
     def __init__(self) -> None:
         self.ours, self._theirs = socket.socketpair()
-        self.heard, self._said = socket.socketpair()
+        self.reports, self._control = socket.socketpair()
         self.printed, self._output = os.pipe()
         try:
+            self.news, self._news = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             self.stacks, self._stacks = os.pipe()
         except OSError:
             os.close(self.printed)
             os.close(self._output)
             raise
         os.set_blocking(self.stacks, False)
-        self.inherited = Inherited(self._theirs.fileno(), self._said.fileno(), self._output, self._stacks)
+        self.inherited = Inherited(
+            *(self._theirs.fileno(), self._control.fileno(), self._stacks, self._output, self._news.fileno())
+        )
 
     def hand_over(self) -> None:
-        """Close the child's ends, which it has by now."""
+        """Close the pool's copies of the child's ends."""
         self._theirs.close()
-        self._said.close()
+        self._control.close()
+        self._news.close()
         os.close(self._output)
         os.close(self._stacks)
 
     def close(self) -> None:
-        """Close our ends, but for those that have a reader of their own."""
+        """Close the pool's ends, except `printed`: `Output` closes it."""
         self.ours.close()
-        self.heard.close()
+        self.reports.close()
+        self.news.close()
         os.close(self.stacks)
 
 
-async def boot(starter: Starter, timeout: float, hear: Hear) -> Child:
-    """Start a child and wait until it is ready. Raise `BootFailed` where it ends, fails, or takes too long, and where
-    the system has nothing left for it."""
+async def boot(starter: Starter, timeout: float, on_printed: OnPrinted) -> Child:
+    """Start a child and wait until it is ready. Raise `BootFailed` if it ends, reports a failure or takes more than
+    `timeout` seconds, and if the system has no descriptors or processes left."""
     try:
-        return await _booted(starter, timeout, hear)
+        return await _booted(starter, timeout, on_printed)
     except OSError as error:
-        raise BootFailed(f"no child can be started: {error}") from error
+        raise BootFailed(f"the child cannot be started: {error}") from error
 
 
-async def _booted(starter: Starter, timeout: float, hear: Hear) -> Child:
+async def _booted(starter: Starter, timeout: float, on_printed: OnPrinted) -> Child:
     clock = asyncio.get_running_loop().time
     started = clock()
-    wires = _Wires()
+    channels = _Channels()
     try:
-        process = await starter.start(wires.inherited)
+        process = await starter.start(channels.inherited)
     except BaseException:
-        wires.close()
-        os.close(wires.printed)
+        channels.close()
+        os.close(channels.printed)
         raise
     finally:
-        wires.hand_over()
-    output = Output(wires.printed, process.pid, hear)
+        channels.hand_over()
+    output = Output(channels.printed, process.pid, on_printed)
     try:
-        ready = await report(process, wires.heard, timeout)
+        ready = await report(process, channels.reports, timeout)
     except BaseException:
         signal_group(process, signal.SIGKILL)
         await process.wait()
         output.drain()
-        wires.close()
+        channels.close()
         raise
-    return Child(process, wires, ready, clock() - started, output)
+    return Child(process, channels, ready, clock() - started, output)
 
 
-async def report(process: Process, heard: socket.socket, timeout: float) -> Ready:
-    """Wait for the one line that a process says about its boot. Raise `BootFailed` for any but `Ready`."""
-    reader, writer = await asyncio.open_connection(sock=heard, limit=MAX_LINE)
+async def report(process: Process, reports: socket.socket, timeout: float) -> Ready:
+    """Wait for the report of a child or nursery on its boot. Raise `BootFailed` for any report but `Ready`."""
+    reader, writer = await asyncio.open_connection(sock=reports, limit=MAX_REPORT)
     try:
         async with asyncio.timeout(timeout):
-            message = read(await reader.readline())
-            if message is None:
+            received = read_report(await reader.readline())
+            if received is None:
                 raise BootFailed(f"the child {ending(await process.wait())} before it was ready")
     except (TimeoutError, ValueError) as error:
         raise BootFailed(f"the child was not ready after {timeout:g} s") from error
     finally:
         writer.close()
-    if isinstance(message, CannotBoot):
-        raise BootFailed(message.message)
-    return message
+    if isinstance(received, CannotBoot):
+        raise BootFailed(received.message)
+    return received

@@ -1,26 +1,20 @@
-"""From the site's settings to a pool of our own, whichever program runs it."""
+"""The pool that the settings describe, for both programs that run a pool."""
 
-import os
-from pathlib import Path
+import logging
 
-from bridge.settings import Values
-from bridge.telemetry import log
-from worker.control_socket import directory_of, socket_path
-from worker.pool.recycling import Limits
-from worker.pool.supervisor import Plan
-
-
-def plan_of(values: Values) -> Plan:
-    """Return what the pool should be."""
-    limits = Limits(values.max_requests, values.max_age.total_seconds(), values.max_memory)
-    return Plan(values.children, values.spare, values.preload, limits)
+from bridge.config.values import Values
+from bridge.console.app_output import level_of
+from bridge.logger import log
+from worker.pool.plan import PoolPlan
+from worker.pool.recycling import RecyclingLimits
 
 
-def control_path(values: Values) -> Path:
-    """Return where this process answers `bridge-status`."""
-    return socket_path(directory_of(values.control_directory), values.broker_url, values.namespace, os.getpid())
+def plan_of(values: Values) -> PoolPlan:
+    """Return the plan of the pool that the settings describe."""
+    limits = RecyclingLimits(values.max_requests, values.max_age.total_seconds(), values.max_memory)
+    return PoolPlan(values.children, values.spare, values.preload, limits)
 
 
-def child_said(pid: int, line: str) -> None:
-    """Log a line that a child printed while nobody used it."""
-    log.info("%s", line, extra={"child": pid})
+def log_printed(pid: int, record: str) -> None:
+    """Log a record that a child printed while no request ran in it."""
+    log.log(level_of(record, logging.INFO), "%s", record, extra={"child": pid})

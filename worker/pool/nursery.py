@@ -1,27 +1,36 @@
-"""The nursery: a clean process that has imported the app once, and forks children from it. This is our side of it.
+"""The pool's side of the nursery: a process that has imported the app once, and forks children from itself.
 
-The other side is the child's module with `--nursery`. One datagram asks for a child and carries what it inherits; one
-tells its id; one tells how it ended, for the nursery is its parent. It dies with us, and its children with it.
+`app_adapter/nursery.py` is the other side, `bridge.child_protocol` has the datagrams. The nursery is the parent of its
+children, so it reports how they ended. When the pool ends, the kernel ends the nursery, and with it the children.
 """
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import socket
 from collections import deque
-from typing import Any
+from pathlib import Path
 
+from bridge.child_protocol import (
+    FORK,
+    MAX_ANSWER,
+    CannotFork,
+    Exited,
+    Forked,
+    Inherited,
+    NurseryAnswer,
+    nursery_options,
+    read_answer,
+)
 from worker.pool.child import report
-from worker.pool.output import Hear, Output
-from worker.pool.process import BootFailed, Inherited, Launch, Process, execute, signal_group
+from worker.pool.output import OnPrinted, Output
+from worker.pool.process import BootFailed, Launch, Process, execute, signal_group
 
 STOP_WITHIN = 5.0
-_MESSAGE = 64 * 1024
 
 
-class Forked:
+class ForkedProcess:
     """A process that the nursery has forked."""
 
     def __init__(self, pid: int) -> None:
@@ -29,62 +38,66 @@ class Forked:
         self._status: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     async def wait(self) -> int:
-        """Wait for its end; return its status as `subprocess` gives it."""
+        """Wait for its end; return its exit status, or the number of the signal that ended it, negative."""
         return await asyncio.shield(self._status)
 
     def send_signal(self, signal: int) -> None:
-        """Send it a signal. Raise `ProcessLookupError` where it has ended."""
+        """Send a signal. Raise `ProcessLookupError` if the process has ended."""
         if self._status.done():
             raise ProcessLookupError(self.pid)
         os.kill(self.pid, signal)
 
     def ended(self, status: int) -> None:
-        """Hear how it ended."""
+        """Note that the process has ended with this status."""
         if not self._status.done():
             self._status.set_result(status)
 
 
 class Nursery:
-    """Starts children by forking them. It opens with the first one, and opens anew where it was lost."""
+    """Starts children by forking them. Its process starts with the first child, and again if it was lost."""
 
-    def __init__(self, launch: Launch, hear: Hear) -> None:
+    def __init__(self, launch: Launch, on_printed: OnPrinted) -> None:
         self._launch = launch
-        self._hear = hear
+        self._on_printed = on_printed
         self._process: asyncio.subprocess.Process | None = None
-        self._control: socket.socket | None = None
+        self._orders: socket.socket | None = None
         self._opening = asyncio.Lock()
-        self._asked: deque[asyncio.Future[Forked]] = deque()
-        self._children: dict[int, Forked] = {}
+        self._asked: deque[asyncio.Future[ForkedProcess]] = deque()
+        self._children: dict[int, ForkedProcess] = {}
+
+    @property
+    def directory(self) -> Path:
+        """The directory that the nursery and its children start in."""
+        return self._launch.directory
 
     @property
     def over(self) -> bool:
-        """Whether its process has ended, or has not begun."""
-        return self._control is None
+        """True if the nursery's process has ended, or has not started."""
+        return self._orders is None
 
     async def start(self, inherited: Inherited) -> Process:
-        """Fork a child. Raise `BootFailed` where the nursery cannot import the app, or was lost."""
+        """Fork a child. Raise `BootFailed` if the nursery cannot import the app, or was lost."""
         async with self._opening:
-            if self._control is None:
+            if self._orders is None:
                 await self._open()
-        assert self._control is not None
-        asked: asyncio.Future[Forked] = asyncio.get_running_loop().create_future()
+        assert self._orders is not None
+        asked: asyncio.Future[ForkedProcess] = asyncio.get_running_loop().create_future()
         self._asked.append(asked)
-        descriptors = [inherited.serve, inherited.control, inherited.output, inherited.stacks]
         try:
-            socket.send_fds(self._control, [b"fork"], descriptors)
+            socket.send_fds(self._orders, [FORK], list(inherited))
         except OSError as error:
             self._asked.remove(asked)
             raise BootFailed(f"the nursery takes no orders: {error}") from error
         return await asked
 
     def retire(self) -> None:
-        """Let it end with the last of its children."""
-        if self._control is not None:
-            with contextlib.suppress(OSError):  # it has ended already
-                self._control.shutdown(socket.SHUT_WR)
+        """Fork no further child. The nursery's process ends with the last of its children."""
+        if self._orders is not None:
+            with contextlib.suppress(OSError):  # the process has ended already
+                self._orders.shutdown(socket.SHUT_WR)
 
     async def stop(self) -> None:
-        """Let it end, and end it where it does not."""
+        """Wait for the end of the nursery's process, and kill it after `STOP_WITHIN` seconds."""
         if self._process is None:
             return
         self.retire()
@@ -98,69 +111,80 @@ class Nursery:
 
     async def _open(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        heard, said = socket.socketpair()
+        reports, control = socket.socketpair()
         printed, output = os.pipe()
-        options = ("--nursery", theirs.fileno(), "--control", said.fileno())
+        keep = (theirs.fileno(), control.fileno())
         try:
-            process = await execute(self._launch, *options, keep=(theirs.fileno(), said.fileno()), output=output)
+            process = await execute(self._launch, *nursery_options(*keep), keep=keep, output=output)
         except BaseException:
             ours.close()
-            heard.close()
+            reports.close()
             os.close(printed)
             raise
         finally:
             theirs.close()
-            said.close()
+            control.close()
             os.close(output)
-        Output(printed, process.pid, self._hear)
+        Output(printed, process.pid, self._on_printed)
         try:
-            await report(process, heard, self._launch.boot_timeout)
+            await report(process, reports, self._launch.boot_timeout)
         except BaseException:
             signal_group(process, signal.SIGKILL)
             await process.wait()
             ours.close()
             raise
         ours.setblocking(False)
-        self._process, self._control = process, ours
-        asyncio.get_running_loop().add_reader(ours, self._take)
+        self._process, self._orders = process, ours
+        asyncio.get_running_loop().add_reader(ours, self._receive)
 
-    def _take(self) -> None:
-        assert self._control is not None
+    def _receive(self) -> None:
+        assert self._orders is not None
         try:
-            message = self._control.recv(_MESSAGE)
+            datagram = self._orders.recv(MAX_ANSWER)
         except BlockingIOError:
             return
         except OSError as error:
             self._close(f"the nursery was lost: {error}")
             return
-        if not message:
+        if not datagram:
             self._close("the nursery has ended")
             return
-        said: dict[str, Any] = json.loads(message)
-        if "forked" in said:
-            child = self._children[said["forked"]] = Forked(said["forked"])
-            self._answer(child)
-        elif "exited" in said:
-            self._children.pop(said["exited"]).ended(said["status"])
-        else:
-            self._answer(BootFailed(f"the nursery could not fork: {said['failed']}"))
+        answer = read_answer(datagram)
+        if answer is None or not self._take(answer):
+            assert self._process is not None
+            signal_group(self._process, signal.SIGKILL)
+            self._close(f"the nursery was killed: it sent {datagram[:100]!r}, which is no answer")
 
-    def _answer(self, answer: Forked | BootFailed) -> None:
+    def _take(self, answer: NurseryAnswer) -> bool:
+        """Apply an answer. Return False if it answers no order."""
+        match answer:
+            case Forked(pid=pid) if self._asked:
+                child = self._children[pid] = ForkedProcess(pid)
+                self._answer(child)
+            case CannotFork(message=message) if self._asked:
+                self._answer(BootFailed(f"the nursery could not fork: {message}"))
+            case Exited(pid=pid, status=status) if pid in self._children:
+                self._children.pop(pid).ended(status)
+            case _:
+                return False
+        return True
+
+    def _answer(self, answer: ForkedProcess | BootFailed) -> None:
         asked = self._asked.popleft()
         if asked.cancelled():
-            if isinstance(answer, Forked):
-                answer.send_signal(signal.SIGKILL)  # it may not have its group yet
-        elif isinstance(answer, Forked):
+            if isinstance(answer, ForkedProcess):
+                answer.send_signal(signal.SIGKILL)  # not to its process group, which the child may not have made yet
+        elif isinstance(answer, ForkedProcess):
             asked.set_result(answer)
         else:
             asked.set_exception(answer)
 
     def _close(self, why: str) -> None:
-        control, self._control = self._control, None
-        if control is None:
+        orders, self._orders = self._orders, None
+        if orders is None:
             return
-        asyncio.get_running_loop().remove_reader(control)
-        control.close()
+        asyncio.get_running_loop().remove_reader(orders)
+        orders.close()
         while self._asked:
             self._answer(BootFailed(why))
         for child in self._children.values():  # the kernel has ended them with their parent

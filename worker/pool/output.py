@@ -1,20 +1,26 @@
-"""What a child prints, a line at a time, in bounded memory, and without end."""
+"""The output of a child, read from a pipe in lines, gathered to log records, in bounded memory."""
 
 import asyncio
 import contextlib
 import os
 from collections.abc import Callable
 
+from bridge.console.app_output import PrintedRecords
+from bridge.console.printable import printable
+
 MAX_LINE = 8 * 1024
 AT_ONCE = 64 * 1024
 """Bytes of one read: as much as a pipe holds."""
 
-Hear = Callable[[int, str], None]
-"""Hears each line that a process (named by its id) writes to its stdout or stderr."""
+ENDED_AFTER = 0.2
+"""Seconds without a further line after which a traceback is complete."""
+
+OnPrinted = Callable[[int, str], None]
+"""Called with a process id and a log record that the process wrote to its stdout or stderr: a line, or a traceback."""
 
 
 class Lines:
-    """Cuts a stream into lines that are safe to log. A line without end is told in pieces."""
+    """Cuts a stream into lines that are safe to log. A line longer than `MAX_LINE` comes in pieces."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -29,53 +35,73 @@ class Lines:
         return [_safe(line[at : at + MAX_LINE]) for line in lines for at in range(0, len(line) or 1, MAX_LINE)]
 
     def end(self) -> list[str]:
-        """Return what came after the last line's end."""
+        """Return the last line, if it has no line end."""
         rest, self._rest = self._rest, b""
         return [_safe(rest)] if rest else []
 
 
 class Output:
-    """Reads a pipe until everybody who could write to it has ended: what a child started may outlive it."""
+    """Reads a pipe until every process that could write to it has ended: a process that a child started may outlive
+    the child."""
 
-    def __init__(self, pipe: int, pid: int, hear: Hear) -> None:
+    def __init__(self, pipe: int, pid: int, on_printed: OnPrinted) -> None:
         self._pipe = pipe
         self._pid = pid
-        self.hear = hear
-        """Who hears it from now on."""
+        self.on_printed = on_printed
+        """Called for each record from now on."""
         self._lines = Lines()
+        self._records = PrintedRecords()
+        self._ending: asyncio.TimerHandle | None = None
         self._open = True
         os.set_blocking(pipe, False)
         asyncio.get_running_loop().add_reader(pipe, self._read)
 
+    @property
+    def holds_back(self) -> bool:
+        """True if the child has printed the beginning of a traceback."""
+        return self._records.unfinished
+
     def drain(self) -> None:
-        """Hear now what was written before now."""
+        """Read all that has been written so far."""
         if self._open:
             self._read()
+            self._end_record()
 
     def close(self) -> None:
-        """Read no more. Twice is no harm."""
+        """Read no more. A second call changes nothing."""
         if not self._open:
             return
         self._open = False
         with contextlib.suppress(RuntimeError):  # the loop has ended before us
             asyncio.get_running_loop().remove_reader(self._pipe)
         os.close(self._pipe)
-        self._tell(self._lines.end())
+        self._pass_on(self._lines.end())
+        self._end_record()
 
     def _read(self) -> None:
         try:
             data = os.read(self._pipe, AT_ONCE)
         except BlockingIOError:
             return
-        self._tell(self._lines.add(data))
+        self._pass_on(self._lines.add(data))
         if not data:
             self.close()
 
-    def _tell(self, lines: list[str]) -> None:
-        for line in lines:
-            self.hear(self._pid, line)
+    def _pass_on(self, lines: list[str]) -> None:
+        if self._ending is not None:
+            self._ending.cancel()
+            self._ending = None
+        self._tell(self._records.add(lines))
+        if self._records.unfinished and self._open:
+            self._ending = asyncio.get_running_loop().call_later(ENDED_AFTER, self._end_record)
+
+    def _end_record(self) -> None:
+        self._tell(self._records.end())
+
+    def _tell(self, records: list[str]) -> None:
+        for record in records:
+            self.on_printed(self._pid, record)
 
 
 def _safe(line: bytes) -> str:
-    text = line.decode("utf-8", "backslashreplace").rstrip("\r")
-    return "".join(letter if letter.isprintable() or letter == "\t" else repr(letter)[1:-1] for letter in text)
+    return printable(line.decode("utf-8", "backslashreplace").rstrip("\r"), lines=True)

@@ -1,4 +1,4 @@
-"""How a child's process begins, what it inherits, and how it ends."""
+"""Start the process of a child, describe its end, and signal it."""
 
 import asyncio
 import contextlib
@@ -6,113 +6,120 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
+
+from bridge.child_protocol import Inherited
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """How a child is started: the module that is its entry, the app that it serves, the seconds that its boot may
-    take, and what its environment has besides ours."""
+    """The way to start a child: the module of its program, the app that it serves, the seconds that its boot may take,
+    the variables that its environment has in addition to the pool's, the directory that it starts in, and further
+    variables that name files, relative to the directory if they are in it."""
 
     module: str
     app: str
     boot_timeout: float
     environment: Mapping[str, str]
+    directory: Path = field(default_factory=Path)
+    files: Mapping[str, Path] = field(default_factory=dict)
 
-
-@dataclass(frozen=True, slots=True)
-class Inherited:
-    """The descriptors that a child gets: the socket that it serves, where it reports, where it prints, and where it
-    writes its stacks when it is asked for them."""
-
-    serve: int
-    control: int
-    output: int
-    stacks: int
+    def of_this_version(self) -> Self:
+        """Return the launch with the directory that its name leads to now, so that all children of a version of the
+        app start in one directory, even if a deploy points a link elsewhere meanwhile."""
+        return replace(self, directory=Path(os.path.realpath(self.directory)))
 
 
 class BootFailed(Exception):
-    """The child did not become ready; the message is its own, or says how it ended."""
+    """The child did not become ready; the message is the child's own, or says how its process ended."""
 
 
 class Process(Protocol):
-    """A process that we answer for."""
+    """A process of the pool."""
 
     @property
     def pid(self) -> int:
-        """Its id, which is the id of its process group too."""
+        """Its process id, also the id of its process group."""
 
     async def wait(self) -> int:
         """Wait for its end; return its exit status, or the number of the signal that ended it, negative."""
 
     def send_signal(self, signal: int) -> None:
-        """Send it a signal. Raise `ProcessLookupError` where it has ended."""
+        """Send a signal. Raise `ProcessLookupError` if the process has ended."""
 
 
 class Starter(Protocol):
-    """Where children come from."""
+    """Starts the processes of children."""
+
+    @property
+    def directory(self) -> Path:
+        """The directory that its children start in."""
 
     @property
     def over(self) -> bool:
-        """Whether nothing is left of it but its children."""
+        """True if the starter's own process has ended, or there is none. Its children may still run."""
 
     async def start(self, inherited: Inherited) -> Process:
-        """Start one. Raise `BootFailed` where none can be started."""
+        """Start a child with these descriptors. Raise `BootFailed` if that fails."""
 
     def retire(self) -> None:
-        """Start none from now on; those that were started go on."""
+        """Start no further child; running children continue."""
 
     async def stop(self) -> None:
-        """End whatever it needed itself, once its children have ended."""
+        """End the starter's own process, once its children have ended."""
 
 
 class Execution:
-    """Starts each child as a program of its own, which imports the app for itself."""
+    """Starts each child as a program, which imports the app itself."""
 
     over = True
 
     def __init__(self, launch: Launch) -> None:
         self._launch = launch
 
+    @property
+    def directory(self) -> Path:
+        return self._launch.directory
+
     async def start(self, inherited: Inherited) -> Process:
         return await execute(
             self._launch,
-            *("--fd", inherited.serve, "--control", inherited.control, "--stacks", inherited.stacks),
-            keep=(inherited.serve, inherited.control, inherited.stacks),
+            *inherited.options(),
+            keep=(inherited.serve, inherited.control, inherited.stacks, inherited.news),
             output=inherited.output,
         )
 
     def retire(self) -> None:
-        """Nothing is kept for the next one."""
+        """Do nothing: nothing is prepared for the next child."""
 
     async def stop(self) -> None:
-        """Nothing runs but the children."""
+        """Do nothing: the starter has no process of its own."""
 
 
-async def execute(
-    launch: Launch, *options: str | int, keep: tuple[int, ...], output: int
-) -> asyncio.subprocess.Process:
-    """Run the child's module with these options and descriptors. Raise `BootFailed` where that cannot be."""
+async def execute(launch: Launch, *options: str, keep: tuple[int, ...], output: int) -> asyncio.subprocess.Process:
+    """Run the child's module with these options and descriptors. Raise `BootFailed` if the system starts no process."""
+    files = {name: str(launch.directory / path) for name, path in launch.files.items()}
     try:
         return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", launch.module, *map(str, options), launch.app),
+            *(sys.executable, "-P", "-m", launch.module, *options, launch.app),
             pass_fds=keep,
-            env={**os.environ, **launch.environment},
+            cwd=launch.directory,
+            env={**os.environ, **launch.environment, **files},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             start_new_session=True,
         )
     except OSError as error:
-        raise BootFailed(f"no process could be started: {error}") from error
+        raise BootFailed(f"the process could not be started: {error}") from error
 
 
 def ending(status: int) -> str:
-    """Say in words how a process ended: `status` as `subprocess` gives it."""
+    """Return in words how a process ended, from its exit status or the negative number of its signal."""
     if status >= 0:
         return f"ended with exit status {status}"
     try:
@@ -121,14 +128,18 @@ def ending(status: int) -> str:
         return f"was ended by signal {-status}"
 
 
+KILLED = ending(-signal.SIGKILL)
+"""How a process ends that somebody else has killed: the out-of-memory killer, or a person."""
+
+
 def signal_group(process: Process, number: signal.Signals) -> None:
-    """Send a signal to a process and to what it started: its session is its own."""
+    """Send a signal to a process and all processes that it started: they share its process group."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, number)
 
 
 def memory_of(pid: int) -> int:
-    """Return the bytes of memory that a process has resident, shared ones included; 0 where it has ended."""
+    """Return the resident bytes of a process, shared ones included; 0 if it has ended."""
     try:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
     except (OSError, IndexError):

@@ -1,7 +1,8 @@
-"""The books of a pool: who sits, who is spare, who has to leave. Bookkeeping only: whoever calls boots and ends.
+"""The seats of a pool: which children are seated, spare or leaving. Bookkeeping only; the caller boots and ends
+children.
 
-A seat is a place for one child that takes requests; it outlives the children that sit in it. A spare is warm and waits
-for a seat. Each change returns the `Moves` that follow from it. A child is anything that can be told from others.
+A seat is a place for one child that takes requests; a seat outlives its children. A spare is a warm child that waits
+for a seat. Each change returns the `Moves` that the caller must carry out. A child is any hashable object.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,7 +14,8 @@ C = TypeVar("C")
 
 @dataclass(slots=True)
 class Seat(Generic[C]):
-    """A numbered place. `restarts` counts the children that it has lost, `why` says how the last one went."""
+    """A numbered place for a child. `restarts` counts the children that the seat has lost, `why` is the reason of the
+    last loss."""
 
     number: int
     child: C | None = None
@@ -21,7 +23,7 @@ class Seat(Generic[C]):
     why: str | None = None
 
     def lose(self, why: str) -> None:
-        """Empty it."""
+        """Empty the seat."""
         self.child = None
         self.restarts += 1
         self.why = why
@@ -29,24 +31,25 @@ class Seat(Generic[C]):
 
 @dataclass(slots=True)
 class Moves(Generic[C]):
-    """What the caller must carry out, in this order: who begins to take requests, and who must leave."""
+    """Changes that the caller must carry out, in this order: children that begin to take requests, and children that
+    must leave."""
 
     sit: list[C] = field(default_factory=list)
     leave: list[C] = field(default_factory=list)
 
 
 class Seats(Generic[C]):
-    """So many seats, and so many spares to be kept beside them."""
+    """The seats of a pool and its spares: `size` seats, and `spare` spares to keep."""
 
     def __init__(self, size: int, spare: int) -> None:
         self.size = size
         self.spare = spare
         self.booting = 0
-        """How many children were asked for and are not ready."""
+        """The number of children that boot now."""
         self.seats: list[Seat[C]] = [Seat(number) for number in range(1, size + 1)]
         self.spares: list[C] = []
         self.leaving: dict[C, str] = {}
-        """Those that take no more requests and have not ended, and why they leave."""
+        """Children that take no more requests and have not ended, with the reasons why they leave."""
         self._due: dict[C, str] = {}
 
     def __repr__(self) -> str:
@@ -61,27 +64,27 @@ class Seats(Generic[C]):
         return (seat.child for seat in self.seats if seat.child is not None)
 
     def holds(self, child: C) -> bool:
-        """Tell whether the child sits or is spare."""
+        """Return whether the child is seated or spare."""
         return child in self.spares or child in self.seated()
 
     def missing(self) -> int:
-        """Return how many more children should boot. One that is due needs a spare to take its seat."""
-        beside = max(self.spare, 1 if self._due else 0)
-        have = sum(1 for _ in self.seated()) + len(self.spares) + self.booting
-        return max(0, self.size + beside - have)
+        """Return how many more children should boot. A child that is due needs a spare to take its seat."""
+        spares = max(self.spare, 1 if self._due else 0)
+        present = sum(1 for _ in self.seated()) + len(self.spares) + self.booting
+        return max(0, self.size + spares - present)
 
     def ready(self, child: C) -> Moves[C]:
-        """A child that was booting is warm."""
+        """Note that a child that was booting is warm."""
         self.booting -= 1
         self.spares.append(child)
         return self._moves()
 
     def failed(self) -> None:
-        """A child that was booting is not coming."""
+        """Note that a child that was booting has failed."""
         self.booting -= 1
 
     def lost(self, child: C, why: str) -> Moves[C]:
-        """A child has ended, or is as good as lost. One that the books do not hold changes nothing."""
+        """Note that a child has ended, or is about to be killed. Do nothing if the child is unknown."""
         self._forget(child)
         for seat in self.seats:
             if seat.child == child:
@@ -89,19 +92,19 @@ class Seats(Generic[C]):
         return self._moves()
 
     def due(self, child: C, why: str) -> Moves[C]:
-        """A seated child should be replaced, as soon as a spare can take its seat; until then it goes on."""
+        """Mark a seated child for replacement. It keeps serving until a spare can take its seat."""
         if child in self.seated():
             self._due.setdefault(child, why)
         return self._moves()
 
     def resize(self, size: int) -> Moves[C]:
-        """From now on so many seats; those with the highest numbers go first."""
+        """Change the number of seats; seats with the highest numbers go first."""
         self.size = size
         return self._moves()
 
     def renew(self, children: Iterable[C], why: str) -> Moves[C]:
-        """Let new children take all seats at once. Whoever was here leaves; who was booting is not expected any
-        more."""
+        """Give all seats to new children at once. All earlier children leave, and children that boot now no longer
+        count."""
         leave = [*self.seated(), *self.spares]
         for seat in self.seats:
             if seat.child is not None:

@@ -1,101 +1,85 @@
-"""The supervisor: keeps the seats of a pool filled. It boots children, seats, replaces and ends them.
+"""The supervisor keeps the seats of a pool filled: it boots, seats, replaces and ends children.
 
-At the start, a child that cannot boot stops the service; later, it is tried again with back-off, and the service stays
-up with those that work. What should happen is decided in `seats`, `recycling` and `back_off`; here it is done.
+If a child cannot boot at the start, or all children end before their first request, the service stops. Later, the boot
+is tried again with back-off, and the service continues with the children that work. `seats`, `recycling`,
+`boot_back_off` and `start` decide; the supervisor acts.
 """
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, NoReturn
 
-from worker.pool.back_off import LIVED_WELL, BackOff
+from worker.pool.boot_back_off import LIVED_WELL, BootBackOff
 from worker.pool.child import Child, boot
-from worker.pool.control import Ready
+from worker.pool.client import PoolClient
 from worker.pool.nursery import Nursery
-from worker.pool.output import Hear
-from worker.pool.process import BootFailed, Execution, Launch, Starter
-from worker.pool.recycling import Limits
+from worker.pool.output import OnPrinted
+from worker.pool.plan import PoolPlan
+from worker.pool.process import KILLED, BootFailed, Execution, Launch, Starter
+from worker.pool.recycling import RecyclingLimits
 from worker.pool.seats import Moves, Seats
+from worker.pool.start import Start
 
 STOP_GRACE = 5.0
+EXIT_SEEN_WITHIN = 0.5
+"""Seconds within which a child's exit status follows the end of its connection, if the child ended by itself."""
+
+CLEAN_UP_WITHIN = 1.0
+"""Seconds between SIGTERM and SIGKILL for a child that serves no request any more."""
+
 LOOKED_EVERY = 1.0
-"""Seconds between two looks at the children's age and memory."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a pool should be: children that take requests, spares beside them, whether they are forked from a process
-    that has imported the app, and when a child has served long enough."""
-
-    size: int
-    spare: int = 0
-    preload: bool = False
-    limits: Limits = field(default_factory=Limits)
-
-
-@dataclass(frozen=True, slots=True)
-class Watcher:
-    """Who uses the children, and hears of them.
-
-    `accepts` says why a child that booted later is not of our kind, or None. `ready`: it is warm. `seated`: it takes
-    requests from now on. `leave`: it takes none from now on; return when nothing runs in it. `lost`: it has ended, or
-    is as good as lost, and how. `gone`: it has ended in good order, and why it left. `trouble`: children fail, and why.
-    """
-
-    accepts: Callable[[Ready], str | None]
-    ready: Callable[[Child], Awaitable[None]]
-    seated: Callable[[Child], None]
-    leave: Callable[[Child], Awaitable[None]]
-    lost: Callable[[Child, str], None]
-    gone: Callable[[Child, str], None]
-    trouble: Callable[[str], None]
+"""Seconds between two checks of the children's age and memory."""
 
 
 class Supervisor:
-    """The children of one app. `hear` hears each line that one prints."""
+    """The children of one app. `on_printed` is called for each record that a child prints."""
 
-    def __init__(self, launch: Launch, plan: Plan, hear: Hear) -> None:
+    def __init__(self, launch: Launch, plan: PoolPlan, on_printed: OnPrinted) -> None:
         self._launch = launch
         self._plan = plan
-        self._hear = hear
+        self._on_printed = on_printed
         self.seats: Seats[Child] = Seats(plan.size, plan.spare)
         self._starters = [self._new_starter()]
         self._alive: set[Child] = set()
-        self._limits: dict[Child, Limits] = {}
-        self._watcher: Watcher | None = None
-        self._back_off = BackOff(random.random)
+        self._limits: dict[Child, RecyclingLimits] = {}
+        self._client: PoolClient | None = None
+        self._back_off = BootBackOff(random.random)
+        self._start = Start[Child]()
+        self._start_failed = asyncio.Event()
+        self._stopping = False
         self._boots: set[asyncio.Task[None]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> list[Child]:
-        """Boot a child for every seat and return them. Raise `BootFailed` with the first one's reason where one
-        cannot; then none is left."""
+        """Boot a child for every seat and return the children. If a child cannot boot, end all of them and raise
+        `BootFailed` with its reason."""
         children = await self._boot_all(self._starters[-1])
         self._alive.update(children)
         return children
 
-    async def keep(self, watcher: Watcher) -> None:
-        """From now on keep the seats filled, and tell of every child."""
-        self._watcher = watcher
+    async def keep(self, client: PoolClient) -> None:
+        """Keep the seats filled from now on, and call the client for every change."""
+        self._client = client
         children = list(self._alive)
+        self._start.began(children)
         for child in children:
-            await watcher.ready(child)
+            await client.ready(child)
         self._take_over(children, "")
         self._begin(self._tasks, self._look())
 
     async def reload(self) -> list[Child]:
-        """Boot new children beside the old ones, let them take all seats at once, and return them; the old ones
-        finish what they run. Raise `BootFailed` where one cannot boot; then the old ones go on."""
-        assert self._watcher is not None
+        """Boot new children while the old ones serve, give them all seats at once, and return them; the old ones finish
+        their requests. Raise `BootFailed` if a new child cannot boot; the old children keep serving then."""
+        assert self._client is not None
         starter = self._new_starter()
         children: list[Child] = []
         try:
             children = await self._boot_all(starter)
             for child in children:
                 self._check(child)
-                await self._watcher.ready(child)
+                await self._client.ready(child)
         except BaseException:
             await asyncio.gather(*(self._end(child) for child in children))
             await starter.stop()
@@ -105,17 +89,30 @@ class Supervisor:
         for old in self._starters:
             old.retire()
         self._starters = [*(old for old in self._starters if not old.over), starter]
+        self._start.succeeded()
         self._alive.update(children)
         self._take_over(children, "reloaded")
         return children
 
+    @property
+    def directory(self) -> Path:
+        """The directory that the children of the present version have started in."""
+        return self._starters[-1].directory
+
+    async def start_failed(self) -> NoReturn:
+        """Wait without limit while the start may succeed or has succeeded. Raise `BootFailed` if all first children
+        have ended before their first request."""
+        await self._start_failed.wait()
+        raise BootFailed(f"every child ended before its first request; the last one {self._start.failed}")
+
     def resize(self, size: int) -> None:
-        """Keep so many seats from now on."""
+        """Change the number of seats to `size`."""
         self._carry_out(self.seats.resize(size))
 
     def served(self, child: Child) -> None:
-        """Hear that a child has served one more request."""
+        """Count one more request that a child has served."""
         child.requests += 1
+        self._start.succeeded()
         if self._back_off.failing:
             self._back_off.well(child.born)
         limit = self._limits[child].requests if child in self._limits else 0
@@ -123,12 +120,20 @@ class Supervisor:
             self._recycle(child)
 
     def condemn(self, child: Child, why: str) -> None:
-        """Fill a child's seat at once; whoever condemns it will end it."""
+        """Fill a child's seat at once. The caller ends the child."""
         if self.seats.holds(child):
             self._lose(child, why)
 
+    def cut_off(self, child: Child) -> None:
+        """Replace a child whose connection has ended. It serves no request any more, but its process may live on, for
+        instance in a thread of the app."""
+        if self.seats.holds(child) and not self._stopping:
+            self._begin(self._tasks, self._replace_cut_off(child))
+
     async def stop(self, grace: float = STOP_GRACE) -> None:
-        """End every child: what still runs has so many seconds. Once more, or before the start, is no harm."""
+        """End every child; running requests have `grace` seconds to finish. A call before `start`, or a second one,
+        changes nothing."""
+        self._stopping = True
         tasks = [*self._boots, *self._tasks]
         for task in tasks:
             task.cancel()
@@ -138,10 +143,11 @@ class Supervisor:
         await asyncio.gather(*(starter.stop() for starter in starters))
 
     def _new_starter(self) -> Starter:
-        return Nursery(self._launch, self._hear) if self._plan.preload else Execution(self._launch)
+        launch = self._launch.of_this_version()
+        return Nursery(launch, self._on_printed) if self._plan.preload else Execution(launch)
 
     async def _boot(self, starter: Starter) -> Child:
-        return await boot(starter, self._launch.boot_timeout, self._hear)
+        return await boot(starter, self._launch.boot_timeout, self._on_printed)
 
     async def _boot_all(self, starter: Starter) -> list[Child]:
         booting = [asyncio.create_task(self._boot(starter)) for _ in range(self.seats.size)]
@@ -155,8 +161,8 @@ class Supervisor:
             raise
 
     def _check(self, child: Child) -> None:
-        assert self._watcher is not None
-        if why := self._watcher.accepts(child.ready):
+        assert self._client is not None
+        if why := self._client.refuses(child.ready):
             raise BootFailed(why)
 
     def _take_over(self, children: list[Child], why: str) -> None:
@@ -169,9 +175,9 @@ class Supervisor:
         self._begin(self._tasks, self._attend(child))
 
     def _carry_out(self, moves: Moves[Child]) -> None:
-        assert self._watcher is not None
+        assert self._client is not None
         for child in moves.sit:
-            self._watcher.seated(child)
+            self._client.seated(child)
         for child in moves.leave:
             self._begin(self._tasks, self._dismiss(child, self.seats.leaving[child]))
         missing = self.seats.missing()
@@ -182,20 +188,20 @@ class Supervisor:
             self._begin(self._boots, self._fill(self._back_off.wait(_now())))
 
     async def _fill(self, after: float) -> None:
-        """Boot one child, `after` so many seconds, for whichever place is free by then."""
-        assert self._watcher is not None
+        """Boot one child `after` this many seconds, for any seat that is free by then."""
+        assert self._client is not None
         await asyncio.sleep(after)
         child = None
         try:
             child = await self._boot(self._starters[-1])
             self._alive.add(child)
             self._check(child)
-            await self._watcher.ready(child)
+            await self._client.ready(child)
         except BootFailed as error:
             if child is not None:
                 await self._end(child)
             self._back_off.failed(_now())
-            self._watcher.trouble(f"{str(error).rstrip()}; tried again in {self._back_off.wait(_now()):.1f} s")
+            self._client.trouble(f"{str(error).rstrip()}; tried again in {self._back_off.wait(_now()):.1f} s")
             self.seats.failed()
             self._carry_out(Moves())
         except asyncio.CancelledError:
@@ -208,25 +214,35 @@ class Supervisor:
             self._carry_out(self.seats.ready(child))
 
     async def _attend(self, child: Child) -> None:
-        """Wait for a child's end, and replace it where it was still needed."""
+        """Wait for a child's end, and replace the child if it was still needed."""
         how = await child.exited()
         self._forget(child)
         if self.seats.holds(child):
             self._lose(child, how)
 
     def _lose(self, child: Child, how: str) -> None:
-        assert self._watcher is not None
-        self._watcher.lost(child, how)
+        assert self._client is not None
+        self._client.lost(child, how)
+        if self._start.lost(child, how, excused=child.used or how == KILLED):
+            self._start_failed.set()
         if not child.requests and child.age < LIVED_WELL:
             self._back_off.failed(_now())
         self._carry_out(self.seats.lost(child, how))
 
+    async def _replace_cut_off(self, child: Child) -> None:
+        try:
+            async with asyncio.timeout(EXIT_SEEN_WITHIN):
+                await child.exited()
+        except TimeoutError:
+            self.condemn(child, "closed its connection, although its process lives")
+            await child.destroy(CLEAN_UP_WITHIN)
+
     async def _dismiss(self, child: Child, why: str) -> None:
-        """End a child that has lost its seat, when nothing runs in it."""
-        assert self._watcher is not None
-        await self._watcher.leave(child)
+        """End a child that has lost its seat, once no request runs in it."""
+        assert self._client is not None
+        await self._client.leave(child)
         await self._end(child)
-        self._watcher.gone(child, why)
+        self._client.gone(child, why)
         self._carry_out(self.seats.lost(child, why))
 
     async def _look(self) -> None:
@@ -235,6 +251,7 @@ class Supervisor:
             for child in list(self.seats.seated()):
                 self._recycle(child)
                 if child.age >= LIVED_WELL:
+                    self._start.succeeded()
                     self._back_off.well(child.born)
             self._carry_out(Moves())
 

@@ -1,5 +1,6 @@
-"""An app under judgement: `POST /defer` defers one event, and the listener does what the event asks, noting each step
-in the history. A payload's `do` lists what the first, second, … attempt does; the last goes for all that follow.
+"""The app of the ordeals. `POST /defer` defers one event; the listener notes each step in the history.
+
+The payload's `do` lists the steps of the first, second, … attempt; the last step applies to all later attempts.
 """
 
 import os
@@ -16,7 +17,7 @@ from bridge.errors import DeferError, DeferUnconfirmed
 from tests.faults.history import History
 
 app = Flask(__name__)
-app.logger.disabled = True  # its failures are asked for, and stand in the history
+app.logger.disabled = True  # the failures are intended, and the history has them
 events = DeferredEvents(app)
 history = History.of_environment()
 
@@ -50,10 +51,10 @@ STEPS: dict[str, Callable[[str], object]] = {
 
 @app.post("/defer")
 def accept() -> Any:
-    """Defer what the request says: 202, else what `defer()` raised, `unknown` where it may have been published."""
-    order = request.get_json()
+    """Defer the requested event. Reply 202, or 503 with the error: `unknown` if the event may have been published."""
+    requested = request.get_json()
     try:
-        deferred = defer(f"judged.{order['key']}", order["payload"], delay=order.get("delay"))
+        deferred = defer(f"judged.{requested['key']}", requested["payload"], delay=requested.get("delay"))
     except DeferUnconfirmed as error:
         return {"end": "unknown", "error": str(error)}, 503
     except DeferError as error:
@@ -61,9 +62,16 @@ def accept() -> Any:
     return {"end": "ok", "id": deferred}, 202
 
 
+@events.on("scheduled.#")
+def run(event: Event) -> None:
+    """Note the event of a schedule, whose time is its moment."""
+    key, moment = event.name.removeprefix("scheduled."), event.time.isoformat()
+    history.note("moment", key=key, id=event.id, moment=moment, pid=os.getpid())
+
+
 @events.on("judged.#")
 def listen(event: Event) -> None:
-    """Do what the event asks of this attempt."""
+    """Do the step that the event lists for this attempt."""
     known = {
         "key": event.name.removeprefix("judged."),
         "id": event.id,
@@ -75,7 +83,7 @@ def listen(event: Event) -> None:
     step, _, argument = steps[min(event.attempt, len(steps)) - 1].partition(":")
     try:
         STEPS[step](argument)
-    except Exception:  # whatever it is, it is noted before the app has it
+    except Exception:  # any failure is noted before the app handles it
         history.note("failure", **known)
         raise
     history.note("effect", **known)

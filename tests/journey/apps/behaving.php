@@ -1,7 +1,7 @@
 <?php
 /*
- * The app of behaving.py, in PHP: it behaves as each event asks, by the example's receiver. With VERDICT=status it sends
- * no verdict but its status, as a program does that knows nothing of the bridge.
+ * The app behaving.py in PHP, on the receiver of the example: it does what each event asks. With VERDICT=status it sends
+ * no verdict, only an HTTP status, like a program that does not know the bridge.
  */
 
 declare(strict_types=1);
@@ -9,6 +9,7 @@ declare(strict_types=1);
 use Bridge\Event;
 use Bridge\Reject;
 use Bridge\Retry;
+use Bridge\Snooze;
 
 require $_SERVER['RECEIVER'];
 
@@ -34,12 +35,20 @@ function behave(Event $event, string $step): void
         'ok' => null,
         'fail' => throw new RuntimeException('downstream is down'),
         'sleep' => usleep((int) (1e6 * (float) $argument)),
+        'snooze' => snooze_once($event, (float) $argument),
         'retry' => throw new Retry((int) $argument, 'not yet'),
         'reject' => throw new Reject('never'),
         'kill' => posix_kill(getmypid(), SIGKILL),
         'exit' => exit((int) $argument),
         'status' => http_response_code((int) $argument),
     };
+}
+
+function snooze_once(Event $event, float $after): void
+{
+    if (substr_count(file_get_contents($_SERVER['EFFECTS']), $event->id) === 1) { // the line of this run
+        throw new Snooze($after, 'not now');
+    }
 }
 
 function run(Event $event): void

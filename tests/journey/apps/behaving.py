@@ -1,5 +1,7 @@
-"""An app that behaves as each event asks. A payload's `do` lists what the first, second, … attempt does; the last one
-goes for all that follow. Every run of a listener is a line in the file that `EFFECTS` names.
+"""An app that does what each event asks.
+
+The payload's `do` lists the steps of the first, second, … attempt; the last step applies to all later attempts. Each
+run of a listener appends lines to the file that the environment variable `EFFECTS` names.
 """
 
 import json
@@ -13,7 +15,7 @@ from typing import Any
 
 from flask import Flask, abort, redirect, request
 
-from app_adapter import DeferredEvents, Event, Reject, Retry
+from app_adapter import DeferredEvents, Event, Halt, Reject, Retry
 
 app = Flask(__name__)
 events = DeferredEvents(app)
@@ -45,6 +47,11 @@ def sleep(event: Event, seconds: str) -> None:
 
 def retry(event: Event, after: str) -> None:
     raise Retry(after=float(after), why="not yet")
+
+
+def halt_without(event: Event, file: str) -> None:
+    if not Path(file).exists():
+        raise Halt(f"there is no {file}")
 
 
 def reject(event: Event, *_: str) -> None:
@@ -80,6 +87,7 @@ BEHAVIOURS: dict[str, Callable[..., None]] = {
     "sleep": sleep,
     "retry": retry,
     "reject": reject,
+    "halt-without": halt_without,
     "abort": lambda event, status: abort(int(status)),
     "exit": end_with,
     "sys.exit": lambda event: sys.exit("bye"),
@@ -92,7 +100,7 @@ BEHAVIOURS: dict[str, Callable[..., None]] = {
 
 @events.on("do.#")
 def do(event: Event) -> None:
-    """Do what the event asks of this attempt."""
+    """Do the step that the event lists for this attempt."""
     steps = event.payload["do"]
     step = steps[min(event.attempt, len(steps)) - 1]
     note(event, step=step, began=True)
@@ -103,13 +111,13 @@ def do(event: Event) -> None:
 
 @events.on("two.listeners", priority=10)
 def first_listener(event: Event) -> None:
-    """Always succeeds."""
+    """Always succeed."""
     note(event, step="first")
 
 
 @events.on("two.listeners")
 def second_listener(event: Event) -> None:
-    """Succeeds at the second attempt."""
+    """Succeed at the second attempt."""
     note(event, step="second")
     if event.attempt == 1:
         raise ValueError("not at once")
@@ -117,7 +125,7 @@ def second_listener(event: Event) -> None:
 
 @app.before_request
 def walls() -> Any:
-    """A login wall and a maintenance page, for some events."""
+    """Reply with a login redirect or a page instead of the receiver, for some events."""
     name = request.headers.get("Ce-Type", "")
     if name.startswith("wall."):
         return redirect("/login?next=" + request.path)
@@ -128,12 +136,12 @@ def walls() -> Any:
 
 @app.errorhandler(Exception)
 def sorry(error: Exception) -> Any:
-    """A friendly error page, which says 200 to everyone."""
+    """Reply 200 with an error page to every exception."""
     return "<h1>Sorry!</h1>", 200
 
 
 class RawReplies:
-    """A middleware outside of everything, that answers as no receiver of ours would."""
+    """A middleware around the whole app, with replies that our receiver never sends."""
 
     def __init__(self, inner: Callable[..., Iterable[bytes]]) -> None:
         self._inner = inner

@@ -1,4 +1,4 @@
-"""An app whose own config names another broker than the environment does."""
+"""An app whose config names another broker than the environment."""
 
 from flask import Flask
 

@@ -1,4 +1,4 @@
-"""An app that ordinary clients use, as well as the bridge."""
+"""An app with views for ordinary clients, and a listener for replays."""
 
 import hashlib
 import os
@@ -14,31 +14,31 @@ from app_adapter import DeferredEvents, Event
 app = Flask(__name__)
 events = DeferredEvents(app)
 
-SAID = "one"
+VERSION = "one"
 
 
 @app.route("/echo", methods=["GET", "POST", "PUT"])
 def echo() -> ResponseReturnValue:
-    """What came in."""
+    """Reply with the request."""
     shown = {key: value for key, value in request.environ.items() if isinstance(value, str)}
     return {"method": request.method, "path": request.path, "args": request.args, "environ": shown}
 
 
 @app.get("/pid")
 def pid() -> str:
-    """Who answers, and in which version."""
-    return f"{os.getpid()} {SAID}"
+    """Reply with the pid of the process and its version."""
+    return f"{os.getpid()} {VERSION}"
 
 
 @app.get("/away")
 def away() -> ResponseReturnValue:
-    """Go elsewhere."""
+    """Redirect."""
     return redirect("/pid", 303)
 
 
 @app.post("/upload")
 def upload() -> ResponseReturnValue:
-    """Read the body in pieces; the digest says that it is whole."""
+    """Read the body in pieces; reply with its length and digest."""
     digest, length = hashlib.sha256(), 0
     while piece := request.stream.read(1 << 16):
         digest.update(piece)
@@ -48,13 +48,13 @@ def upload() -> ResponseReturnValue:
 
 @app.get("/bytes/<int:size>")
 def some_bytes(size: int) -> Response:
-    """So many bytes in one piece."""
+    """Reply with `size` bytes in one piece."""
     return Response([b"x" * size], mimetype="application/octet-stream")
 
 
 @app.get("/stream/<int:pieces>")
 def stream(pieces: int) -> Response:
-    """So many pieces of 1000 bytes, of an unknown length in all."""
+    """Stream this many pieces of 1000 bytes, without a Content-Length."""
 
     def generated() -> Iterator[bytes]:
         for number in range(pieces):
@@ -63,9 +63,28 @@ def stream(pieces: int) -> Response:
     return Response(generated(), mimetype="application/octet-stream")
 
 
+@app.get("/steps/<name>")
+def steps(name: str) -> Response:
+    """Stream two pieces, the second one when a file of this name is there. Then raise if its content is `raise`."""
+
+    def generated() -> Iterator[bytes]:
+        yield b"x" * 1000
+        while not Path(name).exists():
+            time.sleep(0.01)
+        yield b"y" * 1000
+        if Path(name).read_text() == "raise":
+            raise RuntimeError("broken off by the app")
+
+    return Response(
+        generated(),
+        mimetype="application/octet-stream",
+        headers={"X-Accel-Buffering": request.args.get("buffering", "no")},
+    )
+
+
 @app.get("/slow/<float:seconds>")
 def slow(seconds: float) -> str:
-    """Take so long, and leave a trace at the beginning and at the end."""
+    """Sleep for `seconds`, and append a line to `EFFECTS` before and after."""
     trace = Path(os.environ["EFFECTS"])
     with trace.open("a") as file:
         file.write("begun\n")
@@ -77,6 +96,6 @@ def slow(seconds: float) -> str:
 
 @events.on("account.created")
 def welcome(event: Event) -> None:
-    """Leave a trace of a replay."""
+    """Append a line about the replay to `EFFECTS`."""
     with Path(os.environ["EFFECTS"]).open("a") as file:
         file.write(f"replayed {event.id}\n")

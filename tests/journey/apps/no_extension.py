@@ -1,4 +1,4 @@
-"""An app that has forgotten its extension."""
+"""An app without the extension `DeferredEvents`."""
 
 from flask import Flask
 

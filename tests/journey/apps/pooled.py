@@ -1,9 +1,9 @@
-"""An app whose files say how it boots, and whose events say what they do to their process. What it writes to `EFFECTS`
-is as in `behaving`; a boot that is warm is a line of its own, with the step `warm`.
+"""An app that boots as files next to it say, and whose events do things to their process.
 
-`release.txt` names the release and `broker.txt` the broker; `broken`, where it is there, is why it cannot be imported;
-`cold`, why it cannot warm up; `dying` lets each process die as soon as it is warm. When it is imported, `greeting` is
-printed, `threaded` starts a thread, and `WEIGHT` makes so many MB of objects.
+It writes lines to `EFFECTS` as `behaving` does, and a line with the step `warm` for each warm-up. The optional files:
+`release.txt` has the release, `broker.txt` the broker's URL; `broken` is the error of the import, `cold` the error of
+the warm-up; `dying` lets each process exit soon after its warm-up; `greeting` is printed at the import, and `threaded`
+starts a thread at the import. The environment variable `WEIGHT` is the number of MB of objects that the import makes.
 """
 
 import json
@@ -51,7 +51,7 @@ def note(step: str, event: Event | None = None, began: bool = True) -> None:
 
 @events.on_warmup
 def warm() -> None:
-    """Note it, in an app context."""
+    """Note the warm-up, with the app context that a warm-up function has."""
     if (HERE / "cold").exists():
         raise LookupError(f"{current_app.name}: {(HERE / 'cold').read_text()}")
     note("warm")
@@ -64,7 +64,7 @@ def stuck_in_here(seconds: str = "3600") -> None:
 
 
 def stuck_in_c() -> None:
-    sum(range(10**15))  # one call, which looks at no signal
+    sum(range(10**15))  # one call in C, during which Python handles no signal
 
 
 def deaf() -> None:
@@ -125,7 +125,7 @@ BEHAVIOURS: dict[str, Callable[..., None]] = {
 
 @events.on("do.#")
 def do(event: Event) -> None:
-    """Do what the event asks of this attempt."""
+    """Do the step that the event lists for this attempt."""
     steps = event.payload["do"]
     step = steps[min(event.attempt, len(steps)) - 1]
     note(step, event)

@@ -1,4 +1,4 @@
-"""Policies of a site's own, as its bridge.toml names them."""
+"""Retry policies that a site's bridge.toml names."""
 
 from tenacity import Retrying, stop_after_attempt, stop_after_delay, wait_chain, wait_fixed
 

@@ -1,4 +1,4 @@
-"""An app with a login wall in front of everything, replays included."""
+"""An app that redirects every request to a login page, replays too."""
 
 from typing import Any
 
@@ -12,5 +12,5 @@ events = DeferredEvents(app)
 
 @app.before_request
 def wall() -> Any:
-    """Let nobody in."""
+    """Redirect every request."""
     return redirect("/login")

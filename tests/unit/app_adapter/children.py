@@ -1,6 +1,5 @@
-"""A child of the pool, started as the worker starts one, and asked over its socket."""
+"""A child of the pool, started as the worker starts it, and its requests over the inherited socket."""
 
-import json
 import os
 import signal
 import socket
@@ -10,12 +9,13 @@ import textwrap
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
+from bridge.child_protocol import CannotBoot, Inherited, read_report
 from bridge.envelope import Envelope
 from bridge.event import Event
 from bridge.fastcgi import Connection, ErrorOutput, ReplyBody, ReplyEnd, ReplyHead
-from bridge.request import Site, parameters
+from bridge.request import ReplayTarget, parameters
 
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 SECONDS = 30.0
@@ -62,12 +62,12 @@ SHOP = """
     def big():
         return Response([b"x" * (64 * 1024 * 1024)])
 """
-"""An app whose listeners and pages do all that a child must stand."""
+"""An app whose listeners and pages do everything that a child must survive."""
 
 
 @dataclass
 class Reply:
-    """A whole reply."""
+    """A complete reply."""
 
     status: int = 0
     headers: dict[str, str] | None = None
@@ -76,54 +76,59 @@ class Reply:
 
     @property
     def outcome(self) -> str | None:
-        """What the receiver said."""
+        """Return the receiver's verdict as the worker reads it."""
         return (self.headers or {}).get("Bridge-Outcome")
 
 
 class Child:
-    """A process that serves an app; `report` is what it said on the control descriptor."""
+    """A process that serves an app. `report` is its report on the control descriptor."""
 
     def __init__(self, directory: Path, source: str | None, target: str = "shop:app") -> None:
         if source is not None:
             (directory / "shop.py").write_text(textwrap.dedent(source))
         self.errors = directory / "stderr"
         self.socket, theirs = socket.socketpair()
+        self.news, news = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.news.settimeout(SECONDS)
         self.socket.settimeout(SECONDS)
         self._connection = Connection()
         reading, writing = os.pipe()
         command = [sys.executable, "-P", "-m", "app_adapter.app_server"]
-        command += ["--fd", str(theirs.fileno()), "--control", str(writing), target]
-        with self.errors.open("wb") as errors, theirs:
-            self.process = subprocess.Popen(command, cwd=directory, pass_fds=[theirs.fileno(), writing], stderr=errors)
+        with self.errors.open("wb") as errors, (directory / "stacks").open("wb") as stacks, theirs, news:
+            inherited = Inherited(theirs.fileno(), writing, stacks.fileno(), output=1, news=news.fileno())
+            command += [*inherited.options(), target]
+            self.process = subprocess.Popen(
+                command, cwd=directory, pass_fds=(*inherited[:3], inherited.news), stderr=errors
+            )
         os.close(writing)
-        with os.fdopen(reading) as control:
-            self.report: dict[str, Any] = json.loads(control.read())
+        with os.fdopen(reading, "rb") as control:
+            self.report = read_report(control.read())
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.socket.close()
+        self.news.close()
         self.process.kill()
         self.process.wait()
 
     @property
     def failed(self) -> str:
-        """Why it did not boot; it has exited with 1."""
-        assert "failed" in self.report, self.report
+        """Return the reason why the child did not boot. The child has exited with 1."""
+        assert isinstance(self.report, CannotBoot), self.report
         assert self.process.wait(SECONDS) == 1
-        message: str = self.report["failed"]
-        return message
+        return self.report.message
 
     def send(self, name: str = "order.paid", data: bytes = b"{}", **changes: str) -> None:
         """Send a replay."""
         event = Event("the-id", name, "till", NOW, "application/octet-stream", data)
-        params = parameters(Envelope(event, NOW), "orders", Site()) | changes
+        params = parameters(Envelope(event, NOW), "orders", ReplayTarget()) | changes
         self.socket.sendall(self._connection.begin_request(params, keep_connection=True))
         self.socket.sendall(self._connection.body(data) + self._connection.end_of_body())
 
     def receive(self) -> Reply:
-        """Await the reply."""
+        """Wait for the reply."""
         reply, body, errors = Reply(), bytearray(), bytearray()
         while True:
             for event in self._connection.receive(self.socket.recv(1 << 18)):
@@ -141,7 +146,7 @@ class Child:
                         raise AssertionError(event)
 
     def ask(self, name: str = "order.paid", data: bytes = b"{}", **changes: str) -> Reply:
-        """Send a replay and await its reply."""
+        """Send a replay and wait for its reply."""
         self.send(name, data, **changes)
         return self.receive()
 
@@ -150,5 +155,5 @@ class Child:
         return self.ask(data=b"", BRIDGE_REPLAY="", REQUEST_METHOD="GET", PATH_INFO=path, REQUEST_URI=path)
 
     def signal(self, number: signal.Signals) -> None:
-        """Send it a signal."""
+        """Send a signal to the child."""
         self.process.send_signal(number)

@@ -1,13 +1,22 @@
-"""A broker that does what a test tells it. Of a broker it has what a publishing thread uses, and no more."""
+"""A broker that behaves as a test says. It has only the methods that a publishing thread uses."""
 
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
 
-from bridge.brokers.contract import WITHIN, Consumer, Ledger
+from bridge.brokers.contract.broadcast import Broadcast
+from bridge.brokers.contract.calling import Caller, CallServer
+from bridge.brokers.contract.claims import Claim
+from bridge.brokers.contract.consuming import Consumer
+from bridge.brokers.contract.ledger import Ledger
+from bridge.brokers.contract.logs import Log
+from bridge.brokers.contract.operating import QueueOperator
+from bridge.deadline import Deadline
 from bridge.envelope import Envelope
 from bridge.event import Event
+from bridge.logs import KEEP_ALL, Retention
 from bridge.queues import Queue
 
 Verb = Callable[[], Awaitable[None]]
@@ -18,30 +27,44 @@ async def at_once() -> None:
 
 
 class FakeBroker:
-    """A broker whose `declaring` and `publishing` are the test's own. It notes what was called, and in which thread."""
+    """A broker whose `declaring` and `publishing` are functions of the test. It notes the calls and their threads."""
 
     name = "a fake broker"
+    trouble = ""
 
     def __init__(self, declaring: Verb = at_once, publishing: Verb = at_once, closing: Verb = at_once) -> None:
         self.declaring = declaring
         self.publishing = publishing
         self.closing = closing
         self.declared: list[Sequence[Queue]] = []
-        self.published: list[tuple[Event, datetime | None, float]] = []
+        self.published: list[tuple[Event, datetime | None, Deadline | None]] = []
         self.publishers = 0
         self.at_a_time = 0
         self.most_at_a_time = 0
         self.threads: set[str] = set()
 
     async def declare(self, queues: Sequence[Queue]) -> None:
+        raise NotImplementedError
+
+    async def prepare(self, queues: Sequence[Queue]) -> None:
         self.declared.append(queues)
         await self.declaring()
+
+    async def ready(self, deadline: Deadline) -> None:
+        """Return at once."""
 
     def publisher(self) -> "FakeBroker":
         self.publishers += 1
         return self
 
-    async def publish(self, event: Event, due: datetime | None = None, *, within: float = WITHIN) -> None:
+    async def publish(
+        self,
+        event: Event,
+        due: datetime | None = None,
+        *,
+        deadline: Deadline | None = None,
+        within: timedelta | None = None,
+    ) -> None:
         self.threads.add(threading.current_thread().name)
         self.at_a_time += 1
         self.most_at_a_time = max(self.most_at_a_time, self.at_a_time)
@@ -49,7 +72,7 @@ class FakeBroker:
             await self.publishing()
         finally:
             self.at_a_time -= 1
-        self.published.append((event, due, within))
+        self.published.append((event, due, deadline))
 
     async def close(self) -> None:
         await self.closing()
@@ -60,7 +83,27 @@ class FakeBroker:
     def ledger(self) -> Ledger:
         raise NotImplementedError
 
-    async def put(self, envelope: Envelope, queue: str, due: datetime | None = None, *, within: float = WITHIN) -> None:
+    async def put(
+        self, envelope: Envelope, queue: str, due: datetime | None = None, *, deadline: Deadline | None = None
+    ) -> None:
+        raise NotImplementedError
+
+    def log(self, name: str, retention: Retention = KEEP_ALL) -> Log:
+        raise NotImplementedError
+
+    def claim(self, name: str) -> AbstractAsyncContextManager[Claim]:
+        raise NotImplementedError
+
+    def operator(self) -> QueueOperator:
+        raise NotImplementedError
+
+    def broadcast(self, subject: str) -> Broadcast:
+        raise NotImplementedError
+
+    def caller(self) -> Caller:
+        raise NotImplementedError
+
+    def call_server(self) -> CallServer:
         raise NotImplementedError
 
 
@@ -70,7 +113,7 @@ async def for_ever() -> None:
 
 
 def raising(*errors: Exception) -> Verb:
-    """Return a verb that raises these, one at each call, and then succeeds."""
+    """Return a verb that raises these exceptions, one at each call, and then succeeds."""
     left = list(errors)
 
     async def verb() -> None:

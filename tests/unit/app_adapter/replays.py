@@ -1,4 +1,4 @@
-"""What the tests of the app's side share: an app with its extension, and a replay put to it as a worker would."""
+"""An app with its extension, and a replay sent to it as a worker would send it."""
 
 import io
 from collections.abc import Callable
@@ -23,7 +23,7 @@ ID = "01900000-0000-7000-8000-000000000001"
 
 @dataclass
 class Answer:
-    """What came back from the app."""
+    """The app's answer."""
 
     status: int
     headers: dict[str, str]
@@ -32,7 +32,7 @@ class Answer:
 
     @property
     def verdict(self) -> Verdict:
-        """The receiver's verdict, which must be there."""
+        """The receiver's verdict. Fails if there is none."""
         verdict = verdict_of(self.headers, NOW)
         assert verdict is not None, f"no verdict: {self}"
         return verdict
@@ -40,7 +40,7 @@ class Answer:
 
 @dataclass
 class Shop:
-    """A Flask app with the extension; `received` are the events that `keep` was called with."""
+    """A Flask app with the extension. `received` are the events that `keep` was called with."""
 
     app: Flask = field(default_factory=lambda: Flask("shop"))
     config: dict[str, Any] = field(default_factory=dict)
@@ -52,13 +52,13 @@ class Shop:
 
     @property
     def state(self) -> AppState:
-        """What the extension keeps for the app."""
+        """The extension's state of the app."""
         state = self.app.extensions["deferred_events"]
         assert isinstance(state, AppState)
         return state
 
     def listens(self, name: str = "keep", raising: BaseException | None = None, **options: Any) -> Function:
-        """Add a listener of `order.#` that keeps its event and then raises, if told so."""
+        """Add a listener of `order.#` that keeps its event, and then raises the given exception."""
 
         def listener(event: Event) -> None:
             self.received.append(event)
@@ -68,11 +68,11 @@ class Shop:
         return self.events.on("order.#", name=name, **options)(listener)
 
     def replay(self, name: str = "order.paid", data: bytes = b"{}", **changes: Any) -> Answer:
-        """Put one replay to the app. `changes` overrides parts of the environ."""
+        """Send one replay to the app. `changes` overrides parts of the environ."""
         finished = changes.pop("finished", ())
         event = Deferred(ID, name, "till", NOW, changes.pop("content_type", "application/json"), data)
         environ: dict[str, Any] = {
-            **parameters(Envelope(event, NOW, finished=finished), "orders", self.state.site),
+            **parameters(Envelope(event, NOW, finished=finished), "orders", self.state.target),
             "wsgi.version": (1, 0),
             "wsgi.url_scheme": "http",
             "wsgi.input": io.BytesIO(data),

@@ -1,6 +1,8 @@
-"""The whole Flask app around the receiver: only the receiver speaks for it, and every handler sees everything."""
+"""The whole Flask app around the receiver: only the receiver makes the verdict, and every handler of the app runs."""
 
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
+from types import FunctionType
 from typing import Any
 
 import pytest
@@ -23,7 +25,7 @@ def bridge_headers(shop: Shop) -> None:
 
 @pytest.mark.parametrize("change", [handler_of(200), handler_of(404), bridge_headers])
 def test_nothing_in_the_app_can_change_a_verdict(change: Change) -> None:
-    """An error handler that answers 200 or 404, or a forged header, leaves the failure a failure."""
+    """An error handler that answers 200 or 404, or a forged header, does not turn a failure into a success."""
     shop = Shop()
     shop.listens(raising=ValueError("broken"))
     change(shop)
@@ -55,7 +57,7 @@ def test_error_handlers_and_teardown_see_the_exception() -> None:
 
 
 def test_several_failures_reach_the_app_as_a_group() -> None:
-    """An error reporter sees all of them."""
+    """An error reporter receives all of them."""
     shop = Shop()
     shop.listens("bill", raising=ValueError("one"))
     shop.listens("ship", raising=KeyError("two"))
@@ -107,7 +109,7 @@ def broken_guard(shop: Shop) -> None:
     ("change", "status"), [(login_wall, 302), (csrf_check, 400), (page_for_everything, 200), (broken_guard, 500)]
 )
 def test_an_answer_of_the_app_is_no_verdict(change: Change, status: int, name: str) -> None:
-    """Whatever answers in the receiver's place passes as it is, without any Bridge header of its own."""
+    """An answer in the receiver's place passes unchanged, without Bridge headers."""
     shop = Shop()
     shop.listens()
     change(shop)
@@ -120,7 +122,7 @@ def test_an_answer_of_the_app_is_no_verdict(change: Change, status: int, name: s
 
 
 def test_an_exception_before_the_receiver_is_no_verdict() -> None:
-    """One that Flask propagates is logged, and answered 500 without a verdict."""
+    """An exception that Flask propagates is logged, and answered 500 without a verdict."""
     shop = Shop(config={"TESTING": True})
     broken_guard(shop)
 
@@ -143,8 +145,8 @@ COMMITS: list[Change] = [
 
 @pytest.mark.parametrize("propagating", [False, True])
 @pytest.mark.parametrize("change", COMMITS)
-def test_what_fails_behind_the_listener_is_not_delivered(change: Change, propagating: bool) -> None:
-    """Where the app commits after the view and that fails, the listener's work is lost: the event has failed."""
+def test_an_error_after_the_listener_is_a_failure(change: Change, propagating: bool) -> None:
+    """If the app commits after the view and that fails, the listener's work is lost, so the event has failed."""
     shop = Shop(config={"TESTING": propagating})
     shop.listens()
     change(shop)
@@ -156,8 +158,8 @@ def test_what_fails_behind_the_listener_is_not_delivered(change: Change, propaga
     assert verdict.finished == ()
 
 
-def test_what_fails_behind_a_reject_changes_nothing() -> None:
-    """A verdict that is none of success stands."""
+def test_an_error_after_a_reject_changes_nothing() -> None:
+    """Only `delivered` is turned into a failure."""
     shop = Shop()
     shop.listens(raising=Reject("no"))
     shop.app.after_request(commit)
@@ -166,7 +168,7 @@ def test_what_fails_behind_a_reject_changes_nothing() -> None:
 
 
 class Streaming:
-    """A body that says what was done with it."""
+    """A body that records what was done with it."""
 
     def __init__(self) -> None:
         self.read = 0
@@ -183,7 +185,7 @@ class Streaming:
 
 @pytest.mark.parametrize("name", ["order.paid", "nobody.listens"])
 def test_the_apps_own_body_is_read_to_its_end_and_closed(name: str) -> None:
-    """What the app would have sent is replaced, and done with in good order."""
+    """The app's answer is replaced, but its body is used as a server would use it."""
     shop = Shop()
     shop.listens()
     body = Streaming()
@@ -200,7 +202,7 @@ def test_the_apps_own_body_is_read_to_its_end_and_closed(name: str) -> None:
 
 
 def test_teardown_runs_for_every_replay() -> None:
-    """`g` and teardown belong to the one replay."""
+    """`g` and teardown belong to one replay."""
     shop = Shop()
     seen: list[bool] = []
     shop.app.teardown_request(lambda error: seen.append(hasattr(g, "event")))
@@ -214,7 +216,7 @@ def test_teardown_runs_for_every_replay() -> None:
 
 
 def middleware(app: Any) -> Callable[..., Iterable[bytes]]:
-    """A middleware of the lazy kind: nothing happens before its answer is read."""
+    """Return a lazy middleware: it calls the app only when its answer is read."""
 
     def lazy(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
         yield from app(environ, start_response)
@@ -223,7 +225,7 @@ def middleware(app: Any) -> Callable[..., Iterable[bytes]]:
 
 
 def test_a_lazy_middleware_inside_is_waited_for() -> None:
-    """A verdict that comes only while the answer is read is a verdict."""
+    """A verdict that is made while the answer is read counts."""
     app = Flask("shop")
     app.wsgi_app = middleware(app.wsgi_app)  # type: ignore[method-assign]  # as Flask's documentation has it
     shop = Shop(app)
@@ -232,3 +234,76 @@ def test_a_lazy_middleware_inside_is_waited_for() -> None:
     answer: Answer = shop.replay()
 
     assert answer.verdict.kind == "delivered"
+
+
+def copying(app: Any) -> Callable[..., Iterable[bytes]]:
+    """Return a middleware that hands on a copy of the environ, as Flask-SocketIO's does."""
+    return lambda environ, start_response: app({**environ, "flask.app": "it"}, start_response)
+
+
+@pytest.mark.parametrize("wrap", [copying, lambda app: copying(copying(app)), lambda app: middleware(copying(app))])
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_verdict_survives_middleware_that_copies_the_environ(wrap: Any, inside: bool) -> None:
+    """Inside of the receiver or around it; an error after the view counts too."""
+    app = Flask("shop")
+    if inside:
+        app.wsgi_app = wrap(app.wsgi_app)  # type: ignore[method-assign]  # as Flask's documentation has it
+    shop = Shop(app)
+    if not inside:
+        app.wsgi_app = wrap(app.wsgi_app)  # type: ignore[method-assign]  # as Flask's documentation has it
+    shop.listens()
+    failing: list[bool] = []
+    app.after_request(lambda response: commit() if failing else response)
+
+    assert shop.replay().verdict.kind == "delivered"
+    assert shop.replay("nobody.listens").verdict.kind == "failed"
+    failing.append(True)
+    verdict = shop.replay().verdict
+    assert verdict.error is not None and verdict.error.message == "the commit failed"
+
+
+def test_the_view_can_be_marked() -> None:
+    """Extensions set attributes on a view, or remember its module and name."""
+    view: Any = Shop().app.view_functions["bridge_replay"]
+
+    view.exempt = True
+
+    assert isinstance(view, FunctionType)
+    assert view.__name__ == "bridge_replay"
+
+
+TENANT: ContextVar[str] = ContextVar("tenant", default="none")
+
+
+def test_a_context_variable_of_one_event_is_not_there_in_the_next() -> None:
+    """Neither what a listener sets, nor what code around it sets, nor what a streamed body sets."""
+    shop = Shop()
+    seen: list[str] = []
+    shop.app.before_request(lambda: seen.append(TENANT.get()))
+    shop.app.before_request(lambda: TENANT.set("before") and None)
+    shop.events.on("order.#", name="set")(lambda event: TENANT.set("listener") and None)
+
+    @shop.app.after_request
+    def stream(response: Response) -> Response:
+        response.response = (TENANT.set("body") and b"" for _ in range(2))
+        return response
+
+    for name in ("order.paid", "nobody.listens", "order.paid"):
+        shop.replay(name)
+
+    assert seen == ["none"] * 3
+    assert TENANT.get() == "none"
+
+
+def test_a_context_variable_of_the_boot_is_there_in_each_event() -> None:
+    """An app may set it in its import or its warm-up. It is there from the view to the end of a body."""
+    shop = Shop()
+    seen: list[str] = []
+    shop.events.on("order.#", name="look")(lambda event: seen.append(TENANT.get()))
+    shop.app.teardown_request(lambda error: seen.append(TENANT.get()))
+
+    token = TENANT.set("boot")
+    shop.replay()
+    TENANT.reset(token)
+
+    assert seen == ["boot", "boot"]

@@ -1,51 +1,47 @@
-"""A child as the pool sees it boot: it says that it is ready, or why it cannot be."""
+"""The boot of a child, as the pool sees it: the child reports that it is ready, or why it cannot be."""
 
 from pathlib import Path
 
 import pytest
 
+from bridge.child_protocol import Ready
 from tests.unit.app_adapter.children import SHOP, Child
 
 
-def test_it_says_that_it_is_ready(tmp_path: Path) -> None:
-    """The ready message carries what the worker compares and shows."""
+def test_a_child_reports_that_it_is_ready(tmp_path: Path) -> None:
+    """The report has the values that the worker compares and shows."""
     with Child(tmp_path, SHOP) as child:
-        ready = child.report["ready"]
+        report = child.report
 
-    assert ready["boot_seconds"] >= 0
-    assert (ready["release"], ready["host"]) == ("v7", "localhost")
-    assert ready["settings"] == {
-        "broker_url": f"sqlite:///{tmp_path}/bridge.db",
-        "namespace": "bridge",
-        "replay_path": "/_bridge",
-    }
+    shared = {"broker_url": f"sqlite:///{tmp_path}/bridge.db", "namespace": "bridge", "replay_path": "/_bridge"}
+    assert report == Ready("v7", shared)
 
 
 @pytest.mark.parametrize("target", ["shop", "shop:app", "shop.py", "factory:create_app()", "factory:create_app('x')"])
 def test_the_app_is_named_as_flask_names_it(tmp_path: Path, target: str) -> None:
-    """A module, a file, a factory."""
+    """The name is a module, a file or a factory."""
     (tmp_path / "factory.py").write_text("def create_app(name=''):\n    from shop import app\n    return app\n")
 
     with Child(tmp_path, SHOP, target) as child:
-        assert "ready" in child.report
+        assert isinstance(child.report, Ready)
 
 
 def test_an_app_may_have_a_worker_of_its_own(tmp_path: Path) -> None:
-    """Of our packages only two are in the process; the app's directory comes before the others."""
+    """Only two of our packages are in the process. The app's directory comes before the others."""
     (tmp_path / "worker.py").write_text("answer = 42")
 
     with Child(tmp_path, SHOP + "\n    from worker import answer") as child:
-        assert "ready" in child.report
+        assert isinstance(child.report, Ready)
 
 
 def test_a_module_of_our_name_is_warned_about(tmp_path: Path) -> None:
-    """It cannot be imported here, so the app is told which."""
+    """The module cannot be imported in this process, and the warning names it."""
     (tmp_path / "bridge.py").write_text("")
 
     with Child(tmp_path, SHOP) as child:
-        assert "ready" in child.report
+        assert isinstance(child.report, Ready)
 
-    assert f"warning: {tmp_path}/bridge.py cannot be imported here" in child.errors.read_text()
+    assert f"WARNING: {tmp_path}/bridge.py cannot be imported here" in child.errors.read_text()
 
 
 FAILURES = [
@@ -64,22 +60,22 @@ ASYNC = """
 """
 
 
-def test_a_setting_that_cannot_be_used_is_said_without_a_traceback(tmp_path: Path) -> None:
-    """The sentence has all that is needed."""
+def test_a_wrong_setting_is_reported_without_a_traceback(tmp_path: Path) -> None:
+    """The sentence has everything that the reader needs."""
     with Child(tmp_path, SHOP.replace('"BRIDGE_RELEASE"', '"BRIDGE_CHILDREN"')) as child:
         assert child.failed.startswith("children = 'v7' (from Flask's config): expected it in bridge.toml")
         assert "\n" not in child.failed
 
 
-def test_an_async_listener_without_the_means_to_call_it_cannot_boot(tmp_path: Path) -> None:
-    """Else each of its events would fail."""
+def test_an_app_that_cannot_call_its_async_listener_cannot_boot(tmp_path: Path) -> None:
+    """Otherwise each event of that listener would fail."""
     with Child(tmp_path, SHOP + ASYNC) as child:
         assert child.failed.startswith("the listener 'shop:later' cannot be called: install flask[async]")
 
 
 @pytest.mark.parametrize(("source", "why"), FAILURES)
 def test_an_app_that_cannot_boot_says_why(tmp_path: Path, source: str, why: str) -> None:
-    """The message has the traceback or the sentence that helps; the exit code is 1."""
+    """The message has the traceback or a sentence; the exit code is 1."""
     target = "shop" if source == "x = 1" else "shop:app"
 
     with Child(tmp_path, source, target) as child:
@@ -99,7 +95,7 @@ WALLS = [
 def test_an_app_that_answers_in_the_receivers_place_never_gets_ready(
     tmp_path: Path, answer: str, quoted: list[str]
 ) -> None:
-    """The message quotes the reply, and says what has to let the replay pass."""
+    """The message quotes the reply, and names the endpoint that the app must let pass."""
     wall = f"""
     from flask import abort, redirect
 
@@ -113,3 +109,26 @@ def test_an_app_that_answers_in_the_receivers_place_never_gets_ready(
 
     for part in [*quoted, "'bridge_replay'"]:
         assert part in failed
+
+
+def test_a_child_has_the_variables_of_env_files(tmp_path: Path) -> None:
+    """As `flask` has them: .env is stronger than .flaskenv, and settings of the bridge count too."""
+    (tmp_path / ".flaskenv").write_text("SECRET=weak\nBRIDGE_REPLAY_PATH=/in")
+    (tmp_path / ".env").write_text("SECRET='of .env'\nBRIDGE_NAMESPACE=shop")
+
+    with Child(tmp_path, SHOP.replace('"v7"', 'os.environ["SECRET"]')) as child:
+        assert isinstance(child.report, Ready)
+        assert child.report.release == "of .env"
+        assert (child.report.settings["namespace"], child.report.settings["replay_path"]) == ("shop", "/in")
+
+
+@pytest.mark.parametrize("call", ["app.run()", "app.run(debug=True, port=5000)"])
+def test_an_unguarded_app_run_is_named_and_ignored(tmp_path: Path, call: str) -> None:
+    """An unguarded `app.run()` is ignored: the child boots, and the code after the call has run."""
+    with Child(tmp_path, SHOP + f"\n    {call}\n    app.config['BRIDGE_AFTER'] = 1") as child:
+        assert isinstance(child.report, Ready)
+
+    line = len(SHOP.splitlines()) + 2
+    assert f"WARNING: {tmp_path}/shop.py, line {line}, calls app.run() while the app is imported" in (
+        child.errors.read_text()
+    )

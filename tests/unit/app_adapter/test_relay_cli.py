@@ -1,4 +1,4 @@
-"""`bridge-relay`, from the command line to its exit. What it relays is tested with a broker, in `tests/journey`."""
+"""`bridge-relay`, from the command line to its exit. Relaying is tested with a broker in `tests/journey`."""
 
 from pathlib import Path
 
@@ -16,27 +16,37 @@ def _empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_sqlite_broker_has_nothing_to_relay() -> None:
-    """It is told so, as a setting that cannot be used."""
+    """The program exits with an error about the setting."""
     result = CliRunner().invoke(relay_cli.main, ["--broker-url", "sqlite:///bridge.db"])
 
     assert result.exit_code == 2
     assert "bridge.db': expected RabbitMQ; SQLite needs no spool" in result.stderr
 
 
-def test_a_setting_that_is_none_is_told() -> None:
-    """With its key and where it came from."""
+def test_an_unknown_setting_is_reported() -> None:
+    """The error has the setting's key and its origin."""
     result = CliRunner().invoke(relay_cli.main, ["--namespace", "no good"])
 
     assert result.exit_code == 2
     assert "namespace = 'no good' (from command line)" in result.stderr
 
 
-def test_a_broker_that_refuses_ends_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Waiting would not help, and no spool is made."""
-    refusing = FakeBroker(declaring=raising(BrokerRefused("RabbitMQ refuses the login")))
-    monkeypatch.setattr(relay_cli, "open_broker", lambda url, namespace, declare: refusing)
+def test_a_watcher_that_cannot_be_imported_is_a_wrong_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program exits before it connects to the broker."""
+    monkeypatch.setenv("BRIDGE_WATCHERS", "nowhere:watch")
 
     result = CliRunner().invoke(relay_cli.main, ["--broker-url", "amqp://localhost/"])
 
-    assert (result.exit_code, result.stderr) == (3, "bridge-relay: RabbitMQ refuses the login\n")
+    assert result.exit_code == 2
+    assert "watchers = 'nowhere:watch' (from environment variable BRIDGE_WATCHERS)" in result.stderr
+
+
+def test_a_broker_that_refuses_ends_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Waiting would not help, and no spool is made."""
+    refusing = FakeBroker(declaring=raising(BrokerRefused("RabbitMQ refuses the login")))
+    monkeypatch.setattr(relay_cli, "open_broker", lambda *site, **options: refusing)
+
+    result = CliRunner().invoke(relay_cli.main, ["--broker-url", "amqp://localhost/"])
+
+    assert (result.exit_code, result.stderr) == (3, "Error: RabbitMQ refuses the login\n")
     assert list(tmp_path.iterdir()) == []

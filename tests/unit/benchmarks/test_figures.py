@@ -49,7 +49,7 @@ def test_cpu_is_what_was_used_meanwhile() -> None:
 
 @pytest.mark.parametrize("measured", [result("celery-quorum", 3000.0), Result("dramatiq-confirming", Times(1.0, 2.0))])
 def test_a_result_survives_the_way_between_processes(measured: Result) -> None:
-    """What one process writes as JSON the other reads as it was."""
+    """Figures that one process writes as JSON are equal when another process reads them."""
     assert from_json(to_json(measured)) == measured
 
 

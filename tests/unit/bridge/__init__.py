@@ -1,1 +1,1 @@
-"""What the actors share, without a broker, a process or a clock."""
+"""Tests of bridge, without a broker, a process or a clock."""

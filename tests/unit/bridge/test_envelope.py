@@ -1,6 +1,7 @@
-"""The envelope on the wire, and the history it keeps."""
+"""The envelope on the wire, and the history that it keeps."""
 
 import json
+import uuid
 from dataclasses import replace
 from datetime import timedelta
 
@@ -10,18 +11,49 @@ from hypothesis import strategies as st
 
 from bridge.attempt import MAX_MESSAGE, MAX_TRACEBACK, Error, cut_in_the_middle
 from bridge.envelope import FIRST_ATTEMPTS_KEPT, LAST_ATTEMPTS_KEPT, MAX_HEAD, decode_head, encode_head
-from bridge.errors import UnreadableEnvelope
+from bridge.errors import TooLarge, UnreadableEnvelope
+from bridge.handling import Handling, Priority
+from bridge.reply import MAX_FINISHED
+from bridge.retry_table import RetryTable
 from tests.unit.bridge.examples import ERROR, NOW, attempt, envelope, event
 
 
 def test_a_new_envelope_comes_back_as_it_was() -> None:
-    """Head and data together are the envelope."""
+    """Decoding the head and the data of a new envelope returns the same envelope."""
     sent = envelope(event=event(traceparent="00-" + "a" * 32 + "-" + "b" * 16 + "-01", data=b"\xff\0"))
     assert decode_head(encode_head(sent), b"\xff\0") == sent
 
 
+def test_the_handling_comes_back_as_it_was() -> None:
+    """Decoding returns the priority, expiry, key and retry policy that the publisher asked for."""
+    retry = RetryTable(attempts=3, initial=timedelta(seconds=0.5), base=2.0, max=timedelta(minutes=5), jitter=0.0)
+    handling = Handling(Priority.HIGH, NOW + timedelta(minutes=10), "order-17", retry)
+    sent = envelope(event=event(handling=handling))
+    assert decode_head(encode_head(sent), sent.event.data) == sent
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        [],
+        {"priority": "urgent"},
+        {"priority": 1},
+        {"expires": "tomorrow"},
+        {"key": "k" * 201},
+        {"key": "\ud800"},
+        {"retry": {}},
+        {"retry": {"attempts": 3, "initial": -1, "base": 2, "max": 60, "jitter": 0}},
+    ],
+)
+def test_a_damaged_handling_makes_the_envelope_unreadable(damaged: object) -> None:
+    """A handling that cannot be read is an error that names it, not a guess."""
+    head = json.loads(encode_head(envelope()))
+    with pytest.raises(UnreadableEnvelope, match="damaged"):
+        decode_head(json.dumps({**head, "handling": damaged}), b"")
+
+
 def test_a_tried_envelope_comes_back_as_it_was() -> None:
-    """History, round, waits, finished listeners and errors survive."""
+    """Decoding returns the history, round, waits, finished listeners and errors of an envelope."""
     tried = envelope(
         round=3,
         spent=2,
@@ -36,23 +68,99 @@ def test_a_tried_envelope_comes_back_as_it_was() -> None:
     assert decode_head(encode_head(tried), tried.event.data) == tried
 
 
-@given(st.text(), st.text(max_size=50), st.binary(max_size=20))
+@given(st.text(max_size=150), st.text(max_size=50), st.binary(max_size=20))
 def test_any_text_travels(text: str, name: str, data: bytes) -> None:
-    """Whatever a foreign publisher calls things, what is written is what is read."""
+    """An envelope is decoded unchanged, even if a foreign publisher chose unusual names and texts."""
     try:
         text.encode()
     except UnicodeEncodeError:
         return
-    sent = envelope(event=event(id=text, name=name, source=text, data=data), first_error=Error(text, text, text))
+    sent = envelope(event=event(name=name, source=text, data=data), first_error=Error(text, text, text))
     assert decode_head(encode_head(sent), data) == sent
+
+
+@pytest.mark.parametrize("text", ["a" * 255, "0190-1", "a.b_c:d-E", "urn:uuid:1"])
+def test_an_id_of_plain_characters_is_kept(text: str) -> None:
+    """An id that is safe in headers, paths and file names stays as it is."""
+    assert decode_head(encode_head(envelope(event=event(id=text))), b"").event.id == text
+
+
+@pytest.mark.parametrize(
+    "text", ["../../etc/passwd", "a b", "ü", "a\nb", "'; DROP TABLE", "a" * 256, "a/b", "%2e", "\0"]
+)
+def test_another_id_is_replaced_by_one_that_is_derived_from_it(text: str) -> None:
+    """The derived id is a UUID, the same at each delivery, and different for different ids."""
+    read = decode_head(encode_head(envelope(event=event(id=text))), b"").event.id
+    again = decode_head(encode_head(envelope(event=event(id=read))), b"").event.id
+    other = decode_head(encode_head(envelope(event=event(id=text + "x"))), b"").event.id
+
+    assert str(uuid.UUID(read)) == read == again
+    assert other != read
+
+
+@pytest.mark.parametrize(("written", "read"), [(10**6, 10**6), (10**6 + 1, 10**6), (2**31, 10**6)])
+@pytest.mark.parametrize("key", ["round", "spent", "deferred_again", "omitted"])
+def test_a_high_count_is_lowered(key: str, written: int, read: int) -> None:
+    """No count is so high that a policy that calculates with it takes long."""
+    fields = {**json.loads(encode_head(envelope(spent=1))), key: written}
+    assert getattr(decode_head(json.dumps(fields), b""), key) == read
+
+
+def test_a_foreign_history_is_cut_as_our_own_is() -> None:
+    """An envelope with thousands of attempts keeps the first and the last ones, and counts the others."""
+    (one,) = json.loads(encode_head(envelope().remember(attempt(1, error=None))))["attempts"]
+    attempts = [one | {"number": number, "outcome": '"' * 50_000, "release": "r" * 9_000} for number in range(500)]
+    fields = {**json.loads(encode_head(envelope(spent=1))), "attempts": attempts, "omitted": 7}
+
+    read = decode_head(json.dumps(fields), b"")
+
+    assert (len(read.attempts), read.omitted) == (30, 477)
+    assert {(len(each.outcome), len(each.release or "")) for each in read.attempts} == {(100, 200)}
+
+
+@pytest.mark.parametrize("letter", ["x", "€", "\0", '"', "\\"])
+def test_names_of_finished_listeners_beyond_their_room_are_dropped(letter: str) -> None:
+    """300 long names leave a head that every broker takes, with as many of the first names as fit."""
+    names = [f"{number}{letter * 150}" for number in range(300)]
+    fields = {**json.loads(encode_head(envelope(spent=1))), "finished": [*names[:2], names[0], "n" * 5_000, *names[2:]]}
+
+    read = decode_head(json.dumps(fields), b"")
+
+    assert len(encode_head(read).encode()) <= MAX_FINISHED + 1_000
+    assert read.finished == tuple(names[: len(read.finished)])
+    assert len(read.finished) >= 10
+    assert decode_head(encode_head(read), read.event.data) == read
+
+
+@pytest.mark.parametrize("most", [48 * 1024, 15_000, 5_000])
+@pytest.mark.parametrize("letter", ["x", "€", "\0", '"'])
+def test_a_head_fits_into_the_room_that_a_broker_gives(letter: str, most: int) -> None:
+    """The largest history is cut until the head fits. The event and the counts of its policy stay."""
+    worst = Error(letter * 500, letter * 1_000, letter * 8_000)
+    tried = envelope(spent=100, waited=5.0, finished=tuple(f"{number}{letter * 150}" for number in range(30)))
+    for number in range(100):
+        tried = tried.remember(attempt(number, error=worst, release=letter * 200, outcome=letter * 50_000))
+
+    head = encode_head(tried, most)
+
+    read = decode_head(head, tried.event.data)
+    assert len(head.encode()) <= most
+    assert (read.event, read.spent, read.waited) == (tried.event, 100, 5.0)
+    assert len(read.attempts) + read.omitted == 100
+
+
+def test_a_head_that_no_cut_makes_small_enough_is_too_large() -> None:
+    """The attributes of the event are never cut."""
+    with pytest.raises(TooLarge, match="take more than 4000 bytes"):
+        encode_head(envelope(event=event(source="\u1234" * 1000, content_type="\u1234" * 1000)), 4000)
 
 
 @pytest.mark.parametrize(
     "head",
     ["", "{", "[]", "null", "7", '{"v":99}', '{"v":1}', b"\xff", '{"v":1,"id":3}', "[" * 100_000],
 )
-def test_what_is_no_envelope_is_unreadable_and_nothing_else(head: str | bytes) -> None:
-    """Damage and unknown versions are said in one way."""
+def test_a_text_that_is_no_envelope_raises_unreadable_envelope(head: str | bytes) -> None:
+    """Damaged heads and unknown versions raise the same error type."""
     with pytest.raises(UnreadableEnvelope):
         decode_head(head, b"")
 
@@ -60,7 +168,7 @@ def test_what_is_no_envelope_is_unreadable_and_nothing_else(head: str | bytes) -
 @pytest.mark.parametrize("key", ["id", "type", "source", "time", "datacontenttype", "began", "attempts", "first_error"])
 @pytest.mark.parametrize("value", [None, 7, [], [3], {"a": 1}, "x", True, 1e400, "0001-01-01T00:00:00+14:00"])
 def test_a_damaged_field_never_makes_a_stray_exception(key: str, value: object) -> None:
-    """Each field with each kind of wrong value is read, or said to be unreadable."""
+    """A head with a wrong value in a field is decoded or raises `UnreadableEnvelope`, never another exception."""
     fields = {**json.loads(encode_head(envelope(spent=1))), key: value}
     try:
         decode_head(json.dumps(fields), b"")
@@ -84,34 +192,34 @@ def test_a_damaged_field_never_makes_a_stray_exception(key: str, value: object) 
         ("finished", "abc"),
     ],
 )
-def test_what_no_request_can_carry_is_damage(key: str, value: object) -> None:
-    """An envelope that was read can be replayed, retried and written again."""
+def test_a_value_that_no_request_can_carry_is_damage(key: str, value: object) -> None:
+    """Values that could not be replayed, retried or written again are refused when the head is read."""
     fields = {**json.loads(encode_head(envelope(spent=1))), key: value}
     with pytest.raises(UnreadableEnvelope, match="damaged"):
         decode_head(json.dumps(fields), b"")
 
 
 def test_a_long_history_loses_its_middle_and_says_so() -> None:
-    """First and last attempts are what a person reads."""
+    """A long history keeps its first and last attempts, which a person reads, and counts the dropped ones."""
     tried = envelope()
     for number in range(1, 101):
         tried = tried.remember(attempt(number))
-    numbers = [kept.number for kept in tried.attempts]
+    numbers = [each.number for each in tried.attempts]
     assert numbers[:FIRST_ATTEMPTS_KEPT] == list(range(1, FIRST_ATTEMPTS_KEPT + 1))
     assert numbers[-LAST_ATTEMPTS_KEPT:] == list(range(101 - LAST_ATTEMPTS_KEPT, 101))
     assert tried.omitted == 100 - len(numbers)
 
 
 def test_the_first_error_keeps_its_traceback_and_later_ones_are_summaries() -> None:
-    """The first traceback says how it began."""
+    """The first error keeps its traceback, and all attempts keep their errors without tracebacks."""
     tried = envelope().remember(attempt(1)).remember(attempt(2, error=Error("KeyError", "k", "later")))
     assert tried.first_error == ERROR
-    assert [kept.error and kept.error.traceback for kept in tried.attempts] == [None, None]
+    assert [each.error and each.error.traceback for each in tried.attempts] == [None, None]
 
 
 @pytest.mark.parametrize("letter", ["x", "€", "\0", '"', "\udc80"])
 def test_errors_of_any_size_leave_a_head_that_rabbitmq_takes(letter: str) -> None:
-    """The worst that apps can raise, for ever, leaves a head that fits, and says how many attempts are not in it."""
+    """A hundred attempts with the largest errors fit into a head, which counts the attempts that it dropped."""
     worst = Error(letter * 500, letter * 1_000, letter * 20_000)
     tried = envelope()
     for number in range(100):
@@ -125,7 +233,7 @@ def test_errors_of_any_size_leave_a_head_that_rabbitmq_takes(letter: str) -> Non
 
 
 def test_half_a_surrogate_pair_is_spelled_out() -> None:
-    """JSON may bring it and no encoding takes it; what is written can be encoded, and what is read as well."""
+    """A lone surrogate, which JSON can contain and UTF-8 cannot encode, is escaped on writing and on reading."""
     tried = envelope(finished=("a:\udc80",)).remember(attempt(error=Error("E", "bad \ud800 text", "\udfff€")))
     read = decode_head(encode_head(tried).encode(), b"")
     assert read.finished == ("a:\\udc80",)
@@ -134,7 +242,7 @@ def test_half_a_surrogate_pair_is_spelled_out() -> None:
 
 
 def test_a_new_round_forgets_what_policies_count_and_keeps_the_history() -> None:
-    """A redriven event has all its attempts before it, and its past behind it."""
+    """A redriven event has all attempts of its policy again, and keeps its history."""
     tried = envelope(spent=4, waited=9.0, overloaded_since=NOW).remember(attempt(1))
     again = tried.next_round(NOW + timedelta(days=1))
     assert (again.round, again.spent, again.waited, again.overloaded_since) == (2, 0, 0.0, None)
@@ -142,7 +250,7 @@ def test_a_new_round_forgets_what_policies_count_and_keeps_the_history() -> None
 
 
 def test_cutting_keeps_both_ends_within_the_limit() -> None:
-    """The beginning says what it was, the end how it ended."""
+    """A text that is cut keeps its beginning and its end, and says how many characters are cut."""
     cut = cut_in_the_middle("a" * 5_000 + "b" * 5_000, 1_000)
     assert len(cut) <= 1_000
     assert cut.startswith("aaa")
@@ -151,7 +259,7 @@ def test_cutting_keeps_both_ends_within_the_limit() -> None:
 
 
 def test_a_bounded_error_fits_its_bounds() -> None:
-    """Message and traceback each have their limit."""
+    """The type, message and traceback of a bounded error each have their own limit."""
     bounded = Error("E" * 900, "m" * 9_000, "t" * 90_000).bounded()
     assert bounded.traceback is not None
     assert (len(bounded.type), len(bounded.message), len(bounded.traceback)) == (200, MAX_MESSAGE, MAX_TRACEBACK)

@@ -1,1 +1,1 @@
-"""bridge-dlq's parts, one by one."""
+"""Tests of the parts of `bridge-dlq`, one by one."""

@@ -1,12 +1,14 @@
-"""A ledger in memory, with what the tests of this folder put into it. It keeps to the contract, and fails on demand."""
+"""A ledger in memory, filled by the tests of this folder. It follows the contract, and fails on demand."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from bridge.attempt import Attempt, Error
+from bridge.brokers.contract.ledger import BEFORE_ALL
 from bridge.envelope import Envelope
+from bridge.errors import UnreadableEnvelope
 from bridge.event import Event
 from bridge.ledger import Dead, Discarded, Entry, Letter, Redriven, summary
 
@@ -23,44 +25,51 @@ def a_letter(
     content_type: str = "application/json",
     age: timedelta = timedelta(hours=2),
 ) -> Letter:
-    """A letter that died in its first attempt."""
+    """Return a letter that died in its first attempt."""
     event = Event(event_id, name, "shop", NOW - timedelta(days=1), content_type, data)
     attempt = Attempt(1, 1, NOW - age, 0.25, "Failed", "v42", error)
     return Letter(NOW - age, queue, "attempts used up", Envelope(event, event.time).remember(attempt), error)
 
 
 class LedgerDouble:
-    """The ledger and the right to decide in one. `fails` has what deciding about a number raises; `read` is how often
-    the entries were read."""
+    """The ledger and the right to decide in one object. `fails` has the exceptions of decisions, by letter number.
+    `yielded` is the count of entries that were read."""
 
     def __init__(self, *letters: Letter) -> None:
         self.all: list[Entry] = []
-        self.letters: dict[int, Letter] = {}
+        self.whole: dict[int, Letter] = {}
         self.fails: dict[int, Exception] = {}
+        self.yielded = 0
         self.put: list[tuple[Envelope, str]] = []
         for letter in letters:
             self.add(letter)
 
     def add(self, letter: Letter) -> Dead:
         number = len(self.all) + 1
-        self.letters[number] = letter
+        self.whole[number] = letter
         entry = summary(number, letter)
         self.all.append(entry)
         return entry
 
-    async def entries(self) -> AsyncIterator[Entry]:
+    async def entries(self, after: int = BEFORE_ALL) -> AsyncIterator[Entry]:
         for entry in list(self.all):
-            yield entry
+            if entry.number > after:
+                self.yielded += 1
+                yield entry
 
     async def letter(self, number: int) -> Letter | None:
-        return self.letters.get(number)
+        return self.whole.get(number)
+
+    async def letters(self, numbers: Iterable[int]) -> AsyncGenerator[Letter | UnreadableEnvelope | None, None]:
+        for number in numbers:
+            yield self.whole.get(number)
 
     @asynccontextmanager
     async def deciding(self) -> AsyncIterator["LedgerDouble"]:
         yield self
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: a ledger in memory has nothing to close."""
 
     async def redrive(self, number: int, envelope: Envelope, queue: str, actor: str, note: str) -> None:
         if number in self.fails:
@@ -75,5 +84,5 @@ class LedgerDouble:
 
 
 def unreadable(letter: Letter) -> Letter:
-    """The letter, its envelope of a version that nobody knows."""
+    """Return the letter with an envelope of an unknown version."""
     return replace(letter, reason="unreadable", unread='{"v":99}')

@@ -1,4 +1,4 @@
-"""How the program ends where it cannot do what was asked, and what it says then."""
+"""The exit codes and messages of the program if it cannot do what the user asked for."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A working directory without a bridge.toml, and with an empty broker."""
+    """Change to a directory without a `bridge.toml`, and with an empty broker."""
     monkeypatch.chdir(tmp_path)
     Path("bridge.db").touch()
 
@@ -31,18 +31,18 @@ def _commands() -> Iterator[tuple[str, ...]]:
 
 
 def test_a_file_that_is_not_there_is_not_made() -> None:
-    """Else a mistake in the directory would look like a site without dead letters."""
+    """Otherwise a wrong directory would look like a site without dead letters."""
     Path("bridge.db").unlink()
 
     result = _run("list")
 
     assert (result.exit_code, Path("bridge.db").exists()) == (3, False)
-    assert f"there is no {Path.cwd()}/bridge.db; give --broker-url or --config" in result.stderr
+    assert f"there is no file {Path.cwd()}/bridge.db; give --broker-url or --config" in result.stderr
 
 
 @pytest.mark.parametrize("command", list(_commands()), ids=" ".join)
 def test_every_command_has_help_with_an_example(command: tuple[str, ...]) -> None:
-    """And every option says what it does."""
+    """Every option has a help text too."""
     result = _run(*command, "--help")
 
     assert result.exit_code == 0
@@ -53,9 +53,9 @@ def test_every_command_has_help_with_an_example(command: tuple[str, ...]) -> Non
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "expected"),
     [
-        (("--broker-url", "redis://localhost"), "broker_url = 'redis://localhost' (from command line): expected"),
+        (("--broker-url", "redis://localhost"), "broker_url = 'redis://…' (from command line): expected"),
         (("--namespace", "a b"), "namespace = 'a b' (from command line): expected"),
         (("--config", "none.toml"), "config 'none.toml': expected a file"),
         (("list", "--event", "a..b"), "pattern 'a..b': expected"),
@@ -71,12 +71,12 @@ def test_every_command_has_help_with_an_example(command: tuple[str, ...]) -> Non
         (("redrive", "--all"), "there is no terminal to ask on"),
     ],
 )
-def test_what_cannot_be_used_is_said(words: tuple[str, ...], said: str) -> None:
-    """Exit code 2: what was given, and what was expected."""
+def test_a_wrong_argument_is_named(words: tuple[str, ...], expected: str) -> None:
+    """The exit code is 2. The message has the argument and the expected form."""
     result = _run(*words)
 
     assert result.exit_code == 2
-    assert said in " ".join(result.stderr.split())
+    assert expected in " ".join(result.stderr.split())
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_what_cannot_be_used_is_said(words: tuple[str, ...], said: str) -> None:
 )
 @pytest.mark.parametrize("url", ["amqp://127.0.0.1:1/", "sqlite:///no/such/folder/bridge.db", "sqlite:///junk.db"])
 def test_a_broker_that_cannot_be_reached(url: str, command: tuple[str, ...]) -> None:
-    """Exit code 3 and one sentence that names it."""
+    """The exit code is 3. One sentence names the broker."""
     Path("junk.db").write_bytes(b"no database, but long enough to look like one" * 100)
 
     result = _run("--broker-url", url, *command)
@@ -96,7 +96,7 @@ def test_a_broker_that_cannot_be_reached(url: str, command: tuple[str, ...]) -> 
 
 
 def test_no_password_is_shown() -> None:
-    """Neither in errors nor in the commands that are proposed."""
+    """This holds for errors, and for the commands that the program proposes."""
     result = _run("--broker-url", "amqp://ann:s3cret@127.0.0.1:1/")
 
     assert result.exit_code == 3
@@ -104,7 +104,7 @@ def test_no_password_is_shown() -> None:
 
 
 def test_output_that_cannot_be_written() -> None:
-    """A full disk is said once, and not as a traceback."""
+    """A full disk is one sentence without a traceback."""
     with Path("/dev/full").open("w") as full:
         command = [sys.executable, "-m", "dead_letter.cli", "--broker-url", f"sqlite:///{Path.cwd()}/bridge.db"]
         done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)

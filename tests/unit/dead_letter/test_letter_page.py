@@ -1,4 +1,4 @@
-"""One letter, whole: the page and the document."""
+"""One letter with everything about it: the page and the document."""
 
 import io
 import json
@@ -8,7 +8,9 @@ from datetime import timedelta
 from rich.console import Console
 
 from bridge.attempt import Attempt, Error
+from bridge.handling import Handling, Priority
 from bridge.ledger import Letter, Redriven, Transcript, summary
+from bridge.retry_table import RetryTable
 from dead_letter.choosing import History
 from dead_letter.letter_page import letter_to_document, print_letter
 from tests.unit.dead_letter.ledger_double import NOW, a_letter, unreadable
@@ -27,8 +29,8 @@ def _page(letter: Letter, *decisions: Redriven) -> str:
     return console.file.getvalue()
 
 
-def test_the_page_has_all_that_is_known() -> None:
-    """Event, queue, reason, attempts, both errors, the last exchange, the payload."""
+def test_the_page_has_everything_about_the_letter() -> None:
+    """The page has event, queue, reason, attempts, both errors, the last exchange and the payload."""
     letter = replace(a_letter(), error=Error("KeyError", "17", TRACEBACK), transcript=TRANSCRIPT)
 
     page = _page(letter)
@@ -55,8 +57,27 @@ def test_the_page_has_all_that_is_known() -> None:
         assert part in page, part
 
 
+def test_the_page_has_the_handling_that_the_publisher_asked_for() -> None:
+    """A letter without has no line about it. A key cannot confuse the page."""
+    plain, retry = a_letter(), RetryTable(5, timedelta(seconds=0.5), 2.0, timedelta(hours=1), 0.0)
+    event = replace(plain.envelope.event, handling=Handling(Priority.HIGH, NOW, "order\x1b[2J17", retry))
+    letter = replace(plain, envelope=replace(plain.envelope, event=event))
+
+    page = _page(letter)
+
+    for part in (
+        r"order\x1b[2J17",
+        "priority  high",
+        "expires   2026-03-01 03:00:00Z",
+        "attempts = 5, initial = 0.5, base = 2, max = 3600, jitter = 0",
+    ):
+        assert part in page, page
+    assert "expires" not in _page(plain)
+    assert letter_to_document(History(summary(17, letter), []), letter)["event"]["handling"]["key"] == "order\x1b[2J17"
+
+
 def test_the_page_has_the_decisions() -> None:
-    """A decided letter can be looked at, and says so first."""
+    """A decided letter can be shown. The first line has its decision."""
     decision = Redriven(20, 17, NOW - timedelta(minutes=3), "ann@host", "fixed in v43")
 
     page = _page(a_letter(), decision)
@@ -66,14 +87,14 @@ def test_the_page_has_the_decisions() -> None:
 
 
 def test_a_reason_cannot_confuse_the_heading() -> None:
-    """Whatever words the reason of a decision has."""
+    """This holds for every reason of a decision."""
     decision = Redriven(20, 17, NOW, "ann@host", "it was late")
 
     assert _page(a_letter(), decision).startswith("Dead letter 17, redriven by ann@host 0 s ago: it was late\n")
 
 
-def test_attempts_that_were_not_kept_are_counted_in_their_place() -> None:
-    """A long history loses its middle."""
+def test_omitted_attempts_are_counted_in_their_place() -> None:
+    """A long history loses the attempts in its middle."""
     envelope = a_letter().envelope
     for number in range(2, 41):
         envelope = envelope.remember(Attempt(1, number, NOW, 0.1, "Failed"))
@@ -81,19 +102,19 @@ def test_attempts_that_were_not_kept_are_counted_in_their_place() -> None:
     page = _page(replace(a_letter(), envelope=envelope))
 
     lines = page.splitlines()
-    at = next(place for place, line in enumerate(lines) if "10 attempts not kept" in line)
+    at = next(place for place, line in enumerate(lines) if "10 attempts omitted" in line)
     assert lines[at - 1].split()[:2] == ["1", "10"]
     assert lines[at + 1].split()[:2] == ["1", "21"]
     assert "40 in 1 round" in page
 
 
-def test_an_envelope_that_cannot_be_read_is_shown_as_it_came() -> None:
-    """A later version of the program may know more."""
+def test_an_unreadable_envelope_is_shown_unchanged() -> None:
+    """A later version of the program may be able to read it."""
     assert '{"v":99}' in _page(unreadable(a_letter()))
 
 
-def test_nothing_on_the_page_steers_the_terminal() -> None:
-    """Whoever chose the names, errors, headers and bodies."""
+def test_the_page_has_no_control_characters() -> None:
+    """Names, errors, headers and bodies come from others."""
     hostile = Error(HOSTILE, HOSTILE, HOSTILE)
     letter = a_letter(
         event_id=HOSTILE, name=HOSTILE, queue=HOSTILE, error=hostile, data=HOSTILE.encode("utf-8", "replace")
@@ -108,8 +129,8 @@ def test_nothing_on_the_page_steers_the_terminal() -> None:
     assert "[bold]x[/bold]" in page
 
 
-def test_the_document_is_json_and_whole() -> None:
-    """What a program needs of it, by the event's CloudEvents names."""
+def test_the_document_is_complete_json() -> None:
+    """The event has the names of CloudEvents."""
     letter = replace(a_letter(), transcript=TRANSCRIPT)
     history = History(summary(17, letter), [Redriven(20, 17, NOW, "ann@host", "fixed")])
 
@@ -127,7 +148,7 @@ def test_the_document_is_json_and_whole() -> None:
 
 
 def test_a_letter_without_attempts_has_a_page() -> None:
-    """What died unrouted was never tried, and no queue took it."""
+    """An event that no queue took has no attempts."""
     bare = a_letter(queue="")
     letter = replace(bare, envelope=replace(bare.envelope, attempts=(), first_error=None), reason="unroutable")
 

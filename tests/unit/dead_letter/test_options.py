@@ -1,4 +1,4 @@
-"""What can be typed."""
+"""The options of `bridge-dlq`."""
 
 from datetime import timedelta
 
@@ -10,19 +10,19 @@ from dead_letter.options import filter_words, interval_of
 
 @pytest.mark.parametrize(("rate", "seconds"), [("50/s", 0.02), ("10/m", 6.0), ("100/h", 36.0), ("0.5/s", 2.0)])
 def test_a_rate_is_an_interval(rate: str, seconds: float) -> None:
-    """In seconds between two letters."""
+    """The interval is in seconds between two letters."""
     assert interval_of(rate) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize("rate", ["", "50", "0/s", "-1/s", "50/d", "a/s", "50/", "1e9/s", "٣/s", "nan/s"])
-def test_what_is_no_rate_says_what_was_expected(rate: str) -> None:
-    """It quotes what it got."""
+def test_a_wrong_rate_is_refused(rate: str) -> None:
+    """The error has the given text and the expected form."""
     with pytest.raises(ValueError, match="expected a rate such as 50/s, 10/m or 100/h"):
         interval_of(rate)
 
 
 def test_a_filter_can_be_typed_again() -> None:
-    """The commands that are proposed next mean the same letters."""
+    """The commands that the program proposes select the same letters."""
     wanted = Filter("order.#", "mail", "timed out", timedelta(hours=2), timedelta(days=4))
 
     assert filter_words(wanted) == [

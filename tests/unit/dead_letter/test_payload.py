@@ -1,4 +1,4 @@
-"""Payloads as people and programs read them."""
+"""The payload of a letter, for people and for programs."""
 
 import base64
 import random
@@ -15,17 +15,17 @@ def _event(data: bytes, content_type: str = "application/json") -> Event:
 
 
 def test_json_is_indented() -> None:
-    """Text in it is as it reads, not as it is escaped."""
+    """Its strings are shown without JSON's escapes."""
     assert preview(_event(b'{"a":"\\u00e9"}')) == ('{\n  "a": "é"\n}', True)
 
 
 def test_text_is_text() -> None:
-    """Whatever it says that it is."""
+    """The content type does not matter."""
     assert preview(_event("naïve\n".encode(), "text/plain")) == ("naïve\n", True)
 
 
 def test_bytes_are_a_hex_dump() -> None:
-    """With the place, sixteen a row, and what can be read of it."""
+    """A row has its offset, sixteen bytes, and their printable characters."""
     shown, whole = preview(_event(b"\xff\x00ABC" + bytes(12), "image/png"))
 
     assert shown.splitlines() == [
@@ -44,8 +44,8 @@ def test_bytes_are_a_hex_dump() -> None:
         (b"\xff" * (HEX_SHOWN + 1), "image/png"),
     ],
 )
-def test_what_is_too_long_for_a_page_is_cut_and_said_so(data: bytes, content_type: str) -> None:
-    """Cut in the middle of a character, text is still text."""
+def test_long_data_are_shortened(data: bytes, content_type: str) -> None:
+    """If the cut is in the middle of a character, the data are still shown as text."""
     shown, whole = preview(_event(data, content_type))
 
     assert not whole
@@ -55,7 +55,7 @@ def test_what_is_too_long_for_a_page_is_cut_and_said_so(data: bytes, content_typ
 
 @pytest.mark.parametrize("content_type", ["application/json", "application/problem+json; charset=utf-8"])
 def test_json_data_are_data(content_type: str) -> None:
-    """As in the JSON format of CloudEvents."""
+    """The form is the JSON format of CloudEvents."""
     assert data_to_json(_event(b'{"id": 17}', content_type)) == {"data": {"id": 17}}
 
 
@@ -73,7 +73,7 @@ def test_json_data_are_data(content_type: str) -> None:
     ],
 )
 def test_other_data_are_base64(data: bytes, content_type: str) -> None:
-    """Also what says that it is JSON, and is not."""
+    """This includes invalid data with a JSON content type."""
     event = _event(data, content_type)
 
     assert data_to_json(event) == {"data_base64": base64.b64encode(data).decode()}

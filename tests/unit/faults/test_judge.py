@@ -10,6 +10,11 @@ from tests.faults.judge import figures, judge
 
 TERMS = Terms(attempts=3, waits=(1.0, 2.0), budget=2.0)
 PUBLISHER, CHILD = 10, 20
+ORDERED = "an event of an ordered queue began before an earlier one ended"
+EXPIRED = "an expired event began"
+CANCELLED = "a cancelled event began"
+AGAIN = "a moment of a schedule ran twice"
+PAUSED = "an event of a paused queue began"
 
 
 def line(what: str, at: float, **known: Any) -> Record:
@@ -121,14 +126,14 @@ def test_a_sound_history_holds(case: str) -> None:
     assert broken(*SOUND[case]) == []
 
 
-LOST = "confirmed, and neither effected nor in the ledger"
-BOTH = "effected and in the ledger as well, or there twice"
-INVENTED = "effected or dead without an invoke"
-DENIED = "said to be unpublished, and ran"
-EARLY = "ran before its time"
-ORDER = "attempts out of the policy's order"
-MANY = "more attempts than the policy and the hurts allow"
-TWICE = "ran twice more often than the hurts allow"
+LOST = "confirmed, but neither run nor in the ledger"
+BOTH = "run and dead-lettered, or dead-lettered twice"
+INVENTED = "run or dead-lettered without a defer() call"
+DENIED = "reported as not published, but ran"
+EARLY = "ran before it was due"
+ORDER = "attempts not in the order of the policy"
+MANY = "more attempts than the policy and the faults allow"
+TWICE = "more repeated runs than the faults allow"
 RENAMED = "ran under more than one id"
 SLOW = "defer() took longer than its budget"
 HUNG = "a request never ended"
@@ -140,7 +145,7 @@ FORGED: dict[str, tuple[str, tuple[Record, ...]]] = {
     "redriven, and gone": (LOST, (*published("a"), dead("a"), line("redriven", 60, number=1))),
     "delivered and dead": (BOTH, (*published("a"), attempt("a", 1), effect("a", 1), dead("a"))),
     "dead twice": (BOTH, (*published("a"), dead("a", 1), dead("a", 2))),
-    "delivered and dead more often than the hurts allow": (
+    "delivered and dead more often than the faults allow": (
         BOTH,
         (
             hurt(copies=1),
@@ -248,7 +253,7 @@ def test_a_broken_promise_is_found(case: str) -> None:
     ids=lambda left: next(iter(left)),
 )
 def test_what_is_left_over_is_found(left: dict[str, Any]) -> None:
-    """Whatever is left anywhere after the drain is named."""
+    """The verdict names everything that is left after the drain."""
     assert broken(left=drained(**left)) == ["left over after the drain"]
 
 
@@ -293,23 +298,23 @@ def test_the_figures_of_an_ordeal() -> None:
 
 
 def test_each_redrive_runs_an_event_once_more() -> None:
-    """What was redriven twice may run three times, and not four."""
+    """An event that was redriven twice may run three times, and not four."""
     redriven = (
         *(*published("a"), dead("a", 1), line("redriven", 60, number=1), dead("a", 2), line("redriven", 70, number=2)),
         *(attempt("a", 1), attempt("a", 61), attempt("a", 71), effect("a", 71)),
     )
 
     assert broken(*redriven) == []
-    assert broken(*redriven, attempt("a", 80)) == ["ran twice more often than the hurts allow"]
+    assert broken(*redriven, attempt("a", 80)) == ["more repeated runs than the faults allow"]
 
 
 def test_a_damaged_file_is_found() -> None:
-    """What SQLite says of a file is judged: anything but `ok` is a breach."""
+    """An integrity check of SQLite with a result other than `ok` is a breach."""
     assert broken(line("checked", 1, said="ok")) == []
     assert broken(line("checked", 1, said="row 7 missing from index")) == ["a broker's file is damaged"]
 
 
-@pytest.mark.parametrize(("losses", "verdict"), [(1, []), (0, ["confirmed, and neither effected nor in the ledger"])])
+@pytest.mark.parametrize(("losses", "verdict"), [(1, []), (0, ["confirmed, but neither run nor in the ledger"])])
 def test_what_an_operator_throws_away_may_be_lost_and_no_more(losses: int, verdict: list[str]) -> None:
     """A queue that is deleted takes along what is in it."""
     assert broken(*published("a"), hurt(losses=losses)) == verdict
@@ -319,7 +324,7 @@ def test_attempts_that_a_dying_child_did_not_note() -> None:
     """An attempt may be missing where a hurt may have hidden it, and nowhere else."""
     spent = (*published("a"), attempt("a", 5.0, 2), effect("a", 5.1, 2))
 
-    assert broken(*spent) == ["attempts out of the policy's order"]
+    assert broken(*spent) == ["attempts not in the order of the policy"]
     assert broken(*spent, hurt(unseen=1)) == []
 
 
@@ -328,4 +333,117 @@ def test_a_refusal_is_found_where_there_is_a_spool(what: str) -> None:
     """A request that a spool should have taken was refused."""
     terms = Terms(3, (1.0, 2.0), 2.0, refusing=False)
 
-    assert broken(*published("a", what=what), terms=terms) == ["refused although there is a spool"]
+    assert broken(*published("a", what=what), terms=terms) == ["defer() raised although there is a spool"]
+
+
+@pytest.mark.parametrize(
+    ("at", "named"), [(30.0, True), (9.0, False), (10.5, False), (12.9, False), (13.1, True), (60.0, False)]
+)
+def test_a_paused_queue_begins_nothing(at: float, named: bool) -> None:
+    """From some seconds after the pause until its resume."""
+    lines = (*published("a"), line("paused", 10.0), attempt("a", at), effect("a", at + 0.1), line("resumed", 50.0))
+
+    assert (PAUSED in broken(*lines)) is named
+
+
+def test_a_pause_that_is_never_resumed_holds() -> None:
+    """An event that begins at any later time breaks it."""
+    lines = (*published("a"), line("paused", 10.0), attempt("a", 90.0), effect("a", 90.1))
+
+    assert PAUSED in broken(*lines)
+
+
+def in_order(key: str, at: float, queue: str = "orders") -> tuple[Record, Record]:
+    """An event of an ordered queue, confirmed 0.1 s later."""
+    return {**invoke(key, at), "ordered": queue}, end("ok", key, at + 0.1)
+
+
+RETRIED = (attempt("a", 2), failure("a", 2), attempt("a", 3.1, 2), effect("a", 3.5, 2))
+
+
+@pytest.mark.parametrize(
+    ("lines", "rules"),
+    [
+        ((*in_order("a", 0), *RETRIED, *in_order("b", 1), attempt("b", 3.6), effect("b", 3.7)), []),
+        ((*in_order("a", 0), *RETRIED, *in_order("b", 1), attempt("b", 2.5), effect("b", 2.6)), [ORDERED]),
+        ((*in_order("a", 0), *RETRIED, *in_order("b", 1), attempt("b", 3.2), effect("b", 3.3)), [ORDERED]),
+        ((*in_order("a", 0), *RETRIED, *in_order("b", 1), attempt("b", 1.5), effect("b", 1.6)), [ORDERED]),
+        ((*in_order("a", 0), *RETRIED, *in_order("b", 0.05), attempt("b", 1.5), effect("b", 1.6)), []),
+        ((*in_order("a", 0), *RETRIED, *in_order("b", 1, "others"), attempt("b", 1.5), effect("b", 1.6)), []),
+        ((*in_order("a", 0), *RETRIED, *published("b", 1), attempt("b", 1.5), effect("b", 1.6)), []),
+    ],
+    ids=[
+        "after it",
+        "while its retry waits",
+        "while its retry runs",
+        "before it",
+        "before one that was published meanwhile",
+        "in another queue",
+        "in a queue without an order",
+    ],
+)
+def test_an_ordered_queue_keeps_its_order(lines: tuple[Record, ...], rules: list[str]) -> None:
+    """No event begins before the ones that were confirmed before it was invoked have ended."""
+    assert broken(*lines) == rules
+
+
+def test_the_order_holds_over_a_kill() -> None:
+    """An event that runs again after a kill has not ended before that."""
+    killed = (*in_order("a", 0), attempt("a", 2), hurt(at=3, repeats=1), attempt("a", 5, pid=21), effect("a", 6))
+
+    assert broken(*killed, *in_order("b", 1), attempt("b", 6.1), effect("b", 6.2)) == []
+    assert broken(*killed, *in_order("b", 1), attempt("b", 4), effect("b", 4.1)) == [ORDERED]
+
+
+@pytest.mark.parametrize(("at", "rules"), [(9.0, []), (11.9, []), (12.1, [EXPIRED])])
+def test_an_expired_event_does_not_begin(at: float, rules: list[str]) -> None:
+    """Neither its first attempt nor a later one, but for the seconds that a busy machine may take."""
+    event = {**invoke("a"), "expires": 10.0}, end("ok", "a")
+    retried = attempt("a", 1), failure("a", 1), attempt("a", at, 2), effect("a", at, 2)
+
+    assert broken(*event, attempt("a", at), effect("a", at)) == rules
+    assert broken(*event, *retried) == rules
+
+
+def test_a_redriven_event_does_not_expire() -> None:
+    """A person wants it to run now."""
+    event = {**invoke("a"), "expires": 10.0}, end("ok", "a")
+
+    assert broken(*event, dead("a"), line("redriven", 60, number=1), attempt("a", 61), effect("a", 61)) == []
+
+
+@pytest.mark.parametrize(("at", "rules"), [(9.0, []), (12.9, []), (13.1, [CANCELLED])])
+def test_a_cancelled_event_does_not_begin(at: float, rules: list[str]) -> None:
+    """From some seconds after its cancellation, neither its first attempt nor a later one."""
+    event = *published("a"), line("cancelled", 10.0, key="a")
+    retried = attempt("a", 1), failure("a", 1), attempt("a", at, 2), effect("a", at, 2)
+
+    assert broken(*event, attempt("a", at), effect("a", at)) == rules
+    assert broken(*event, *retried) == rules
+
+
+def test_a_cancelled_event_that_was_redriven_begins() -> None:
+    """A person wants it to run now."""
+    event = *published("a"), line("cancelled", 10.0, key="a"), dead("a"), line("redriven", 60, number=1)
+
+    assert broken(*event, attempt("a", 61), effect("a", 61)) == []
+
+
+def moment(second: int, event: str, at: float = 1.0) -> Record:
+    return line("moment", at, key="tick", id=event, moment=f"12:00:{second:02}", pid=CHILD)
+
+
+@pytest.mark.parametrize(
+    ("lines", "rules"),
+    [
+        ((moment(1, "a"), moment(2, "b")), []),
+        ((moment(1, "a"), moment(1, "a")), [AGAIN]),
+        ((moment(1, "a"), moment(1, "a"), hurt(copies=1)), []),
+        ((moment(1, "a"), moment(1, "a"), moment(1, "a"), hurt(repeats=1)), [AGAIN]),
+        ((moment(1, "a"), moment(1, "b"), hurt(copies=1)), [AGAIN]),
+    ],
+    ids=["once each", "twice", "twice after a kill", "three times after a kill", "under another id after a kill"],
+)
+def test_a_moment_runs_once(lines: tuple[Record, ...], rules: list[str]) -> None:
+    """A kill may repeat its event, with the same id."""
+    assert broken(*lines) == rules

@@ -1,4 +1,4 @@
-"""What an ordeal promises where several faults are done at the same time."""
+"""The promises of an ordeal that does several faults at the same time."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What strace says of a publisher, by forged traces: whether each event was on the disk before it was confirmed."""
+"""The flushes to the disk in forged strace output of a publisher: each event must be there before it is confirmed."""
 
 from pathlib import Path
 

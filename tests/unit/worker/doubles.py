@@ -1,4 +1,4 @@
-"""Doubles of a broker's consumer and of a slot, for faults that a real broker cannot be made to have on demand."""
+"""Doubles of a broker's consumer and of a slot, for faults that a real broker does not have on demand."""
 
 import asyncio
 from collections.abc import Mapping
@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from bridge.brokers.contract import Backlog
+from bridge.brokers.contract.consuming import Backlog
 from bridge.envelope import Envelope
 from bridge.ledger import Letter
 from bridge.outcome import Exchange, Reply
 from tests.unit.bridge.examples import envelope
+from worker.slots.slot import NotTaken, Request
 
 DELIVERED = Reply(200, {"bridge-outcome": "delivered"})
 FAILED = Reply(500, {"bridge-outcome": "failed"})
@@ -19,10 +20,11 @@ REJECTED = Reply(422, {"bridge-outcome": "reject"})
 
 @dataclass(eq=False)
 class FakeDelivery:
-    """A delivery that records its verbs. `faults` are raised first, one a call."""
+    """A delivery that records the calls of its verbs. `faults` are raised first, one for each call."""
 
     token: str = "m1"
     redelivered: bool = False
+    lost: bool = False
     envelope: Envelope = field(default_factory=envelope)
     queue: str = "default"
     faults: list[Exception] = field(default_factory=list)
@@ -47,45 +49,54 @@ class FakeDelivery:
 
 
 class FakeBroker:
-    """A consumer that hands out what a test puts into it."""
+    """A consumer that hands out the deliveries that a test puts into it."""
 
     def __init__(self) -> None:
         self.deliveries: asyncio.Queue[FakeDelivery] = asyncio.Queue()
         self.counts: Mapping[str, Backlog] = {}
         self.live: frozenset[str] = frozenset()
         self.trouble = ""
+        self.prefetch: Mapping[str, int] = {}
 
     async def start(self, prefetch: Mapping[str, int]) -> None:
-        """Nothing to start."""
+        self.prefetch = prefetch
 
     async def adjust(self, prefetch: Mapping[str, int]) -> None:
-        """Nothing to adjust."""
+        self.prefetch = prefetch
 
     async def receive(self) -> FakeDelivery:
         return await self.deliveries.get()
 
     async def stop(self) -> None:
-        """Nothing to stop."""
+        """Do nothing."""
 
     async def backlog(self) -> Mapping[str, Backlog]:
         return self.counts
 
     async def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing."""
 
 
 class FakeSlot:
-    """A slot whose exchanges a test answers."""
+    """A slot whose exchanges a test answers. `requests` has the requests that the slot was sent."""
 
     def __init__(self) -> None:
         self.usable = True
-        self.asked: asyncio.Queue[asyncio.Future[Exchange]] = asyncio.Queue()
+        self.pid: int | None = None
+        self.requests: list[Request] = []
+        self.deadlines: list[float] = []
+        self.asked: asyncio.Queue[asyncio.Future[Exchange | NotTaken]] = asyncio.Queue()
 
-    async def exchange(self, parameters: dict[str, str], body: bytes, deadline: float) -> Exchange:
-        answer: asyncio.Future[Exchange] = asyncio.get_running_loop().create_future()
+    async def exchange(self, request: Request, deadline: float) -> Exchange | NotTaken:
+        self.requests.append(request)
+        self.deadlines.append(deadline)
+        answer: asyncio.Future[Exchange | NotTaken] = asyncio.get_running_loop().create_future()
         self.asked.put_nowait(answer)
         return await answer
 
-    async def answer(self, exchange: Exchange) -> None:
-        """Wait for the next exchange, and let it come to this."""
+    def interrupt(self) -> None:
+        """Do nothing."""
+
+    async def answer(self, exchange: Exchange | NotTaken) -> None:
+        """Wait for the next request, and end it with this exchange."""
         (await self.asked.get()).set_result(exchange)

@@ -1,77 +1,115 @@
-"""What the doctor makes of this machine: installations, workers, the spool."""
+"""The doctor's findings about this machine: installation, workers, spool."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from bridge.brokers.spool.reading import Spooled
-from bridge.findings import State
-from worker.doctor import installation, spool, workers
-from worker.workers import Worker
+from bridge.brokers.contract.findings import FindingState
+from bridge.controls import Pause
+from bridge.ledger import Dead
+from bridge.publishing.spool.summary import Spooled
+from bridge.status import UnreadableStatus, WorkerStatus
+from deferred_event_bridge.hidden_packages import HiddenPackage
+from tests.unit.bridge.statuses import SERVING, WORKER
+from worker.doctor import installation, ledger, pauses, spool, workers
 
-ROOT = Path("/usr/lib/python3/site-packages")
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 PATH = Path("/var/lib/shop/bridge-spool.db")
 
 
-def test_our_own_packages() -> None:
-    """Found where ours are, brought by nobody else: well."""
-    (found,) = installation.judge(ROOT, [ROOT / "bridge", ROOT / "worker"], {})
+def test_a_module_that_hides_ours() -> None:
+    """The module is named once, although it was found twice."""
+    theirs = HiddenPackage("worker", Path("/srv/shop/worker.py"))
 
-    assert found.state is State.OK
+    (found,) = installation.judge([theirs, theirs], {})
 
-
-def test_a_module_that_shadows_ours() -> None:
-    """It is named once, however it was found."""
-    theirs = Path("/srv/shop/worker.py")
-
-    (found,) = installation.judge(ROOT, [ROOT / "bridge", theirs, theirs], {})
-
-    assert found.sentence == f"{theirs} shadows our package worker, which is in {ROOT}"
+    assert found.sentence.startswith("/srv/shop/worker.py hides the package 'worker' of deferred-event-bridge")
+    assert (found.next_step or "").startswith("rename it")
 
 
 def test_a_distribution_with_a_package_of_our_name() -> None:
-    """Both are installed, and one has overwritten the other."""
-    (found,) = installation.judge(ROOT, [], {"bridge-of-theirs": "bridge"})
+    """The finding names the distribution, and how to remove it."""
+    (found,) = installation.judge([], {"bridge-of-theirs": "bridge"})
 
     assert found.sentence == "bridge-of-theirs has installed a package named bridge as well: one overwrites the other"
     assert (found.next_step or "").endswith("pip uninstall bridge-of-theirs")
 
 
 def test_this_installation_is_well() -> None:
-    """The one that the tests run in."""
-    assert [finding.state for finding in installation.examine()] == [State.OK]
+    """The tests' own installation has no fault."""
+    assert [finding.state for finding in installation.examine()] == [FindingState.OK]
 
 
 def test_workers() -> None:
-    """Each is told of, and why it is not ready."""
-    found = workers.judge([Worker(7, None, 299.0), Worker(8, "it does not answer"), Worker(9, None, 7200.0)])
+    """Each worker gets a finding: one is well, one does not answer, one begins its events late."""
+
+    def worker(pid: int, late: float) -> WorkerStatus:
+        return replace(WORKER, pid=pid, serving=replace(SERVING, late=late, deadline=60.0))
+
+    found = workers.judge([worker(7, 359.0), UnreadableStatus(pid=8, trouble="it does not answer"), worker(9, 7260.0)])
 
     assert [(finding.state, finding.sentence) for finding in found] == [
-        (State.OK, "process 7 takes events and gets on with them"),
-        (State.WRONG, "process 8 is not ready: it does not answer"),
-        (State.WRONG, "process 9 runs events 7200 s after they were due"),
+        (FindingState.OK, "process 7 takes events and settles them"),
+        (FindingState.WRONG, "process 8 is not ready: it does not answer"),
+        (FindingState.WRONG, "process 9 runs events 7200 s after they were due"),
     ]
 
 
 def test_no_worker_here_is_no_fault() -> None:
-    """They may be on another machine; whether somebody takes events is the broker's to say."""
-    assert [finding.state for finding in workers.judge([])] == [State.OK]
+    """Workers may run on another machine. The broker's findings show whether a worker takes events."""
+    assert [finding.state for finding in workers.judge([])] == [FindingState.OK]
 
 
 @pytest.mark.parametrize(
-    ("found", "state", "said"),
+    ("found", "state", "sentence"),
     [
-        (Spooled(), State.OK, "is empty"),
-        (Spooled(3, NOW - timedelta(seconds=5), 1000), State.OK, "holds 3 events, the oldest for 5 s; 0% full"),
-        (Spooled(1, NOW - timedelta(hours=1), 1000), State.WRONG, "holds 1 event, the oldest for 3600 s; 0% full"),
-        (Spooled(9, NOW, 900_000), State.WRONG, "holds 9 events, the oldest for 0 s; 90% full"),
-        (Spooled(9, None, 1000), State.OK, "holds 9 events, the oldest for 0 s; 0% full"),
+        (Spooled(), FindingState.OK, "is empty"),
+        (Spooled(3, NOW - timedelta(seconds=5), 1000), FindingState.OK, "holds 3 events, the oldest for 5 s; 0% full"),
+        (
+            Spooled(1, NOW - timedelta(hours=1), 1000),
+            FindingState.WRONG,
+            "holds 1 event, the oldest for 3600 s; 0% full",
+        ),
+        (Spooled(9, NOW, 900_000), FindingState.WRONG, "holds 9 events, the oldest for 0 s; 90% full"),
+        (Spooled(9, None, 1000), FindingState.OK, "holds 9 events, the oldest for 0 s; 0% full"),
     ],
 )
-def test_the_spool(found: Spooled, state: State, said: str) -> None:
-    """What waits for seconds is on its way; what waits longer, or fills the spool, asks for somebody."""
+def test_the_spool(found: Spooled, state: FindingState, sentence: str) -> None:
+    """Events that wait for seconds are normal. Events that wait longer, or a nearly full spool, are wrong."""
     finding = spool.judge(PATH, found, 1_000_000, NOW)
 
-    assert (finding.state, finding.sentence) == (state, f"{PATH} {said}")
+    assert (finding.state, finding.sentence) == (state, f"{PATH} {sentence}")
+
+
+def test_a_ledger_without_a_key_says_who_can_write_it() -> None:
+    """All is well, and the line says that nothing is signed."""
+    found = ledger.signatures([], signed=False)
+
+    assert found.state is FindingState.OK
+    assert found.sentence.startswith("not signed: who may publish")
+
+
+def test_open_letters_that_are_not_believed_are_named() -> None:
+    """With a key, unsigned open letters are wrong; without any the ledger is in order."""
+    forged = Dead(7, NOW, "mail", "rejected", "1", "order.paid", "E", "m", 1, believed=False)
+
+    found = ledger.signatures([forged], signed=True)
+
+    assert (found.state, found.sentence) == (
+        FindingState.WRONG,
+        "1 open letter without a valid signature, by number 7",
+    )
+    assert ledger.signatures([], signed=True).state is FindingState.OK
+
+
+def test_a_paused_queue() -> None:
+    """The finding says who paused it and why, and the next step looks first."""
+    paused = Pause("p1", "mail", None, None, "ana@web1", "provider down", NOW)
+
+    (found,) = pauses.judge([paused])
+
+    assert (found.state, found.sentence) == (FindingState.WRONG, "queue mail paused by ana@web1: provider down")
+    assert found.next_step == "bridge-queues show mail; bridge-queues resume mail"
+    assert [each.state for each in pauses.judge([])] == [FindingState.OK]

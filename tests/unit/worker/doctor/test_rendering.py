@@ -1,15 +1,15 @@
-"""Findings for people and for machines."""
+"""The rendering of findings as text and as JSON."""
 
 import json
 
-from bridge.findings import ok, some, unknown, wrong
+from bridge.brokers.contract.findings import ok, some, unknown, wrong
 from worker.doctor.rendering import as_json, as_text
 
 FINDINGS = [ok("broker", "RabbitMQ 4.0"), wrong("unrouted", "2 messages", "look"), unknown("clock", "?", "date -u")]
 
 
-def test_for_people() -> None:
-    """A line each, the next step below it, and the sum."""
+def test_text() -> None:
+    """Each finding has a line, with the next step below it. A summary follows."""
     assert as_text(FINDINGS).splitlines() == [
         "ok       broker    RabbitMQ 4.0",
         "WRONG    unrouted  2 messages",
@@ -22,21 +22,21 @@ def test_for_people() -> None:
 
 
 def test_all_is_well() -> None:
-    """Then the sum is short."""
+    """The summary is short then."""
     assert as_text(FINDINGS[:1]).endswith("\n\nAll is well.")
 
 
-def test_no_finding_commands_a_terminal() -> None:
-    """What a broker calls its queues is printed as text."""
+def test_control_characters_do_not_reach_the_terminal() -> None:
+    """The names of a broker's queues may contain any."""
     assert "\\x1b[2J" in as_text([ok("queues", "\x1b[2J")])
 
 
-def test_for_machines() -> None:
-    """The same, with the states by name."""
-    told = json.loads(as_json(FINDINGS))
+def test_json() -> None:
+    """The JSON has the same findings, with the names of their states."""
+    document = json.loads(as_json(FINDINGS))
 
-    assert told["ok"] is False
-    assert told["findings"][1] == {
+    assert document["ok"] is False
+    assert document["findings"][1] == {
         "subject": "unrouted",
         "state": "wrong",
         "sentence": "2 messages",
@@ -45,6 +45,6 @@ def test_for_machines() -> None:
 
 
 def test_many_names() -> None:
-    """As many as asked for, and how many more."""
+    """The first names are listed, and the number of the others."""
     assert some(["a", "b"]) == "a, b"
     assert some(["a", "b", "c", "d"], 2) == "a, b and 2 more"

@@ -1,4 +1,4 @@
-"""A child's boot, where the system has nothing left for it. Boots that succeed are tested with the real programs."""
+"""A child's boot when the system has no descriptors left. Boots that succeed are tested with the real programs."""
 
 import resource
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from worker.pool.process import BootFailed, Execution, Launch
 
 @contextmanager
 def descriptors_used_up() -> Iterator[None]:
-    """Let this process open nothing more for a while."""
+    """Prevent this process from opening any file while the context is entered."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
     try:
@@ -22,7 +22,7 @@ def descriptors_used_up() -> Iterator[None]:
 
 
 async def test_without_descriptors_a_boot_fails_as_any_other() -> None:
-    """So it is tried again, and its place is not taken for one that boots."""
+    """The boot can be tried again, because the failure is a `BootFailed`."""
     starter = Execution(Launch("app_adapter.app_server", "shop:app", 1.0, {}))
 
     with descriptors_used_up(), pytest.raises(BootFailed, match="Too many open files"):

@@ -1,4 +1,4 @@
-"""What a child prints, a line at a time."""
+"""The output of a child, read line by line."""
 
 import asyncio
 import os
@@ -8,53 +8,78 @@ import pytest
 from worker.pool.output import MAX_LINE, Lines, Output
 
 PRINTED = b"one\ntwo\r\n\nthr\x00ee\t\xff\xe2\x80\xa6\nrest"
-TOLD = ["one", "two", "", "thr\\x00ee\t\\xff…"]
+LINES = ["one", "two", "", "thr\\x00ee\t\\xff…"]
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, len(PRINTED)])
-def test_lines_are_the_same_however_they_come(size: int) -> None:
-    """Whole, or a byte at a time; what a log cannot take is escaped."""
+def test_lines_do_not_depend_on_the_size_of_the_pieces(size: int) -> None:
+    """The output arrives whole, or in pieces of a few bytes. Characters that are unsafe in a log are escaped."""
     lines = Lines()
-    told = [line for at in range(0, len(PRINTED), size) for line in lines.add(PRINTED[at : at + size])]
-    assert told == TOLD
+    printed = [line for at in range(0, len(PRINTED), size) for line in lines.add(PRINTED[at : at + size])]
+    assert printed == LINES
     assert (lines.end(), lines.end()) == (["rest"], [])
 
 
-def test_a_line_without_end_is_told_in_pieces() -> None:
-    """And does not grow in memory."""
+def test_an_endless_line_comes_in_pieces() -> None:
+    """The line does not grow in memory."""
     lines = Lines()
-    told = [piece for _ in range(100) for piece in lines.add(b"x" * 5000)] + lines.end()
-    assert "".join(told) == "x" * 500_000
-    assert max(map(len, told)) <= MAX_LINE
+    pieces = [piece for _ in range(100) for piece in lines.add(b"x" * 5000)] + lines.end()
+    assert "".join(pieces) == "x" * 500_000
+    assert max(map(len, pieces)) <= MAX_LINE
 
 
-async def test_what_was_written_is_heard_when_it_is_asked_for() -> None:
-    """Before the event loop would have come to it."""
+async def test_drain_reads_all_that_was_written() -> None:
+    """The output is read at once, before the event loop reports it."""
     reading, writing = os.pipe()
-    told: list[tuple[int, str]] = []
-    output = Output(reading, 17, lambda pid, line: told.append((pid, line)))
+    printed: list[tuple[int, str]] = []
+    output = Output(reading, 17, lambda pid, line: printed.append((pid, line)))
     os.write(writing, b"now\nthe res")
     output.drain()
-    assert told == [(17, "now")]
+    assert printed == [(17, "now")]
     os.close(writing)
     output.drain()
-    assert told == [(17, "now"), (17, "the res")]
+    assert printed == [(17, "now"), (17, "the res")]
     output.drain()
     output.close()
 
 
-async def test_it_ends_with_the_last_writer() -> None:
-    """A process that a child started may outlive it, and may still print."""
+async def test_the_output_ends_with_the_last_writer() -> None:
+    """A process that a child started may outlive the child, and may still print."""
     reading, writing = os.pipe()
-    told: list[str] = []
-    Output(reading, 17, lambda _, line: told.append(line))
+    printed: list[str] = []
+    Output(reading, 17, lambda _, line: printed.append(line))
     second = os.dup(writing)
     os.close(writing)
     os.write(second, b"still here\n")
     os.close(second)
     async with asyncio.timeout(5):
-        while told != ["still here"]:
+        while printed != ["still here"]:
             await asyncio.sleep(0)
     await asyncio.sleep(0)
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(reading)
+
+
+async def test_a_traceback_is_passed_on_whole() -> None:
+    """It is one record, even if the child prints it line by line; and it is not held back for long."""
+    reading, writing = os.pipe()
+    printed: list[str] = []
+    output = Output(reading, 17, lambda _, record: printed.append(record))
+    traceback = ["ERROR in app: x", "Traceback (most recent call last):", "  File", "ValueError: y"]
+    os.write(writing, f"{traceback[0]}\n{traceback[1]}\n".encode())
+    async with asyncio.timeout(5):
+        while not output.holds_back:
+            await asyncio.sleep(0)
+    for line in traceback[2:]:
+        os.write(writing, f"{line}\n".encode())
+    async with asyncio.timeout(5):
+        while printed != ["\n".join(traceback)]:
+            await asyncio.sleep(0)
+
+    os.write(writing, b"Traceback (most recent call last):\n  half\n")
+    async with asyncio.timeout(5):
+        while len(printed) < 2:
+            await asyncio.sleep(0.01)
+    output.close()
+    os.close(writing)
+    assert printed[1] == "Traceback (most recent call last):\n  half"

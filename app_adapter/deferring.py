@@ -1,0 +1,139 @@
+"""Defers the events of one app: makes them from their deferrals, and publishes or records them."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask
+
+from app_adapter.defer import due_of, make_event
+from app_adapter.deferral import Deferral, handling_of, within_of
+from app_adapter.fork_safe_publishing import publish, publish_many
+from app_adapter.outgoing import Outgoing
+from app_adapter.trace import current_traceparent
+from bridge.config.settings import Settings
+from bridge.errors import DeferError, DuplicateEvent, NotAllDeferred, shown
+from bridge.moments import Tell
+from bridge.queues import route
+from bridge.request import ReplayTarget
+
+if TYPE_CHECKING:
+    from app_adapter.testing import Recording
+
+Given = tuple[str, Any] | Deferral
+"""An event of `defer_many()`: its name and payload, or all the arguments of `defer()`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deferring:
+    """The events of one app. `recording` returns the recording of a test, None without one."""
+
+    app: Flask
+    settings: Settings
+    tell: Tell
+    target: ReplayTarget
+    recording: "Callable[[], Recording | None]"
+
+    def defer(self, deferral: Deferral) -> str:
+        """Defer one event; see `app_adapter.defer`."""
+        outgoing = self._made(deferral)
+        try:
+            self._send(outgoing, deferral)
+        except DuplicateEvent as duplicate:
+            if deferral.on_duplicate == "raise":
+                raise
+            return duplicate.event_id
+        return outgoing.event.id
+
+    def defer_many(self, given: Iterable[Given]) -> list[str]:
+        """Defer all events; see `app_adapter.defer_many`."""
+        deferrals = [_deferral(each, at) for at, each in enumerate(given)]
+        made = [self._made_one_of_many(deferral, at) for at, deferral in enumerate(deferrals)]
+        if made and self.recording() is None and self.app.testing:
+            raise DeferError(_in_a_test(self.app.name, made[0].event.name))
+        if self.recording() is not None:
+            answers = [self._recorded(outgoing, deferral) for outgoing, deferral in zip(made, deferrals, strict=True)]
+        else:
+            answers = publish_many(self.settings, made, self.tell)
+        return _ids(made, deferrals, answers)
+
+    def _made(self, deferral: Deferral) -> Outgoing:
+        now, values = datetime.now(UTC), self.settings.values
+        due = due_of(deferral.delay, deferral.at, now)
+        event = make_event(
+            deferral.name,
+            deferral.payload,
+            content_type=deferral.content_type,
+            source=values.source or self.app.name,
+            dumps=self.app.json.dumps,
+            max_body=values.max_body,
+            traceparent=current_traceparent(),
+            now=now,
+            handling=handling_of(deferral, due, now),
+        )
+        return Outgoing(event, due, within_of(deferral, now))
+
+    def _made_one_of_many(self, deferral: Deferral, at: int) -> Outgoing:
+        try:
+            return self._made(deferral)
+        except DeferError as error:
+            error.args = (f"event {at} of defer_many(): {error}; nothing was published",)
+            raise
+
+    def _send(self, outgoing: Outgoing, deferral: Deferral) -> None:
+        recording = self.recording()
+        if recording is not None:
+            from app_adapter.testing import RecordedEvent
+
+            event = outgoing.event
+            queues = route(self.settings.queues(), event.name)
+            recorded = RecordedEvent(event, self.app, self.target, queues, deferral.delay, deferral.at)
+            recording.add(recorded, outgoing.within)
+        elif self.app.testing:
+            raise DeferError(_in_a_test(self.app.name, outgoing.event.name))
+        else:
+            publish(self.settings, outgoing.event, outgoing.due, self.tell, within=outgoing.within)
+
+    def _recorded(self, outgoing: Outgoing, deferral: Deferral) -> DeferError | None:
+        try:
+            self._send(outgoing, deferral)
+        except DeferError as error:
+            return error
+        return None
+
+
+def _deferral(given: object, at: int) -> Deferral:
+    match given:
+        case Deferral():
+            return given
+        case (str() as name, payload):
+            return Deferral(name, payload)
+    raise DeferError(
+        f"event {at} of defer_many()={shown(given)}: expected (name, payload) or a Deferral; nothing was published"
+    )
+
+
+def _ids(made: Sequence[Outgoing], deferrals: Sequence[Deferral], answers: Sequence[DeferError | None]) -> list[str]:
+    """Return the ids of all events. Raise `NotAllDeferred` if one was not deferred."""
+    ids: list[str | None] = []
+    errors: dict[int, DeferError] = {}
+    for at, (outgoing, deferral, answer) in enumerate(zip(made, deferrals, answers, strict=True)):
+        if answer is None:
+            ids.append(outgoing.event.id)
+        elif isinstance(answer, DuplicateEvent) and deferral.on_duplicate != "raise":
+            ids.append(answer.event_id)
+        else:
+            ids.append(None)
+            errors[at] = answer
+    if errors:
+        raise NotAllDeferred(ids, errors)
+    return [each for each in ids if each is not None]
+
+
+def _in_a_test(app: str, event: str) -> str:
+    return (
+        f"the app {app!r} has TESTING set, so {event!r} is not sent to a broker. Defer it in a `with events.testing() "
+        "as deferred:` block, or use the pytest fixture `deferred_events`; both record the event. A test that needs "
+        "the broker sets app.testing = False"
+    )

@@ -1,0 +1,217 @@
+"""A FastCGI connection under flup, in whole records. It keeps the errors of one exchange from the next."""
+
+import contextlib
+import socket
+import struct
+import time
+from typing import Any
+
+from flup.server import fcgi_base as fcgi
+
+from app_adapter.flup_request import FlupServer
+from app_adapter.idle import IdleHooks
+from app_adapter.plain_sockets import has_hung_up
+from app_adapter.standard_streams import say
+from bridge.fastcgi import ProtocolError
+from bridge.fastcgi.params import decode_params
+from bridge.fastcgi.records import Record, RecordReader
+
+READ_SIZE = WRITE_SIZE = 65_536
+MAX_HEAD = 1024 * 1024
+"""The most bytes of a request before its app runs: the parameters, and what came of the body by then."""
+
+FAREWELL = 1.0
+"""Seconds that the client has after the reply to close the connection, before unread input is dropped."""
+_HEADER = struct.Struct(">BBHHBx")
+
+
+class FlupConnection(fcgi.Connection):  # type: ignore[misc]  # flup has no types
+    """A connection that a child serves."""
+
+    def __init__(self, sock: socket.socket, server: FlupServer, idle: IdleHooks | None = None) -> None:
+        super().__init__(sock, None, server, None)
+        self._idle = idle
+        sock.settimeout(None)  # the app may have set another default
+        self._records = RecordReader(types=None)
+        self._output: list[bytes | memoryview] = []
+        self._pending = 0
+        self._head_size = 0
+        self._keepGoing = True
+        self._draining = False
+        self.gone = False
+        """True if the client did not take a part of a reply."""
+        self.broken = False
+        """True if the client broke the protocol."""
+        self._handlers: dict[int, Any] = {
+            fcgi.FCGI_BEGIN_REQUEST: self._do_begin_request,
+            fcgi.FCGI_ABORT_REQUEST: self._do_abort_request,
+            fcgi.FCGI_PARAMS: self._do_params,
+            fcgi.FCGI_STDIN: self._do_stdin,
+            fcgi.FCGI_DATA: lambda _: None,  # the stream of a role that is not served
+            fcgi.FCGI_GET_VALUES: self._do_get_values,
+        }
+
+    def run(self) -> bool:
+        """Serve until the end of the stream, or of the running request after `drain()`. Return False if the client
+        broke the protocol."""
+        while self.take(self._next_bytes()):
+            pass
+        return not self.broken
+
+    def _next_bytes(self) -> bytes:
+        """Wait for bytes, and call the idle hooks that come due before a request begins to arrive."""
+        if self._idle is not None and not self._requests and not self._records.pending:
+            self._idle.wait(self._sock)
+        return self._received()
+
+    def take(self, data: bytes) -> bool:
+        """Process received bytes, b"" for the end of the stream, and serve the requests that they complete. Return
+        False at the connection's end; the connection is closed then."""
+        going = False
+        try:
+            if data:
+                self._records.feed(data)
+                while self._keepGoing and (record := self._records.next_record()) is not None:
+                    self._process(record)
+                going = self._keepGoing
+        except (ProtocolError, struct.error, IndexError, ValueError) as error:
+            self.broken = True
+            say(f"the FastCGI client broke the protocol: {error}\n")
+        finally:
+            if not going:
+                self._cleanupSocket()
+        return going
+
+    def drain(self) -> None:
+        """Finish the running request and end, or end at once if none runs. Interrupt a request whose client has gone,
+        so that the app can clean up."""
+        self._draining = True
+        if not self._requests:
+            with contextlib.suppress(OSError):  # the client has gone already
+                self._sock.shutdown(socket.SHUT_RD)
+        elif self.is_alone():
+            raise KeyboardInterrupt
+
+    def is_alone(self) -> bool:
+        """Return True if the client has closed the connection."""
+        try:
+            return not self._sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except (BlockingIOError, TimeoutError):
+            return False
+        except OSError:
+            return True
+
+    def process_input(self) -> None:
+        """Wait for a record while a request runs, and process it. Raise `EOFError` at the end of the stream."""
+        while (record := self._records.next_record()) is None:
+            data = self._received()
+            if not data:
+                self.end_after_request()
+                raise EOFError
+            self._records.feed(data)
+        self._process(record)
+
+    def has_hung_up(self) -> bool:
+        """Return True if the client has closed both directions of the connection."""
+        return has_hung_up(self._sock)
+
+    def writeRecord(self, record: Any) -> None:
+        """Write a record that flup made."""
+        self.write(record.type, record.requestId, record.contentData)
+
+    def write(self, type_: int, request_id: int, content: bytes | memoryview) -> None:
+        """Add a record to the output. The output is sent when the reply ends, or when it has `WRITE_SIZE` bytes."""
+        self._output += (_HEADER.pack(fcgi.FCGI_VERSION_1, type_, request_id, len(content), 0), content)
+        self._pending += len(content)
+        if type_ not in (fcgi.FCGI_STDOUT, fcgi.FCGI_STDERR) or self._pending >= WRITE_SIZE:
+            self.send_pending()
+
+    def send_pending(self) -> None:
+        """Send the output."""
+        data, self._output, self._pending = b"".join(self._output), [], 0
+        if self.gone or not data:
+            return
+        try:
+            self._sock.sendall(data)
+        except OSError:
+            self.gone = True
+            self._keepGoing = False
+
+    def end_request(self, request: Any, appStatus: int = 0, protocolStatus: int = 0, remove: bool = True) -> None:
+        """Send END_REQUEST. The request stays until `forget()`, because its app may still run. If it was the last one,
+        the client sees the end of the stream at once."""
+        body = struct.pack(fcgi.FCGI_EndRequestBody, appStatus, protocolStatus)
+        self.write(fcgi.FCGI_END_REQUEST, request.requestId, body)
+        if remove and (self._draining or not request.flags & fcgi.FCGI_KEEP_CONN):
+            self.end_after_request()
+            with contextlib.suppress(OSError):  # the client has gone
+                self._sock.shutdown(socket.SHUT_WR)
+
+    def end_after_request(self) -> None:
+        """End the connection when the running request has ended."""
+        self._keepGoing = False
+
+    def forget(self, request: Any) -> None:
+        """Forget a request that has ended."""
+        self._requests.pop(request.requestId, None)
+
+    def _process(self, record: Record) -> None:
+        made = fcgi.Record(record.type, record.request_id)
+        made.contentLength, made.contentData = len(record.content), record.content
+        handler: Any = self._handlers.get(record.type, self._do_unknown_type)
+        handler(made)
+
+    def _start_request(self, request: Any) -> None:
+        super()._start_request(request)
+        if self._idle is not None:
+            self._idle.note_request()
+
+    def _do_params(self, record: Any) -> None:
+        """Collect the parameters of a request, and start the request at their end."""
+        request = self._requests.get(record.requestId)
+        if request is None or request.started:
+            return
+        if record.contentLength:
+            self._count(record)
+            request.encoded += record.contentData
+        else:
+            request.params.update(decode_params(bytes(request.encoded)))
+            request.started, self._head_size = True, 0
+            self._start_request(request)
+
+    def _do_stdin(self, record: Any) -> None:
+        request = self._requests.get(record.requestId)
+        if request is not None:
+            if not request.started:
+                self._count(record)
+            request.body.add_data(record.contentData)
+
+    def _do_abort_request(self, record: Any) -> None:
+        request = self._requests.get(record.requestId)
+        if request is not None:
+            request.aborted = True
+            request.body.break_off("the client aborted the request")
+
+    def _count(self, record: Any) -> None:
+        self._head_size += _HEADER.size + record.contentLength
+        if self._head_size > MAX_HEAD:
+            raise ValueError(f"a request of more than {MAX_HEAD} bytes before the end of its parameters")
+
+    def _received(self) -> bytes:
+        """Wait for bytes. Return b"" at the end of the stream."""
+        try:
+            data: bytes = self._sock.recv(READ_SIZE)
+        except OSError:
+            return b""
+        return data
+
+    def _cleanupSocket(self) -> None:
+        end = time.monotonic() + FAREWELL
+        with contextlib.suppress(OSError):  # the client has gone, or is still there after FAREWELL seconds
+            self._sock.shutdown(socket.SHUT_WR)
+            # A close with unread input resets the connection, and the client may lose the reply's end.
+            while (left := end - time.monotonic()) > 0:
+                self._sock.settimeout(left)
+                if not self._sock.recv(READ_SIZE):
+                    break
+        self._sock.close()

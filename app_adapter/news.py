@@ -1,0 +1,105 @@
+"""The child's end of its news to the worker: the progress of the event that runs, and requests for more time.
+
+The worker may be slow and progress is not worth a wait, so a datagram that cannot be sent at once is dropped.
+"""
+
+import math
+import socket
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+from app_adapter.plain_sockets import readable
+from bridge.child_protocol import MAX_NEWS, MAX_NOTE, Extend, Progress, read_extended, write_news
+from bridge.config.notation import duration
+
+ENVIRON = "bridge.news"
+"""The key of the child's `News` in the environ of a request."""
+
+EVERY = 0.25
+"""Seconds between two progresses that are sent. Those between are dropped, but for the first that is complete."""
+
+ANSWER_WITHIN = 2.0
+"""Seconds that the worker has to answer a request for more time."""
+
+
+class News:
+    """Sends news of one event after the other. Usable in all threads of the child; a copy that the app has forked sends
+    nothing."""
+
+    def __init__(self, sock: socket.socket, now: Callable[[], float] = time.monotonic) -> None:
+        self._socket = sock
+        self._now = now
+        self._event = ""
+        self._next = 0.0
+        self._complete = False
+        self._number = 0
+        self._lock = threading.RLock()
+
+    def progress(self, event_id: str, done: float, total: float | None, note: str) -> None:
+        """Send the progress of the event, unless one was sent just now."""
+        now = self._now()
+        complete = total is not None and done >= total
+        if event_id != self._event:
+            self._event, self._complete = event_id, False
+        elif now < self._next and (self._complete or not complete):
+            return
+        self._next, self._complete = now + EVERY, complete
+        self._send(Progress(event_id, done, total, note[:MAX_NOTE]))
+
+    def extend(self, event_id: str, seconds: float) -> bool:
+        """Ask the worker for `seconds` from now; return whether the event has them. False without an answer."""
+        with self._lock:
+            self._number += 1
+            if not self._send(Extend(event_id, self._number, seconds)):
+                return False
+            end = time.monotonic() + ANSWER_WITHIN
+            try:
+                while (left := end - time.monotonic()) > 0 and readable(left, self._socket):
+                    datagram = self._socket.recv(MAX_NEWS)
+                    answer = read_extended(datagram)
+                    if answer is not None and answer.number == self._number:
+                        return answer.granted
+                    if not datagram:
+                        return False
+            except (OSError, ValueError):  # the worker has gone, or this is a forked copy, whose socket is closed
+                pass
+            return False
+
+    def _send(self, news: Progress | Extend) -> bool:
+        try:
+            self._socket.send(write_news(news), socket.MSG_DONTWAIT)
+        except OSError:
+            return False
+        return True
+
+
+def check_progress(done: object, total: object, note: object) -> None:
+    """Raise `TypeError` or `ValueError` for a progress that cannot be told."""
+    for name, value in (("done", done), ("total", total)):
+        if type(value) not in (int, float) and not (name == "total" and value is None):
+            raise TypeError(f"progress({name}={value!r:.100}): expected a number")
+        if value is not None and not abs(value) < 2.0**63:  # type: ignore[arg-type]  # checked above
+            raise ValueError(f"progress({name}={value!r:.100}): expected a number below 2**63")
+    if not isinstance(note, str):
+        raise TypeError(f"progress(note={note!r:.100}): expected a text")
+
+
+def extension_of(value: object) -> float:
+    """Return the time of an `extend` in seconds. Raise `TypeError` or `ValueError` for what is no positive time."""
+    match value:
+        case timedelta():
+            seconds = value.total_seconds()
+        case int() | float() if not isinstance(value, bool):
+            seconds = float(value)
+        case str():
+            try:
+                seconds = duration(value).total_seconds()
+            except ValueError as error:
+                raise ValueError(f"extend({value!r:.100}): {error}") from None
+        case _:
+            raise TypeError(f"extend({value!r:.100}): expected seconds, a timedelta, or a text such as '30s'")
+    if not math.isfinite(seconds) or seconds <= 0:
+        raise ValueError(f"extend({value!r:.100}): expected a positive time")
+    return seconds

@@ -1,0 +1,129 @@
+"""The response of a WSGI app (PEP 3333) as the body of a CGI reply. It writes through functions of the server and knows
+no protocol below.
+
+Each piece that the app yields is sent before the app is asked for the next one. The reply ends when the body has its
+Content-Length, or when the app yields no more, and before the app's `close()` runs: work after the last piece holds up
+no client.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sized
+from typing import Any, Protocol
+from wsgiref.types import WSGIApplication, WSGIEnvironment
+
+_STATUS = re.compile(r"[1-9][0-9]{2} .*|[1-9][0-9]{2}")
+_LINE_ENDS = re.compile(r"[\r\n\0]")
+
+UNHANDLED = b"""\
+Status: 500 Internal Server Error\r
+Content-Type: text/html; charset=utf-8\r
+\r
+<!doctype html>
+<title>500 Internal Server Error</title>
+<h1>Internal Server Error</h1>
+<p>The application raised an exception.</p>
+"""
+"""The reply to a request whose app raised before its first byte. The exception is in the log."""
+
+
+class ClientGone(Exception):
+    """The client has left, so the rest of the response is not wanted."""
+
+
+class Client(Protocol):
+    """The receiver of a response."""
+
+    @property
+    def gone(self) -> bool:
+        """True if the client is known to have left."""
+
+    def has_left(self) -> bool:
+        """Look whether the client has left."""
+
+    def send(self, data: bytes, *, more: bool) -> None:
+        """Send a part of the reply. With `more`, another part follows at once, and both may be sent together."""
+
+    def end(self) -> None:
+        """End the reply. Nothing may follow."""
+
+
+class WsgiResponse:
+    """One response. `begun` is True after the first byte, `ended` after the last one."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._head: bytes | None = None
+        self._left: int | None = None
+        self._lone_piece = False
+        self.begun = False
+        self.ended = False
+
+    def run(self, app: WSGIApplication, environ: WSGIEnvironment) -> None:
+        """Call the app and send its response. Raise `ClientGone`, or what the app raises; `close()` of the app's body
+        is called in any case."""
+        body = app(environ, self._start)
+        try:
+            self._send_all(body)
+        finally:
+            close = getattr(body, "close", None)
+            if close is not None:
+                close()
+
+    def _send_all(self, body: Iterable[bytes]) -> None:
+        self._lone_piece = isinstance(body, Sized) and len(body) == 1
+        for piece in body:
+            if piece:
+                self._write(piece)
+            elif self._client.has_left():
+                raise ClientGone
+        if not self.ended:
+            if not self.begun:
+                self._write(b"")
+            self._end()
+
+    def _start(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Callable[[bytes], object]:
+        if exc_info is not None:
+            try:
+                if self.begun:
+                    raise exc_info[1].with_traceback(exc_info[2])
+            finally:
+                exc_info = None  # a traceback that is kept here would keep this frame
+        elif self._head is not None:
+            raise RuntimeError("start_response() was called a second time without exc_info")
+        if _STATUS.fullmatch(status) is None:
+            raise ValueError(f"status {status!r:.100}: expected three digits, a space and a reason")
+        self._left = None
+        for name, value in headers:
+            if _LINE_ENDS.search(name + value):
+                raise ValueError(f"header {name!r:.100}: expected a value of one line, got {value!r:.100}")
+            if name.lower() == "content-length" and value.isascii() and value.isdecimal():
+                self._left = int(value)
+        lines = [f"Status: {status}", *(f"{name}: {value}" for name, value in headers)]
+        self._head = "\r\n".join(lines).encode("latin-1") + b"\r\n"
+        return self._write
+
+    def _write(self, piece: bytes) -> None:
+        """Send a piece of the body, the first one together with the head. Cut what exceeds the Content-Length."""
+        if self.ended:
+            return
+        if self._head is None:
+            raise RuntimeError("the body began before start_response() was called")
+        if not self.begun and self._left is None and self._lone_piece and piece:
+            self._left = len(piece)
+            self._head += b"Content-Length: %d\r\n" % self._left
+        data = piece if self._left is None else piece[: max(self._left, 0)]
+        if self._left is not None:
+            self._left -= len(data)
+        whole = self._left == 0 and bool(piece)
+        if self._client.gone:
+            raise ClientGone
+        self._client.send(data if self.begun else self._head + b"\r\n" + data, more=whole)
+        self.begun = True
+        if whole:
+            self._end()
+        if self._client.gone:
+            raise ClientGone
+
+    def _end(self) -> None:
+        self.ended = True
+        self._client.end()

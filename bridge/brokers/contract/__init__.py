@@ -1,0 +1,1 @@
+"""A broker's promises, as protocols and values. One contract suite tests both brokers against them."""

@@ -1,0 +1,1 @@
+"""Calls on RabbitMQ: who asks, and who answers."""

@@ -1,0 +1,221 @@
+"""All code that depends on the internals of aio-pika, aiormq and pamqp. `test_client_internals.py` tests each part, and
+fails if a new version of them changes it. Importing this file changes nothing: `connect` calls `adapt_client()`.
+"""
+
+import asyncio
+import logging
+import struct
+from collections.abc import Callable, Iterable, Sequence
+from ssl import SSLContext
+from typing import Any, cast
+
+from aio_pika import Connection
+from aio_pika.abc import TimeoutType, UnderlayConnection
+from aiormq.abc import ChannelFrame
+from aiormq.channel import Channel as Engine
+from aiormq.connection import Connection as EngineConnection
+from aiormq.exceptions import ChannelInvalidStateError
+from pamqp import commands, decode
+from pamqp.base import Frame as Method
+from pamqp.body import ContentBody
+from pamqp.commands import Basic
+from pamqp.header import ContentHeader
+from yarl import URL
+
+from bridge.brokers.rabbitmq.connection.field_tables import short_string, table, time
+
+USUAL_FRAME_MAX = 131_072
+"""RabbitMQ's default. It is also assumed for a server without a limit."""
+_REFUSAL = "Connection.Close"
+
+SENT_TOGETHER = 500
+"""Methods that are sent before their answers are read: all answers must fit in the buffers of the socket."""
+
+log = logging.getLogger(__name__)
+
+Deliver = Callable[[Basic.Deliver, Basic.Properties, bytes], None]
+
+
+def adapt_client() -> None:
+    """Adapt the client libraries of this process; a second call does nothing.
+
+    Afterwards pamqp reads all headers and properties that RabbitMQ lets through: text that is not UTF-8, times beyond
+    the calendar, tables nested thousands deep. Unadapted, it raises for these, and aiormq drops the connection: one
+    foreign message would stop every consumer and every reader of the ledger that receives it. aiormq reports why
+    RabbitMQ refuses to open a virtual host. Both libraries log nothing to stderr in a process that has not configured
+    logging.
+    """
+    decode.METHODS.update(shortstr=short_string, timestamp=time, table=table)
+    decode.TABLE_MAPPING.update({b"T": time, b"F": table})
+    ContentHeader.unmarshal = read_header  # type: ignore[assignment,method-assign]
+    if _REFUSAL not in commands.Connection.Open.valid_responses:  # else aiormq raises, and loses the frame's text
+        commands.Connection.Open.valid_responses.append(_REFUSAL)
+    for name in ("aiormq", "aio_pika"):
+        logger = logging.getLogger(name)
+        if not logger.handlers:
+            logger.addHandler(logging.NullHandler())
+
+
+def read_header(header: ContentHeader, data: bytes) -> None:
+    """Decode the header of a message, as far as it can be decoded: it is the work of any program. An exception here
+    would end the connection, each time the message is delivered again."""
+    header.class_id, header.weight, header.body_size = struct.unpack(">HHQ", data[:12])
+    try:
+        used, flags = header._get_flags(data[12:])
+        header.properties.unmarshal(flags, data[12 + used :])
+    except Exception as error:
+        log.warning("a message has properties that cannot be read: %s: %s", type(error).__name__, error)
+
+
+class _Underlay(UnderlayConnection):
+    @classmethod
+    async def make_connection(
+        cls, url: URL, timeout: TimeoutType = None, *, vhost: str = "/", **kwargs: Any
+    ) -> EngineConnection:
+        connection = EngineConnection(url, **kwargs)
+        connection.vhost = vhost
+        await asyncio.wait_for(connection.connect(), timeout)
+        await connection.ready()
+        return connection
+
+
+class ToVirtualHost(Connection):
+    """A connection to the virtual host of this name. aiormq takes the name from the path of the URL, which cannot hold
+    every name: yarl removes `.` and `..`, and aiormq reads `%2F` as `/`."""
+
+    def __init__(self, url: URL, vhost: str, context: SSLContext | None) -> None:
+        super().__init__(url, ssl_context=context)
+        self._vhost = vhost
+
+    async def connect(self, timeout: TimeoutType = None) -> None:
+        self.transport = await _Underlay.connect(
+            self.url, self._on_connection_close, timeout=timeout, vhost=self._vhost, **self.kwargs
+        )
+        await self._on_connected()
+
+
+def engine_connection(connection: Connection) -> EngineConnection:
+    """Return the aiormq connection inside an aio-pika connection that is open."""
+    return cast(EngineConnection, cast(UnderlayConnection, connection.transport).connection)
+
+
+def detach_engine(connection: Connection) -> EngineConnection | None:
+    """Remove the aiormq connection from an aio-pika connection and return it; None if there is none. Closing the
+    aio-pika connection then waits for nothing."""
+    if connection.transport is None:
+        return None
+    engine = engine_connection(connection)
+    connection.transport = None
+    return engine
+
+
+def is_blocked(connection: EngineConnection) -> bool:
+    """Return True if RabbitMQ has blocked the connection, so that it takes no publishes now. aiormq has no callback for
+    that, but its `ready()` waits then: running one step of it is the test."""
+    probe = connection.ready()
+    try:
+        probe.send(None)
+    except StopIteration:
+        return False
+    probe.close()
+    return True
+
+
+def frame_max(channel: Engine) -> int:
+    """Return the largest frame in bytes that RabbitMQ takes on the channel's connection. A message's header is one
+    frame; RabbitMQ closes the connection if it is larger."""
+    return channel.connection.connection_tune.frame_max or USUAL_FRAME_MAX
+
+
+def write_frames(channel: Engine, frames: Iterable[Basic.Ack | Basic.Nack]) -> None:
+    """Give frames to the connection's writer in one piece, without waiting for the socket. Raise `asyncio.QueueFull` if
+    `can_write` is False."""
+    channel.write_queue.put_nowait(ChannelFrame.marshall(channel.number, frames))
+
+
+def can_write(channel: Engine) -> bool:
+    """Return True if the connection's writer takes frames now."""
+    return not channel.write_queue.full()
+
+
+async def call_together(channel: Engine, methods: Sequence[Method]) -> list[Any]:
+    """Send synchronous methods without waiting for the answer to one before the next is sent, and return the answers in
+    order. aiormq waits for each, which takes a round trip for each.
+
+    Raise aiormq's error if RabbitMQ refuses a method; it has ignored the methods after that one. The channel may not be
+    used again after an error or a cancellation.
+    """
+    if channel.is_closed:
+        raise ChannelInvalidStateError("the channel is closed")
+
+    async def call() -> list[Any]:
+        answers: list[Any] = []
+        async with channel.lock:
+            for start in range(0, len(methods), SENT_TOGETHER):
+                sent = methods[start : start + SENT_TOGETHER]
+                await channel.write_queue.put(ChannelFrame.marshall(channel.number, sent))
+                answers += [await channel.rpc_frames.get() for _ in sent]
+        return answers
+
+    answered: list[Any] = await channel.create_task(call())
+    return answered
+
+
+def read_deliveries(channel: Engine, deliver: Deliver) -> None:
+    """Call `deliver` for each delivery of the channel, directly from the connection's reader. The channel may consume,
+    and must neither get nor publish."""
+    channel.frames = DeliveryReader(channel.frames, deliver)  # type: ignore[assignment]  # has the methods that are used
+
+
+async def ignore_delivery(message: object) -> None:
+    """Do nothing: the callback for `basic_consume` on a channel whose deliveries never reach aiormq."""
+
+
+class DeliveryReader:
+    """Replaces a channel's queue of frames: joins the parts of a delivery, and queues all other frames for aiormq.
+
+    aiormq puts every frame into that queue, reads it in another task, and starts a third task for each message, which
+    takes a third of a worker's time for an event.
+    """
+
+    def __init__(self, frames: "asyncio.Queue[Any]", deliver: Deliver) -> None:
+        self._frames = frames
+        self._deliver = deliver
+        self._method: Basic.Deliver | None = None
+        self._properties = Basic.Properties()
+        self._missing = 0
+        self._parts: list[bytes] = []
+
+    async def put(self, item: tuple[int, Any]) -> None:
+        """Take a frame from the connection's reader."""
+        frame = item[1]
+        if isinstance(frame, Basic.Deliver):
+            self._method = frame
+        elif self._method is None:
+            await self._frames.put(item)
+        elif isinstance(frame, ContentHeader):
+            self._properties, self._missing = frame.properties, frame.body_size
+            self._deliver_if_whole()
+        elif isinstance(frame, ContentBody):
+            self._parts.append(frame.value)
+            self._missing -= len(frame.value)
+            self._deliver_if_whole()
+        else:  # the channel closes in the middle of a delivery
+            self._method = None
+            await self._frames.put(item)
+
+    async def get(self) -> tuple[int, Any]:
+        """Return the next frame that is no part of a delivery."""
+        item: tuple[int, Any] = await self._frames.get()
+        return item
+
+    def task_done(self) -> None:
+        """Note that the last frame from `get` has been processed."""
+        self._frames.task_done()
+
+    def _deliver_if_whole(self) -> None:
+        if self._missing > 0 or self._method is None:
+            return
+        method, parts = self._method, self._parts
+        self._method, self._parts = None, []
+        self._deliver(method, self._properties, parts[0] if len(parts) == 1 else b"".join(parts))

@@ -1,0 +1,1 @@
+"""Deliveries from RabbitMQ and their settlement."""

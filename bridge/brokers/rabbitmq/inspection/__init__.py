@@ -1,0 +1,1 @@
+"""The questions of bridge-doctor to RabbitMQ. Changes nothing."""

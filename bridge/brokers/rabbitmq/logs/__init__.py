@@ -1,0 +1,1 @@
+"""The dead-letter ledger as a RabbitMQ stream, with a local index."""

@@ -1,0 +1,1 @@
+"""Counts and purges the queues on RabbitMQ, for operators."""

@@ -1,0 +1,1 @@
+"""Calls through the database file: who asks, and who answers."""

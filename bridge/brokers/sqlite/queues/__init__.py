@@ -1,0 +1,1 @@
+"""Queues in the database file: rows, leases, consumer, publisher."""

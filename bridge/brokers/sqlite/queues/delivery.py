@@ -1,0 +1,96 @@
+"""A delivery: an envelope that a consumer holds by a lease on its row. Each verb joins the next transaction."""
+
+import sqlite3
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from bridge.brokers.sqlite.queues.decoding import Taken
+from bridge.brokers.sqlite.queues.rows import Events
+from bridge.envelope import Envelope
+from bridge.event import after
+from bridge.handling import Priority
+from bridge.ledger import Letter
+
+
+class Holder(Protocol):
+    """The consumer that took the delivery, and counts it."""
+
+    owner: str
+
+    async def settle(self, delivery: "SqliteDelivery", work: Callable[[sqlite3.Connection], None], wakes: bool) -> None:
+        """Do the work, and count the delivery as settled. `wakes`: wake the consumers of other processes."""
+
+
+class SqliteDelivery:
+    """A delivery; see the contract. `file` is the count of the file from which it came: a file that replaced it has
+    other events with the same numbers. `handed_out`: the worker has the delivery."""
+
+    def __init__(self, holder: Holder, events: Events, taken: Taken, priority: Priority, file: int) -> None:
+        self.file = file
+        self.priority = priority
+        self.handed_out = False
+        self._holder = holder
+        self._events = events
+        self._taken = taken
+
+    @property
+    def envelope(self) -> Envelope:
+        return self._taken.envelope
+
+    @property
+    def queue(self) -> str:
+        return self._taken.queue
+
+    @property
+    def lane(self) -> str:
+        """The name of the lane that the event was taken from."""
+        return self._taken.lane
+
+    @property
+    def token(self) -> str:
+        return f"{self._taken.number}.{self._taken.retries}"
+
+    @property
+    def redelivered(self) -> bool:
+        return self._taken.count > 1
+
+    @property
+    def lost(self) -> bool:
+        return False
+
+    async def ack(self) -> None:
+        await self._end(lambda connection: self._events.ack(connection, self._number, self._owner))
+
+    async def retry(self, envelope: Envelope, wait: timedelta) -> None:
+        row = self._events.row(envelope, after(datetime.now(UTC), wait.total_seconds()))
+        verb = self._events.retry_in_place if self._taken.ordered else self._events.retry
+        await self._settle(lambda connection: verb(connection, self._number, self._owner, row))
+
+    async def dead_letter(self, letter: Letter) -> None:
+        await self._end(lambda connection: self._events.dead_letter(connection, self._number, self._owner, letter))
+
+    async def give_back(self) -> None:
+        await self._settle(lambda connection: self._events.give_back(connection, self._number, self._owner), wakes=True)
+
+    @property
+    def _number(self) -> int:
+        return self._taken.number
+
+    @property
+    def _owner(self) -> str:
+        return self._holder.owner
+
+    async def _end(self, work: Callable[[sqlite3.Connection], None]) -> None:
+        if not self._taken.ordered:
+            await self._settle(work)
+            return
+
+        def work_and_end_turn(connection: sqlite3.Connection) -> None:
+            work(connection)
+            self._events.end_turn(connection, self._number)
+
+        await self._settle(work_and_end_turn, wakes=True)
+
+    async def _settle(self, work: Callable[[sqlite3.Connection], None], wakes: bool = False) -> None:
+        await self._holder.settle(self, work, wakes)

@@ -1,0 +1,86 @@
+"""Publishes events: a row for each queue that takes an event, committed when the method returns."""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from bridge.brokers.contract.publishing import PUBLISH_SECONDS
+from bridge.brokers.sqlite.queues.rows import Events
+from bridge.deadline import Deadline
+from bridge.envelope import Envelope
+from bridge.errors import BrokerUnavailable, DeferRejected, DeferUnconfirmed
+from bridge.event import Event
+from bridge.local_database.connection import WriteRefused
+from bridge.local_database.database import Database
+from bridge.local_database.operation import Operation
+
+T = TypeVar("T")
+
+
+class SqlitePublisher:
+    """A publisher. `wake_consumers` makes the consumers of this process look for new rows at once."""
+
+    def __init__(self, database: Database, events: Events, wake_consumers: Callable[[], None]) -> None:
+        self._database = database
+        self._events = events
+        self._wake_consumers = wake_consumers
+        self._closed = False
+
+    async def ready(self, deadline: Deadline) -> None:
+        """Return at once: a publish waits for the file."""
+
+    async def publish(
+        self,
+        event: Event,
+        due: datetime | None = None,
+        *,
+        deadline: Deadline | None = None,
+        within: timedelta | None = None,
+    ) -> None:
+        envelope = Envelope(event, round_began=event.time if due is None else due)
+        row = self._events.row(envelope, due)
+
+        def write(connection: sqlite3.Connection) -> None:
+            if within is None:
+                self._events.publish(connection, row)
+            else:
+                self._events.publish_unless_held(connection, row, event, within)
+
+        await self._write(event, write, deadline)
+
+    async def put(
+        self, envelope: Envelope, queue: str, due: datetime | None = None, *, deadline: Deadline | None = None
+    ) -> None:
+        row = self._events.row(envelope, due)
+        await self._write(envelope.event, lambda connection: self._events.put(connection, row, queue), deadline)
+
+    async def close(self) -> None:
+        self._closed = True
+
+    async def _write(self, event: Event, work: Callable[[sqlite3.Connection], None], deadline: Deadline | None) -> None:
+        if self._closed:
+            raise BrokerUnavailable("the publisher is closed")
+        operation = self._database.submit(work, wakes=True)
+        self._wake_consumers()
+        deadline = deadline or Deadline.after(PUBLISH_SECONDS, time.monotonic())
+        await committed(operation, self._database.name, event, deadline)
+
+
+async def committed(operation: Operation[T], database: str, event: Event, deadline: Deadline) -> T:
+    """Return the result of writing an event when it is committed. Raise what `Publisher.publish` raises."""
+    try:
+        async with asyncio.timeout(deadline.remaining(time.monotonic())):
+            return await operation.future
+    except WriteRefused as error:
+        raise DeferRejected(str(error)) from error
+    except TimeoutError:
+        seconds = f"{deadline.budget:g} s"
+        if operation.withdraw():
+            raise BrokerUnavailable(f"{database}: kept busy by others for {seconds}") from None
+        raise DeferUnconfirmed(event.id, f"event {event.id}: written, not confirmed within {seconds}") from None
+    except asyncio.CancelledError:
+        operation.withdraw()
+        raise

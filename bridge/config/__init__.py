@@ -1,0 +1,1 @@
+"""The settings of a site: their notation, their layers and their checks."""

@@ -1,0 +1,37 @@
+"""The password of RabbitMQ's user from a file, so that it is in no setting, environment or command line."""
+
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
+
+_LONGEST = 4096
+"""Bytes. A file that is longer is not one that holds a password."""
+
+
+def with_password(url: str, file: Path) -> str:
+    """Return the broker's URL with the password from the file. Raise `ValueError`, without a part of either, if the
+    file cannot be used or the URL has no user."""
+    parts = urlsplit(url)
+    login, _, hosts = parts.netloc.rpartition("@")
+    user, _, given = login.partition(":")
+    if not user:
+        raise ValueError("expected a user in broker_url, as in amqp://shop@host/")
+    password = _password(file)
+    if given and unquote(given) != password:
+        raise ValueError("expected no password in broker_url, or the same one")
+    return parts._replace(netloc=f"{user}:{quote(password, safe='')}@{hosts}").geturl()
+
+
+def _password(file: Path) -> str:
+    if not file.is_file():
+        raise ValueError("expected a file that exists")
+    try:
+        with file.open("rb") as opened:
+            text = opened.read(_LONGEST + 1).decode()
+    except OSError as error:
+        raise ValueError(f"expected a file that can be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError("expected a file in UTF-8") from None
+    password = text.removesuffix("\n").removesuffix("\r")
+    if not password or len(text) > _LONGEST or not password.isprintable():
+        raise ValueError("expected a file with one line, the password")
+    return password

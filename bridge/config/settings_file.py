@@ -1,0 +1,45 @@
+"""The search for `bridge.toml`: in the working directory and in those above it, as git finds its repository."""
+
+import logging
+import os
+import stat
+from pathlib import Path
+
+from bridge.errors import SettingsError
+
+log = logging.getLogger("bridge")
+
+FILE_NAME = "bridge.toml"
+_EVERYBODY = 0o002
+
+
+def settings_file(given: str | None) -> Path | None:
+    """Return the settings file: the one that is `given`, else the nearest `bridge.toml`; None if there is none. Raise
+    `SettingsError` if a given file does not exist.
+
+    In a directory in which everybody can make files, such as /tmp, a file of another user is not read: settings name
+    code to import.
+    """
+    if given is not None:
+        return _given(given)
+    here = Path.cwd()
+    for directory in (here, *here.parents):
+        path = directory / FILE_NAME
+        if path.is_file() and _is_believed(path):
+            return path
+    return None
+
+
+def _given(given: str) -> Path:
+    path = Path(given).absolute()
+    if not path.is_file():
+        found = "is a directory" if path.is_dir() else "does not exist"
+        raise SettingsError(f"config {given!r}: expected a file, but {path} {found}")
+    return path
+
+
+def _is_believed(path: Path) -> bool:
+    if not stat.S_IMODE(path.parent.stat().st_mode) & _EVERYBODY or path.stat().st_uid in (os.geteuid(), 0):
+        return True
+    log.warning("%s belongs to another user, and everybody can make files there: it is not read; give --config", path)
+    return False

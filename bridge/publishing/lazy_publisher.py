@@ -1,0 +1,206 @@
+"""A publisher that opens its broker at the first event. It does not wait until the queues are declared: a publish that
+finds something missing declares them.
+
+It publishes before a deadline. It does not know the threads that call `defer()`, nor the spool.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Literal, cast
+
+from bridge.back_off import BackOff
+from bridge.brokers.contract.broker import Broker
+from bridge.brokers.contract.calling import Caller
+from bridge.brokers.contract.publishing import Publisher
+from bridge.call import Answer, AnswerKind, Question
+from bridge.deadline import Deadline
+from bridge.envelope import Envelope
+from bridge.errors import (
+    BridgeError,
+    BrokerRefused,
+    BrokerUnavailable,
+    CallError,
+    CallUnavailable,
+    DeferError,
+    DeferForbidden,
+    DeferRejected,
+    DeferUnconfirmed,
+    DuplicateEvent,
+    PartlyRejected,
+    TooLarge,
+    Unroutable,
+)
+from bridge.event import Event
+from bridge.queues import Queue, route
+
+PREPARE_BACK_OFF = BackOff(first=0.05, at_most=1.0)
+
+Destination = Literal["broker", "spool"]
+"""The place where a publisher put an event."""
+
+
+class LazyPublisher:
+    """One broker, its queues and one publisher, on one event loop. `opener` opens the broker."""
+
+    closing = 0.5
+    """Seconds that `close()` may take at the end of a process."""
+
+    def __init__(self, opener: Callable[[], Broker], queues: tuple[Queue, ...]) -> None:
+        self._opener = opener
+        self._queues = queues
+        self._broker: Broker | None = None
+        self._publisher: Publisher | None = None
+        self._caller: Caller | None = None
+        self._preparing: asyncio.Task[Publisher] | None = None
+        self._waiting = 0
+        self._last_failure = ""
+
+    @property
+    def name(self) -> str:
+        """The broker's name for log lines and errors."""
+        return "the broker" if self._broker is None else self._broker.name
+
+    @property
+    def trouble(self) -> str:
+        """The reason why events cannot be published now, for errors."""
+        of_broker = "" if self._broker is None else self._broker.trouble
+        return of_broker or self._last_failure or "it has not answered yet"
+
+    async def ready(self, deadline: Deadline) -> None:
+        """Return when an event can be written to the broker. Raise `BrokerUnavailable` at the deadline, or at once if
+        waiting would not help. In both cases nothing was published."""
+        publisher = await self._prepared(deadline)
+        try:
+            await publisher.ready(deadline)
+        except BrokerRefused as error:
+            raise BrokerUnavailable(f"the broker refuses: {error}") from error
+        except BrokerUnavailable as error:
+            self._last_failure = str(error)
+            raise self._out_of_time() from error
+
+    async def publish(
+        self, event: Event, due: datetime | None = None, *, deadline: Deadline, within: timedelta | None = None
+    ) -> Destination:
+        """Publish before the deadline. Opening the broker counts towards it. Raise what
+        `Publisher.publish` raises."""
+        publisher = await self._prepared(deadline)
+        try:
+            await publisher.publish(event, due, deadline=deadline, within=within)
+        except BridgeError as error:
+            if not isinstance(error, Unroutable | TooLarge | DeferForbidden | PartlyRejected | DuplicateEvent):
+                self._preparing = None
+            raise
+        except Exception as error:
+            # An internal error. The event may be published or not, so the caller may rely on neither.
+            self._preparing = None
+            message = (
+                f"internal error while publishing event {event.id}; the event may still run: "
+                f"{type(error).__name__}: {error}"
+            )
+            raise DeferUnconfirmed(event.id, message) from error
+        return "broker"
+
+    async def ask(self, question: Question, *, deadline: Deadline) -> Answer:
+        """Ask a question, and return its answer before the deadline. Opening the broker counts towards it. A worker
+        that stops before it has begun is no answer: the question is asked again. Raise `CallError`."""
+        name = question.event.name
+        try:
+            await self._prepared(deadline)
+            if self._caller is None:
+                self._caller = cast(Broker, self._broker).caller()
+            while True:
+                answer = await self._caller.ask(question, route(self._queues, name), deadline)
+                if answer.kind is not AnswerKind.NOT_BEGUN:
+                    return answer
+        except CallError:
+            raise
+        except BrokerUnavailable as error:
+            raise CallUnavailable(f"the call of {name!r} was not made; nothing ran: {error}") from error
+        except BridgeError:
+            raise
+        except Exception as error:
+            message = f"internal error while calling {name!r}; it may have run: {type(error).__name__}: {error}"
+            raise CallError(message) from error
+
+    async def put_into_each(self, event: Event, due: datetime | None, taken: set[str], seconds: float) -> None:
+        """Put the event into each of its queues separately, except those in `taken`. Add each queue that confirms to
+        `taken`.
+
+        `seconds` is the timeout of each put. Raise what `Publisher.put` raises; `DeferRejected` and `DeferForbidden`
+        only after the other queues were tried. Raise `DeferRejected` if these settings have no queue for the event.
+        """
+        publisher = await self._prepared(Deadline.after(seconds, time.monotonic()))
+        envelope = Envelope(event, round_began=due or event.time)
+        queues = route(self._queues, event.name)
+        rejection: DeferError | None = None
+        if not queues:
+            rejection = DeferRejected(f"event {event.id}: no queue for {event.name!r} is known here")
+        for queue in queues:
+            if queue in taken:
+                continue
+            try:
+                await publisher.put(envelope, queue, due, deadline=Deadline.after(seconds, time.monotonic()))
+            except (DeferRejected, DeferForbidden) as error:
+                rejection = error
+            else:
+                taken.add(queue)
+        if rejection is not None:
+            raise rejection
+
+    async def close(self) -> None:
+        """Close the broker, if it was opened."""
+        if self._broker is not None:
+            await self._broker.close()
+
+    async def _prepared(self, deadline: Deadline) -> Publisher:
+        if self._preparing is None or _failed(self._preparing):
+            self._preparing = asyncio.create_task(self._prepare())
+            self._preparing.add_done_callback(_failed)  # retrieves the exception, else asyncio logs it
+        declaring = self._preparing
+        if not declaring.done():
+            self._waiting += 1
+            try:
+                await asyncio.wait([declaring], timeout=deadline.remaining(time.monotonic()))
+            finally:
+                self._waiting -= 1
+        if not declaring.done():
+            raise self._out_of_time()
+        publisher = declaring.result()
+        if deadline.expired(time.monotonic()):
+            raise self._out_of_time()
+        return publisher
+
+    async def _prepare(self) -> Publisher:
+        """Open the broker and name the queues to it. Try again while a caller waits."""
+        waits = PREPARE_BACK_OFF.waits(random.random)
+        while True:
+            try:
+                if self._broker is None:
+                    # In a thread, because the imports of a broker can take longer than the deadline of a caller.
+                    self._broker = await asyncio.to_thread(self._opener)
+                await self._broker.prepare(self._queues)
+            except BrokerUnavailable as error:
+                self._last_failure = str(error)
+                if not self._waiting:
+                    raise
+            except BrokerRefused as error:
+                raise BrokerUnavailable(f"the broker refuses: {error}") from error
+            except BridgeError:
+                raise
+            except Exception as error:  # importing and opening a broker may raise anything
+                raise BrokerUnavailable(f"the broker cannot be used: {type(error).__name__}: {error}") from error
+            else:
+                self._last_failure = ""
+                self._publisher = self._publisher or self._broker.publisher()
+                return self._publisher
+            await asyncio.sleep(next(waits))
+
+    def _out_of_time(self) -> BrokerUnavailable:
+        return BrokerUnavailable(f"{self.name} could not be reached in time; nothing was published: {self.trouble}")
+
+
+def _failed(task: "asyncio.Task[Publisher]") -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)

@@ -1,0 +1,1 @@
+"""Watchers, which receive moments and decide nothing, and the code that passes moments to them."""

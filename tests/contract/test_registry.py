@@ -1,0 +1,56 @@
+"""The registry of workers: fifty of them answer a question, and the one that ended without a word is missing."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+
+from bridge.brokers.contract.broker import Broker
+from bridge.queues import Queue
+from bridge.site_logs import WORKERS
+from bridge.status import WorkerStatus
+from tests.contract.conftest import OpenBroker
+from tests.unit.bridge.statuses import BUSY, WORKER
+from worker.control.membership import Membership
+from worker.control.registry import Roll, Sighting, record_of
+from worker.control.site_status import ask_site
+
+MANY = 50
+
+
+def status_of(number: int) -> WorkerStatus:
+    """Return the status of one of the workers. Every tenth has too many slots for one answer."""
+    slots = (BUSY,) * (2000 if number % 10 == 0 else 4)
+    return replace(WORKER, instance=f"i{number}", pid=1000 + number, slots=slots)
+
+
+async def until(asker: Broker, holds: Callable[[Roll], bool]) -> Roll:
+    """Ask until the roll is as expected: on a busy machine, fifty workers of one process may need one question more."""
+    async with asyncio.timeout(120):
+        while not holds(roll := await ask_site(asker)):
+            pass
+    return roll
+
+
+async def test_fifty_workers_answer(another_broker: OpenBroker) -> None:
+    """All of them answer one question, also those with thousands of slots. One that was killed is missing."""
+    asker = another_broker()
+    await asker.declare([Queue("default")])
+    async with AsyncExitStack() as site:
+        for number in range(MANY):
+            await site.enter_async_context(Membership(another_broker(), partial(status_of, number)))
+
+        roll = await until(asker, lambda found: len(found.workers) == MANY)
+        assert {worker.instance for worker in roll.workers} == {f"i{number}" for number in range(MANY)}
+        assert {worker.slots_omitted for worker in roll.workers} == {0, 2000}
+        assert not roll.missing
+
+        gone = Sighting("started", datetime.now(UTC), "gone", "web2", 4711, "shop:app")
+        await asker.log(WORKERS.name, WORKERS.retention).append(record_of(gone))
+        roll = await until(asker, lambda found: len(found.workers) == MANY)
+        assert [each.pid for each in roll.missing] == [4711]
+
+    roll = await until(asker, lambda found: len(found.missing) == 1)
+    assert ([each.pid for each in roll.missing], roll.workers) == ([4711], ())

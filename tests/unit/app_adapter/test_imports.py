@@ -1,0 +1,33 @@
+"""Modules that an app's process does not import before it needs them. Every web process would pay for each import."""
+
+import subprocess
+import sys
+
+import pytest
+
+APP = "from flask import Flask; from app_adapter import DeferredEvents; DeferredEvents(Flask('shop'))"
+BROKERS = {"aio_pika", "aiormq", "sqlite3"}
+HEAVY = {"asyncio", "tenacity", "rich", "uvloop", *BROKERS}
+
+
+@pytest.mark.parametrize("program", [f"{APP}", "import deferred_event_bridge"])
+def test_an_app_is_made_without_publishers_and_brokers(program: str) -> None:
+    """They are imported at the first `defer()` to a broker."""
+    assert imported(program) == set()
+
+
+def test_a_child_boots_without_brokers() -> None:
+    """The child can serve before it defers an event."""
+    assert imported("import app_adapter.app_server") & BROKERS == set()
+
+
+def test_an_import_is_noticed() -> None:
+    """A program that imports a heavy module makes the check fail."""
+    assert imported("import sqlite3") == {"sqlite3"}
+
+
+def imported(program: str) -> set[str]:
+    """Return the heavy modules that a program imports."""
+    look = f"{program}\nimport sys\nprint(*({HEAVY!r} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-P", "-c", look], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())

@@ -1,0 +1,1 @@
+"""The parts of the RabbitMQ broker that need no broker."""

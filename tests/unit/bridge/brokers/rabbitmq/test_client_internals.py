@@ -1,0 +1,346 @@
+"""The internals of aio-pika, aiormq and pamqp that the bridge depends on. A test that fails here after an upgrade shows
+what the new version changed; only `client_internals` has to be adapted.
+"""
+
+import asyncio
+import inspect
+import re
+import struct
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import aio_pika
+import aiormq.abc
+import aiormq.channel
+import aiormq.connection
+import pamqp.frame
+import pytest
+from aiormq.channel import Channel as Engine
+from aiormq.connection import Connection as EngineConnection
+from hypothesis import given
+from hypothesis import strategies as some
+from pamqp import commands, encode
+from pamqp.body import ContentBody
+from pamqp.commands import Basic
+from pamqp.header import ContentHeader
+from yarl import URL
+
+from bridge.brokers.rabbitmq.connection.client_internals import (
+    adapt_client,
+    can_write,
+    detach_engine,
+    engine_connection,
+    is_blocked,
+    read_deliveries,
+    write_frames,
+)
+from bridge.brokers.rabbitmq.connection.field_tables import MAX_DEPTH, MAX_VALUES, short_string, table, time
+
+FOREIGN = pamqp.frame.marshal(Basic.Deliver("tag", 1, False, "", "k"), 1).replace(b"\x01k", b"\x01\xff")
+"""A delivery whose routing key is not UTF-8."""
+
+IMPORT_AND_ADAPT = f"""
+import logging
+import pamqp.frame
+import bridge.brokers.rabbitmq.broker
+from bridge.brokers.rabbitmq.connection.client_internals import adapt_client
+
+try:
+    pamqp.frame.unmarshal({FOREIGN!r})
+except Exception:
+    print("refused,", len(logging.getLogger("aiormq").handlers), end=" ")
+adapt_client()
+adapt_client()
+print("read as", pamqp.frame.unmarshal({FOREIGN!r})[2].routing_key + ",", len(logging.getLogger("aiormq").handlers))
+"""
+
+
+def test_nothing_changes_before_the_client_is_adapted() -> None:
+    """Importing the broker changes neither pamqp nor logging; adapting twice is the same as once."""
+    done = subprocess.run([sys.executable, "-c", IMPORT_AND_ADAPT], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "refused, 0 read as \\xff, 1\n"
+
+
+def test_pamqp_decodes_through_its_registries() -> None:
+    """The adapted decoders are used for headers and properties, also in nested tables."""
+    adapt_client()
+    properties = Basic.Properties(headers={"k": {"k": datetime(2030, 1, 1, tzinfo=UTC)}}, timestamp=datetime.now(UTC))
+    frame = pamqp.frame.marshal(ContentHeader(0, 5, properties), 1)
+    stamp = struct.pack(">Q", int(datetime(2030, 1, 1, tzinfo=UTC).timestamp()))
+
+    read = pamqp.frame.unmarshal(frame.replace(stamp, b"\xff" * 8))[2]
+
+    assert isinstance(read, ContentHeader)
+    assert read.properties.headers == {"k": {"k": None}}
+
+
+@pytest.mark.parametrize(
+    "octets", [b"", b"\x20", b"\x20\x00", b"\x20\x00\0\0\0\x09", b"\xff\xff" * 9, b"\x80\x00\xffab"]
+)
+def test_a_header_that_cannot_be_decoded_is_that_messages_alone(octets: bytes) -> None:
+    """The frame is read with its body size. An exception here would end the connection at each delivery."""
+    adapt_client()
+    frame = pamqp.frame.marshal(ContentHeader(0, 5, Basic.Properties()), 1)
+    payload = frame[7:19] + octets
+
+    read = pamqp.frame.unmarshal(frame[:3] + struct.pack(">I", len(payload)) + payload + b"\xce")[2]
+
+    assert isinstance(read, ContentHeader)
+    assert read.body_size == 5
+
+
+def test_aiormq_reports_why_a_virtual_host_is_refused() -> None:
+    """aiormq accepts a reply whose name is among the valid responses, and otherwise loses its text."""
+    adapt_client()
+
+    assert commands.Connection.Open.valid_responses == ["Connection.OpenOk", "Connection.Close"]
+    assert commands.Connection.Close.name == "Connection.Close"
+
+
+@pytest.fixture
+async def connection() -> EngineConnection:
+    """An open aiormq connection, without a socket."""
+    connection = EngineConnection("amqp://nowhere/")
+    connection.connection_tune = commands.Connection.Tune(channel_max=10, frame_max=131072, heartbeat=0)
+    connection.connected.set()
+    handler(connection, "unblocked")(commands.Connection.Unblocked())
+    return connection
+
+
+def handler(connection: EngineConnection, name: str) -> Any:
+    """Return aiormq's handler of the frame for a blocked or an unblocked connection."""
+    handle = getattr(connection, f"_Connection__handle_connection_{name}")
+
+    def at(frame: object) -> None:
+        with pytest.raises(StopIteration):
+            handle(frame).send(None)
+
+    return at
+
+
+async def test_blocked(connection: EngineConnection) -> None:
+    """aiormq's `ready()` waits exactly while RabbitMQ blocks the connection."""
+    before = is_blocked(connection)
+    handler(connection, "blocked")(commands.Connection.Blocked("memory"))
+    meanwhile = is_blocked(connection)
+    handler(connection, "unblocked")(commands.Connection.Unblocked())
+
+    assert (before, meanwhile, is_blocked(connection)) == (False, True, False)
+
+
+@pytest.fixture
+async def channel(connection: EngineConnection) -> AsyncIterator[Engine]:
+    """A channel of that connection."""
+    channel = Engine(connection, 1, publisher_confirms=False)
+    yield channel
+    await channel.close()
+
+
+async def test_frames_are_written_in_one_piece(connection: EngineConnection, channel: Engine) -> None:
+    """The connection's writer takes `ChannelFrame`s from its queue, and sends their bytes unchanged."""
+    write_frames(channel, [Basic.Nack(3, requeue=True), Basic.Ack(7, multiple=True)])
+
+    written = connection.write_queue.get_nowait()
+
+    assert isinstance(written, aiormq.abc.ChannelFrame)
+    assert written.payload == b"".join(
+        pamqp.frame.marshal(frame, 1) for frame in (Basic.Nack(3, requeue=True), Basic.Ack(7, multiple=True))
+    )
+    assert not written.should_close
+    assert "FrameGenerator(self.write_queue)" in inspect.getsource(aiormq.connection)
+
+
+async def test_a_full_queue_takes_no_frames(connection: EngineConnection, channel: Engine) -> None:
+    """The queue of the connection's writer is bounded."""
+    before = can_write(channel)
+    while can_write(channel):
+        write_frames(channel, [Basic.Ack(1)])
+
+    assert before
+    with pytest.raises(asyncio.QueueFull):
+        write_frames(channel, [Basic.Ack(1)])
+
+
+def test_aiormq_uses_three_methods_of_a_channels_frames() -> None:
+    """A channel's queue of frames can be replaced by an object with these three methods."""
+    used = re.findall(r"\bframes\.(\w+)", inspect.getsource(aiormq.channel) + inspect.getsource(aiormq.connection))
+
+    assert sorted(used) == ["get", "put", "task_done"]
+    assert "await ch.frames.put((weight, frame))" in inspect.getsource(aiormq.connection)
+
+
+Delivered = list[tuple[int, str | None, bytes]]
+
+
+@pytest.fixture
+async def delivered(channel: Engine) -> Delivered:
+    """The deliveries of the channel: tag, content type and body."""
+    delivered: Delivered = []
+
+    def deliver(method: Basic.Deliver, properties: Basic.Properties, body: bytes) -> None:
+        delivered.append((method.delivery_tag or 0, properties.content_type, body))
+
+    read_deliveries(channel, deliver)
+    return delivered
+
+
+async def from_the_reader(channel: Engine, *frames: Any) -> None:
+    """Put frames as the connection's reader does."""
+    for frame in frames:
+        await channel.frames.put((0, frame))
+
+
+def deliver_frame(tag: int) -> Basic.Deliver:
+    """Return the first frame of a delivery."""
+    return Basic.Deliver("consumer", tag, False, "", "key")
+
+
+def header_frame(size: int) -> ContentHeader:
+    """Return the second frame of a delivery."""
+    return ContentHeader(0, size, Basic.Properties(content_type="text/plain"))
+
+
+async def test_a_delivery_in_parts(channel: Engine, delivered: Delivered) -> None:
+    """A delivery is passed on with its last part; an empty one has no body frame."""
+    await from_the_reader(channel, deliver_frame(1), header_frame(0))
+    await from_the_reader(channel, deliver_frame(2), header_frame(5), ContentBody(b"he"))
+    halfway = list(delivered)
+    await from_the_reader(channel, ContentBody(b"llo"), deliver_frame(3), header_frame(1), ContentBody(b"!"))
+
+    assert halfway == [(1, "text/plain", b"")]
+    assert delivered[1:] == [(2, "text/plain", b"hello"), (3, "text/plain", b"!")]
+
+
+async def test_other_frames_reach_aiormq(channel: Engine, delivered: Delivered) -> None:
+    """The reply to a request reaches aiormq, between deliveries."""
+    asking = asyncio.create_task(channel.basic_qos(prefetch_count=7))
+    await from_the_reader(channel, deliver_frame(1), header_frame(1), ContentBody(b"x"), Basic.QosOk())
+
+    async with asyncio.timeout(5):
+        assert isinstance(await asking, Basic.QosOk)
+    assert len(delivered) == 1
+
+
+async def test_a_channel_that_is_closed_within_a_delivery(channel: Engine, delivered: Delivered) -> None:
+    """If a channel closes within a delivery, aiormq gets the close, and the part of the delivery is dropped."""
+    closing = channel.closing
+    await from_the_reader(channel, deliver_frame(1), header_frame(5), commands.Channel.Close(406, "too large"))
+
+    async with asyncio.timeout(5):
+        with pytest.raises(aiormq.exceptions.ChannelPreconditionFailed, match="too large"):
+            await closing
+    assert delivered == []
+
+
+class Transport:
+    """The transport of an aio-pika connection, which aio-pika must not close."""
+
+    def __init__(self, connection: EngineConnection) -> None:
+        self.connection = connection
+
+
+async def test_a_detached_engine_is_not_closed_twice(connection: EngineConnection) -> None:
+    """Without its transport, aio-pika's close returns at once, and the connection counts as closed."""
+    outer = aio_pika.Connection(URL("amqp://nowhere/"))
+    outer.transport = Transport(connection)  # type: ignore[assignment]  # all that is used of it
+
+    assert engine_connection(outer) is connection
+    assert detach_engine(outer) is connection
+    assert detach_engine(outer) is None
+    async with asyncio.timeout(5):
+        await outer.close()
+    assert outer.is_closed
+
+
+@given(some.binary(max_size=255), some.binary(max_size=5))
+def test_short_string_of_any_bytes(octets: bytes, tail: bytes) -> None:
+    """Any bytes can be decoded as a short string; UTF-8 is decoded as usual."""
+    used, text = short_string(bytes([len(octets)]) + octets + tail)
+
+    assert used == len(octets) + 1
+    assert text == octets.decode(errors="backslashreplace")
+
+
+@given(some.integers(0, 2**64 - 1))
+def test_any_time(seconds: int) -> None:
+    """Any 64 bits can be decoded as a time, or as None."""
+    used, moment = time(struct.pack(">Q", seconds))
+
+    assert used == 8
+    assert moment is None or moment.tzinfo is UTC
+
+
+def test_milliseconds() -> None:
+    """A number that can only be milliseconds is decoded as milliseconds."""
+    assert time(struct.pack(">Q", 1_900_000_000_000))[1] == datetime.fromtimestamp(1_900_000_000, UTC)
+
+
+def test_table() -> None:
+    """A table that pamqp wrote is decoded, with nested tables."""
+    fields: dict[str, Any] = {"a": "text", "b": 7, "c": {"d": [1, "x"]}, "e": True}
+    encoded = encode.field_table(fields)
+
+    assert table(encoded + b"tail") == (len(encoded), fields)
+
+
+def test_table_beyond_its_frame() -> None:
+    """A table that is longer than its frame raises an error that pamqp handles."""
+    with pytest.raises(ValueError, match="longer than its frame"):
+        table(struct.pack(">I", 100) + b"\x01a")
+
+
+def _nested(depth: int, kind: bytes) -> bytes:
+    value = b"t\1"
+    for _ in range(depth):
+        content = b"\x01k" + value if kind == b"F" else value
+        value = kind + struct.pack(">I", len(content)) + content
+    return value
+
+
+def _encoded(*fields: bytes) -> bytes:
+    content = b"".join(fields)
+    return struct.pack(">I", len(content)) + content
+
+
+@pytest.mark.parametrize("kind", [b"F", b"A"])
+def test_a_table_of_any_depth(kind: bytes) -> None:
+    """Values are decoded down to a depth. What is nested deeper is None, and the fields after it are read."""
+    used, fields = table(_encoded(b"\x01a" + _nested(20_000, kind), b"\x01b" + _nested(2, kind)))
+
+    assert used == len(_encoded(b"\x01a" + _nested(20_000, kind), b"\x01b" + _nested(2, kind)))
+    value, depth = fields["a"], 0
+    while value:
+        value, depth = (value["k"] if kind == b"F" else value[0]), depth + 1
+    assert (value, depth) == (None, MAX_DEPTH)
+    assert fields["b"] == ({"k": {"k": True}} if kind == b"F" else [[True]])
+
+
+def test_a_table_of_any_number_of_fields() -> None:
+    """A number of foreign fields is decoded, and all of ours, wherever they are."""
+    foreign = [b"\x04%04dt\1" % number for number in range(9_000)]
+
+    _, fields = table(_encoded(*foreign, b"\x0abridge-dueV", b"\x07x-countB\x07"))
+
+    assert len(fields) == MAX_VALUES + 2
+    assert (fields["bridge-due"], fields["x-count"]) == (None, 7)
+
+
+@given(some.binary(max_size=80))
+def test_a_table_of_any_bytes(octets: bytes) -> None:
+    """No bytes make the decoder raise or read beyond the table."""
+    used, fields = table(_encoded(octets) + b"tail")
+
+    assert used == 4 + len(octets)
+    assert isinstance(fields, dict)
+
+
+def test_a_table_keeps_what_comes_before_a_damaged_field() -> None:
+    """A field of an unknown type, or one that is longer than the table, ends it."""
+    good = b"\x01at\1"
+
+    for damaged in (b"\x01b?", b"\x01bS\xff\xff\xff\xffx", b"\xff", b"\x01b", b"\x01bl\0"):
+        assert table(_encoded(good, damaged)) == (len(_encoded(good, damaged)), {"a": True})

@@ -1,0 +1,1 @@
+"""Tests of `bridge.fastcgi`, and the application's side of FastCGI that they need."""

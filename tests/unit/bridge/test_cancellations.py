@@ -1,0 +1,66 @@
+"""Cancelled events, from the records of the log."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from bridge.cancellations import Cancellation, Cancellations, record_of
+from bridge.logs import decode_record, encode_record
+from bridge.site_logs import CANCELLED_FOR
+from tests.unit.bridge.examples import envelope
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+EVENT = envelope()
+CANCELLED = Cancellation(EVENT.event.id, False, "ana@web1", "withdrawn", NOW)
+
+
+def folded(*wished: Cancellation, now: datetime = NOW) -> Cancellations:
+    """Return the fold of these cancellations' records."""
+    found = Cancellations()
+    for each in wished:
+        content = decode_record(encode_record(record_of(each)))
+        assert content is not None
+        found.add(content, now)
+    return found
+
+
+def test_a_cancelled_event_may_not_begin() -> None:
+    """In its first round, whenever it is due."""
+    later = replace(EVENT, round_began=NOW + timedelta(days=1))
+
+    assert folded(CANCELLED).of(EVENT) == folded(CANCELLED).of(later) == CANCELLED
+    assert folded(replace(CANCELLED, event="another")).of(EVENT) is None
+
+
+def test_a_redrive_after_the_cancellation_counts_more() -> None:
+    """A redrive before it does not."""
+    assert folded(CANCELLED).of(EVENT.next_round(NOW + timedelta(seconds=1))) is None
+    assert folded(CANCELLED).of(EVENT.next_round(NOW - timedelta(seconds=1))) == CANCELLED
+
+
+def test_old_cancellations_are_forgotten() -> None:
+    """So that the fold stays small."""
+    old = [replace(CANCELLED, event=str(number), time=NOW + timedelta(seconds=number)) for number in range(3)]
+    found = folded(*old)
+
+    found.add(record_of(replace(CANCELLED, time=NOW + CANCELLED_FOR)), NOW + CANCELLED_FOR + timedelta(seconds=2))
+
+    assert len(found) == 2
+    assert len(folded(CANCELLED, now=NOW + CANCELLED_FOR + timedelta(seconds=1))) == 0
+
+
+@pytest.mark.parametrize("damage", [{"kind": "pause"}, {"event": 5}, {"time": "soon"}, {"who": None}, {"why": []}])
+def test_damaged_records_are_skipped_and_counted(damage: dict[str, Any]) -> None:
+    """They change nothing."""
+    found = Cancellations()
+
+    assert found.add({**record_of(CANCELLED), **damage}, NOW) is None
+    assert (len(found), found.skipped) == (0, 1)
+
+
+def test_the_error_of_the_dead_letter() -> None:
+    """It says who cancelled the event and why."""
+    assert CANCELLED.error.message == "cancelled by ana@web1: withdrawn"
+    assert replace(CANCELLED, why="").error.message == "cancelled by ana@web1"

@@ -1,0 +1,62 @@
+"""Every command that is shown can be typed, and every command, option and exit that exists is documented."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.unit.docs.commands import OTHERS, PROGRAMS, SCRIPTS, lines_of, options, subcommands
+from tests.unit.docs.markdown import DOCS, PAGES, ROOT, Block, all_blocks, section, spans
+
+REFERENCE = ROOT / "docs" / "programs.md"
+MAKE_TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+
+
+def parse(words: list[str]) -> None:
+    """Let Click read a command line as the program would, without running it. Raise what it raises."""
+    program, *arguments = words
+    known = subcommands(program)
+    at = next((at for at, word in enumerate(arguments) if word in known), len(arguments))
+    context = PROGRAMS[program].make_context(program, arguments[: at + 1])
+    if at < len(arguments):
+        known[arguments[at]].make_context(arguments[at], arguments[at + 1 :], parent=context)
+
+
+@pytest.mark.parametrize("block", all_blocks("sh"), ids=str)
+def test_every_command_line_can_be_typed(block: Block) -> None:
+    """Our programs take each option and argument, make has each target, and nothing is misspelt."""
+    for words in lines_of(block.text):
+        name = words[0]
+        if name in PROGRAMS:
+            parse(words[: words.index(">")] if ">" in words else words)
+        elif name == "make":
+            assert set(words[1:]) <= MAKE_TARGETS
+        else:
+            assert name in OTHERS
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_in_a_sentence_has_its_options(page: Path) -> None:
+    """`bridge-status --ready`, written in running text, is one that the program takes."""
+    for span in spans(page):
+        words = span.split()
+        if words[0] in PROGRAMS:
+            known = options(PROGRAMS[words[0]]).union(*map(options, subcommands(words[0]).values()))
+            assert {word.partition("=")[0] for word in words if word.startswith("--")} <= known, span
+
+
+@pytest.mark.parametrize("program", SCRIPTS)
+def test_every_program_and_option_is_documented(program: str) -> None:
+    """In a section of its own, with each option of its commands."""
+    text = section(REFERENCE, f"`{program}`")
+    documented = set(re.findall(r"`(--[a-z-]+)", text))
+    existing = options(PROGRAMS[program]).union(*map(options, subcommands(program).values()))
+    assert existing <= documented
+
+
+@pytest.mark.parametrize("command", subcommands("bridge-dlq"))
+def test_every_command_of_bridge_dlq_is_documented(command: str) -> None:
+    """With an example."""
+    pages = {page.name: page.read_text("utf-8") for page in DOCS}
+    assert f"bridge-dlq {command}" in pages["programs.md"]
+    assert f"bridge-dlq {command}" in pages["dead-letters.md"]

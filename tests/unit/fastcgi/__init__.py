@@ -1,1 +1,0 @@
-"""FastCGI: tests of `bridge.fastcgi`, and the application's side that they need."""

@@ -1,0 +1,69 @@
+"""The directories of control sockets: no name in /tmp is known beforehand, and programs of one user find each other."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from bridge.config.settings import load_settings
+from bridge.config.values import Values
+from worker.control import control_directory
+from worker.control.control_directory import directories_of, directory_of
+
+
+@pytest.fixture(autouse=True)
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Run the test with a /run/user and a /tmp of its own, and without a session."""
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(control_directory, "_RUN", tmp_path / "run")
+    monkeypatch.setattr(control_directory, "_TEMPORARY", tmp_path / "tmp")
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    return tmp_path
+
+
+def values(**given: str) -> Values:
+    """Return settings with these values."""
+    return load_settings(environ={}, command_line=given).values
+
+
+def test_the_setting_is_the_only_place(places: Path) -> None:
+    """With `control_directory`, no other place is looked into."""
+    assert directories_of(values(control_directory="/run/shop")) == [Path("/run/shop")]
+
+
+def test_a_session_has_its_directory(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program with a session and one without, such as a cron job, use the same directory."""
+    own = places / "run" / str(os.geteuid())
+    own.mkdir(parents=True)
+    own.chmod(0o700)
+    assert directory_of(values()) == own / "bridge"
+
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(own))
+
+    assert directories_of(values()) == [own / "bridge"]
+
+
+def test_without_a_session_the_name_is_random(places: Path) -> None:
+    """Nobody can take the name beforehand, and the second program finds the directory of the first."""
+    made = directory_of(values())
+
+    assert made.parent == places / "tmp"
+    assert made.name.startswith(f"bridge-{os.geteuid()}-")
+    assert stat.S_IMODE(made.stat().st_mode) == 0o700
+    assert directory_of(values()) == made
+    assert directories_of(values()) == [made]
+
+
+def test_what_others_put_there_is_ignored(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory that others can use, a file and a link do not count, and neither does a directory of another user."""
+    uid = os.geteuid()
+    (places / "tmp" / f"bridge-{uid}-a").mkdir(0o777)
+    (places / "tmp" / f"bridge-{uid}-b").touch(0o700)
+    (places / "real").mkdir(0o700)
+    (places / "tmp" / f"bridge-{uid}-c").symlink_to(places / "real")
+    assert directories_of(values()) == []
+    monkeypatch.setattr(os, "geteuid", lambda: 54321)
+    (places / "tmp" / "bridge-54321-d").mkdir(0o700)
+
+    assert directories_of(values()) == []

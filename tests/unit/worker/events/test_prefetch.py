@@ -1,0 +1,30 @@
+"""The prefetch: the number of deliveries that a worker holds."""
+
+import pytest
+
+from worker.events.prefetch import FAST, HELD_WHILE_FAST, SLOW, Pace
+
+
+@pytest.mark.parametrize(
+    ("before", "rate", "after"),
+    [
+        (False, FAST - 1, False),
+        (False, FAST, True),
+        (True, SLOW, True),
+        (True, SLOW - 1, False),
+        (True, 0, False),
+    ],
+)
+def test_the_pace_changes_only_beyond_its_bounds(before: bool, rate: float, after: bool) -> None:
+    """The bounds are in events per second and slot. No event at all is slow."""
+    assert Pace(before).after(int(rate * 2 * 3), 2.0, 3) == Pace(after)
+
+
+def test_a_slow_worker_holds_one_delivery_for_each_slot() -> None:
+    """Other workers can run the other events."""
+    assert Pace().prefetch({"mail": 4}, slots=4) == {"mail": 4}
+
+
+def test_a_fast_worker_holds_more_but_not_of_a_queue_with_slots_of_its_own() -> None:
+    """Further deliveries of such a queue would only wait at the gate."""
+    assert Pace(fast=True).prefetch({"mail": 4, "reports": 1}, slots=4) == {"mail": 4 * HELD_WHILE_FAST, "reports": 1}

@@ -1,0 +1,61 @@
+"""The directories of the control sockets: one that the settings name, or this user's own. Each can be used by its owner
+alone, so that no other user can put a socket into it.
+"""
+
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+from bridge.config.values import Values
+from bridge.local_database.private_files import make_private_folder
+
+_RUN = Path("/run/user")
+_TEMPORARY = Path("/tmp")
+
+
+def directory_of(values: Values) -> Path:
+    """Return the directory for this process's socket. It may be missing, unless no place is known for it: then a new
+    directory with a random name is made in /tmp, which others find by its owner."""
+    for each in directories_of(values):
+        return each
+    return Path(tempfile.mkdtemp(prefix=_prefix(), dir=_TEMPORARY))
+
+
+def directories_of(values: Values) -> list[Path]:
+    """Return all directories in which sockets of this user may be, the preferred one first."""
+    if values.control_directory is not None:
+        return [Path(values.control_directory)]
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    named = [Path(runtime) / "bridge"] if runtime else []
+    own = _RUN / str(os.geteuid())
+    of_session = [own / "bridge"] if why_not_private(own) is None else []
+    temporary = [each for each in sorted(_TEMPORARY.glob(f"{_prefix()}*")) if why_not_private(each) is None]
+    return list(dict.fromkeys([*named, *of_session, *temporary]))
+
+
+def make_private(directory: Path) -> None:
+    """Create the directory if it is missing. Raise `PermissionError` if others can use it."""
+    make_private_folder(directory)
+    if (why := why_not_private(directory)) is not None:
+        raise PermissionError(f"{directory}: {why}")
+
+
+def why_not_private(directory: Path) -> str | None:
+    """Return why sockets in this directory are not believed; None if only its owner can put one into it, and its owner
+    is this user. Root believes the directory of any user."""
+    try:
+        found = directory.lstat()
+    except OSError as error:
+        return str(error.strerror)
+    if not stat.S_ISDIR(found.st_mode):
+        return "expected a directory"
+    if found.st_uid != os.geteuid() and os.geteuid() != 0:
+        return f"expected a directory of this user's own; it belongs to user {found.st_uid}"
+    if stat.S_IMODE(found.st_mode) & 0o077:
+        return f"expected a directory of mode 0700; it has {stat.S_IMODE(found.st_mode):04o}"
+    return None
+
+
+def _prefix() -> str:
+    return f"bridge-{os.geteuid()}-"

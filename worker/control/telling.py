@@ -1,0 +1,51 @@
+"""All ways in which a running worker tells others of itself: control socket, registry, HTTP and history."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING
+
+from bridge.brokers.contract.broker import Broker
+from bridge.brokers.contract.consuming import Consumer
+from bridge.config.values import HistorySettings, Values
+from bridge.moments import Tell
+from bridge.site_logs import HISTORY
+from bridge.status import WorkerStatus
+from bridge.watchers.history import HistoryWatcher
+from bridge.watchers.notify import Watchers
+from worker.control.control_socket import ControlSocket, control_path
+from worker.control.http_server import HttpServer
+from worker.control.membership import Membership
+from worker.control.pages import Backlogs, pages_of
+
+if TYPE_CHECKING:
+    from bridge.watchers.prometheus import Metrics
+
+
+@contextmanager
+def recording(broker: Broker, history: HistorySettings, tell: Tell) -> Iterator[Tell]:
+    """Return `tell`, which during the block also writes the history, if the settings keep one. Leave the block before
+    the broker is closed."""
+    retention = history.retention()
+    if retention is None:
+        yield tell
+        return
+    watcher = HistoryWatcher(broker.log(HISTORY, retention).append_soon)
+    try:
+        yield Watchers((tell, watcher))
+    finally:
+        watcher.flush()
+
+
+@asynccontextmanager
+async def told(
+    broker: Broker, values: Values, consumer: Consumer, status: Callable[[], WorkerStatus], metrics: "Metrics | None"
+) -> AsyncIterator[None]:
+    """Answer questions about this worker's status during the block: of `bridge-status` on this machine and on others,
+    and of monitoring over HTTP. Raise `SettingsError` if `http` is no address to listen at."""
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(ControlSocket(control_path(values), status))
+        await stack.enter_async_context(Membership(broker, status))
+        if values.http is not None:
+            pages = pages_of(status, Backlogs(consumer).counts, metrics)
+            await stack.enter_async_context(HttpServer(values.http, pages))
+        yield

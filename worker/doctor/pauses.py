@@ -1,0 +1,53 @@
+"""The doctor's check of pauses: an event that waits behind a pause waits for a person."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from bridge.brokers.contract.findings import Finding, ok, unknown, wrong
+from bridge.brokers.opening import open_existing
+from bridge.config.settings import Settings
+from bridge.controls import Pause
+from bridge.errors import BridgeError
+from worker.control.controls_log import ControlsLog
+
+READ_SECONDS = 8.0
+
+
+async def examine(settings: Settings) -> Sequence[Finding]:
+    """Read the controls of the site, for at most some 8 s."""
+    values, keys = settings.values, settings.ledger_keys()
+    try:
+        broker = open_existing(values.broker_url, values.namespace, declare=False, tls=settings.tls(), keys=keys)
+    except BridgeError:
+        return []  # there is no SQLite file yet, and so no pause
+    try:
+        log = ControlsLog(broker, values.namespace, keys)
+        async with asyncio.timeout(READ_SECONDS):
+            await log.read_controls()
+    except (BridgeError, TimeoutError) as error:
+        why = str(error) or f"the controls were not read within {READ_SECONDS:g} s"
+        step = "bridge-queues list, as a user who may read the controls; bridge-doctor --permissions operator"
+        return [unknown("pauses", why, step)]
+    finally:
+        await broker.close()
+    return [*judge(log.controls.pauses(datetime.now(UTC))), *_ignored(log.controls.skipped)]
+
+
+def judge(pauses: Iterable[Pause]) -> Sequence[Finding]:
+    """Return a finding for each pause; a single one if nothing is paused."""
+    found = [wrong("pauses", f"{pause.target} {pause.reason}", _resume(pause)) for pause in pauses]
+    return found or [ok("pauses", "no queue is paused")]
+
+
+def _resume(pause: Pause) -> str:
+    if pause.queue is not None:
+        return f"bridge-queues show {pause.queue}; bridge-queues resume {pause.queue}"
+    return f"bridge-queues resume --events '{pause.events}'"
+
+
+def _ignored(number: int) -> Sequence[Finding]:
+    if not number:
+        return []
+    sentence = f"{number} records of controls are damaged or not signed, and do not count"
+    return [wrong("pauses", sentence, "give bridge-queues the ledger_key of the workers")]

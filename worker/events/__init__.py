@@ -1,0 +1,1 @@
+"""Events in a worker: taken from the broker, replayed, settled."""

@@ -1,0 +1,258 @@
+"""The take loop: receive deliveries from the broker, and start a task for each event that the gate lets begin.
+
+`prefetch.py` decides how many deliveries to hold, `gate.py` whether an event may begin, and `in_flight.py` settles the
+deliveries that are held.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from typing import NoReturn
+
+from bridge.brokers.contract.consuming import Consumer, Delivery
+from bridge.controls import pause_of
+from bridge.moments import Taken, Tell, tell_nobody
+from bridge.status import QueueStatus, ServingStatus
+from worker.events.at_gate import AtGate
+from worker.events.broker_link import BrokerLink
+from worker.events.defects import Defects
+from worker.events.gate import GO, GateState, Go, Wait, may_begin
+from worker.events.in_flight import EventInFlight, InFlight
+from worker.events.metering import Meter
+from worker.events.ordered_runs import OrderedRuns
+from worker.events.prefetch import LOOKED_EVERY, Pace, limits_of, rooms_of
+from worker.events.replay import Replayer
+from worker.events.steering import Steering, Unsteered, instead_of_begin, may_not_begin, paused_patterns
+from worker.events.unrun import acknowledge, end_failed, leave_out
+from worker.slots.slots import NoSlotToCome, Slots
+
+Gate = Callable[[str, float, GateState], Go | Wait]
+
+
+class EventConsumer:
+    """Takes deliveries and replays each, until `limit` events are taken (None: without limit)."""
+
+    def __init__(
+        self,
+        broker: Consumer,
+        slots: Slots,
+        replayer: Replayer,
+        limit: int | None = None,
+        tell: Tell = tell_nobody,
+        gate: Gate = may_begin,
+        steering: Steering | None = None,
+        meter: Meter | None = None,
+    ) -> None:
+        self._broker = broker
+        self._slots = slots
+        self._replayer = replayer
+        self._limit = limit
+        self._tell = tell
+        self._link = BrokerLink(tell)
+        self._gate = gate
+        self._steering = steering or Unsteered()
+        self._meter = meter or Meter()
+        self._at_gate = AtGate(self._ask, self._begin)
+        self._in_flight = InFlight(lambda: broker.trouble, self._hold_back, self._at_gate.look)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._draining = False
+        self._defects = Defects()
+        self._ordered = OrderedRuns([queue for queue, rules in replayer.rules.items() if rules.ordered])
+        self._pace = Pace()
+        self._weighted = len({rules.weight for rules in replayer.rules.values()}) > 1
+        self._prefetch: Mapping[str, int] = {}
+        self._limits: Mapping[str, int] = {}
+        self.taken = 0
+        """The number of events that this worker has taken, redeliveries of the same event not counted."""
+
+    @property
+    def running(self) -> int:
+        """The number of events that this worker holds unsettled, those that wait for a slot included."""
+        return len(self._in_flight)
+
+    @property
+    def finished(self) -> int:
+        """The number of events that this worker has settled."""
+        return self._in_flight.finished
+
+    def serving(self, deadline: float) -> ServingStatus:
+        """Return how well events are taken and settled. `deadline` is the longest time that a replay may take, in
+        seconds."""
+        return ServingStatus(
+            queues={queue: self._queue_status(queue) for queue in self._replayer.rules},
+            why=self._broker.trouble,
+            slots=len(self._slots),
+            unconfirmed=self._in_flight.unconfirmed,
+            progress=round(self._in_flight.progress(), 3),
+            late=round(self._in_flight.late(datetime.now(UTC)), 3),
+            deadline=deadline,
+        )
+
+    def _queue_status(self, queue: str) -> QueueStatus:
+        answer = self._ask(queue)
+        waits = answer.why if isinstance(answer, Wait) else paused_patterns(self._steering.pauses)
+        return QueueStatus(live=queue in self._broker.live, waits=waits)
+
+    async def start(self) -> None:
+        """Start receiving deliveries."""
+        self._measure()
+        await self._broker.start(self._prefetch)
+
+    async def run(self) -> str:
+        """Take and replay events until `limit` events have a slot; return the reason to stop. On cancellation, events
+        that still wait for a slot return to their queue."""
+        try:
+            while self._limit is None or self.taken < self._limit:
+                await self._fewer_wait_than(self._slots.size)
+                delivery = await self._broker.receive()
+                if delivery.redelivered and self._needs_no_run(delivery):
+                    continue
+                self.taken += 1
+                self._tell(Taken(delivery.envelope, delivery.queue))
+                self._admit(self._in_flight.hold(delivery))
+                await asyncio.sleep(0)  # let the event's task line up, so that the next check counts it
+            await self._at_gate.fewer_than(1)
+            await self._slots.line_shorter_than(1)
+        except asyncio.CancelledError:
+            self._return_waiting_events()
+            raise
+        return f"{self.taken} events were begun, as many as asked for"
+
+    async def keep_pace(self) -> NoReturn:
+        """Adjust the prefetch to the pace of the events and the size of the pool, and watch the link to the broker."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            finished, since = self.finished, clock()
+            await asyncio.sleep(LOOKED_EVERY)
+            live = not self._prefetch or bool(self._broker.live)
+            self._link.look(live, self._broker.trouble, clock())
+            self._steering.look(live=live)
+            self._ordered.end_lost()
+            self._pace = self._pace.after(self.finished - finished, clock() - since, self._slots.size)
+            await self._adjust()
+            self._at_gate.look()  # shares of rates may have changed
+
+    async def obey(self) -> NoReturn:
+        """Apply what operators decide, whenever that changes. Events of a paused queue that wait for a slot return to
+        their queue, and events that are cancelled end."""
+        while True:
+            await self._adjust()  # before events return to their queue, or they would come again at once
+            waiting = self._at_gate.take_all()
+            self._slots.recall(lambda each: may_not_begin(self._steering, each.queue, each.event, each.id))
+            interrupted = self._steering.newly_interrupted()
+            self._slots.interrupt(interrupted)
+            for held in waiting:
+                self._admit(held)
+            await self._steering.changed()
+
+    async def _adjust(self) -> None:
+        prefetch = self._prefetch
+        self._measure()
+        if prefetch != self._prefetch:
+            await self._broker.adjust(self._prefetch)
+
+    async def drain(self, grace: float) -> int:
+        """Wait up to `grace` seconds until the running events are settled, then cancel the others and return them to
+        their queue. Return how many were cancelled. Events without a slot return to their queue at once; events whose
+        delivery was lost are not waited for, because their redelivery goes to another worker."""
+        self._return_waiting_events()
+        self._in_flight.expect_no_more()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace)
+        unfinished = list(self._tasks)
+        for task in unfinished:
+            task.cancel()
+        await asyncio.gather(*unfinished, return_exceptions=True)
+        return len(unfinished)
+
+    def _measure(self) -> None:
+        """Calculate each queue's limit in flight and prefetch from the size of the pool and the pace of the events."""
+        slots = self._slots.size
+        rooms = rooms_of({queue: rules.slots for queue, rules in self._replayer.rules.items()}, slots)
+        rooms = self._meter.rooms(rooms)
+        self._limits, prefetch = limits_of(rooms, slots), self._pace.prefetch(rooms, slots, weighted=self._weighted)
+        prefetch = self._meter.prefetch(prefetch, rooms, self._in_flight.begun)
+        stuck = self._in_flight.stuck
+        self._prefetch = {
+            queue: 0 if pause_of(self._steering.pauses, queue) is not None else most + stuck.get(queue, 0)
+            for queue, most in prefetch.items()
+        }
+
+    async def _fewer_wait_than(self, number: int) -> None:
+        """Wait until fewer events than `number` are at the gate or in line for a slot. Events of metered queues that
+        wait at the gate do not count: they are few, and may wait for long."""
+        at_gate = await self._at_gate.fewer_than(number, without=self._meter.queues)
+        await self._slots.line_shorter_than(number - at_gate)
+
+    def _needs_no_run(self, delivery: Delivery) -> bool:
+        """Return True if a redelivery's event is in flight in this worker, or was settled by it: then the redelivery
+        joins that event, or is acknowledged."""
+        if self._in_flight.join(delivery):
+            return True
+        if self._in_flight.was_settled(delivery):
+            held = self._in_flight.hold(delivery)
+            self._start(held, partial(acknowledge, held))
+            return True
+        return False
+
+    def _admit(self, held: EventInFlight) -> None:
+        instead = instead_of_begin(self._steering, held.delivery.envelope, held.queue)
+        if instead is not None and not self._draining:
+            self._start(held, partial(leave_out, held, instead, self._replayer))
+        else:
+            self._at_gate.add(held)
+
+    def _hold_back(self, hold: bool) -> None:
+        self._slots.hold_back(hold=hold)
+        self._at_gate.look()
+
+    def _ask(self, queue: str, event: str | None = None) -> Go | Wait:
+        if self._draining:
+            return GO  # the slots refuse the event, and it returns to its queue
+        meter = self._meter
+        state = GateState(
+            self._in_flight.begun,
+            self._limits,
+            self._in_flight.holding_up,
+            pauses=self._steering.pauses,
+            controls_unknown=self._steering.unknown,
+            event=event,
+            buckets=meter.buckets,
+            promised=meter.promised,
+            site_slots=meter.site_slots,
+        )
+        return self._gate(queue, asyncio.get_running_loop().time(), state)
+
+    def _return_waiting_events(self) -> None:
+        """Return the events without a slot to their queue: the slots refuse each request from now on."""
+        self._draining = True
+        self._slots.drain()
+        self._at_gate.look()
+
+    def _begin(self, held: EventInFlight) -> None:
+        self._in_flight.begin(held)
+        self._meter.passed(held.queue, held.token)
+        self._ordered.add(held, self._start(held, partial(self._run, held)))
+
+    def _start(self, held: EventInFlight, work: Callable[[], Awaitable[None]]) -> "asyncio.Task[None]":
+        """Start the work that ends an event, which is then in flight no more."""
+        task = asyncio.create_task(self._ended(held, work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _ended(self, held: EventInFlight, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        finally:
+            self._meter.left(held.queue, held.token)
+            self._in_flight.leave(held)
+
+    async def _run(self, held: EventInFlight) -> None:
+        try:
+            await self._replayer.replay(held, self._slots)
+        except (asyncio.CancelledError, NoSlotToCome):
+            await held.give_back()
+        except Exception as error:
+            await end_failed(held, error, self._defects, self._replayer)

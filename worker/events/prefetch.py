@@ -1,0 +1,55 @@
+"""The prefetch: how many deliveries of each queue to hold. Arithmetic only; the caller counts and keeps time.
+
+For slow events, one delivery for each slot is right: another worker could run the events that this worker holds, and a
+killed worker's deliveries are redelivered. For fast events, the slots would then be idle for a round trip to the broker
+after each event. So a worker starts with one delivery for each slot, holds more while events are fast, and returns to
+one when they are slow again.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+LOOKED_EVERY = 0.25
+"""Seconds between two measurements of the pace."""
+
+FAST = 50.0
+SLOW = 20.0
+"""Events per second and slot: a worker begins to hold more at `FAST`, and ends it below `SLOW`. In between nothing
+changes, so that the prefetch does not flip back and forth."""
+
+HELD_WHILE_FAST = 16
+"""Deliveries held for each slot while events are fast: a slot runs about as many during a few round trips."""
+
+
+HELD_FOR_A_CHOICE = 2
+"""Deliveries held for each slot if queues have different weights: with one, a queue whose events fill the slots would
+have none in hand when the next one is chosen."""
+
+
+def rooms_of(own: Mapping[str, int | None], slots: int) -> dict[str, int]:
+    """Return how many events of each queue may be in flight: its `own` slots (None: all), at most all `slots`."""
+    return {queue: min(most or slots, slots) for queue, most in own.items()}
+
+
+def limits_of(rooms: Mapping[str, int], slots: int) -> dict[str, int]:
+    """Return the limits of the queues that may not fill all slots. The slots themselves limit the other queues."""
+    return {queue: room for queue, room in rooms.items() if room < slots}
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """The pace of the events: fast or slow."""
+
+    fast: bool = False
+
+    def after(self, finished: int, seconds: float, slots: int) -> "Pace":
+        """Return the next pace, after `slots` slots have finished `finished` events in `seconds` seconds."""
+        rate = finished / seconds / slots
+        return Pace(rate >= (SLOW if self.fast else FAST))
+
+    def prefetch(self, rooms: dict[str, int], slots: int, *, weighted: bool = False) -> dict[str, int]:
+        """Return how many deliveries of each queue to hold. `rooms` has how many events of each queue may be in
+        flight. A queue that may not fill all slots gets no more than that: its deliveries would only wait at the
+        gate. `weighted`: the queues have different weights."""
+        factor = HELD_WHILE_FAST if self.fast else HELD_FOR_A_CHOICE if weighted else 1
+        return rooms | {queue: room * factor for queue, room in rooms.items() if room >= slots}

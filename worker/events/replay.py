@@ -1,0 +1,195 @@
+"""The replay of one event: send its request, decide the outcome, settle the delivery, tell the watchers."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import assert_never
+
+from bridge.brokers.contract.consuming import Delivery
+from bridge.cancellations import Cancellation
+from bridge.envelope import Envelope
+from bridge.fastcgi import InvalidRequest, encode_request
+from bridge.ledger import Letter, Transcript
+from bridge.logger import log
+from bridge.moments import Begun, Settled, Tell
+from bridge.outcome import Evidence, Failed, OutOfTime, Reply, TooLate, Trust, Unsendable, outcome_of
+from bridge.request import ReplayTarget, parameters
+from bridge.settlement import Ack, DeadLetter, Drop, Halt, Policies, RetryAfter, Settlement, decide, expired_at
+from worker.events.in_flight import EventInFlight
+from worker.slots.slot import Request
+from worker.slots.slots import Slots
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The rules for the events of one queue: the seconds that a replay may take, the retry policies, how many events
+    may be in flight in this worker (None: as many as it has slots), the queue's weight, the seconds that a replay may
+    take if its listener asks for more time (None: it cannot), and whether the queue is ordered."""
+
+    deadline: float
+    policies: Policies
+    slots: int | None = None
+    weight: int = 1
+    deadline_at_most: float | None = None
+    ordered: bool = False
+
+
+class _Expired(Exception):
+    """The event may not begin any more, since the time `at`."""
+
+    def __init__(self, at: datetime) -> None:
+        super().__init__(at)
+        self.at = at
+
+
+Halting = Callable[[str, Envelope, str], Awaitable[bool]]
+"""Pauses a queue because of an event, for a reason. Returns True when no event of the queue begins any more."""
+
+HALT_WAIT = 30.0
+"""Seconds that an event waits if its listener halts a queue that cannot be paused."""
+
+
+async def cannot_halt(queue: str, envelope: Envelope, why: str) -> bool:
+    """Log that the queue goes on. Return False."""
+    log.warning(
+        "a listener halts the queue %s, which this worker cannot pause; the event waits %g s: %s", queue, HALT_WAIT, why
+    )
+    return False
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _nothing_begins(queue: str, token: str) -> None:
+    """Do nothing when an event of a queue begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replayer:
+    """Replays the events of the queues in `rules`. `trust` says which part of a reply decides the outcome. An event
+    whose data exceeds `max_body` bytes (None: no limit) is not replayed: the app could not have deferred it. `halt`
+    pauses a queue whose listener raised `Halt`. `cancellation` returns the cancellation of an event: if its attempt is
+    cut short or runs out of time, it ends."""
+
+    rules: Mapping[str, Rules]
+    target: ReplayTarget
+    tell: Tell
+    trust: Trust = Trust.RECEIVER
+    now: Callable[[], datetime] = field(default=_utc_now)
+    max_body: int | None = None
+    begins: Callable[[str, str], None] = _nothing_begins
+    halt: Halting = field(default=cannot_halt)
+    cancellation: Callable[[Envelope], Cancellation | None] = field(default=lambda envelope: None)
+
+    async def replay(self, held: EventInFlight, slots: Slots) -> None:
+        """Replay and settle one event. Raise `NoSlotToCome` if the worker drains before the event has a slot."""
+        envelope, queue = held.delivery.envelope, held.queue
+        rules = self.rules[queue]
+        fields = parameters(envelope, queue, self.target)
+        request = _request(envelope, queue, fields, self.max_body, rules.deadline_at_most)
+        evidence, seconds, child = await self._exchange(held, slots, request, rules.deadline)
+        now = self.now()
+        outcome = outcome_of(evidence, self.trust, now)
+        settlement = decide(envelope, outcome, rules.policies, seconds, now)
+        if isinstance(evidence, OutOfTime) and (cancellation := self.cancellation(envelope)) is not None:
+            settlement = DeadLetter(_spent(settlement, envelope), "cancelled", cancellation.error)
+        if isinstance(settlement, Halt):
+            settled = await self._halt(held, settlement)
+        else:
+            settled = await held.settle(_verb(settlement, lambda dead: _letter(dead, queue, fields, evidence, now)))
+        if settled:
+            self.tell(Settled(envelope, queue, outcome, settlement, seconds, child))
+
+    async def _exchange(
+        self, held: EventInFlight, slots: Slots, request: Request | Unsendable, deadline: float
+    ) -> tuple[Evidence, float, int | None]:
+        """Send the request through a slot, unless the event has expired; return the evidence, the seconds that the
+        exchange took, and the child that ran it. An event can expire while it waits for its slot, so the slot asks
+        `begin` first."""
+        if isinstance(request, Unsendable):
+            return request, 0.0, None
+        envelope, queue = held.delivery.envelope, held.queue
+
+        def begin() -> None:
+            self._check_time(envelope)
+            self.begins(queue, held.token)
+            self.tell(Begun(envelope, queue))
+
+        try:
+            self._check_time(envelope)
+            return await slots.exchange(request, deadline, begin)
+        except _Expired as late:
+            return TooLate(late.at), 0.0, None
+
+    def _check_time(self, envelope: Envelope) -> None:
+        if envelope.event.handling.expires is None:
+            return
+        expired = expired_at(envelope, self.now())
+        if expired is not None:
+            raise _Expired(expired)
+
+    async def _halt(self, held: EventInFlight, settlement: Halt) -> bool:
+        """Pause the queue, and then put the event back, in an ordered queue to its place. If the queue cannot be
+        paused, the event waits."""
+        paused = await self.halt(held.queue, held.delivery.envelope, settlement.error.message)
+        wait = timedelta(seconds=0 if paused else HALT_WAIT)
+        return await held.settle(lambda delivery: delivery.retry(settlement.envelope, wait))
+
+    async def bury(self, held: EventInFlight, settlement: DeadLetter) -> None:
+        """Settle one event as a dead letter, without a replay."""
+        envelope, queue = held.delivery.envelope, held.queue
+        letter = Letter(self.now(), queue, settlement.reason, envelope, settlement.error)
+        if await held.settle(lambda delivery: delivery.dead_letter(letter)):
+            self.tell(Settled(envelope, queue, Failed(settlement.error), settlement, 0.0))
+
+
+def _request(
+    envelope: Envelope, queue: str, fields: Mapping[str, str], max_body: int | None, deadline_at_most: float | None
+) -> Request | Unsendable:
+    event = envelope.event
+    if max_body is not None and len(event.data) > max_body:
+        return Unsendable(f"the data is {len(event.data)} bytes: expected at most {max_body} (max_body)")
+    try:
+        encoded = encode_request(fields, event.data)
+    except InvalidRequest as error:
+        return Unsendable(str(error))
+    return Request(event.name, event.id, queue, envelope.attempt_number, encoded, deadline_at_most)
+
+
+def _verb(
+    settlement: Ack | RetryAfter | DeadLetter | Drop, letter: Callable[[DeadLetter], Letter]
+) -> Callable[[Delivery], Awaitable[None]]:
+    match settlement:
+        case Ack():
+            return lambda delivery: delivery.ack()
+        case RetryAfter(envelope=envelope, wait=wait):
+            return lambda delivery: delivery.retry(envelope, wait)
+        case Drop():
+            return lambda delivery: delivery.ack()
+        case DeadLetter():
+            written = letter(settlement)
+            return lambda delivery: delivery.dead_letter(written)
+    assert_never(settlement)
+
+
+def _letter(dead: DeadLetter, queue: str, fields: Mapping[str, str], evidence: Evidence, now: datetime) -> Letter:
+    return Letter(now, queue, dead.reason, dead.envelope, dead.error, _transcript(fields, evidence))
+
+
+def _spent(settlement: Settlement, envelope: Envelope) -> Envelope:
+    """Return the envelope with the attempt that has just ended."""
+    return settlement.envelope if isinstance(settlement, RetryAfter | DeadLetter) else envelope
+
+
+def _transcript(fields: Mapping[str, str], evidence: Evidence) -> Transcript:
+    if isinstance(evidence, Unsendable | TooLate):
+        return Transcript(fields)
+    error_output = _text(evidence.error_output)
+    if isinstance(evidence, Reply):
+        return Transcript(fields, evidence.status, evidence.headers, _text(evidence.body), error_output)
+    return Transcript(fields, error_output=error_output)
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "backslashreplace")

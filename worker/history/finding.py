@@ -1,0 +1,106 @@
+"""Finds all that is known about the events that an id, the end of an id, or a key names."""
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from bridge.brokers.contract.broker import Broker
+from bridge.brokers.contract.logs import Log
+from bridge.cancellations import Cancellation
+from bridge.config.settings import Settings
+from bridge.history import Entry, Filter
+from bridge.ledger import Dead, Discarded, Redriven
+from worker.control.controls_log import ControlsLog
+from worker.control.site_status import ask_site
+from worker.history.reading import MOST_OF_AN_EVENT, deferred_at, newest, of_event, oldest_time
+from worker.history.story import Known, Running
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The events that a person asks for: by an id or its end, or by a key. Exactly one is not None."""
+
+    ending: str | None = None
+    key: str | None = None
+
+    def __str__(self) -> str:
+        return f"key '{self.key}'" if self.ending is None else f"id '{self.ending}'"
+
+    def names(self, event_id: str, key: str | None = None) -> bool:
+        """Return whether an event with this id and this key is wanted."""
+        return event_id.endswith(self.ending) if self.ending is not None else key == self.key
+
+
+@dataclass(frozen=True, slots=True)
+class _Ledger:
+    """The letters of the wanted events by number, and the decisions about them."""
+
+    letters: Mapping[int, Dead]
+    decisions: Sequence[Redriven | Discarded]
+
+
+async def attempts_of(log: Log, wanted: Wanted) -> list[Entry]:
+    """Return the attempts of the wanted events, oldest first."""
+    if wanted.ending is not None:
+        return await of_event(log, wanted.ending)
+    return await newest(log, Filter(key=wanted.key), MOST_OF_AN_EVENT)
+
+
+async def find(broker: Broker, settings: Settings, log: Log, wanted: Wanted) -> list[Known]:
+    """Return what is known of each wanted event, the oldest id first. Without a trace of an event whose whole id is
+    known, that event is returned all the same."""
+    entries = await attempts_of(log, wanted)
+    ids = {entry.id for entry in entries}
+    ledger, running, since = await asyncio.gather(_ledger(broker, wanted, ids), _running(broker), oldest_time(log))
+    controls = ControlsLog(broker, settings.values.namespace, settings.ledger_keys())
+    cancellations = await _cancellations(controls, wanted, ids)
+    await controls.read_controls()
+    pauses = controls.controls.pauses(datetime.now(UTC))
+    ids |= {letter.event_id for letter in ledger.letters.values()}
+    ids |= {each.event for each in cancellations}
+    ids |= {each.slot.id for each in running if each.slot.id is not None and wanted.names(each.slot.id)}
+    if not ids and wanted.ending is not None and deferred_at(wanted.ending) is not None:
+        ids = {wanted.ending}
+    return [
+        Known(
+            id=event_id,
+            deferred=deferred_at(event_id),
+            entries=[entry for entry in entries if entry.id == event_id],
+            letters=(letters := [each for each in ledger.letters.values() if each.event_id == event_id]),
+            decisions=[each for each in ledger.decisions if each.letter in {letter.number for letter in letters}],
+            running=[each for each in running if each.slot.id == event_id],
+            history_since=since,
+            cancellations=[each for each in cancellations if each.event == event_id],
+            pauses=pauses,
+        )
+        for event_id in sorted(ids)
+    ]
+
+
+async def _ledger(broker: Broker, wanted: Wanted, ids: Collection[str]) -> _Ledger:
+    letters: dict[int, Dead] = {}
+    decisions: list[Redriven | Discarded] = []
+    async for entry in broker.ledger().entries():
+        match entry:
+            case Dead() if entry.event_id in ids or wanted.names(entry.event_id):
+                letters[entry.number] = entry
+            case Redriven() | Discarded() if entry.letter in letters:
+                decisions.append(entry)
+    return _Ledger(letters, decisions)
+
+
+async def _cancellations(controls: ControlsLog, wanted: Wanted, ids: Collection[str]) -> list[Cancellation]:
+    found: list[Cancellation] = []
+    async with aclosing(controls.log_of_cancellations.read_back(wanted.ending or "")) as records:
+        async for record in records:
+            cancellation = controls.take_cancellation(record)
+            if cancellation is not None and (cancellation.event in ids or wanted.names(cancellation.event)):
+                found.append(cancellation)
+    return found
+
+
+async def _running(broker: Broker) -> list[Running]:
+    roll = await ask_site(broker)
+    return [Running(worker, slot) for worker in roll.workers for slot in worker.slots if slot.id is not None]

@@ -1,0 +1,143 @@
+"""What `bridge-queues` does on the broker: count, pause, resume and purge, each decision with who and why."""
+
+import asyncio
+import sys
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import click
+
+from bridge.brokers.contract.broker import Broker
+from bridge.brokers.contract.operating import QueueCounts
+from bridge.config.settings import Settings
+from bridge.console.actor import actor
+from bridge.console.exit_codes import ExitCode
+from bridge.console.program import Failure
+from bridge.console.site_options import existing_broker
+from bridge.controls import Pause, Purge, Resume
+from bridge.queues import Queue
+from worker.control.controls_log import ControlsLog, new_pause
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLine:
+    """One queue of a list. `counts` is None if the broker has no such queue."""
+
+    queue: Queue
+    counts: QueueCounts | None
+    pauses: tuple[Pause, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """All queues of a site, the pauses by event pattern, and the number of events that wait for their time. `skipped`
+    counts the records of controls that do not count."""
+
+    site: str
+    lines: tuple[QueueLine, ...]
+    pauses: tuple[Pause, ...]
+    waiting: int
+    skipped: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One queue with its purges, and the pauses by event pattern that may concern it."""
+
+    line: QueueLine
+    patterns: tuple[Pause, ...]
+    purges: tuple[Purge, ...]
+
+
+async def overview(settings: Settings) -> Overview:
+    """Return the queues with their counts and pauses. Raise `BrokerUnavailable` or `BrokerRefused`."""
+    queues = settings.queues()
+    async with _opened(settings) as (broker, log):
+        counted, _ = await asyncio.gather(
+            broker.operator().counts([queue.name for queue in queues]), log.read_controls()
+        )
+        pauses = log.controls.pauses(datetime.now(UTC))
+        lines = tuple(
+            QueueLine(queue, counted.queues.get(queue.name), tuple(each for each in pauses if each.queue == queue.name))
+            for queue in queues
+        )
+        by_pattern = tuple(each for each in pauses if each.events is not None)
+        return Overview(broker.name, lines, by_pattern, counted.waiting, log.controls.skipped)
+
+
+async def page(settings: Settings, name: str) -> Page:
+    """Return everything about one queue. Raise `Failure` if the settings have no such queue."""
+    _check_queue(settings, name)
+    found = await overview(settings)
+    async with _opened(settings) as (_, log):
+        await log.read_controls()
+        purges = log.controls.purges(name)
+    line = next(line for line in found.lines if line.queue.name == name)
+    return Page(line, found.pauses, purges)
+
+
+async def pause(settings: Settings, queue: str | None, events: str | None, until: datetime | None, why: str) -> Pause:
+    """Pause a queue or a pattern, and return the pause. Raise `Failure` if the settings have no such queue."""
+    if queue is not None:
+        _check_queue(settings, queue)
+    new = new_pause(queue=queue, events=events, until=until, who=actor(), why=why)
+    async with _opened(settings) as (_, log):
+        await log.read_controls()
+        await log.decide(new)
+    return new
+
+
+async def resume(settings: Settings, queue: str | None, events: str | None, why: str) -> tuple[Pause, ...]:
+    """End the pauses of a queue or a pattern, and return them. Raise `Failure` if the queue is not
+    paused and the settings have none of this name."""
+    async with _opened(settings) as (_, log):
+        await log.read_controls()
+        now = datetime.now(UTC)
+        ended = tuple(each for each in log.controls.pauses(now) if (each.queue, each.events) == (queue, events))
+        if ended:
+            await log.decide(Resume(tuple(each.id for each in ended), actor(), why, now))
+        elif queue is not None:
+            _check_queue(settings, queue)
+    return ended
+
+
+async def purge(settings: Settings, queue: str, why: str) -> Purge:
+    """Delete the ready events of a queue; record that before and after. Raise `Failure` if the settings have no such
+    queue."""
+    _check_queue(settings, queue)
+    wished = Purge(uuid.uuid4().hex, queue, None, actor(), why, datetime.now(UTC))
+    async with _opened(settings) as (broker, log):
+        await log.read_controls()
+        await log.decide(wished)
+        done = replace(wished, events=await broker.operator().purge(queue))
+        await log.decide(done)
+    return done
+
+
+def confirmed(settings: Settings, queue: str) -> bool:
+    """Show how many events would be deleted, ask, and return True if the answer is yes. Raise `Failure` without a
+    terminal."""
+    if not sys.stdin.isatty():
+        raise Failure("there is no terminal to ask on: give purge --yes, or list to look first", ExitCode.USAGE)
+    counts = asyncio.run(page(settings, queue)).line.counts
+    ready = 0 if counts is None else sum(counts.ready.values())
+    try:
+        return click.confirm(f"Delete the {ready:,} ready events of queue {queue} for good?", err=True)
+    except click.Abort:  # Ctrl-C or the end of input, in place of an answer
+        click.echo(err=True)
+        return False
+
+
+def _check_queue(settings: Settings, name: str) -> None:
+    names = [queue.name for queue in settings.queues()]
+    if name not in names:
+        raise Failure(f"queue {name!r:.100}: expected one of {', '.join(names)}", ExitCode.USAGE)
+
+
+@asynccontextmanager
+async def _opened(settings: Settings) -> AsyncIterator[tuple[Broker, ControlsLog]]:
+    async with existing_broker(settings) as broker:
+        yield broker, ControlsLog(broker, settings.values.namespace, settings.ledger_keys())

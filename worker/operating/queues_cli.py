@@ -1,0 +1,206 @@
+"""`bridge-queues`: the commands and their options. `queue_acts` does the work, `queue_pages` prints."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from bridge.config.notation import positive_duration
+from bridge.console import options
+from bridge.console.encoding import argument_text
+from bridge.console.exit_codes import ExitCode
+from bridge.console.printable import json_text, printable
+from bridge.console.program import HELP, ProgramGroup, version_option
+from bridge.console.site_options import Site, site_options
+from bridge.console.terminal import terminal
+from bridge.controls import fields_of
+from bridge.topics import check_pattern
+from worker.operating import queue_acts as acts
+from worker.operating.queue_pages import overview_to_json, page_to_json, print_overview, print_page
+
+
+def _as_text(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    return None if value is None else argument_text(value)
+
+
+def _read_by(read: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str | None], Any]:
+    """Return an option callback that reads the text with `read`. The text of its `ValueError` is the error message."""
+
+    def callback(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
+        try:
+            return None if value is None else read(value)
+        except ValueError as error:
+            raise click.BadParameter(printable(f"{value!r:.100}: {error}")) from error
+
+    return callback
+
+
+_events = click.option(
+    "--events", callback=_read_by(check_pattern), metavar="PATTERN", help="Instead of a queue: order.paid, order.#"
+)
+
+
+def _why(**attributes: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    return click.option("--why", callback=_as_text, metavar="TEXT", help="The reason, for the record.", **attributes)
+
+
+@click.group(cls=ProgramGroup, invoke_without_command=True, context_settings=HELP)
+@version_option
+@site_options
+@click.pass_context
+def main(ctx: click.Context) -> None:
+    """List, pause, resume and purge the queues of a site.
+
+    Without a command: list.
+
+    \b
+    Examples:
+      bridge-queues                                          count by queue, with pauses
+      bridge-queues pause mail --for 1h --why 'provider down'
+      bridge-queues pause --events 'order.#' --why 'wrong prices'
+      bridge-queues resume mail
+      bridge-queues show mail                                pauses, purges, patterns of one queue
+      bridge-queues purge mail --why 'a test'
+
+    \b
+    Exit codes: 0 done; 1 not done (nothing to resume, or the answer was no); 2 wrong usage or settings;
+    3 the broker cannot be reached or refuses.
+    """
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_queues)
+
+
+@main.command("list")
+@site_options
+@options.as_json("Print one JSON object.")
+@click.pass_obj
+def list_queues(site: Site | None, /, as_json: bool) -> None:
+    """List the queues with their counts and pauses.
+
+    RabbitMQ does not report how many events are in hand, and which queue an event that waits belongs to: both are shown
+    as "?".
+
+    \b
+    Examples:
+      bridge-queues list
+      bridge-queues list --json | jq '.queues[] | select(.ready > 1000)'
+    """
+    overview = asyncio.run(acts.overview((site or Site()).settings()))
+    if as_json:
+        click.echo(json_text(overview_to_json(overview), indent=2))
+    else:
+        print_overview(terminal(), overview)
+
+
+@main.command()
+@site_options
+@click.argument("name")
+@options.as_json("Print one JSON object.")
+@click.pass_obj
+def show(site: Site | None, /, name: str, as_json: bool) -> None:
+    """Show one queue: counts, patterns, pauses with the event that halted it, and purges.
+
+    \b
+    Examples:
+      bridge-queues show mail
+      bridge-queues show mail --json | jq .pauses
+    """
+    page = asyncio.run(acts.page((site or Site()).settings(), name))
+    if as_json:
+        click.echo(json_text(page_to_json(page), indent=2))
+    else:
+        print_page(terminal(), page)
+
+
+@main.command()
+@site_options
+@click.argument("name", required=False)
+@_events
+@click.option("--for", "seconds", callback=_read_by(positive_duration), metavar="TIME", help="Resume after: 30m, 2h.")
+@_why(required=True)
+@options.as_json("Print the pause as one JSON object.")
+@click.pass_obj
+def pause(site: Site | None, /, name: str | None, events: str | None, seconds: Any, why: str, as_json: bool) -> None:
+    """Pause a queue, or the events that match a pattern: every worker begins none of them, within a second.
+
+    Running events finish. Events stay in their queue; with --events each event comes back to its queue after some
+    seconds, until it may begin.
+
+    \b
+    Examples:
+      bridge-queues pause mail --for 1h --why 'provider down'
+      bridge-queues pause --events 'order.#' --why 'wrong prices'
+    """
+    _one_target(name, events)
+    until = None if seconds is None else datetime.now(UTC) + seconds
+    paused = asyncio.run(acts.pause((site or Site()).settings(), name, events, until, why))
+    if as_json:
+        click.echo(json_text(fields_of(paused)))
+    else:
+        click.echo(printable(f"{paused.target}: {paused.reason}. Running events finish; no further event begins."))
+
+
+@main.command()
+@site_options
+@click.argument("name", required=False)
+@_events
+@_why(default="")
+@options.as_json("Print the ended pauses as one JSON list.")
+@click.pass_obj
+def resume(site: Site | None, /, name: str | None, events: str | None, why: str, as_json: bool) -> None:
+    """End all pauses of a queue, or of a pattern as it was given to pause.
+
+    \b
+    Examples:
+      bridge-queues resume mail
+      bridge-queues resume --events 'order.#' --why 'prices are right again'
+    """
+    _one_target(name, events)
+    ended = asyncio.run(acts.resume((site or Site()).settings(), name, events, why))
+    if as_json:
+        click.echo(json_text([fields_of(each) for each in ended]))
+    for each in ended:
+        click.echo(printable(f"Resumed {each.target}, which was {each.reason}"), err=as_json)
+    if not ended:
+        click.echo(printable(f"{f'queue {name}' if name else f'events {events}'} is not paused"), err=True)
+        click.get_current_context().exit(ExitCode.INCOMPLETE)
+
+
+@main.command()
+@site_options
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_why(required=True)
+@options.as_json("Print the purge as one JSON object.")
+@click.pass_obj
+def purge(site: Site | None, /, name: str, yes: bool, why: str, as_json: bool) -> None:
+    """Delete the ready events of a queue for good. They do not become dead letters.
+
+    Events that workers hold finish, and events that wait for their time stay. The number of deleted events is
+    recorded with your name and the reason.
+
+    \b
+    Examples:
+      bridge-queues purge mail --why 'a test flooded it'
+      bridge-queues purge mail --why 'a test flooded it' --yes --json
+    """
+    settings = (site or Site()).settings()
+    if not yes and not acts.confirmed(settings, name):
+        click.echo("Nothing was changed.", err=True)
+        click.get_current_context().exit(ExitCode.INCOMPLETE)
+    purged = asyncio.run(acts.purge(settings, name, why))
+    if as_json:
+        click.echo(json_text(fields_of(purged)))
+    else:
+        click.echo(f"Deleted {purged.events:,} events of queue {name}.")
+
+
+def _one_target(name: str | None, events: str | None) -> None:
+    if (name is None) == (events is None):
+        raise click.UsageError("expected either the name of a queue, or --events PATTERN")
+
+
+if __name__ == "__main__":
+    main(prog_name="bridge-queues")

@@ -1,0 +1,1 @@
+"""`bridge-site`: all processes of a site, started, watched and ended as one."""
