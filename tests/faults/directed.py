@@ -13,6 +13,7 @@ from tests.deadlines import within
 from tests.events import new_event
 from tests.faults.drain import drain
 from tests.faults.judge import judge
+from tests.faults.limits import STEP
 from tests.faults.ordeal import TERMS
 from tests.faults.rules import CANCELLED_WITHIN, PAUSED_WITHIN, STARVED
 from tests.faults.stage import BUDGET, Stage
@@ -43,13 +44,17 @@ async def defer(
 
 async def noted(stage: Stage, what: str, lines: int = 1) -> None:
     """Wait until the history has this many lines of this kind in total."""
-    await eventually(lambda: stage.count(what) >= lines, 60.0, stage.report)
+    await eventually(lambda: stage.count(what) >= lines, STEP, lambda: _missing(stage, what, lines))
+
+
+def _missing(stage: Stage, what: str, lines: int) -> str:
+    return f"{lines - stage.count(what)} of {lines} '{what}' lines are missing after {STEP:g} s"
 
 
 async def pause(stage: Stage) -> None:
     """Pause the only queue, and wait until that holds."""
     paused = stage.site.run("bridge-queues", "pause", "default", "--why", "a fault")
-    assert await paused.ended() == 0, paused.log
+    assert await paused.ended(STEP) == 0, paused.log
     stage.note("paused")
     await asyncio.sleep(PAUSED_WITHIN + STARVED)
 
@@ -58,14 +63,14 @@ async def resume(stage: Stage) -> None:
     """Resume the only queue."""
     stage.note("resumed")
     resumed = stage.site.run("bridge-queues", "resume", "default")
-    assert await resumed.ended() == 0, resumed.log
+    assert await resumed.ended(STEP) == 0, resumed.log
 
 
 async def cancel(stage: Stage, key: str) -> None:
     """Cancel an event that this ordeal has deferred, and wait until that holds."""
     (event,) = (record["id"] for record in stage.history() if record["what"] == "invoke" and record["key"] == key)
     cancelled = stage.site.run("bridge-events", "cancel", event)
-    assert await cancelled.ended() == 0, cancelled.log
+    assert await cancelled.ended(STEP) == 0, cancelled.log
     stage.note("cancelled", key=key)
     await asyncio.sleep(CANCELLED_WITHIN + STARVED)
 

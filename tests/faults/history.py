@@ -37,7 +37,8 @@ the event expires; `id`, if an ordeal defers the event itself |
 killed or stopped, and for how long |
 | `starved` | a publisher (`pulse`) | pid, and the seconds for which it had no CPU |
 | `checked` | a fault that inspects the broker's file | `said`: `ok`, or the error |
-| `drained` | the drain | ready, held, waiting, unsettled, spooled, unrouted, and the processes and files left over |
+| `drained` | the drain | ready, held, waiting, unsettled, spooled, unrouted, `where` by queue, and the processes and \
+files left over |
 """
 
 
