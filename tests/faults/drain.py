@@ -28,7 +28,7 @@ EXPECTED = ("*.py", "*.toml", "*.log", "history", "bridge.db", "bridge-spool.db"
 
 async def drain(stage: Stage) -> None:
     """Let the running workers finish all events, end them, and note the ledger and everything that is left over."""
-    await end(stage.publishers)
+    await end((*stage.publishers, *stage.callers))
     async with stage.site.broker() as broker:
         consumer = broker.consumer()
         await until_empty(stage, consumer)

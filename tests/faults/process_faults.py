@@ -13,14 +13,13 @@ from tests.faults.history import Following, Record
 from tests.faults.limits import STEP
 from tests.faults.ordeal import BOTH, Fault
 from tests.faults.stage import CHILDREN, HELD_BY_A_WORKER, THREADS, WAITS, Stage
+from tests.faults.tolerances import CLEAN_UP
 from tests.journey.site import Program, eventually
 
 FORKS = 4
 """How many times a publisher is asked to fork."""
 
 DEADLINE = 2.0
-CLEAN_UP = 1.5
-"""Seconds that a child beyond its deadline has to report its stacks and to end."""
 BACKLOG = 180.0
 """Seconds that an event may wait for the events that were published before it."""
 

@@ -25,7 +25,9 @@ HELD_BY_A_WORKER = CHILDREN * 16
 """The most deliveries that a worker holds: 16 for each slot while events are fast (`worker/events/prefetch.py`)."""
 
 THREADS = 4
-"""Threads of a publisher, and so the most publishes that it has in flight."""
+"""Threads of a publisher or a caller, and so the most publishes or calls that it has in flight."""
+
+CALLS_A_SECOND = 20.0
 
 ATTEMPTS, WAITS = 3, (1.0, 2.0)
 BUDGET = 2.0
@@ -59,6 +61,7 @@ class Stage:
         self.rate = 100.0
         self.workers: list[Program] = []
         self.publishers: list[Program] = []
+        self.callers: list[Program] = []
         self.relays: list[Program] = []
         self.path = site.directory / "history"
         self._history = History(self.path)
@@ -128,6 +131,24 @@ class Stage:
         self.publishers.append(publisher)
         return publisher
 
+    def start_caller(self, mutant: str | None = None) -> Program:
+        """Start a program that calls at `CALLS_A_SECOND` until it is ended, or a mutant of it."""
+        self._named += 1
+        return self._start_caller(mutant, "many", f"c{self._named}", str(THREADS), str(CALLS_A_SECOND))
+
+    def call(self, key: str, step: str, timeout: float, mutant: str | None = None) -> Program:
+        """Start a program that makes a single call, whose listener does this step."""
+        return self._start_caller(mutant, "once", key, step, str(timeout))
+
+    def _start_caller(self, mutant: str | None, *arguments: str) -> Program:
+        command = [sys.executable, "-m", "tests.faults.caller", *arguments]
+        if mutant is None:
+            caller = Program(command, self.site.directory, self.site.environment)
+        else:
+            caller = self.start_mutant(mutant, "caller", *arguments)
+        self.callers.append(caller)
+        return caller
+
     async def start_relay(self) -> None:
         """Start a `bridge-relay`."""
         self.relays.append(self.site.run("bridge-relay"))
@@ -146,8 +167,10 @@ class Stage:
         return Program(command, self.site.directory, self.site.environment)
 
     async def kill(self, program: Program) -> int:
-        """Kill a worker or a publisher and remove it from the stage; return its pid when it has ended."""
-        (self.workers if program in self.workers else self.publishers).remove(program)
+        """Kill a program and remove it from the stage; return its pid when it has ended."""
+        for programs in (self.workers, self.publishers, self.callers):
+            if program in programs:
+                programs.remove(program)
         program.signal(signal.SIGKILL)
         await program.ended(STEP)
         return program.process.pid
@@ -220,7 +243,7 @@ class Stage:
 
     def report(self) -> str:
         """Return the last lines of every program's output, for the message of a failed test."""
-        programs = (*self.workers, *self.publishers, *self.relays)
+        programs = (*self.workers, *self.publishers, *self.callers, *self.relays)
         return "\n".join(f"--- {program.process.args!r}\n{program.log[-3000:]}" for program in programs)
 
 

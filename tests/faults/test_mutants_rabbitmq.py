@@ -8,7 +8,7 @@ import pytest
 from bridge.brokers.rabbitmq.topology.names import Names
 from tests.faults.account import ENDINGS
 from tests.faults.conftest import all_but_the_first_long
-from tests.faults.directed import defer, noted, rules_broken
+from tests.faults.directed import broken, defer, noted, rules_broken
 from tests.faults.drain import end
 from tests.faults.limits import STEP
 from tests.faults.rules import LOST
@@ -118,7 +118,7 @@ def test_the_program_passes(stages: Stages, mutant: str) -> None:
     """The unchanged program breaks no promise in the same ordeal."""
     ordeal, on = ORDEALS[mutant]
     with stages.stage(on) as stage:
-        assert asyncio.run(rules_broken(stage, ordeal, None)) == []
+        assert asyncio.run(broken(stage, ordeal, None)) == []
 
 
 async def _requests_ended(stage: Stage, more: int) -> None:

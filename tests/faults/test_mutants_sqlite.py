@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from tests.faults.conftest import all_but_the_first_long
-from tests.faults.directed import defer, noted, pause, resume, rules_broken
+from tests.faults.directed import broken, defer, noted, pause, resume, rules_broken
 from tests.faults.history import Record
 from tests.faults.limits import STEP
 from tests.faults.rules import LOST
@@ -82,7 +82,7 @@ def test_the_program_passes(stages: Stages, mutant: str) -> None:
     """The unchanged program breaks no promise in the same ordeal."""
     ordeal, _ = ORDEALS[mutant]
     with stages.stage("sqlite") as stage:
-        assert asyncio.run(rules_broken(stage, ordeal, None)) == []
+        assert asyncio.run(broken(stage, ordeal, None)) == []
 
 
 def test_synchronous_off_is_caught(stages: Stages) -> None:
