@@ -4,7 +4,7 @@ import signal
 
 from tests.faults import node_faults, process_faults
 from tests.faults.ordeal import BOTH, Fault
-from tests.faults.stage import Stage
+from tests.faults.stage import THREADS, Stage
 
 ANSWERS = 20
 """Calls that end after each fault, so that calls are made again."""
@@ -31,11 +31,11 @@ async def kill_caller(stage: Stage) -> None:
 
 
 async def stop_worker(stage: Stage) -> None:
-    """Stop a worker that has calls in flight for longer than some callers wait, and let it go on."""
+    """Stop a worker until some callers have given up, and let it go on."""
     worker = stage.dice.choice(stage.workers)
     worker.signal(signal.SIGSTOP)
     stage.hurt("SIGSTOP of a worker")
-    await stage.reaches("told", ANSWERS)
+    await stage.reaches("told", THREADS)
     worker.signal(signal.SIGCONT)
 
 

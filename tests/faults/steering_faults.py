@@ -13,7 +13,7 @@ from tests.faults import node_faults, process_faults
 from tests.faults.directed import all_run, cancel, defer
 from tests.faults.drain import end
 from tests.faults.history import Following
-from tests.faults.ordeal import Fault
+from tests.faults.ordeal import Fault, alone
 from tests.faults.share_rules import A_LOW_ONE
 from tests.faults.stage import Stage
 
@@ -129,4 +129,4 @@ CANCELLATIONS = _steering("with cancellations", withdraw, *KILLS)
 SCHEDULES = _steering("with a schedule", run_schedules, *KILLS)
 
 FAULTS = (*ORDER, *SHARES, *EXPIRIES, *CANCELLATIONS, *SCHEDULES)
-SHORT = (ORDER, SHARES, EXPIRIES, CANCELLATIONS, SCHEDULES)
+SHORT = alone(FAULTS)
