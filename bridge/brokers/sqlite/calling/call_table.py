@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from bridge.brokers.sqlite.queues.rows import now_microseconds
+from bridge.brokers.sqlite.queues.row import now_microseconds
 
 KEPT_SECONDS = 60
 """Seconds that a question stays after its time if its caller has ended."""

@@ -22,6 +22,7 @@ from bridge.errors import (
     UnreadableEnvelope,
 )
 from bridge.local_database.database import Database
+from bridge.local_database.wakeups import LISTENER_MARK
 
 T = TypeVar("T")
 
@@ -80,7 +81,7 @@ class SqliteCaller:
             return table.ask(data, queues, deadline.remaining(time.monotonic()), done, lives)
 
         try:
-            number = await self._run(ask, wakes=True)
+            number = await self._run(ask, wakes=LISTENER_MARK)
         except BridgeError as error:
             raise CallUnavailable(f"the call was not made: {error}") from error
         self._changes.tell()
@@ -138,7 +139,7 @@ class SqliteCaller:
         if waiting is not None and not waiting.done():
             waiting.set_exception(error)
 
-    async def _run(self, work: Callable[[CallTable], T], *, writes: bool = True, wakes: bool = False) -> T:
+    async def _run(self, work: Callable[[CallTable], T], *, writes: bool = True, wakes: str | None = None) -> T:
         def run(connection: Connection) -> T:
             return work(CallTable(connection, self._prefix))
 

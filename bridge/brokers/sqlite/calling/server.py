@@ -15,6 +15,7 @@ from bridge.brokers.sqlite.coordination.changes import Changes
 from bridge.call import Answer, Question, decode_question, encode_answer
 from bridge.errors import BridgeError, UnreadableEnvelope
 from bridge.local_database.database import Database
+from bridge.local_database.wakeups import LISTENER_MARK
 
 T = TypeVar("T")
 
@@ -106,7 +107,7 @@ class SqliteCallServer:
         self._changed.set()
         data = encode_answer(answer)
         try:
-            await self._run(lambda table: table.answer(call.number, data), wakes=True)
+            await self._run(lambda table: table.answer(call.number, data), wakes=LISTENER_MARK)
         except BridgeError as error:
             log.warning("the answer to the call of %r was not written: %s", call.question.event.name, error)
         self._changes.tell()
@@ -165,7 +166,7 @@ class SqliteCallServer:
         self._held += 1
         self._ready.put_nowait(SqliteCall(self, question, taken.queue, taken.number))
 
-    async def _run(self, work: Callable[[CallTable], T], *, writes: bool = True, wakes: bool = False) -> T:
+    async def _run(self, work: Callable[[CallTable], T], *, writes: bool = True, wakes: str | None = None) -> T:
         def run(connection: sqlite3.Connection) -> T:
             return work(CallTable(connection, self._prefix))
 
