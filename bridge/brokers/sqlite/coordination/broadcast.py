@@ -93,7 +93,7 @@ class SqliteBroadcast:
         except TimeoutError:
             name = self._database.name
             raise BrokerUnavailable(f"{name}: kept busy by others for {within:g} s") from None
-        self._changes.tell()
+        self._changes.tell(LISTENER_MARK)
         return number
 
     async def _run(self, work: Callable[[BroadcastTable], T], *, writes: bool = True, wakes: str | None = None) -> T:

@@ -56,7 +56,7 @@ class SqliteBatchLog:
         except asyncio.CancelledError:
             operation.withdraw()
             raise
-        self._changes.tell()
+        self._changes.tell(LISTENER_MARK)
 
     async def read(self, after: int) -> AsyncGenerator[Batch, None]:
         """Yield all present batches after this number, oldest first."""
