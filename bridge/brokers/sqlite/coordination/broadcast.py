@@ -14,6 +14,7 @@ from bridge.brokers.sqlite.coordination.broadcast_table import BroadcastTable, M
 from bridge.brokers.sqlite.coordination.changes import Changes
 from bridge.errors import BridgeError, BrokerUnavailable
 from bridge.local_database.database import Database
+from bridge.local_database.wakeups import LISTENER_MARK
 from bridge.logs import Content, decode_record, encode_record
 
 T = TypeVar("T")
@@ -88,14 +89,14 @@ class SqliteBroadcast:
         """Write a message to all listeners, and return its number."""
         try:
             async with asyncio.timeout(within):
-                number = await self._run(lambda table: table.send(self._subject, data, asks=asks), wakes=True)
+                number = await self._run(lambda table: table.send(self._subject, data, asks=asks), wakes=LISTENER_MARK)
         except TimeoutError:
             name = self._database.name
             raise BrokerUnavailable(f"{name}: kept busy by others for {within:g} s") from None
-        self._changes.tell()
+        self._changes.tell(LISTENER_MARK)
         return number
 
-    async def _run(self, work: Callable[[BroadcastTable], T], *, writes: bool = True, wakes: bool = False) -> T:
+    async def _run(self, work: Callable[[BroadcastTable], T], *, writes: bool = True, wakes: str | None = None) -> T:
         def run(connection: sqlite3.Connection) -> T:
             return work(BroadcastTable(connection, self._table))
 

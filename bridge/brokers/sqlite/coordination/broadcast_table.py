@@ -4,7 +4,7 @@ message creates the table. Each write deletes the rows that are older than a min
 
 import sqlite3
 
-from bridge.brokers.sqlite.queues.rows import now_microseconds
+from bridge.brokers.sqlite.queues.row import now_microseconds
 
 KEPT_SECONDS = 60
 
