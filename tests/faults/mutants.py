@@ -13,14 +13,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from aiormq.channel import Channel as Engine
-
 from bridge import settlement
 from bridge.brokers.any_broker import hand
 from bridge.brokers.rabbitmq.connection.link import Link
 from bridge.brokers.rabbitmq.consuming.delivery import RabbitDelivery
 from bridge.brokers.rabbitmq.logs.decisions import RabbitDecisions
-from bridge.brokers.rabbitmq.publishing import sender
+from bridge.brokers.rabbitmq.publishing import frames, sender
+from bridge.brokers.rabbitmq.publishing.confirming import ConfirmingChannel
 from bridge.brokers.rabbitmq.publishing.publication import retry
 from bridge.brokers.rabbitmq.publishing.trials import Trials
 from bridge.brokers.sqlite.queues import leases
@@ -47,22 +46,23 @@ def confirms_off() -> None:
     def unconfirmed(*arguments: Any, confirms: bool) -> Link:
         return Link(*arguments, confirms=False)
 
+    class Hasty(ConfirmingChannel):
+        def write(self, *message: Any) -> None:
+            super().write(*message[:-1], lambda error: None)
+            asyncio.get_running_loop().call_soon(message[-1], None)
+
     @asynccontextmanager
-    async def no_trial(self: Trials, main: Engine, target: object) -> AsyncIterator[Engine]:
+    async def no_trial(self: Trials, main: ConfirmingChannel, target: object) -> AsyncIterator[ConfirmingChannel]:
         yield main
 
     put(sender, "Link", unconfirmed)
+    put(sender, "ConfirmingChannel", Hasty)
     put(Trials, "channel", no_trial)
 
 
 def mandatory_off() -> None:
     """Publish without the mandatory flag: RabbitMQ drops an unroutable message without returning it."""
-    publish = Engine.basic_publish
-
-    async def optional(self: Engine, *arguments: Any, mandatory: bool, **known: Any) -> Any:
-        return await publish(self, *arguments, mandatory=False, **known)
-
-    put(Engine, "basic_publish", optional)
+    put(frames, "_MANDATORY", b"\0")
 
 
 def ack_before_effect() -> None:

@@ -117,6 +117,11 @@ class Link:
             else:
                 return channel
 
+    def channel_now(self) -> Engine | None:
+        """Return the aiormq channel if the connection is up and not blocked, else None."""
+        channel = self._usable()
+        return None if channel is None or is_blocked(cast(EngineConnection, channel.connection)) else channel
+
     def doubt(self) -> None:
         """Ask the present host whether it is cut off from its cluster, because nothing has arrived for some time. If no
         answer comes within some 5 s, connect to another host. A link that is down or blocked is not asked."""
