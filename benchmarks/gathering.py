@@ -25,8 +25,8 @@ Written by `make bench`. Absolute figures do not carry from one machine to anoth
 {machine}
 
 Each worker drains {events:,} events with a handler that writes one record, in two processes. The contenders are \
-measured by turns, in {rounds} rounds. A cell has the smallest, the median and the largest figure of the rounds, so a \
-machine that changes meanwhile shows as a spread. "{ratio}" is this project's figure divided by the contender's, in \
+measured by turns, in {rounds} round(s). A cell has the smallest, the median and the largest figure of the rounds, so \
+a machine that changes meanwhile shows as a spread. "{ratio}" is this project's figure divided by the contender's, in \
 each round; the two are measured on the same kind of broker. For events/s, above 1 is better; for all others, below 1.
 
 The promises: a send is *confirmed* if it returns after the broker has the event. Quorum queues and durable classic \

@@ -77,7 +77,12 @@ def _main() -> None:
     processes = [forking.Process(target=_serve) for _ in range(PROCESSES)]
     for process in processes:
         process.start()
-    signal.signal(signal.SIGTERM, lambda *_: [process.terminate() for process in processes])
+
+    def terminate(*_: object) -> None:
+        for process in processes:
+            process.terminate()
+
+    signal.signal(signal.SIGTERM, terminate)
     for process in processes:
         process.join()
 
