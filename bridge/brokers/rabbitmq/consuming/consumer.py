@@ -18,6 +18,7 @@ from bridge.brokers.contract.consuming import Backlog
 from bridge.brokers.rabbitmq.connection.address import Address
 from bridge.brokers.rabbitmq.connection.client_internals import read_deliveries
 from bridge.brokers.rabbitmq.connection.connecting import BROKEN, cancelled_by_us_alone, engine_of
+from bridge.brokers.rabbitmq.connection.delivery_stream import Deliver
 from bridge.brokers.rabbitmq.connection.link import Link
 from bridge.brokers.rabbitmq.consuming.classify import Bury, HandOut, PutBack, ReceivedMessage, classify
 from bridge.brokers.rabbitmq.consuming.consumer_channel import ConsumerChannel
@@ -228,13 +229,12 @@ class RabbitConsumer:
                 delivery.return_now()
 
     def _arrived(
-        self, subscriptions: Subscriptions, deliver: Basic.Deliver, properties: Basic.Properties, body: bytes
+        self, subscriptions: Subscriptions, deliver: Deliver, properties: Basic.Properties, body: bytes
     ) -> None:
-        tag, consumer_tag = int(deliver.delivery_tag or 0), str(deliver.consumer_tag)
+        tag, consumer_tag, redelivered, exchange, routing_key = deliver
         channel, (queue, lane) = subscriptions.channel, subscriptions.lane_of(consumer_tag)
         channel.unacked.delivered(tag, queue)
-        routing_key = str(deliver.routing_key)
-        by_name = self._names.routes_by_name(str(deliver.exchange))
+        by_name = self._names.routes_by_name(exchange)
         now, randomness = datetime.now(UTC), os.urandom(10)
         try:
             action = classify(ReceivedMessage(queue, routing_key, properties, body, now, randomness, lane, by_name))
@@ -246,12 +246,11 @@ class RabbitConsumer:
             case HandOut(envelope=envelope, early=early):
                 origin = Origin(tag, consumer_tag, channel)
                 if self._is_ordered(queue):
-                    arrival = Arrival(queue, str(properties.message_id), bool(deliver.redelivered), early, origin)
+                    arrival = Arrival(queue, str(properties.message_id), redelivered, early, origin)
                     self._ordered.arrived(arrival, envelope)
                     return
                 token = f"{queue}:{properties.message_id}"
                 priority = priority_of(envelope.event.handling, self._declared.get(queue))
-                redelivered = bool(deliver.redelivered)
                 delivery = RabbitDelivery(envelope, queue, priority, token, redelivered, origin, self._publisher)
                 if lane is not Priority.NORMAL and queue not in self._contended:
                     self._contended.add(queue)
