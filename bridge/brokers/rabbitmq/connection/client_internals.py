@@ -22,6 +22,7 @@ from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 from yarl import URL
 
+from bridge.brokers.rabbitmq.connection.acknowledgements import encode_acknowledgement
 from bridge.brokers.rabbitmq.connection.delivery_stream import HEARTBEAT, DeliveryStream, TakeDelivery
 from bridge.brokers.rabbitmq.connection.field_tables import short_string, table, time
 
@@ -31,6 +32,9 @@ _REFUSAL = "Connection.Close"
 
 SENT_TOGETHER = 500
 """Methods that are sent before their answers are read: all answers must fit in the buffers of the socket."""
+
+UNSENT_AT_MOST = 64 * 1024
+"""Bytes of acknowledgements that may wait for the socket."""
 
 log = logging.getLogger(__name__)
 
@@ -94,11 +98,12 @@ class DeliveringReader(asyncio.StreamReader):
         self._fed = self._clock()
 
 
-class _Transports(TransportFactory):
+class Transports(TransportFactory):
     """Opens the socket of an aiormq connection, as aiormq does, with a `DeliveringReader`."""
 
     def __init__(self, deliveries: DeliveryStream) -> None:
         self._deliveries = deliveries
+        self.writer: asyncio.StreamWriter | None = None
 
     async def create(self, url: URL, **kwargs: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         contexts: SSLContextProvider = kwargs.pop("ssl_context_provider")
@@ -112,7 +117,8 @@ class _Transports(TransportFactory):
             )
         except OSError as error:
             raise AMQPConnectionError(*error.args) from error
-        return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+        self.writer = asyncio.StreamWriter(transport, protocol, reader, loop)
+        return reader, self.writer
 
 
 class DeliveringConnection(EngineConnection):
@@ -120,7 +126,8 @@ class DeliveringConnection(EngineConnection):
 
     def __init__(self, url: URL, **kwargs: Any) -> None:
         self.deliveries = DeliveryStream()
-        super().__init__(url, transport_factory=_Transports(self.deliveries), **kwargs)
+        self.transports = Transports(self.deliveries)
+        super().__init__(url, transport_factory=self.transports, **kwargs)
 
 
 class _Underlay(UnderlayConnection):
@@ -184,14 +191,21 @@ def frame_max(channel: Engine) -> int:
 
 
 def write_frames(channel: Engine, frames: Iterable[Basic.Ack | Basic.Nack]) -> None:
-    """Give frames to the connection's writer in one piece, without waiting for the socket. Raise `asyncio.QueueFull` if
-    `can_write` is False."""
-    channel.write_queue.put_nowait(ChannelFrame.marshall(channel.number, frames))
+    """Give acknowledgements to the socket in one piece, without waiting for it. They do not pass through the queue and
+    the task of aiormq's writer, and may overtake what waits there."""
+    payload = b"".join([encode_acknowledgement(channel.number, frame) for frame in frames])
+    _writer(channel).write(payload)
 
 
 def can_write(channel: Engine) -> bool:
-    """Return True if the connection's writer takes frames now."""
-    return not channel.write_queue.full()
+    """Return True if the socket takes frames now."""
+    return _writer(channel).transport.get_write_buffer_size() <= UNSENT_AT_MOST
+
+
+def _writer(channel: Engine) -> asyncio.StreamWriter:
+    writer = cast(DeliveringConnection, channel.connection).transports.writer
+    assert writer is not None  # a channel has an open connection
+    return writer
 
 
 async def call_together(channel: Engine, methods: Sequence[Method]) -> list[Any]:

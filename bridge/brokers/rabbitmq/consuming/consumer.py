@@ -6,7 +6,7 @@ import os
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, cast
 
 from aio_pika.abc import AbstractChannel
@@ -46,6 +46,10 @@ deliveries. AMQP does not report the value that a server is configured with."""
 log = logging.getLogger(__name__)
 
 
+def _randomness() -> bytes:
+    return os.urandom(10)
+
+
 class RabbitConsumer:
     """A consumer with a connection of its own, and a publisher with others. When RabbitMQ runs short of memory, it
     stops reading from connections that publish, and acknowledgements must still reach it."""
@@ -71,6 +75,7 @@ class RabbitConsumer:
         self._subscriptions: Subscriptions | None = None
         self._hand = Hand[RabbitDelivery](declared, self._prefetch)
         self._contended: set[str] = set()
+        self._routes_by_name = lru_cache(names.routes_by_name)
         self._arrival = asyncio.Event()
         self._aside: set[asyncio.Task[None]] = set()
         self._asking: asyncio.Task[Mapping[str, Backlog]] | None = None
@@ -234,10 +239,9 @@ class RabbitConsumer:
         tag, consumer_tag, redelivered, exchange, routing_key = deliver
         channel, (queue, lane) = subscriptions.channel, subscriptions.lane_of(consumer_tag)
         channel.unacked.delivered(tag, queue)
-        by_name = self._names.routes_by_name(exchange)
-        now, randomness = datetime.now(UTC), os.urandom(10)
+        by_name, now = self._routes_by_name(exchange), datetime.now(UTC)
         try:
-            action = classify(ReceivedMessage(queue, routing_key, properties, body, now, randomness, lane, by_name))
+            action = classify(ReceivedMessage(queue, routing_key, properties, body, now, _randomness, lane, by_name))
         except Exception:  # raised here, it would end the connection, and others would be redelivered with it
             log.exception("internal error while reading a message; RabbitMQ moves it to the ledger as it is")
             set_aside(channel, tag)

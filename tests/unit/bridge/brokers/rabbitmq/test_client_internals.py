@@ -107,7 +107,7 @@ def test_aiormq_reports_why_a_virtual_host_is_refused() -> None:
 
 
 @pytest.fixture
-async def connection() -> EngineConnection:
+async def connection() -> DeliveringConnection:
     """An open aiormq connection, without a socket."""
     connection = DeliveringConnection(URL("amqp://nowhere/"))
     connection.connection_tune = commands.Connection.Tune(channel_max=10, frame_max=131072, heartbeat=0)
@@ -145,38 +145,58 @@ async def channel(connection: EngineConnection) -> AsyncIterator[Engine]:
     await channel.close()
 
 
-async def test_frames_are_written_in_one_piece(connection: EngineConnection, channel: Engine) -> None:
-    """The connection's writer takes `ChannelFrame`s from its queue, and sends their bytes unchanged."""
-    write_frames(channel, [Basic.Nack(3, requeue=True), Basic.Ack(7, multiple=True)])
+class Socket(asyncio.Transport):
+    """A transport that keeps what is written."""
 
-    written = connection.write_queue.get_nowait()
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[bytes] = []
 
-    assert isinstance(written, aiormq.abc.ChannelFrame)
-    assert written.payload == b"".join(
-        pamqp.frame.marshal(frame, 1) for frame in (Basic.Nack(3, requeue=True), Basic.Ack(7, multiple=True))
-    )
-    assert not written.should_close
-    assert "FrameGenerator(self.write_queue)" in inspect.getsource(aiormq.connection)
+    def write(self, data: Any) -> None:
+        self.writes.append(bytes(data))
+
+    def get_write_buffer_size(self) -> int:
+        return sum(map(len, self.writes))
 
 
-async def test_a_full_queue_takes_no_frames(connection: EngineConnection, channel: Engine) -> None:
-    """The queue of the connection's writer is bounded."""
+def socket_of(connection: DeliveringConnection) -> Socket:
+    """Give the connection a socket."""
+    socket, loop = Socket(), asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    connection.transports.writer = asyncio.StreamWriter(socket, asyncio.StreamReaderProtocol(reader), reader, loop)
+    return socket
+
+
+async def test_acknowledgements_are_written_in_one_piece(connection: DeliveringConnection, channel: Engine) -> None:
+    """They go to the socket at once. aiormq's writer gives whole frames to the same socket, in one piece each."""
+    socket = socket_of(connection)
+    frames: list[Basic.Ack | Basic.Nack] = [Basic.Nack(3, requeue=True), Basic.Nack(4, requeue=False)]
+    frames += [Basic.Ack(7, multiple=True), Basic.Ack(2**63 - 1)]
+
+    write_frames(channel, frames)
+
+    assert socket.writes == [b"".join(pamqp.frame.marshal(frame, 1) for frame in frames)]
+    written = re.findall(r"writer\.write\((.*)\)", inspect.getsource(aiormq.connection).partition("def __writer")[2])
+    assert set(written) == {"channel_frame.payload", "ChannelFrame.marshall(0, [frame]).payload"}
+
+
+async def test_a_socket_that_is_stuck_takes_no_frames(connection: DeliveringConnection, channel: Engine) -> None:
+    """What is not sent yet is bounded."""
+    socket_of(connection)
     before = can_write(channel)
     while can_write(channel):
-        write_frames(channel, [Basic.Ack(1)])
+        write_frames(channel, [Basic.Ack(1)] * 1000)
 
     assert before
-    with pytest.raises(asyncio.QueueFull):
-        write_frames(channel, [Basic.Ack(1)])
 
 
 def test_aiormq_opens_its_socket_through_a_factory() -> None:
     """The factory of a connection gets these arguments, and returns the two streams that aiormq uses."""
-    source = inspect.getsource(EngineConnection.connect)
+    source = inspect.getsource(aiormq.connection)
 
     assert re.search(r"reader, writer = await self\._transport_factory\.create\(\s*self\.url,", source)
     assert "ssl_context_provider=SSLContextProvider(" in source
-    assert "ssl_context_provider" in inspect.getsource(aiormq.connection.TLSTransportFactory)
+    assert 'kwargs.pop("ssl_context_provider")' in source
 
 
 async def test_aiormq_uses_two_methods_of_the_reader() -> None:
