@@ -24,7 +24,8 @@ from worker.slots.slots import Slots
 class Rules:
     """The rules for the events of one queue: the seconds that a replay may take, the retry policies, how many events
     may be in flight in this worker (None: as many as it has slots), the queue's weight, the seconds that a replay may
-    take if its listener asks for more time (None: it cannot), and whether the queue is ordered."""
+    take if its listener asks for more time (None: it cannot), whether the queue is ordered, and whether its events have
+    to begin when they are sent, as those of a queue with a rate."""
 
     deadline: float
     policies: Policies
@@ -32,6 +33,7 @@ class Rules:
     weight: int = 1
     deadline_at_most: float | None = None
     ordered: bool = False
+    at_once: bool = False
 
 
 class _Expired(Exception):
@@ -87,7 +89,7 @@ class Replayer:
         envelope, queue = held.delivery.envelope, held.queue
         rules = self.rules[queue]
         fields = parameters(envelope, queue, self.target)
-        request = _request(envelope, queue, fields, self.max_body, rules.deadline_at_most)
+        request = _request(envelope, queue, fields, self.max_body, rules)
         evidence, seconds, child = await self._exchange(held, slots, request, rules.deadline)
         now = self.now()
         outcome = outcome_of(evidence, self.trust, now)
@@ -145,7 +147,7 @@ class Replayer:
 
 
 def _request(
-    envelope: Envelope, queue: str, fields: Mapping[str, str], max_body: int | None, deadline_at_most: float | None
+    envelope: Envelope, queue: str, fields: Mapping[str, str], max_body: int | None, rules: Rules
 ) -> Request | Unsendable:
     event = envelope.event
     if max_body is not None and len(event.data) > max_body:
@@ -154,7 +156,15 @@ def _request(
         encoded = encode_request(fields, event.data)
     except InvalidRequest as error:
         return Unsendable(str(error))
-    return Request(event.name, event.id, queue, envelope.attempt_number, encoded, deadline_at_most)
+    return Request(
+        event.name,
+        event.id,
+        queue,
+        envelope.attempt_number,
+        encoded,
+        rules.deadline_at_most,
+        at_once=rules.at_once or event.handling.expires is not None,  # it must not begin later than it is sent
+    )
 
 
 def _verb(
