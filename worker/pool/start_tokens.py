@@ -1,8 +1,8 @@
 """The worker's end of the start tokens of one child.
 
 The child takes the token of a request before it begins the request. If the worker takes the token back, the child
-cannot have it any more: the request has not begun and will not begin. The kernel gives each token to one side only, also
-while the child is killed. Both sides read from one socket, because the worker keeps the end that the child inherits.
+cannot have it any more: the request has not begun and will not begin. The kernel gives each token to one side only,
+also while the child is killed. Both sides read from one socket: the worker keeps the end that the child inherits.
 """
 
 import socket
