@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
@@ -14,7 +14,7 @@ from bridge.config.settings import Settings
 from bridge.config.values import HistorySettings
 from bridge.console import options
 from bridge.console.exit_codes import ExitCode
-from bridge.console.option_values import read_by
+from bridge.console.option_values import positive_time, read_by
 from bridge.console.printable import printable
 from bridge.console.program import HELP, Failure, ProgramGroup, version_option
 from bridge.console.site_options import Site, existing_broker, site_options
@@ -23,7 +23,7 @@ from bridge.history import Entry, Filter, to_json
 from bridge.queues import route
 from bridge.site_logs import HISTORY
 from worker.history.finding import Wanted, find
-from worker.history.options import filter_options, positive_seconds, which_event
+from worker.history.options import filter_options, which_event
 from worker.history.reading import newest
 from worker.history.rendering import moment_text, print_entries, sentence
 from worker.history.story import Known, to_document, unknowns_of
@@ -120,10 +120,10 @@ def show(site: Site, /, wanted: Wanted, as_json: bool) -> None:
 @site_options
 @which_event
 @click.option("--exit-status", is_flag=True, help="Exit with 1 unless the event is delivered.")
-@click.option("--timeout", callback=read_by(positive_seconds), metavar="TIME", help="Wait at most TIME: 30s, 5m.")
+@click.option("--timeout", callback=read_by(positive_time), metavar="TIME", help="Wait at most TIME: 30s, 5m.")
 @options.as_json("Print a JSON object for each attempt.")
 @click.pass_obj
-def watch(site: Site, /, wanted: Wanted, exit_status: bool, timeout: float | None, as_json: bool) -> None:
+def watch(site: Site, /, wanted: Wanted, exit_status: bool, timeout: timedelta | None, as_json: bool) -> None:
     """Show each attempt of an event, those of before first, until the event has ended in each of its queues.
 
     ID is the whole id of the event or its end. The event may be one that has not been deferred yet.
@@ -144,9 +144,10 @@ def watch(site: Site, /, wanted: Wanted, exit_status: bool, timeout: float | Non
             print_text(terminal(), f"{moment_text(entry.time)}  {entry.name}  {sentence(entry)}")
         sys.stdout.flush()
 
-    delivered = asyncio.run(_watch(settings, wanted, timeout, shown))
+    seconds = None if timeout is None else timeout.total_seconds()
+    delivered = asyncio.run(_watch(settings, wanted, seconds, shown))
     if delivered is None:
-        raise Failure(f"an event with the {wanted} has not ended within {timeout:g} s", ExitCode.INCOMPLETE)
+        raise Failure(f"an event with the {wanted} has not ended within {seconds:g} s", ExitCode.INCOMPLETE)
     sys.exit(ExitCode.INCOMPLETE if exit_status and not delivered else ExitCode.DONE)
 
 

@@ -66,6 +66,10 @@ class SqliteConsumer:
     def trouble(self) -> str:
         return self._trouble
 
+    @property
+    def held(self) -> Mapping[str, int]:
+        return self._handed_out + Counter(delivery.queue for delivery in self._hand)
+
     async def start(self, prefetch: Mapping[str, int]) -> None:
         self._lease = Wakeup.make(self._database.path, CONSUMER_MARK)
         self.owner = self._lease.owner
