@@ -36,6 +36,12 @@ class ProgressStatus:
     total: float | None
     note: str
 
+    def __str__(self) -> str:
+        """Return the progress for people: `3 of 10, resizing`."""
+        total = "" if self.total is None else f" of {self.total:g}"
+        note = f", {self.note}" if self.note else ""
+        return f"{self.done:g}{total}{note}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotStatus:

@@ -31,6 +31,10 @@ class Watchers:
         """Call a further watcher from now on, after the others."""
         self._watchers = (*self._watchers, watcher)
 
+    def remove(self, watcher: Watcher) -> None:
+        """Call a watcher no more."""
+        self._watchers = tuple(each for each in self._watchers if each is not watcher)
+
     def __bool__(self) -> bool:
         """True if there is a watcher."""
         return bool(self._watchers)
