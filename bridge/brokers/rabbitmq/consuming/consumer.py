@@ -95,6 +95,11 @@ class RabbitConsumer:
         """The reason why events cannot be taken or settled, for people; empty if there is none."""
         return self._link.trouble or self._publisher.trouble or self._replacing.trouble
 
+    @property
+    def held(self) -> Mapping[str, int]:
+        """The unsettled deliveries of each queue on the present connection."""
+        return self._subscriptions.channel.unacked.by_queue() if self._subscriptions is not None else {}
+
     async def start(self, prefetch: Mapping[str, int]) -> None:
         """Start to take events; see the contract. Wait while the broker is unreachable. Raise `BrokerRefused`."""
         self._prefetch.update(prefetch)
@@ -150,8 +155,7 @@ class RabbitConsumer:
         lanes = [lane for queue in {*self._declared, *self._prefetch} for lane in self._lanes(queue)]
         counts = await counts_of(channel, self._names, lanes)
         # An event that left a queue before the count was sent to this channel before the last answer, so it is held.
-        held = self._subscriptions.channel.unacked.by_queue() if self._subscriptions is not None else {}
-        return counts.backlogs(held)
+        return counts.backlogs(self.held)
 
     async def close(self) -> None:
         """Close the connections within some 2 s. RabbitMQ delivers unsettled events again, to any consumer."""
