@@ -185,6 +185,8 @@ async def _drained(site: ThrowAwaySite, worker: asyncio.subprocess.Process, load
     before = _Cpu.of(worker.pid)
     settled = await _settled(site, worker, load.events)
     after = _Cpu.of(worker.pid)
+    if settled == booted:
+        raise Failure("the backlog was drained before the clock could start: give more --events", ExitCode.INCOMPLETE)
     moments = [record.settled for record in recording.read(site.records)[booted - 1 : settled]]
     own = after.worker - before.worker
     children = sum(seconds - before.children.get(pid, 0.0) for pid, seconds in after.children.items())
