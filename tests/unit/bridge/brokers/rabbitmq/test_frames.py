@@ -1,6 +1,7 @@
 """The frames of a publish are those that pamqp writes."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pamqp.frame
 import pytest
@@ -40,7 +41,7 @@ def by_pamqp(properties: Properties, body: bytes) -> bytes:
         message_type=properties.type,
     )
     most = FRAME_MAX - FRAME_OVERHEAD
-    frames = [
+    frames: list[Any] = [
         Basic.Publish(exchange="bridge.events", routing_key="konto.eröffnet", mandatory=True),
         ContentHeader(0, len(body), header),
         *(ContentBody(body[start : start + most]) for start in range(0, len(body), most)),
