@@ -1,7 +1,6 @@
 """The frames of a publish are those that pamqp writes."""
 
 from datetime import UTC, datetime
-from typing import Any
 
 import pamqp.frame
 import pytest
@@ -41,7 +40,7 @@ def by_pamqp(properties: Properties, body: bytes) -> bytes:
         message_type=properties.type,
     )
     most = FRAME_MAX - FRAME_OVERHEAD
-    frames: list[Any] = [
+    frames: list[Basic.Publish | ContentHeader | ContentBody] = [
         Basic.Publish(exchange="bridge.events", routing_key="konto.eröffnet", mandatory=True),
         ContentHeader(0, len(body), header),
         *(ContentBody(body[start : start + most]) for start in range(0, len(body), most)),
