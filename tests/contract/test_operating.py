@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from app_adapter.cancelling import send
+from app_adapter.fork_safe_publishing import cancel
 from bridge.brokers.contract.broker import Broker
 from bridge.brokers.contract.consuming import Consumer
 from bridge.brokers.contract.operating import QueueCounts, SiteCounts
@@ -143,7 +143,7 @@ async def test_an_app_cancels_an_event(declared: Broker, site: Site) -> None:
     settings = load_settings(environ={"BRIDGE_BROKER_URL": site.url, "BRIDGE_NAMESPACE": site.namespace})
     wished = [Cancellation(an_event().id, False, "the app shop", "withdrawn", now()) for _ in range(3)]
 
-    await asyncio.gather(*(asyncio.to_thread(send, settings, each) for each in wished))
+    await asyncio.gather(*(asyncio.to_thread(cancel, settings, each) for each in wished))
 
     log = ControlsLog(declared, "shop", NO_KEYS)
     await log.read()
@@ -156,7 +156,7 @@ async def test_a_cancellation_that_the_broker_does_not_take() -> None:
     wished = Cancellation(an_event().id, False, "the app shop", "", now())
 
     with pytest.raises(DeferUnavailable, match=f"event {wished.event} is not cancelled"):
-        await asyncio.to_thread(send, settings, wished)
+        await asyncio.to_thread(cancel, settings, wished)
 
 
 async def test_foreign_records_among_the_controls(declared: Broker, site: Site) -> None:
