@@ -10,8 +10,9 @@ from flup.server import fcgi_base as fcgi
 
 from app_adapter.flup_request import FlupServer
 from app_adapter.idle import IdleHooks
-from app_adapter.plain_sockets import has_hung_up
+from app_adapter.plain_sockets import has_hung_up, readable
 from app_adapter.standard_streams import say
+from app_adapter.start_tokens import StartTokens
 from bridge.fastcgi import ProtocolError
 from bridge.fastcgi.params import decode_params
 from bridge.fastcgi.records import Record, RecordReader
@@ -26,11 +27,19 @@ _HEADER = struct.Struct(">BBHHBx")
 
 
 class FlupConnection(fcgi.Connection):  # type: ignore[misc]  # flup has no types
-    """A connection that a child serves."""
+    """A connection that a child serves. With `tokens`, a request begins only if it has a start token, and is dropped
+    otherwise."""
 
-    def __init__(self, sock: socket.socket, server: FlupServer, idle: IdleHooks | None = None) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        server: FlupServer,
+        idle: IdleHooks | None = None,
+        tokens: StartTokens | None = None,
+    ) -> None:
         super().__init__(sock, None, server, None)
         self._idle = idle
+        self._tokens = tokens
         sock.settimeout(None)  # the app may have set another default
         self._records = RecordReader(types=None)
         self._output: list[bytes | memoryview] = []
@@ -64,6 +73,12 @@ class FlupConnection(fcgi.Connection):  # type: ignore[misc]  # flup has no type
             self._idle.wait(self._sock)
         return self._received()
 
+    def _wait_for_token(self, sock: socket.socket) -> None:
+        """Wait for a start token, and call the idle hooks that come due meanwhile."""
+        if self._idle is not None:
+            self._idle.wait(sock)
+        readable(None, sock)
+
     def take(self, data: bytes) -> bool:
         """Process received bytes, b"" for the end of the stream, and serve the requests that they complete. Return
         False at the connection's end; the connection is closed then."""
@@ -74,6 +89,8 @@ class FlupConnection(fcgi.Connection):  # type: ignore[misc]  # flup has no type
                 while self._keepGoing and (record := self._records.next_record()) is not None:
                     self._process(record)
                 going = self._keepGoing
+        except EOFError:  # no further token comes: the worker has gone, or this child ends
+            pass
         except (ProtocolError, struct.error, IndexError, ValueError) as error:
             self.broken = True
             say(f"the FastCGI client broke the protocol: {error}\n")
@@ -84,8 +101,10 @@ class FlupConnection(fcgi.Connection):  # type: ignore[misc]  # flup has no type
 
     def drain(self) -> None:
         """Finish the running request and end, or end at once if none runs. Interrupt a request whose client has gone,
-        so that the app can clean up."""
+        so that the app can clean up. No further request gets a start token."""
         self._draining = True
+        if self._tokens is not None:
+            self._tokens.end()
         if not self._requests:
             with contextlib.suppress(OSError):  # the client has gone already
                 self._sock.shutdown(socket.SHUT_RD)
@@ -177,7 +196,10 @@ class FlupConnection(fcgi.Connection):  # type: ignore[misc]  # flup has no type
         else:
             request.params.update(decode_params(bytes(request.encoded)))
             request.started, self._head_size = True, 0
-            self._start_request(request)
+            if self._tokens is None or self._tokens.permit(record.requestId, self._wait_for_token):
+                self._start_request(request)
+            else:
+                self.forget(request)
 
     def _do_stdin(self, record: Any) -> None:
         request = self._requests.get(record.requestId)

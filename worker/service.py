@@ -135,7 +135,10 @@ async def _serve_app(
         target = ReplayTarget(values.replay_path, values.public_url or NO_PUBLIC_URL)
         slots = Slots(values.children, calls=values.calls)
         replays = Replays(
-            target, Trust.RECEIVER, slots, OwnPool(supervisor, slots, ready, watching.tell, options.manager)
+            target,
+            Trust.RECEIVER,
+            slots,
+            OwnPool(supervisor, slots, ready, values.in_flight, watching.tell, options.manager),
         )
         await _serve_broker(options, replays, rules, signals, watching)
     finally:
@@ -304,4 +307,5 @@ def _rules(queue: Queue) -> Rules:
         weight=queue.weight,
         deadline_at_most=queue.longest.total_seconds(),
         ordered=queue.ordered,
+        at_once=queue.rate is not None,
     )

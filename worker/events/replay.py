@@ -25,7 +25,8 @@ from worker.slots.slots import Slots
 class Rules:
     """The rules for the events of one queue: the seconds that a replay may take, the retry policies, how many events
     may be in flight in this worker (None: as many as it has slots), the queue's weight, the seconds that a replay may
-    take if its listener asks for more time (None: it cannot), and whether the queue is ordered."""
+    take if its listener asks for more time (None: it cannot), whether the queue is ordered, and whether its events have
+    to begin when they are sent, as those of a queue with a rate."""
 
     deadline: float
     policies: Policies
@@ -33,6 +34,7 @@ class Rules:
     weight: int = 1
     deadline_at_most: float | None = None
     ordered: bool = False
+    at_once: bool = False
 
 
 class _Expired(Exception):
@@ -91,7 +93,7 @@ class Replayer:
         """Replay and settle one event. Raise `NoSlotToCome` if the worker drains before the event has a slot."""
         envelope, queue = held.delivery.envelope, held.queue
         rules = self.rules[queue]
-        request = self._request(envelope, queue, rules.deadline_at_most)
+        request = self._request(envelope, queue, rules)
         evidence, seconds, child = await self._exchange(held, slots, request, rules.deadline)
         now = self.now()
         outcome = outcome_of(evidence, self.trust, now)
@@ -107,7 +109,7 @@ class Replayer:
         if settled:
             self.tell(Settled(envelope, queue, outcome, settlement, seconds, child))
 
-    def _request(self, envelope: Envelope, queue: str, deadline_at_most: float | None) -> Request | Unsendable:
+    def _request(self, envelope: Envelope, queue: str, rules: Rules) -> Request | Unsendable:
         event = envelope.event
         if self.max_body is not None and len(event.data) > self.max_body:
             return Unsendable(f"the data is {len(event.data)} bytes: expected at most {self.max_body} (max_body)")
@@ -115,7 +117,15 @@ class Replayer:
             encoded = self._encoder.encode(envelope, queue)
         except InvalidRequest as error:
             return Unsendable(str(error))
-        return Request(event.name, event.id, queue, envelope.attempt_number, encoded, deadline_at_most)
+        return Request(
+            event.name,
+            event.id,
+            queue,
+            envelope.attempt_number,
+            encoded,
+            rules.deadline_at_most,
+            at_once=rules.at_once or event.handling.expires is not None,  # it must not begin later than it is sent
+        )
 
     def _letter(self, dead: DeadLetter, envelope: Envelope, queue: str, evidence: Evidence, now: datetime) -> Letter:
         transcript = _transcript(parameters(envelope, queue, self.target), evidence)
