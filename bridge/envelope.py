@@ -214,6 +214,10 @@ def id_in(head: str) -> str | None:
         return None
 
 
+_FRESH = frozenset(("v", "id", "type", "source", "time", "datacontenttype", "began", "traceparent", "handling"))
+"""The fields of a head without history."""
+
+
 def _from_fields(fields: Mapping[str, Any], data: bytes) -> Envelope:
     event = Event(
         id=_id(fields["id"]),
@@ -225,12 +229,13 @@ def _from_fields(fields: Mapping[str, Any], data: bytes) -> Envelope:
         traceparent=optional(_header, fields.get("traceparent")) or None,
         handling=optional(handling_from_json, fields.get("handling")) or PLAIN,
     )
-    if len(fields) == 7:  # a head without history: the event has not been replayed yet
-        return Envelope(event, round_began=time(fields["began"]))
+    began = event.time if fields["began"] == fields["time"] else time(fields["began"])
+    if _FRESH.issuperset(fields):  # the event has not been replayed yet
+        return Envelope(event, began)
     attempts, surplus = _without_middle(items(fields.get("attempts", [])))
     return Envelope(
         event=event,
-        round_began=time(fields["began"]),
+        round_began=began,
         round=read_count(fields.get("round", 1)),
         spent=read_count(fields.get("spent", 0)),
         waited=seconds(fields.get("waited", 0.0), MAX_SECONDS),

@@ -245,7 +245,7 @@ class EventConsumer:
 
     def _start(self, held: EventInFlight, work: Callable[[], Awaitable[None]]) -> "asyncio.Task[None]":
         """Start the work that ends an event, which is then in flight no more."""
-        task = self._tasks[held] = asyncio.create_task(self._ended(held, work))
+        task = self._tasks[held] = asyncio.get_running_loop().create_task(self._ended(held, work))
         return task
 
     async def _ended(self, held: EventInFlight, work: Callable[[], Awaitable[None]]) -> None:

@@ -181,6 +181,9 @@ class RabbitConsumer:
         contended = lane.priority is not Priority.NORMAL or lane.queue in self._contended
         return lane_prefetch(self._prefetch[lane.queue], contended=contended)
 
+    def _held_at_most(self, queue: str) -> int:
+        return 1 if self._is_ordered(queue) else self._prefetch.get(queue, 0)
+
     def _warn_of_long_deadlines(self) -> None:
         for name in self._prefetch.keys() & self._declared.keys():
             if (deadline := self._declared[name].longest) >= CONSUMER_TIMEOUT:
@@ -192,7 +195,8 @@ class RabbitConsumer:
 
     async def _prepare(self, channel: AbstractChannel) -> None:
         engine = await engine_of(channel)
-        subscriptions = Subscriptions(ConsumerChannel(engine, lambda: not self._hand, self._arrival.set), self._names)
+        consuming = ConsumerChannel(engine, lambda: bool(self._hand), self._held_at_most, self._arrival.set)
+        subscriptions = Subscriptions(consuming, self._names)
         engine.on_consumer_cancel_callbacks.add(partial(self._cancelled_by_broker, subscriptions))
         read_deliveries(engine, partial(self._arrived, subscriptions))
         if not self._stopped:
