@@ -67,7 +67,7 @@ class PublishingThread:
         the event is not published unless its publishing has begun."""
         ticket = Ticket(Outgoing(event, due, within), deadline)
         try:
-            self._hand_over(ticket)
+            self._hand_over([ticket])
             return self._wait_for(ticket, _end_of(deadline))
         except BrokerUnavailable as error:
             raise DeferUnavailable(str(error)) from error
@@ -79,7 +79,7 @@ class PublishingThread:
         through, and the answer is dropped."""
         ticket = Ticket(question, deadline)
         try:
-            self._hand_over(ticket)
+            self._hand_over([ticket])
             answer = ticket.wait(max(_end_of(deadline) - time.monotonic(), 0.0))
         except BrokerUnavailable as error:
             if isinstance(error, CallError):
@@ -99,20 +99,18 @@ class PublishingThread:
         the exceptions of signal handlers, are those of `publish`."""
         tickets = [Ticket(each, deadline) for each in outgoing]
         end = _end_of(deadline)
-        answers: list[Destination | DeferError] = []
         refusal: BrokerUnavailable | None = None
         try:
             try:
-                for ticket in tickets:
-                    self._hand_over(ticket)
-            except BrokerUnavailable as error:  # those that were handed over may be published
+                self._hand_over(tickets)
+            except BrokerUnavailable as error:
                 refusal = error
-            for ticket in tickets:
-                answers.append(self._answer_of(ticket, end, refusal))
+            # The last one first: most answers come in order, and the others then have theirs without a wait.
+            answers = [self._answer_of(ticket, end, refusal) for ticket in reversed(tickets)]
         finally:
             for ticket in tickets:
                 ticket.withdraw()
-        return answers
+        return answers[::-1]
 
     def close(self) -> None:
         """Close the publisher and end the thread. Wait at most the publisher's `closing` seconds; after them, the
@@ -127,10 +125,10 @@ class PublishingThread:
         if self._alive.acquire(timeout=loop.publisher.closing):
             self._alive.release()
 
-    def _hand_over(self, ticket: Ticket) -> None:
-        if len(self._waiting) >= MAX_WAITING:
+    def _hand_over(self, tickets: Sequence[Ticket]) -> None:
+        if len(self._waiting) + len(tickets) > MAX_WAITING:
             raise BrokerUnavailable(f"{MAX_WAITING} events of this process already wait for the broker")
-        self._waiting.append(ticket)
+        self._waiting.extend(tickets)
         if not self.alive:
             self._start()
         loop = self._loop  # None until the thread runs, which then takes what waits

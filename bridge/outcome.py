@@ -174,10 +174,10 @@ def outcome_of(evidence: Evidence, trust: Trust, now: datetime) -> Outcome:
 
 
 def _of_verdict(verdict: Verdict) -> Outcome:
+    if verdict.kind == "delivered":
+        return Succeeded(verdict.release)
     error = verdict.error or Error(verdict.kind, f"the receiver answered {verdict.kind!r} and gave no reason")
     match verdict.kind:
-        case "delivered":
-            return Succeeded(verdict.release)
         case "reject":
             return Rejected(error, verdict.release)
         case "failed":

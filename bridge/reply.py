@@ -27,6 +27,7 @@ STATUSES: dict[Kind, str] = {
 }
 
 
+_DETAILS = frozenset(("bridge-error", "bridge-wait", "retry-after", "bridge-finished", "bridge-retry"))
 _MILLISECONDS = re.compile(r"[0-9]{1,10}(\.[0-9]{1,3})?")
 
 MAX_FINISHED = 24 * 1024
@@ -80,6 +81,8 @@ def verdict_of(headers: Mapping[str, str], now: datetime) -> Verdict | None:
     if kind not in KINDS:
         return None
     release = headers.get("bridge-release")
+    if kind == "delivered" and _DETAILS.isdisjoint(headers):
+        return Verdict("delivered", release=release and release[:200])
     return Verdict(
         kind=kind,  # type: ignore[arg-type]  # checked against the same list above
         error=_error(headers.get("bridge-error")),

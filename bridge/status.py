@@ -8,6 +8,7 @@ import json
 import reprlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
+from functools import cache
 from types import UnionType
 from typing import Any, ClassVar, Literal, NoReturn, cast, get_args, get_origin, get_type_hints
 
@@ -207,7 +208,7 @@ def from_object(document: Mapping[str, Any]) -> Status:
     return status
 
 
-def _record(kind: type[Any], value: object, path: str) -> Any:
+def _record(kind: Any, value: object, path: str) -> Any:
     """Build a dataclass from a JSON object that has exactly its fields. `path` is for the error message."""
     if not isinstance(value, dict):
         _refuse(path, "an object", value)
@@ -222,7 +223,7 @@ def _value(hint: Any, value: object, path: str) -> Any:
     """Return the value of a field with this type hint, from its JSON value."""
     origin, inner = get_origin(hint), get_args(hint)
     if is_dataclass(hint):
-        return _record(cast(type[Any], hint), value, path)
+        return _record(hint, value, path)
     if origin is UnionType:  # X | None
         return None if value is None else _value(inner[0], value, path)
     if origin is tuple and isinstance(value, list):
@@ -240,7 +241,8 @@ def _value(hint: Any, value: object, path: str) -> Any:
     return _refuse(path, getattr(hint, "__name__", str(hint)), value)
 
 
-def _hints(kind: type[Any]) -> Mapping[str, Any]:
+@cache  # a site with 50 workers has some 500 records, and Python reads the hints of each from text
+def _hints(kind: Any) -> Mapping[str, Any]:
     hints = get_type_hints(kind)
     return {field.name: hints[field.name] for field in fields(kind)}
 

@@ -11,6 +11,9 @@ from typing import Any
 from tests.ports import free_port
 from tests.rabbitmq_node import RabbitNode
 
+_IMPATIENT = "[{rabbit, [{dead_letter_worker_publisher_confirm_timeout, 3000}]}]."
+"""A delay queue tries to hand an event on again after 3 s instead of three minutes."""
+
 
 @dataclass(frozen=True)
 class ManagedNode:
@@ -58,7 +61,7 @@ class ManagedNode:
 @contextmanager
 def managed_node() -> Iterator[ManagedNode]:
     """Start a node with its management, and remove it at the end of the `with` block."""
-    node, port = RabbitNode(), free_port()
+    node, port = RabbitNode(advanced=_IMPATIENT), free_port()
     (node.directory / "enabled_plugins").write_text("[rabbitmq_management].")
     (node.directory / "rabbitmq.conf").write_text(f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {port}\n")
     with node:

@@ -21,6 +21,7 @@ from flup.server.fcgi_single import WSGIServer
 
 from app_adapter import DeferredEvents, Event
 from benchmarks.report import Table
+from benchmarks.scale import Scale
 from bridge.child_protocol import Inherited, StartToken, write_tokens
 from bridge.envelope import Envelope
 from bridge.fastcgi import Connection
@@ -52,7 +53,7 @@ def large() -> bytes:
     return bytes(LARGE)
 
 
-def measure(directory: Path) -> Table:
+def measure(directory: Path, scale: Scale) -> Table:
     """Measure both kinds of child."""
     with _child(OURS, directory) as ours, _child(STOCK, directory) as stock:
         cpu = _cpu_per_replay([ours, stock])

@@ -16,17 +16,17 @@ from typing import Any
 
 from bridge.errors import BridgeError, BrokerUnavailable
 from bridge.local_database.connection import BUSY_SECONDS, Tables, connect, file_at, is_busy, translated
+from bridge.local_database.foreign_commits import LOOK_SECONDS, ForeignCommits
 from bridge.local_database.forks import Gate
 from bridge.local_database.one_name import one_name
 from bridge.local_database.operation import Operation, Result, T, Work, attempt, resolve
 from bridge.local_database.own_threads import mark_this_thread
 from bridge.local_database.wakeups import Wakeups
 
+READING, WRITING = "BEGIN", "BEGIN IMMEDIATE"
+
 HURRIED = 2.0
 """Seconds that this process waits for a busy file after `hurry()`."""
-
-POLL = 0.05
-"""Seconds between two checks for commits of other processes that sent no wake-up."""
 
 
 class Database:
@@ -59,24 +59,30 @@ class Database:
         """The number of times that the open file was found removed or replaced. Read only on the database thread."""
         self.busy = False
         """True while another process uses the file, and this one waits for it."""
-        self._seen_version = 0
-        self._watchers: dict[Callable[[], None], asyncio.AbstractEventLoop] = {}
+        self._synced = True
+        self._foreign_commits = ForeignCommits()
 
-    def submit(self, work: Work[T], *, writes: bool = True, wakes: bool = False) -> Operation[T]:
+    def submit(
+        self, work: Work[T], *, writes: bool = True, durable: bool = True, wakes: str | None = None
+    ) -> Operation[T]:
         """Submit work. It runs in one transaction with all work that is submitted until the thread is free; work that
-        only reads runs in a transaction of its own. `wakes`: wake the other processes after the commit."""
+        only reads runs in a transaction of its own.
+
+        `durable`: the commit is synced to the disk. Work that is not durable survives the end of any process, but a
+        power cut may undo it, unless durable work was committed after it. `wakes`: a mark of `wakeups`; wake the other
+        processes that have it after the commit."""
         if self._closing:
             raise BrokerUnavailable(f"{self.name}: closed here")
-        operation = Operation(work, writes, wakes, self._lock)
+        operation = Operation(work, self._lock, writes=writes, durable=durable, wakes=wakes)
         if not self._submitted:
             asyncio.get_running_loop().call_soon(self._hand_over)
         self._submitted.append(operation)
         return operation
 
-    async def run(self, work: Work[T], *, writes: bool = True, wakes: bool = False) -> T:
-        """Do the work and return its result. Raise the work's errors, or `BrokerUnavailable`. On cancellation, withdraw
-        work that has not begun."""
-        operation = self.submit(work, writes=writes, wakes=wakes)
+    async def run(self, work: Work[T], *, writes: bool = True, durable: bool = True, wakes: str | None = None) -> T:
+        """Do the work and return its result; see `submit`. Raise the work's errors, or `BrokerUnavailable`. On
+        cancellation, withdraw work that has not begun."""
+        operation = self.submit(work, writes=writes, durable=durable, wakes=wakes)
         try:
             return await operation.future
         except asyncio.CancelledError:
@@ -85,12 +91,12 @@ class Database:
 
     def watch(self, watcher: Callable[[], None]) -> None:
         """Call `watcher` on the running loop soon after another process has changed the file."""
-        self._watchers[watcher] = asyncio.get_running_loop()
+        self._foreign_commits.add(watcher)
         self._inbox.put([])  # wakes the thread, which does not poll the file while there are no watchers
 
     def unwatch(self, watcher: Callable[[], None]) -> None:
         """Stop calling this watcher."""
-        self._watchers.pop(watcher, None)
+        self._foreign_commits.remove(watcher)
 
     def hurry(self) -> None:
         """Prepare for the end of this process: after `HURRIED` seconds, a busy file raises `BrokerUnavailable`."""
@@ -134,7 +140,7 @@ class Database:
     def _serve(self) -> None:
         mark_this_thread()
         while True:
-            operations = self._next(POLL if self._watchers else None)
+            operations = self._next(LOOK_SECONDS if self._foreign_commits.watched else None)
             with self._gate:
                 self._serve_these(operations)
             if self._closing and self._inbox.empty():
@@ -143,10 +149,10 @@ class Database:
 
     def _serve_these(self, operations: list[Operation[Any]]) -> None:
         self._look_around()
-        self._transact([operation for operation in operations if operation.writes], "BEGIN IMMEDIATE")
+        self._transact([operation for operation in operations if operation.writes], WRITING)
         for operation in operations:
             if not operation.writes:  # on its own snapshot, which does not block writers
-                self._transact([operation], "BEGIN")
+                self._transact([operation], READING)
 
     def _end(self) -> None:
         with self._gate:
@@ -184,16 +190,14 @@ class Database:
                 for operation in operations:
                     self._transact([operation], begin)
             return
-        if any(operation.wakes and error is None for operation, _, error in results):
-            self.wakeups.wake_others()
+        self.wakeups.wake_others({operation.wakes for operation, _, error in results if error is None})
         self._resolve(results)
 
     def _begin(self, operations: list[Operation[Any]], begin: str) -> bool:
         """Open a transaction, and wait while the file is busy. Return False if there is nothing left to do in it."""
         while any(not operation.withdrawn for operation in operations):
             try:
-                self._connected().execute(begin)
-                self._check_in_place()
+                self._begin_transaction(begin, durable=any(operation.durable for operation in operations))
                 self.busy = False
             except (sqlite3.Error, OSError, BridgeError) as error:
                 if is_busy(error) and self._waited():
@@ -215,24 +219,27 @@ class Database:
         return True
 
     def _look_around(self) -> None:
-        """Call the watchers if another process has committed since the last check."""
-        if not self._watchers or self._connection is None:
+        if self._connection is None:
             return
         try:
-            version = self._connection.execute("PRAGMA data_version").fetchone()[0]
+            self._foreign_commits.look(self._connection, time.monotonic())
         except sqlite3.Error:
             self._disconnect()  # the next operation connects again, and raises the error
-            return
-        if version != self._seen_version:
-            self._seen_version = version
-            for watcher, loop in tuple(self._watchers.items()):
-                _call(loop, watcher)
 
     def _connected(self) -> sqlite3.Connection:
         if self._connection is None:
             self._connection = connect(self.path, self._tables, self._limit, creates=self._creates, group=self._group)
             self._opened = file_at(self.path)
+            self._synced = True
         return self._connection
+
+    def _begin_transaction(self, begin: str, *, durable: bool) -> None:
+        connection = self._connected()
+        if self._synced is not durable and begin == WRITING:
+            connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._synced = durable
+        connection.execute(begin)
+        self._check_in_place()
 
     def _check_in_place(self) -> None:
         """Raise `BrokerUnavailable` if the open file was removed or replaced: a write to it would be lost when the last
@@ -246,7 +253,7 @@ class Database:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-            self._seen_version = 0  # the next connection has other versions, so the watchers are called
+            self._foreign_commits.forget()
 
     def _translated(self, error: Exception) -> Exception:
         if isinstance(error, OSError):  # from a file next to the database

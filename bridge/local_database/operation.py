@@ -17,11 +17,15 @@ Work = Callable[[sqlite3.Connection], T]
 
 
 class Operation(Generic[T]):
-    """Work, and the future of its result on the loop that submitted it. `lock` guards its beginning and withdrawal."""
+    """Work, and the future of its result on the loop that submitted it. `lock` guards its beginning and withdrawal.
+    `Database.submit` explains the other arguments."""
 
-    def __init__(self, work: Work[T], writes: bool, wakes: bool, lock: threading.Lock) -> None:
+    __slots__ = ("_begun", "_lock", "_withdrawn", "durable", "future", "wakes", "work", "writes")
+
+    def __init__(self, work: Work[T], lock: threading.Lock, *, writes: bool, durable: bool, wakes: str | None) -> None:
         self.work = work
         self.writes = writes
+        self.durable = durable
         self.wakes = wakes
         self.future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._lock = lock

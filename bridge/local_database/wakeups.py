@@ -8,7 +8,7 @@ import os
 import stat
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -19,8 +19,10 @@ from bridge.local_database.private_files import PRIVATE, FileAccess
 
 CONSUMER_MARK = ".worker-"
 LISTENER_MARK = ".listener-"
-"""The part between the database's name and the owner in a FIFO's name: for a consumer, whose leases depend on the lock,
-and for all other processes that want to be woken."""
+SERVER_MARK = ".server-"
+CALLER_MARK = ".caller-"
+"""Whom a FIFO wakes: the part of its name between the database's name and the owner. A consumer, whose leases depend on
+the lock; who follows logs or broadcasts; who takes calls; who waits for answers."""
 
 _JUST_NOW = 50_000_000
 
@@ -75,16 +77,21 @@ class Wakeups:
 
     def __init__(self, database: Path) -> None:
         self._folder = database.parent
-        self._beginnings = (database.name + CONSUMER_MARK, database.name + LISTENER_MARK)
+        self._name = database.name
         self._seen_at = -1
         self._found: list[Path] = []
         self.own: set[Path] = set()
         """The FIFOs of this process, which are not written: it knows its own writes."""
 
-    def wake_others(self) -> None:
-        """Wake all other processes. A FIFO that cannot be written is skipped: it is full, its process has ended, or it
-        belongs to another user."""
+    def wake_others(self, marks: Collection[str | None]) -> None:
+        """Wake all other processes whose FIFO has one of these marks. A FIFO that cannot be written is skipped: it is
+        full, its process has ended, or it belongs to another user."""
+        beginnings = tuple(self._name + mark for mark in marks if mark is not None)
+        if not beginnings:
+            return
         for fifo in self._look():
+            if not fifo.name.startswith(beginnings):
+                continue
             with suppress(OSError):
                 descriptor = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
                 try:
@@ -100,7 +107,8 @@ class Wakeups:
             changed_at = self._folder.stat().st_mtime_ns
             # The folder's time has steps of some milliseconds: soon after a change, the next one may not change it.
             if changed_at != self._seen_at or time.time_ns() - changed_at < _JUST_NOW:
-                names = [entry.name for entry in os.scandir(self._folder) if entry.name.startswith(self._beginnings)]
+                beginning = f"{self._name}."
+                names = [entry.name for entry in os.scandir(self._folder) if entry.name.startswith(beginning)]
                 self._seen_at = changed_at
                 self._found = [self._folder / name for name in names]
         return [fifo for fifo in self._found if fifo not in self.own]

@@ -9,12 +9,13 @@ import random
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Literal, cast
 
 from bridge.back_off import BackOff
 from bridge.brokers.contract.broker import Broker
 from bridge.brokers.contract.calling import Caller
-from bridge.brokers.contract.publishing import Publisher
+from bridge.brokers.contract.publishing import Post, Publisher, Withdraw
 from bridge.call import Answer, AnswerKind, Question
 from bridge.deadline import Deadline
 from bridge.envelope import Envelope
@@ -40,6 +41,12 @@ PREPARE_BACK_OFF = BackOff(first=0.05, at_most=1.0)
 
 Destination = Literal["broker", "spool"]
 """The place where a publisher put an event."""
+
+Told = Callable[[Destination | BridgeError], None]
+"""Is told once, on the publisher's event loop, where the event is, or why it is not published."""
+
+Posting = Callable[[Told], Withdraw]
+"""Publishes one event without waiting, as `Post` does."""
 
 
 class LazyPublisher:
@@ -89,19 +96,47 @@ class LazyPublisher:
         publisher = await self._prepared(deadline)
         try:
             await publisher.publish(event, due, deadline=deadline, within=within)
-        except BridgeError as error:
-            if not isinstance(error, Unroutable | TooLarge | DeferForbidden | PartlyRejected | DuplicateEvent):
-                self._preparing = None
-            raise
         except Exception as error:
-            # An internal error. The event may be published or not, so the caller may rely on neither.
-            self._preparing = None
-            message = (
-                f"internal error while publishing event {event.id}; the event may still run: "
-                f"{type(error).__name__}: {error}"
-            )
-            raise DeferUnconfirmed(event.id, message) from error
+            failure = self._failed(event, error)
+            raise failure from failure.__cause__
         return "broker"
+
+    def at_once(self, event: Event, due: datetime | None = None, *, deadline: Deadline) -> Posting | None:
+        """Return what publishes the event without waiting; None if it has to wait. It tells what `publish` returns or
+        raises."""
+        if self._publisher is None or self._preparing is None or not self._preparing.done():
+            return None
+        try:
+            post = self._publisher.at_once(event, due, deadline=deadline)
+        except Exception:  # `publish` finds the same error, and reports it
+            return None
+        return None if post is None else partial(self._post, post, event)
+
+    def _post(self, post: Post, event: Event, told: Told) -> Withdraw:
+        def answered(error: Exception | None) -> None:
+            told("broker" if error is None else self._failed(event, error))
+
+        try:
+            return post(answered)
+        except Exception as error:  # an internal error
+            answered(error)
+            return lambda: None
+
+    def _failed(self, event: Event, error: Exception) -> BridgeError:
+        """Note that a publish failed; return the error for its caller."""
+        if isinstance(error, Unroutable | TooLarge | DeferForbidden | PartlyRejected | DuplicateEvent):
+            return error
+        self._preparing = None
+        if isinstance(error, BridgeError):
+            return error
+        # An internal error. The event may be published or not, so the caller may rely on neither.
+        message = (
+            f"internal error while publishing event {event.id}; the event may still run: "
+            f"{type(error).__name__}: {error}"
+        )
+        unconfirmed = DeferUnconfirmed(event.id, message)
+        unconfirmed.__cause__ = error
+        return unconfirmed
 
     async def ask(self, question: Question, *, deadline: Deadline) -> Answer:
         """Ask a question, and return its answer before the deadline. Opening the broker counts towards it. A worker
@@ -156,9 +191,9 @@ class LazyPublisher:
             await self._broker.close()
 
     async def _prepared(self, deadline: Deadline) -> Publisher:
-        if self._preparing is None or _failed(self._preparing):
+        if self._preparing is None or _has_failed(self._preparing):
             self._preparing = asyncio.create_task(self._prepare())
-            self._preparing.add_done_callback(_failed)  # retrieves the exception, else asyncio logs it
+            self._preparing.add_done_callback(_has_failed)  # retrieves the exception, else asyncio logs it
         declaring = self._preparing
         if not declaring.done():
             self._waiting += 1
@@ -202,5 +237,5 @@ class LazyPublisher:
         return BrokerUnavailable(f"{self.name} could not be reached in time; nothing was published: {self.trouble}")
 
 
-def _failed(task: "asyncio.Task[Publisher]") -> bool:
+def _has_failed(task: "asyncio.Task[Publisher]") -> bool:
     return task.done() and (task.cancelled() or task.exception() is not None)

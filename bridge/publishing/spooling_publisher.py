@@ -6,9 +6,11 @@ The relay, which empties the spool and whose success closes the circuit, is in `
 import asyncio
 import logging
 import time
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
 
+from bridge.brokers.contract.publishing import Withdraw
 from bridge.call import Answer, Question
 from bridge.deadline import Deadline
 from bridge.errors import (
@@ -22,7 +24,7 @@ from bridge.errors import (
 from bridge.event import Event
 from bridge.moments import Tell, tell_nobody
 from bridge.publishing.circuit import Circuit, Observation
-from bridge.publishing.lazy_publisher import Destination, LazyPublisher
+from bridge.publishing.lazy_publisher import Destination, LazyPublisher, Posting, Told
 from bridge.publishing.relay import Relay
 from bridge.publishing.spool.spool_file import SpoolFile
 from bridge.publishing.spool.store import Store
@@ -33,8 +35,20 @@ _AT_LEAST = 0.1
 """Seconds that the spool has even if the deadline is nearer."""
 FLUSH = 0.25
 """Seconds that each step of `close()` may take."""
+_LOOK = 0.005
+"""Seconds between two looks of `close()` whether events are still under way."""
 
 log = logging.getLogger("bridge")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Posted:
+    """An event that the broker has not answered yet, and that no task waits for."""
+
+    event: Event
+    due: datetime | None
+    deadline: Deadline
+    told: Told
 
 
 class SpoolingPublisher:
@@ -59,6 +73,7 @@ class SpoolingPublisher:
         self._publishing: set[asyncio.Task[object]] = set()
         self._at_broker: set[asyncio.Task[object]] = set()
         self._cut: set[asyncio.Task[object]] = set()
+        self._posted: dict[_Posted, Withdraw] = {}
 
     @property
     def name(self) -> str:
@@ -99,6 +114,15 @@ class SpoolingPublisher:
         finally:
             self._publishing.discard(task)
 
+    def at_once(self, event: Event, due: datetime | None = None, *, deadline: Deadline) -> Posting | None:
+        """Return what publishes the event to the broker without waiting; None if it has to wait, or is to be spooled.
+        It tells what `publish` returns or raises."""
+        if not self._circuit.closed:
+            return None
+        to_broker = deadline.reserving(_SHARE, _AT_MOST, time.monotonic())
+        post = self._broker.at_once(event, due, deadline=to_broker)
+        return None if post is None else lambda told: self._post(post, _Posted(event, due, deadline, told))
+
     async def ask(self, question: Question, *, deadline: Deadline) -> Answer:
         """Ask the broker a question, and return its answer. Calls are never spooled. Raise `CallError`."""
         return await self._broker.ask(question, deadline=deadline)
@@ -106,14 +130,14 @@ class SpoolingPublisher:
     async def close(self) -> None:
         """Wait `FLUSH` seconds for confirms, then spool the events without one. End the relay after its batch; close
         the file and the broker."""
-        if await _still_running(self._publishing):
+        if await self._still_publishing():
             self._note(Observation.SILENCE, "this process ends")
-            await _still_running(self._publishing)
+            await self._still_publishing()
         if self._relaying is not None:
             self._relay.stop()
-            await _still_running({self._relaying})
+            await asyncio.wait({self._relaying}, timeout=FLUSH)
             self._relaying.cancel()
-            await _still_running({self._relaying})
+            await asyncio.wait({self._relaying}, timeout=FLUSH)
         await self._store.close()
         await self._broker.close()
 
@@ -134,6 +158,38 @@ class SpoolingPublisher:
         await self._to_spool(event, due, deadline.at_least(_AT_LEAST, time.monotonic()), silence)
         return "spool"
 
+    def _post(self, post: Posting, posted: _Posted) -> Withdraw:
+        def told(answer: Destination | BridgeError) -> None:
+            if self._posted.pop(posted, None) is None:
+                return  # it was taken back, and is spooled
+            if isinstance(answer, BrokerUnavailable | DeferUnconfirmed) and not isinstance(answer, PartlyRejected):
+                self._note(Observation.SILENCE, answer)
+                self._spool(posted, answer)
+            else:
+                posted.told(answer)
+
+        self.start()
+        self._posted[posted] = lambda: None
+        withdraw = post(told)
+        if posted in self._posted:
+            self._posted[posted] = withdraw
+        return withdraw
+
+    def _spool(self, posted: _Posted, silence: BridgeError) -> None:
+        task = asyncio.create_task(self._spool_and_tell(posted, silence))
+        self._publishing.add(task)
+        task.add_done_callback(self._publishing.discard)
+
+    async def _spool_and_tell(self, posted: _Posted, silence: BridgeError) -> object:
+        deadline = posted.deadline.at_least(_AT_LEAST, time.monotonic())
+        try:
+            await self._to_spool(posted.event, posted.due, deadline, silence)
+        except BridgeError as error:
+            posted.told(error)
+        else:
+            posted.told("spool")
+        return None
+
     async def _to_broker(
         self, task: "asyncio.Task[object]", event: Event, due: datetime | None, deadline: Deadline
     ) -> None:
@@ -144,7 +200,7 @@ class SpoolingPublisher:
             if task not in self._cut:
                 raise
             task.uncancel()
-            raise DeferUnconfirmed(event.id, "not confirmed when the broker did not answer another event") from None
+            raise _cut_off(event) from None
         finally:
             self._at_broker.discard(task)
             self._cut.discard(task)
@@ -174,8 +230,20 @@ class SpoolingPublisher:
         for task in self._at_broker:  # do not let these wait for a broker that has just not answered
             self._cut.add(task)
             task.cancel()
+        posted, self._posted = self._posted, {}
+        for each, withdraw in posted.items():
+            withdraw()
+            self._spool(each, _cut_off(each.event))
+
+    async def _still_publishing(self) -> bool:
+        """Wait at most `FLUSH` seconds for the events under way; return True if some still are."""
+        end = time.monotonic() + FLUSH
+        while self._publishing or self._posted:
+            if time.monotonic() >= end:
+                return True
+            await asyncio.sleep(_LOOK)
+        return False
 
 
-async def _still_running(tasks: "set[asyncio.Task[object]] | set[asyncio.Task[None]]") -> bool:
-    """Wait at most `FLUSH` seconds for the tasks; return True if some still run."""
-    return bool(tasks) and bool((await asyncio.wait(tasks, timeout=FLUSH))[1])
+def _cut_off(event: Event) -> DeferUnconfirmed:
+    return DeferUnconfirmed(event.id, "not confirmed when the broker did not answer another event")

@@ -30,6 +30,10 @@ class HistoryWatcher:
         self._rows: list[list[Any]] = []
         self._timer: asyncio.TimerHandle | None = None
 
+    def hears(self, kind: type) -> bool:
+        """Return whether a moment of this type counts."""
+        return kind is Settled
+
     def __call__(self, moment: Moment) -> None:
         if not isinstance(moment, Settled):
             return

@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from aiormq.abc import AbstractChannel
@@ -68,7 +69,7 @@ async def test_all_is_well(own: SiteOnBroker) -> None:
     assert [finding for finding in examination.findings if finding.state is not FindingState.OK] == []
     assert [finding.subject for finding in examination.findings] == [
         *("broker", "permissions", "topology", "alarms", "unrouted", "consumers", "waiting"),
-        *("bindings", "policies", "timeout", "clock"),
+        *("bindings", "policies", "delayed", "timeout", "clock"),
     ]
 
 
@@ -197,7 +198,45 @@ async def test_policies(managed: ManagedNode, standing: SiteOnBroker) -> None:
     ]
     for finding in found:
         follow(managed.node, finding)
-    assert managed.request("GET", "/api/policies") == managed.request("GET", "/api/operator-policies") == []
+    assert managed.request("GET", "/api/operator-policies") == []
+    (raised,) = managed.request("GET", "/api/policies")
+    managed.request("DELETE", "/api/policies/%2F/tight")
+    assert raised["definition"] == {"max-length": 1_000_000_000}
+    assert (await becomes(standing, "policies", FindingState.OK))[0].sentence == "none changes how a queue keeps events"
+
+
+async def test_delayed_events_that_a_full_queue_left_behind(managed: ManagedNode, own: SiteOnBroker) -> None:
+    """RabbitMQ before 4.0 keeps delayed events whose queue was full when its limit was cleared. They are reported, and
+    the next step brings them into their queue."""
+    broker = RabbitBroker.from_url(own.url, own.namespace)
+    await broker.declare(QUEUES)
+    policy, limit = f"/api/policies/%2F/{own.namespace}", {"pattern": f"^{own.namespace}[.]q[.]mail"}
+    publisher = broker.publisher()
+    await publisher.publish(an_event("mail.first"), soon())
+    await eventually(lambda: ready(broker), lambda ready: ready["mail"] == 1)  # the ladder knows the queue
+    managed.request("PUT", policy, {**limit, "definition": {"max-length": 0}})
+    await publisher.publish(an_event("mail.second"), soon())
+    (found,) = await becomes(own, "delayed", FindingState.WRONG)
+    assert found.sentence.startswith("the time of 1 delayed event has come, and no queue takes them: ")
+    managed.request("DELETE", policy)
+
+    try:
+        follow(managed.node, found)
+        await eventually(lambda: ready(broker), lambda ready: ready["mail"] == 2)
+        await becomes(own, "delayed", FindingState.OK)
+    finally:
+        managed.node.ctl("clear_policy", "unlimited")
+        await broker.close()
+
+
+def soon() -> datetime:
+    """Return a time one second from now."""
+    return datetime.now(UTC) + timedelta(seconds=1)
+
+
+async def ready(broker: RabbitBroker) -> dict[str, int]:
+    """Return the number of events of each queue."""
+    return {name: queue.ready for name, queue in (await broker.consumer().backlog()).items()}
 
 
 async def test_an_alarm(node: RabbitNode, standing: SiteOnBroker) -> None:

@@ -8,9 +8,9 @@ import pytest
 
 from bridge.brokers.contract.broker import Broker
 from bridge.brokers.opening import open_broker
+from bridge.brokers.sqlite.queues.enqueuing import Enqueuing
 from bridge.brokers.sqlite.queues.publisher import SqlitePublisher
 from bridge.brokers.sqlite.queues.routing import Routing
-from bridge.brokers.sqlite.queues.rows import Events
 from bridge.brokers.sqlite.queues.schema import Schema
 from bridge.errors import BrokerRefused, BrokerUnavailable, DeferRejected, DeliveryLost, SettingsError
 from bridge.local_database.database import Database
@@ -134,8 +134,8 @@ async def test_tables_of_a_later_version(site: SqliteSite, broker: Broker) -> No
 async def test_full_disk(site: SqliteSite) -> None:
     """An event that does not fit on the disk is refused whole, and the next one that fits is accepted."""
     schema = Schema("bridge")
-    database, events = Database(site.path, schema), Events(schema, Routing(schema))
-    publisher = SqlitePublisher(database, events, lambda: None)
+    database, enqueuing = Database(site.path, schema), Enqueuing(schema, Routing(schema))
+    publisher = SqlitePublisher(database, enqueuing, lambda: None)
     await database.run(lambda connection: Routing(schema).declare(connection, [Queue("default")]))
     pages = await database.run(lambda connection: connection.execute("PRAGMA page_count").fetchone()[0], writes=False)
     await database.run(lambda connection: connection.execute(f"PRAGMA max_page_count = {pages + 5}"), writes=False)

@@ -10,7 +10,7 @@ import uvloop
 
 from bridge.brokers.contract.broker import Broker
 from bridge.brokers.opening import open_broker
-from bridge.brokers.sqlite.queues.rows import now_microseconds
+from bridge.brokers.sqlite.queues.row import now_microseconds
 from bridge.queues import Queue
 from tests.contract.acts import SOON, a_letter, an_event, consuming, entries_of, now, soon, take
 from tests.contract.conftest import Site

@@ -9,7 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import inf
 
+from tests.faults.call_account import Call
 from tests.faults.history import Record
+from tests.faults.tolerances import GRACE
 
 ENDINGS = ("ok", "fail", "unknown")
 """The possible results of a `defer()`."""
@@ -57,6 +59,7 @@ class Account:
         """By key: when the cancellation of an event was confirmed."""
         self.moments: dict[tuple[str, str], list[str]] = defaultdict(list)
         """By schedule and moment: the id of the event of each run."""
+        self.calls: dict[str, Call] = defaultdict(Call)
         self.drained: list[Record] = []
         self.checked: list[str] = []
         for record in history:
@@ -91,6 +94,8 @@ class Account:
                 self.moments[record["key"], record["moment"]].append(record["id"])
             case "cancelled":
                 self.cancelled[record["key"]] = record["at"]
+            case "ask" | "told" | "called" | "replied":
+                self.calls[record["key"]].enter(record)
             case "hurt":
                 self.hurts.append(record)
             case "starved":
@@ -131,14 +136,23 @@ class Account:
         """Return the number of dead letters of an event that were redriven, each of which lets it run again."""
         return sum(self.decided.get(number) == "redriven" for number in self.dead.get(key, ()))
 
-    def stopped(self, pid: int, since: float, until: float) -> bool:
+    def overran(self, begun: Record, end: Record, within: float) -> bool:
+        """Return True if a process took longer than `within` seconds and `GRACE` from one of its lines to another,
+        without the time for which it had no CPU, and was not stopped meanwhile."""
+        since, took = (begun["pid"], begun["at"], end["at"]), end["at"] - begun["at"]
+        if took <= within + GRACE or self._stopped(*since):
+            return False
+        without_cpu = self._without_cpu(*since)
+        return bool(took - without_cpu > within + GRACE)
+
+    def _stopped(self, pid: int, since: float, until: float) -> bool:
         """Return True if a process was stopped by SIGSTOP at some moment between these two times."""
         return any(
             pid in hurt.get("stopped", ()) and hurt["at"] - hurt.get("lasted", 0.0) <= until and since <= hurt["at"]
             for hurt in self.hurts
         )
 
-    def starved(self, pid: int, since: float, until: float) -> float:
+    def _without_cpu(self, pid: int, since: float, until: float) -> float:
         """Return for how many seconds between these two times a process was ready to run but had no CPU."""
         spells = ((max(spell["at"] - spell["lasted"], since), min(spell["at"], until)) for spell in self._starved[pid])
         seconds: float = sum(max(end - begin, 0.0) for begin, end in spells)

@@ -1,6 +1,7 @@
 """All faults, and the pairs of faults that are done at the same time."""
 
 from tests.faults import (
+    call_faults,
     cluster_faults,
     host_faults,
     input_faults,
@@ -10,6 +11,7 @@ from tests.faults import (
     process_faults,
     spool_faults,
     sqlite_faults,
+    steering_faults,
 )
 from tests.faults.ordeal import Fault
 
@@ -23,6 +25,8 @@ FAMILIES = (
     cluster_faults,
     network_faults,
     spool_faults,
+    call_faults,
+    steering_faults,
 )
 """The modules that define faults. `FAULTS` of a module are all of its faults, and `SHORT` groups them for the short
 ordeals of the test suite."""

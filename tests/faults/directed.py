@@ -4,38 +4,54 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
-from bridge.handling import Handling
+from bridge.call import Question
+from bridge.errors import NobodyServes
+from bridge.handling import Handling, Priority
 from tests.deadlines import within
 from tests.events import new_event
 from tests.faults.drain import drain
-from tests.faults.judge import judge
+from tests.faults.history import Following
+from tests.faults.judge import Breach, judge
+from tests.faults.limits import STEP
 from tests.faults.ordeal import TERMS
-from tests.faults.rules import CANCELLED_WITHIN, PAUSED_WITHIN, STARVED
-from tests.faults.stage import BUDGET, Stage
+from tests.faults.stage import Stage
+from tests.faults.tolerances import CANCELLED_WITHIN, PAUSED_WITHIN, STARVED
 from tests.journey.site import eventually
 
 
 async def defer(
-    stage: Stage, name: str, *steps: str, count: int = 1, expires: float | None = None, **known: object
+    stage: Stage,
+    name: str,
+    *steps: str,
+    count: int = 1,
+    delay: float | None = None,
+    expires: float | None = None,
+    priority: Priority | None = None,
+    **known: object,
 ) -> list[str]:
     """Defer `count` events named `NAME-0`, `NAME-1`, …; return their keys. The n-th attempt of an event does the n-th
-    step; the last step applies to all later attempts. The events expire after `expires` seconds. `known` is added to
-    the lines `invoke`."""
+    step; the last step applies to all later attempts. The events are due after `delay` seconds, and expire after
+    `expires` seconds. `known` is added to the lines `invoke`."""
     keys = [f"{name}-{number}" for number in range(count)]
     data = json.dumps({"do": steps}).encode()
     async with stage.site.broker() as broker:
         publisher = broker.publisher()
         for key in keys:
             event = new_event(f"judged.{key}", data)
+            due = None if delay is None else event.time + timedelta(seconds=delay)
             if expires is not None:
-                handling = Handling(expires=event.time + timedelta(seconds=expires))
-                event, known = replace(event, handling=handling), {**known, "expires": time.monotonic() + expires}
-            stage.note("invoke", key=key, pid=os.getpid(), delay=None, id=event.id, **known)
-            await publisher.publish(event, deadline=within(BUDGET))
+                event = replace(event, handling=Handling(expires=event.time + timedelta(seconds=expires)))
+                known |= {"expires": time.monotonic() + expires}
+            if priority is not None:
+                event = replace(event, handling=Handling(priority=priority))
+                known |= {"priority": str(priority)}
+            stage.note("invoke", key=key, pid=os.getpid(), delay=delay, id=event.id, **known)
+            await publisher.publish(event, due, deadline=within(STEP))
             stage.note("ok", key=key, pid=os.getpid())
         await publisher.close()
     return keys
@@ -43,13 +59,41 @@ async def defer(
 
 async def noted(stage: Stage, what: str, lines: int = 1) -> None:
     """Wait until the history has this many lines of this kind in total."""
-    await eventually(lambda: stage.count(what) >= lines, 60.0, stage.report)
+    await eventually(lambda: stage.count(what) >= lines, STEP, lambda: _missing(stage, what, lines))
+
+
+async def all_run(stage: Stage, following: Following, keys: Collection[str], least: int | None = None) -> None:
+    """Wait until as many of these events as given (None: all) have had an effect since `following` began."""
+    missing, most = set(keys), 0 if least is None else len(keys) - least
+
+    def have_run() -> bool:
+        missing.difference_update(record["key"] for record in following.records() if record["what"] == "effect")
+        return len(missing) <= most
+
+    await eventually(have_run, STEP, lambda: f"{len(missing)} of {len(keys)} have not run: {sorted(missing)[:5]}")
+
+
+async def served(stage: Stage) -> None:
+    """Wait until a worker takes calls."""
+    question = Question(new_event("probe.asked", b""), STEP)
+    async with stage.site.broker() as broker, asyncio.timeout(STEP):
+        caller = broker.caller()
+        while True:
+            with suppress(NobodyServes):
+                await caller.ask(question, ["default"], within(STEP))
+                break
+            await asyncio.sleep(0.05)
+        await caller.close()
+
+
+def _missing(stage: Stage, what: str, lines: int) -> str:
+    return f"{lines - stage.count(what)} of {lines} '{what}' lines are missing after {STEP:g} s"
 
 
 async def pause(stage: Stage) -> None:
     """Pause the only queue, and wait until that holds."""
     paused = stage.site.run("bridge-queues", "pause", "default", "--why", "a fault")
-    assert await paused.ended() == 0, paused.log
+    assert await paused.ended(STEP) == 0, paused.log
     stage.note("paused")
     await asyncio.sleep(PAUSED_WITHIN + STARVED)
 
@@ -58,22 +102,30 @@ async def resume(stage: Stage) -> None:
     """Resume the only queue."""
     stage.note("resumed")
     resumed = stage.site.run("bridge-queues", "resume", "default")
-    assert await resumed.ended() == 0, resumed.log
+    assert await resumed.ended(STEP) == 0, resumed.log
 
 
-async def cancel(stage: Stage, key: str) -> None:
-    """Cancel an event that this ordeal has deferred, and wait until that holds."""
-    (event,) = (record["id"] for record in stage.history() if record["what"] == "invoke" and record["key"] == key)
-    cancelled = stage.site.run("bridge-events", "cancel", event)
-    assert await cancelled.ended() == 0, cancelled.log
-    stage.note("cancelled", key=key)
+async def cancel(stage: Stage, *keys: str) -> None:
+    """Cancel events that this ordeal has deferred, and wait until that holds."""
+    events = [record["id"] for record in stage.history() if record["what"] == "invoke" and record["key"] in keys]
+    cancelled = stage.site.run("bridge-events", "cancel", *events)
+    assert await cancelled.ended(STEP) == 0, cancelled.log
+    for key in keys:
+        stage.note("cancelled", key=key)
     await asyncio.sleep(CANCELLED_WITHIN + STARVED)
+
+
+async def broken(
+    stage: Stage, ordeal: Callable[[Stage, str | None], Awaitable[None]], mutant: str | None
+) -> list[Breach]:
+    """Run an ordeal, with a mutant or with the unchanged program (None); return the broken promises."""
+    await ordeal(stage, mutant)
+    await drain(stage)
+    return judge(stage.history(), TERMS)
 
 
 async def rules_broken(
     stage: Stage, ordeal: Callable[[Stage, str | None], Awaitable[None]], mutant: str | None
-) -> list[str]:
+) -> set[str]:
     """Run an ordeal, with a mutant or with the unchanged program (None); return the names of the broken promises."""
-    await ordeal(stage, mutant)
-    await drain(stage)
-    return [breach.rule for breach in judge(stage.history(), TERMS)]
+    return {breach.rule for breach in await broken(stage, ordeal, mutant)}

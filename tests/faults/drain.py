@@ -13,11 +13,10 @@ from bridge.brokers.rabbitmq.topology.declaring import message_count
 from bridge.brokers.rabbitmq.topology.names import Names
 from bridge.errors import BrokerUnavailable
 from bridge.ledger import Dead, Discarded, Entry, Redriven
+from tests.faults.limits import DRAIN, STEP
 from tests.faults.stage import Stage
+from tests.faults.whereabouts import backlogs, unsettled
 from tests.journey.site import Program
-
-SECONDS = 240.0
-"""Timeout of a drain in seconds. Each input fault can leave some ten thousand foreign messages in the queue."""
 
 AGREED_FOR = 1.0
 """Seconds for which the queues must stay empty. A message that moves between two levels of the delay ladder is in no
@@ -29,7 +28,7 @@ EXPECTED = ("*.py", "*.toml", "*.log", "history", "bridge.db", "bridge-spool.db"
 
 async def drain(stage: Stage) -> None:
     """Let the running workers finish all events, end them, and note the ledger and everything that is left over."""
-    await end(stage.publishers)
+    await end((*stage.publishers, *stage.callers))
     async with stage.site.broker() as broker:
         consumer = broker.consumer()
         await until_empty(stage, consumer)
@@ -37,7 +36,9 @@ async def drain(stage: Stage) -> None:
         left = await _left(consumer)
         await note_ledger(stage, broker)
     unrouted = await _unrouted(stage) if stage.site.broker_url.startswith("amqp") else 0
-    elsewhere = {"unsettled": stage.unsettled(), "spooled": stage.spooled(), "unrouted": unrouted}
+    elsewhere: dict[str, object] = {"unsettled": unsettled(stage), "spooled": stage.spooled(), "unrouted": unrouted}
+    if any((*left.values(), *elsewhere.values())):
+        elsewhere["where"] = await backlogs(stage)
     stage.note("drained", **left, **elsewhere, processes=stage.site.processes, files=_files(stage))
 
 
@@ -47,16 +48,16 @@ async def end(programs: Sequence[Program]) -> None:
     for program in alive:
         program.signal(signal.SIGTERM)
     for program in alive:
-        await program.ended()
+        await program.ended(STEP)
 
 
 async def until_empty(stage: Stage, consumer: Consumer) -> None:
-    """Wait until the queues are empty and no delivery is unacknowledged, for at most `SECONDS`."""
-    end, since = time.monotonic() + SECONDS, time.monotonic()
+    """Wait until the queues are empty and no delivery is unacknowledged, for at most `DRAIN`."""
+    end, since = time.monotonic() + DRAIN, time.monotonic()
     while time.monotonic() < end:
         if stage.spooled() or any((await _left(consumer)).values()):
             since = time.monotonic()
-        elif time.monotonic() - since >= AGREED_FOR and not await asyncio.to_thread(stage.unsettled):
+        elif time.monotonic() - since >= AGREED_FOR and not await asyncio.to_thread(unsettled, stage):
             return
         await asyncio.sleep(0.1)
 

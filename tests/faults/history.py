@@ -22,13 +22,17 @@ Record = Mapping[str, Any]
 | what | noted by | further fields |
 |---|---|---|
 | `invoke` | a publisher, before `defer()` | key, pid, `delay`; `foreign` for a message that is not our event: it \
-gets a new id each time it is read; `ordered`, the name of the event's ordered queue; `expires`, the second at which \
-the event expires; `id`, if an ordeal defers the event itself |
+gets a new id each time it is read; `ordered`, the name of the event's ordered queue; `priority`, if its share is \
+judged; `expires`, the second at which the event expires; `id`, if an ordeal defers the event itself |
 | `ok`, `fail`, `unknown` | the publisher, after `defer()` | key, pid, error |
 | `attempt` | the app, when a listener begins | key, id, attempt, pid |
 | `failure` | the app, before the listener raises | key, id, attempt, pid |
 | `effect` | the app, when the listener's work is done | key, id, attempt, pid |
 | `moment` | the app, when the event of a schedule begins | key, id, pid, `moment` |
+| `ask` | a caller, before `call()` | key, pid, `timeout` in seconds |
+| `told` | the caller, after `call()` | key, pid, `end`: `answered` with the `answer`, or the type of the error |
+| `called` | the app, when a listener begins for a call | key, pid |
+| `replied` | the app, when that listener has ended | key, pid |
 | `dead`, `redriven`, `discarded` | the drain, from the ledger | number of the letter; for `dead` also key and reason |
 | `cancelled` | an ordeal, after `bridge-events cancel` | key |
 | `paused` | a fault, after bridge-queues has paused the only queue | |
@@ -37,7 +41,8 @@ the event expires; `id`, if an ordeal defers the event itself |
 killed or stopped, and for how long |
 | `starved` | a publisher (`pulse`) | pid, and the seconds for which it had no CPU |
 | `checked` | a fault that inspects the broker's file | `said`: `ok`, or the error |
-| `drained` | the drain | ready, held, waiting, unsettled, spooled, unrouted, and the processes and files left over |
+| `drained` | the drain | ready, held, waiting, unsettled, spooled, unrouted, `where` by queue, and the processes and \
+files left over |
 """
 
 

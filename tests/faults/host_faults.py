@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.faults.history import Following
+from tests.faults.limits import STEP
 from tests.faults.ordeal import BOTH, TERMS, Fault, alone
 from tests.faults.shifted import shift
 from tests.faults.stage import BUDGET, CHILDREN, THREADS, Stage
@@ -22,7 +23,6 @@ HISTORY_A_SECOND = 1024 * 1024
 
 BALLAST = 256 * 1024
 HOUR = 3600.0
-STARVED = 10.0
 BACKLOG = 60.0
 """Seconds that an event may wait for the events that were published before it."""
 
@@ -76,13 +76,13 @@ async def lose_log(stage: Stage) -> None:
     others, stage.workers = stage.workers, [silent]
     for other in others:
         other.signal(signal.SIGTERM)
-        await other.ended()
+        await other.ended(STEP)
     await stage.reaches("effect", 20)
     await asyncio.sleep(stage.hold)
     stage.hurt("log on a full disk")
     await stage.start_worker()
     silent.signal(signal.SIGTERM)
-    assert await silent.ended() == 0
+    assert await silent.ended(STEP) == 0
     stage.workers.remove(silent)
 
 
@@ -98,7 +98,7 @@ async def use_up_descriptors(stage: Stage) -> None:
             stage.cut_off_all("connections closed while descriptors are used up")
             await asyncio.to_thread(stage.node.ctl, "close_all_connections", "the test")
         await asyncio.sleep(stage.hold)
-    await eventually(lambda: len(worker.children) > CHILDREN, 60, stage.report)
+    await eventually(lambda: len(worker.children) > CHILDREN, STEP, stage.report)
 
 
 async def set_clock(stage: Stage) -> None:
@@ -148,7 +148,7 @@ async def _all_publish(stage: Stage) -> None:
             missing.difference_update(record["pid"] for record in following.records() if record["what"] == "ok")
             return not missing
 
-        await eventually(none_is_missing, STARVED, stage.report)
+        await eventually(none_is_missing, STEP, stage.report)
 
 
 async def _all_begin(stage: Stage, following: Following) -> None:
@@ -162,7 +162,7 @@ async def _all_begin(stage: Stage, following: Following) -> None:
         missing.difference_update(record["key"] for record in following.records() if record["what"] == "attempt")
         return not missing
 
-    await eventually(begun, STARVED + BACKLOG, lambda: f"{sorted(missing)} have not begun\n{stage.report()}")
+    await eventually(begun, STEP + BACKLOG, lambda: f"{sorted(missing)} have not begun\n{stage.report()}")
 
 
 async def _on_shifted_clock(stage: Stage, file: Path) -> None:
@@ -170,7 +170,7 @@ async def _on_shifted_clock(stage: Stage, file: Path) -> None:
     entry = (sys.executable, "-m", "tests.faults.shifted", str(file))
     command = (*entry, "worker", "judged:app", "--children", str(CHILDREN))
     worker = Program(command, stage.site.directory, stage.site.environment)
-    await worker.says("ready for events")
+    await worker.says("ready for events", STEP)
     publishers = [
         Program((*entry, "publisher", f"s{number}", str(THREADS), str(stage.rate)), *_place(stage))
         for number, _ in enumerate(stage.publishers)
@@ -179,7 +179,7 @@ async def _on_shifted_clock(stage: Stage, file: Path) -> None:
     stage.workers, stage.publishers = [worker], publishers
     for other in others:
         other.signal(signal.SIGTERM)
-        await other.ended()
+        await other.ended(STEP)
 
 
 def _place(stage: Stage) -> tuple[Path, dict[str, str]]:

@@ -3,6 +3,7 @@
 import asyncio
 
 from tests.faults.directed import defer
+from tests.faults.limits import STEP
 from tests.faults.ordeal import BOTH, Fault, alone
 from tests.faults.stage import Stage
 from tests.journey.site import Program, eventually
@@ -22,14 +23,14 @@ async def kill_redrive(stage: Stage) -> None:
     """Kill `bridge-dlq` while it redrives, and run the same command again for the letters that are still open."""
     failures = stage.count("failure") + LETTERS
     await defer(stage, f"letter{failures}", "reject", count=LETTERS)
-    await eventually(lambda: stage.count("failure") >= failures, 60.0, stage.report)
+    await eventually(lambda: stage.count("failure") >= failures, STEP, stage.report)
     killed = _redrive(stage)
-    await eventually(lambda: '"redriven"' in killed.log or killed.process.poll() is not None, 30.0, lambda: killed.log)
+    await eventually(lambda: '"redriven"' in killed.log or killed.process.poll() is not None, STEP, lambda: killed.log)
     await asyncio.sleep(stage.dice.uniform(0.0, UNDER_WAY))
     killed.process.kill()
-    await killed.ended()
+    await killed.ended(STEP)
     stage.hurt("SIGKILL of bridge-dlq", copies=1, killed=(killed.process.pid,))
-    while await (second := _redrive(stage)).ended() == REFUSED:
+    while await (second := _redrive(stage)).ended(STEP) == REFUSED:
         pass
     assert second.process.returncode == 0, second.log
 

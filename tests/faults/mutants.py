@@ -13,22 +13,26 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from aiormq.channel import Channel as Engine
-
 from bridge import settlement
+from bridge.brokers.any_broker import hand
 from bridge.brokers.rabbitmq.connection.link import Link
 from bridge.brokers.rabbitmq.consuming.delivery import RabbitDelivery
 from bridge.brokers.rabbitmq.logs.decisions import RabbitDecisions
-from bridge.brokers.rabbitmq.publishing import sender
+from bridge.brokers.rabbitmq.publishing import frames, sender
+from bridge.brokers.rabbitmq.publishing.confirming import ConfirmingChannel
 from bridge.brokers.rabbitmq.publishing.publication import retry
 from bridge.brokers.rabbitmq.publishing.trials import Trials
 from bridge.brokers.sqlite.queues import leases
 from bridge.brokers.sqlite.queues.consumer import SqliteConsumer
 from bridge.envelope import Envelope
+from bridge.handling import Priority
 from bridge.ledger import Redriven
 from bridge.local_database import connection
 from bridge.publishing.relay import Relay
+from bridge.queues import WEIGHTS
 from bridge.schedule import CLAIM
+from tests.faults.call_mutants import CALL_MUTANTS
+from tests.faults.replacing import put
 from worker.control import scheduler
 from worker.control.site_controls import SiteControls
 from worker.events import consumer, gate, steering
@@ -42,22 +46,23 @@ def confirms_off() -> None:
     def unconfirmed(*arguments: Any, confirms: bool) -> Link:
         return Link(*arguments, confirms=False)
 
+    class Hasty(ConfirmingChannel):
+        def write(self, *message: Any) -> None:
+            super().write(*message[:-1], lambda error: None)
+            asyncio.get_running_loop().call_soon(message[-1], None)
+
     @asynccontextmanager
-    async def no_trial(self: Trials, main: Engine, target: object) -> AsyncIterator[Engine]:
+    async def no_trial(self: Trials, main: ConfirmingChannel, target: object) -> AsyncIterator[ConfirmingChannel]:
         yield main
 
-    _put(sender, "Link", unconfirmed)
-    _put(Trials, "channel", no_trial)
+    put(sender, "Link", unconfirmed)
+    put(sender, "ConfirmingChannel", Hasty)
+    put(Trials, "channel", no_trial)
 
 
 def mandatory_off() -> None:
     """Publish without the mandatory flag: RabbitMQ drops an unroutable message without returning it."""
-    publish = Engine.basic_publish
-
-    async def optional(self: Engine, *arguments: Any, mandatory: bool, **known: Any) -> Any:
-        return await publish(self, *arguments, mandatory=False, **known)
-
-    _put(Engine, "basic_publish", optional)
+    put(frames, "_MANDATORY", b"\0")
 
 
 def ack_before_effect() -> None:
@@ -71,8 +76,8 @@ def ack_before_effect() -> None:
     async def settled(self: EventInFlight, verb: object) -> bool:
         return True
 
-    _put(Replayer, "replay", hasty)
-    _put(EventInFlight, "settle", settled)
+    put(Replayer, "replay", hasty)
+    put(EventInFlight, "settle", settled)
 
 
 def ack_before_copy_is_confirmed() -> None:
@@ -82,7 +87,7 @@ def ack_before_copy_is_confirmed() -> None:
         self._origin.channel.ack(self._origin.tag)
         await self._publisher.send(retry(envelope, self.queue, wait, time.monotonic()))
 
-    _put(RabbitDelivery, "retry", hasty)
+    put(RabbitDelivery, "retry", hasty)
 
 
 def retry_counted_twice() -> None:
@@ -93,7 +98,7 @@ def retry_counted_twice() -> None:
         spent = spend(*arguments)
         return replace(spent, spent=spent.spent + 1)
 
-    _put(settlement, "_spend", twice)
+    put(settlement, "_spend", twice)
 
 
 def spool_deleted_first() -> None:
@@ -104,12 +109,12 @@ def spool_deleted_first() -> None:
         await self._store.remove([event.key for event in batch])
         return await relay(self, batch)
 
-    _put(Relay, "_relay", hasty)
+    put(Relay, "_relay", hasty)
 
 
 def live_lease_taken() -> None:
     """Take the lock file of every lease owner for the lock file of a dead process."""
-    _put(leases, "remove_if_free", lambda path, access: True)
+    put(leases, "remove_if_free", lambda path, access: True)
 
 
 def redrive_recorded_first() -> None:
@@ -119,7 +124,7 @@ def redrive_recorded_first() -> None:
         await self._record(Redriven(0, number, datetime.now(UTC), actor, note))
         await self._publisher.put(envelope, queue)
 
-    _put(RabbitDecisions, "redrive", hasty)
+    put(RabbitDecisions, "redrive", hasty)
 
 
 def synchronous_off() -> None:
@@ -130,23 +135,23 @@ def synchronous_off() -> None:
         set_up(opened, *arguments)
         opened.execute("PRAGMA synchronous = OFF")
 
-    _put(connection, "_set_up", careless)
+    put(connection, "_set_up", careless)
 
 
 def paused_begins_one_more() -> None:
     """Know of a pause, and begin the events of its queue all the same."""
     for module in (consumer, gate, steering):
-        _put(module, "pause_of", lambda *_: None)
+        put(module, "pause_of", lambda *_: None)
 
 
 def pauses_not_followed() -> None:
     """Read the pauses at the start, and notice no later one."""
-    _put(SiteControls, "_follow_controls", _deaf)
+    put(SiteControls, "_follow_controls", _deaf)
 
 
 def cancellations_not_followed() -> None:
     """Read the cancellations at the start, and notice no later one."""
-    _put(SiteControls, "_follow_cancellations", _deaf)
+    put(SiteControls, "_follow_cancellations", _deaf)
 
 
 async def _deaf(self: SiteControls) -> None:
@@ -159,23 +164,28 @@ def order_skipped() -> None:
     async def to_the_back(self: RabbitDelivery, envelope: Envelope, wait: timedelta) -> None:
         await self._replace(retry(envelope, self.queue, wait, time.monotonic()), "the retry")
 
-    _put(RabbitDelivery, "retry", to_the_back)
-    _put(SqliteConsumer, "_is_ordered", lambda self, queue: False)
+    put(RabbitDelivery, "retry", to_the_back)
+    put(SqliteConsumer, "_is_ordered", lambda self, queue: False)
 
 
 def schedules_by_every_worker() -> None:
     """Let every worker publish the events of the schedules: each has a claim of its own."""
-    _put(scheduler, "CLAIM", f"{CLAIM}-{os.getpid()}")
+    put(scheduler, "CLAIM", f"{CLAIM}-{os.getpid()}")
 
 
 def expiry_not_asked() -> None:
     """Begin an event without asking whether it has expired."""
-    _put(Replayer, "_check_time", lambda self, envelope: None)
+    put(Replayer, "_check_time", lambda self, envelope: None)
 
 
-def _put(owner: object, name: str, mutant: object) -> None:
-    assert hasattr(owner, name), f"{owner} has no {name}: the mutant would change nothing"
-    setattr(owner, name, mutant)
+def priorities_ignored() -> None:
+    """Take events of every priority in turn."""
+    put(hand, "WEIGHTS", dict.fromkeys(WEIGHTS, 1))
+
+
+def low_starved() -> None:
+    """Take events of low priority only if no others wait."""
+    put(hand, "WEIGHTS", {**WEIGHTS, Priority.LOW: 1e-9})
 
 
 MUTANTS: Mapping[str, Callable[[], None]] = {
@@ -193,5 +203,8 @@ MUTANTS: Mapping[str, Callable[[], None]] = {
     "an expired event begins": expiry_not_asked,
     "cancellations not followed": cancellations_not_followed,
     "a schedule runs twice": schedules_by_every_worker,
+    "priorities ignored": priorities_ignored,
+    "low events starve": low_starved,
+    **CALL_MUTANTS,
     "synchronous=OFF": synchronous_off,
 }

@@ -1,6 +1,7 @@
 """Faults of a RabbitMQ node: killed, frozen, out of memory, and mistakes of its operator."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -16,6 +17,9 @@ from tests.faults.stage import Stage
 
 FULL = 3
 """The length limit of a full queue, in messages."""
+
+NO_LIMIT = 1_000_000_000
+"""A length limit that no queue reaches, in messages."""
 
 
 async def kill(stage: Stage) -> None:
@@ -65,14 +69,23 @@ async def raise_memory_alarm(stage: Stage) -> None:
 
 
 async def fill_the_queue(stage: Stage) -> None:
-    """Limit the length of the queue by a policy for `hold` seconds: a full queue refuses further messages."""
+    """Limit the length of the queue by a policy for `hold` seconds: a full queue refuses further messages.
+
+    The limit is raised then, as the doctor says, and not cleared: of a queue that is full when its limit is cleared,
+    RabbitMQ tells nobody that it takes messages again, and the delay ladder would keep its events.
+    """
     stage.hurt("queue full")
-    pattern = f"^{stage.queue}$"
-    await _ctl(stage, "set_policy", "--apply-to", "queues", "full", pattern, f'{{"max-length": {FULL}}}')
+    await _limit(stage, FULL)
     try:
         await asyncio.sleep(stage.hold)
     finally:
-        await _ctl(stage, "clear_policy", "full")
+        await _limit(stage, NO_LIMIT)
+
+
+async def _limit(stage: Stage, messages: int) -> None:
+    await _ctl(
+        stage, "set_policy", "--apply-to", "queues", "full", f"^{stage.queue}$", json.dumps({"max-length": messages})
+    )
 
 
 async def delete_the_queue(stage: Stage) -> None:

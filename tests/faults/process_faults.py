@@ -10,20 +10,18 @@ from pathlib import Path
 from tests.faults.directed import defer, pause, resume
 from tests.faults.dying import POINTS, broker
 from tests.faults.history import Following, Record
+from tests.faults.limits import STEP
 from tests.faults.ordeal import BOTH, Fault
 from tests.faults.stage import CHILDREN, HELD_BY_A_WORKER, THREADS, WAITS, Stage
+from tests.faults.tolerances import CLEAN_UP
 from tests.journey.site import Program, eventually
 
 FORKS = 4
 """How many times a publisher is asked to fork."""
 
 DEADLINE = 2.0
-CLEAN_UP = 1.5
-"""Seconds that a child beyond its deadline has to report its stacks and to end."""
-BACKLOG = 60.0
+BACKLOG = 180.0
 """Seconds that an event may wait for the events that were published before it."""
-STARVED = 20.0
-"""Seconds that all of this may take longer on a machine that is busy with other tests."""
 
 
 async def kill_worker(stage: Stage) -> None:
@@ -63,7 +61,7 @@ async def _dies(stage: Stage, point: str, program: str, *arguments: str, repeats
     number = str(stage.dice.randint(5, 25))
     command = [sys.executable, "-m", "tests.faults.dying", point, number, program, *arguments]
     doomed = Program(command, stage.site.directory, stage.site.environment)
-    code = await doomed.ended()
+    code = await doomed.ended(STEP)
     assert code == -signal.SIGKILL, f"{program} with {point!r} ended with {code}: {doomed.log}"
     act = f"SIGKILL of a {program}: {point}"
     stage.hurt(act, repeats=repeats, copies=copies, killed=(doomed.process.pid,))
@@ -76,13 +74,13 @@ async def fork_publisher(stage: Stage) -> None:
     with Following(stage.path) as following:
         forking = Program(command, stage.site.directory, stage.site.environment)
         pid = forking.process.pid
-        await _first(stage, following, lambda record: record["what"] == "invoke" and record["pid"] == pid, STARVED)
+        await _first(stage, following, lambda record: record["what"] == "invoke" and record["pid"] == pid, STEP)
     for _ in range(FORKS):
         forking.signal(signal.SIGUSR1)
         await asyncio.sleep(stage.dice.uniform(0, 0.5))
     await stage.reaches("ok", 30)
     forking.signal(signal.SIGTERM)
-    assert await forking.ended() == 0, forking.log
+    assert await forking.ended(STEP) == 0, forking.log
     stage.hurt("forks in mid-publish")
 
 
@@ -94,7 +92,7 @@ async def kill_child(stage: Stage) -> None:
         pid = await _in_use(stage)
         os.kill(pid, number)
         stage.hurt(f"{number.name} of a child", repeats=1, unseen=1)
-        await _ended(stage, pid, STARVED)
+        await _ended(stage, pid, STEP)
         await stage.reaches("effect", 5)
 
 
@@ -106,7 +104,7 @@ async def stop_child(stage: Stage) -> None:
     os.kill(pid, signal.SIGSTOP)
     stage.hurt("SIGSTOP of two children", repeats=2, unseen=1)
     await stopping
-    await _ended(stage, pid, DEADLINE + CLEAN_UP + STARVED)
+    await _ended(stage, pid, DEADLINE + CLEAN_UP + STEP)
 
 
 async def end_workers(stage: Stage) -> None:
@@ -114,7 +112,7 @@ async def end_workers(stage: Stage) -> None:
     beginner = stage.site.run("bridge-worker", "judged:app")
     await asyncio.sleep(stage.dice.uniform(0, 1.5))
     beginner.signal(signal.SIGTERM)
-    assert await beginner.ended() in (0, -signal.SIGTERM), beginner.log
+    assert await beginner.ended(STEP) in (0, -signal.SIGTERM), beginner.log
     await _replaced(stage)
     stage.hurt("SIGTERM of a worker")
     await _replaced(stage, again_after=stage.dice.uniform(0, 0.05))
@@ -130,7 +128,7 @@ async def _replaced(stage: Stage, again_after: float | None = None) -> None:
         if old.process.poll() is None:
             old.signal(signal.SIGTERM)
     # A second SIGTERM ends a worker at once, by the signal, even if it was just about to exit by itself.
-    assert await old.ended() in ((0,) if again_after is None else (0, -signal.SIGTERM)), old.log
+    assert await old.ended(STEP) in ((0,) if again_after is None else (0, -signal.SIGTERM)), old.log
 
 
 async def reload_worker(stage: Stage) -> None:
@@ -140,7 +138,7 @@ async def reload_worker(stage: Stage) -> None:
     for _ in range(3):
         worker.signal(signal.SIGHUP)
         await asyncio.sleep(stage.dice.uniform(0, 0.5))
-    await eventually(lambda: not before & set(worker.children), report=stage.report)
+    await eventually(lambda: not before & set(worker.children), STEP, stage.report)
     stage.hurt("SIGHUP of a worker")
 
 
@@ -156,14 +154,14 @@ async def _run(stage: Stage, *steps: str) -> None:
     """Defer an event whose attempts do these steps, and wait for its effect."""
     with Following(stage.path) as following:
         (key,) = await defer(stage, f"o{stage.dice.getrandbits(48):x}", *steps)
-        within = (DEADLINE + CLEAN_UP) * len(steps) + sum(WAITS) + STARVED + BACKLOG
+        within = (DEADLINE + CLEAN_UP) * len(steps) + sum(WAITS) + STEP + BACKLOG
         await _first(stage, following, lambda record: record["what"] == "effect" and record["key"] == key, within)
 
 
 async def _in_use(stage: Stage) -> int:
     """Return the pid of the child that begins the next event."""
     with Following(stage.path) as following:
-        record = await _first(stage, following, lambda record: record["what"] == "attempt", STARVED)
+        record = await _first(stage, following, lambda record: record["what"] == "attempt", STEP)
     return int(record["pid"])
 
 

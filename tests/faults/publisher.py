@@ -5,20 +5,15 @@ noted in the history. The publisher ends when every request has ended, as a web 
 """
 
 import importlib
-import itertools
 import os
-import signal
 import sys
-import threading
-import time
 from pathlib import Path
 from typing import Any
 
 from flask import Flask
-from flask.testing import FlaskClient
 
 from tests.faults.history import History
-from tests.faults.pulse import feel
+from tests.faults.sender import Sender
 
 # By the event's number modulo 100: the step of each attempt. All other events succeed at once.
 STEPS = {
@@ -50,32 +45,16 @@ class Publisher:
         self._history = history
         self._name = name
         self._pause = pause
-        self._numbers = itertools.count()
-        self._stopping = threading.Event()
 
     def serve(self, threads: int) -> None:
         """Send requests from this many threads until SIGTERM; return when every request has ended."""
-        signal.signal(signal.SIGTERM, lambda *_: self._stopping.set())
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # blocked in a forked child until now
-        feel(self._history)
-        senders = [threading.Thread(target=self._run) for _ in range(threads)]
-        for sender in senders:
-            sender.start()
-        for sender in senders:
-            sender.join()
+        Sender(self._send, self._history, self._pause).serve(threads)
 
-    def _run(self) -> None:
-        """Send a request every `pause` seconds until SIGTERM."""
-        client, due = self._app.test_client(), time.monotonic()
-        while not self._stopping.wait(max(0.0, due - time.monotonic())):
-            due = max(due + self._pause, time.monotonic() - 1.0)  # no burst after an outage
-            self._send(client)
-
-    def _send(self, client: FlaskClient) -> None:
-        body = request(self._name, next(self._numbers))
+    def _send(self, number: int) -> None:
+        body = request(self._name, number)
         known = {"key": body["key"], "pid": os.getpid()}
         self._history.note("invoke", **known, delay=body["delay"])
-        reply = client.post("/defer", json=body).json
+        reply = self._app.test_client().post("/defer", json=body).json
         assert reply is not None
         self._history.note(reply["end"], **known, error=reply.get("error"))
 

@@ -3,21 +3,9 @@
 from collections.abc import Callable, Iterable, Mapping
 
 from tests.faults.account import Account
-
-GRACE = 0.25
-"""Seconds beyond its budget after which a `defer()` counts as hung."""
-
-EARLY = 0.02
-"""Tolerance in seconds for times that two processes noted: a note is written a moment before or after the work."""
-
-PAUSED_WITHIN = 1.0
-"""Seconds after which a pause holds in every worker."""
-
-CANCELLED_WITHIN = 1.0
-"""Seconds after which every worker knows of a cancellation."""
-
-STARVED = 2.0
-"""Seconds that a worker may take longer on a machine that is busy with other tests."""
+from tests.faults.call_rules import CALL_RULES
+from tests.faults.share_rules import SHARE_RULES
+from tests.faults.tolerances import CANCELLED_WITHIN, EARLY, PAUSED_WITHIN, STARVED
 
 LOST = "confirmed, but neither run nor in the ledger"
 
@@ -98,13 +86,9 @@ def _renamed(account: Account) -> Iterable[str]:
 
 
 def _slow(account: Account) -> Iterable[str]:
-    for key, took in account.durations.items():
-        if took <= account.terms.budget + GRACE:
-            continue
-        begun, end = account.invoked[key], account.ended[key]
-        since = begun["pid"], begun["at"], end["at"]
-        if not account.stopped(*since) and took - account.starved(*since) > account.terms.budget + GRACE:
-            yield f"{key}: {took:.2f} s of {account.terms.budget:g}"
+    for key, end in account.ended.items():
+        if account.overran(account.invoked[key], end, account.terms.budget):
+            yield f"{key}: {account.durations[key]:.2f} s of {account.terms.budget:g}"
 
 
 def _hung(account: Account) -> Iterable[str]:
@@ -207,4 +191,6 @@ RULES: Mapping[str, Callable[[Account], Iterable[str]]] = {
     "an event of an ordered queue began before an earlier one ended": _overtook,
     "left over after the drain": _left_over,
     "a broker's file is damaged": _damaged,
+    **CALL_RULES,
+    **SHARE_RULES,
 }

@@ -11,6 +11,7 @@ import platform
 import subprocess
 import sys
 import time
+import traceback
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -61,16 +62,16 @@ def main() -> int:
 
 def _row(stages: Stages, on: str, faults: Sequence[Fault], load: Load) -> Row:
     name = named(faults)
-    with stages.stage(on) as stage:
-        try:
+    try:
+        with stages.stage(on) as stage:
             hurts, figures, breaches = _judged(asyncio.run(undergo(stage, load, *faults)))
-        except Exception as error:  # the other ordeals run all the same
-            print(error, flush=True)
-            why = f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}".replace("|", "/")
-            return Row((name, on, *[""] * 8, f"stuck: {why}"))
-        if breaches:
-            print(stage.report(), flush=True)
-        return Row((name, on, hurts, *figures, breaches or HELD))
+            if breaches:
+                print(stage.report(), flush=True)
+            return Row((name, on, hurts, *figures, breaches or HELD))
+    except Exception as error:  # the other ordeals run all the same
+        print("".join(traceback.format_exception(error)), flush=True)
+        why = f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}".replace("|", "/")
+        return Row((name, on, *[""] * 8, f"stuck: {why}"))
 
 
 def _judged(verdict: Judgement) -> tuple[str, Sequence[str], str]:

@@ -1,6 +1,5 @@
 """The stage of one ordeal: a site with its broker, the programs that run there, and the history that they write."""
 
-import json
 import random
 import shutil
 import signal
@@ -12,6 +11,7 @@ from bridge.brokers.rabbitmq.topology.names import Names
 from bridge.publishing.relay import BATCH
 from bridge.publishing.spool.summary import spooled
 from tests.faults.history import VARIABLE, Counting, History, Record, read
+from tests.faults.limits import STEP
 from tests.faults.proxy import Proxy
 from tests.journey.site import Program, Site, eventually
 from tests.rabbitmq_cluster import RabbitCluster
@@ -25,7 +25,9 @@ HELD_BY_A_WORKER = CHILDREN * 16
 """The most deliveries that a worker holds: 16 for each slot while events are fast (`worker/events/prefetch.py`)."""
 
 THREADS = 4
-"""Threads of a publisher, and so the most publishes that it has in flight."""
+"""Threads of a publisher or a caller, and so the most publishes or calls that it has in flight."""
+
+CALLS_A_SECOND = 20.0
 
 ATTEMPTS, WAITS = 3, (1.0, 2.0)
 BUDGET = 2.0
@@ -59,6 +61,7 @@ class Stage:
         self.rate = 100.0
         self.workers: list[Program] = []
         self.publishers: list[Program] = []
+        self.callers: list[Program] = []
         self.relays: list[Program] = []
         self.path = site.directory / "history"
         self._history = History(self.path)
@@ -113,7 +116,7 @@ class Stage:
         command = ("bridge-worker", "judged:app", "--children", str(CHILDREN), *arguments)
         worker = self.site.run(*command) if mutant is None else self.start_mutant(mutant, *command)
         self.workers.append(worker)
-        await worker.says("ready for events")
+        await worker.says("ready for events", STEP)
         return worker
 
     def start_publisher(self, mutant: str | None = None) -> Program:
@@ -128,16 +131,34 @@ class Stage:
         self.publishers.append(publisher)
         return publisher
 
+    def start_caller(self, mutant: str | None = None) -> Program:
+        """Start a program that calls at `CALLS_A_SECOND` until it is ended, or a mutant of it."""
+        self._named += 1
+        return self._start_caller(mutant, "many", f"c{self._named}", str(THREADS), str(CALLS_A_SECOND))
+
+    def call(self, key: str, step: str, timeout: float, mutant: str | None = None) -> Program:
+        """Start a program that makes a single call, whose listener does this step."""
+        return self._start_caller(mutant, "once", key, step, str(timeout))
+
+    def _start_caller(self, mutant: str | None, *arguments: str) -> Program:
+        command = [sys.executable, "-m", "tests.faults.caller", *arguments]
+        if mutant is None:
+            caller = Program(command, self.site.directory, self.site.environment)
+        else:
+            caller = self.start_mutant(mutant, "caller", *arguments)
+        self.callers.append(caller)
+        return caller
+
     async def start_relay(self) -> None:
         """Start a `bridge-relay`."""
         self.relays.append(self.site.run("bridge-relay"))
-        await self.relays[-1].says("relaying")
+        await self.relays[-1].says("relaying", STEP)
 
     async def replace_relay(self) -> None:
         """Kill the relay, and start a new one."""
         relay = self.relays.pop()
         relay.signal(signal.SIGKILL)
-        await relay.ended()
+        await relay.ended(STEP)
         await self.start_relay()
 
     def start_mutant(self, mutant: str, program: str, *arguments: str) -> Program:
@@ -146,10 +167,12 @@ class Stage:
         return Program(command, self.site.directory, self.site.environment)
 
     async def kill(self, program: Program) -> int:
-        """Kill a worker or a publisher and remove it from the stage; return its pid when it has ended."""
-        (self.workers if program in self.workers else self.publishers).remove(program)
+        """Kill a program and remove it from the stage; return its pid when it has ended."""
+        for programs in (self.workers, self.publishers, self.callers):
+            if program in programs:
+                programs.remove(program)
         program.signal(signal.SIGKILL)
-        await program.ended()
+        await program.ended(STEP)
         return program.process.pid
 
     def hurt(
@@ -188,18 +211,6 @@ class Stage:
         was being relayed when the broker went away may be relayed again."""
         self.hurt("the circuit opens", copies=self.in_flight + BATCH)
 
-    def unsettled(self) -> int:
-        """Return the number of messages in the queues of RabbitMQ, with unacknowledged ones. These include deliveries
-        to a consumer that has ended without RabbitMQ noticing. 0 on SQLite, whose own backlog includes them."""
-        names = Names(self.site.namespace)
-        for node in self.nodes:
-            if node.running:
-                rows = json.loads(node.ctl("list_queues", "--formatter", "json", "name", "messages"))
-                streams = (names.ledger, names.log(""))
-                counts = {row["name"]: row["messages"] for row in rows if not row["name"].startswith(streams)}
-                return sum(count for name, count in counts.items() if name.startswith(f"{names.namespace}."))
-        return 0
-
     def spooled(self) -> int:
         """Return the number of events in the site's spool."""
         return spooled(self.site.directory / "bridge-spool.db", self.site.namespace).events
@@ -212,13 +223,13 @@ class Stage:
         """Return the number of lines of this kind in the history."""
         return self._counting.count(what)
 
-    async def reaches(self, what: str, more: int, within: float = 60.0) -> None:
+    async def reaches(self, what: str, more: int, within: float = STEP) -> None:
         """Wait until the history has this many more lines of this kind."""
         wanted = self.count(what) + more
 
         def why() -> str:
             missing = wanted - self.count(what)
-            return f"{missing} of {more} more '{what}' lines are missing after {within:g} s\n{self.report()}"
+            return f"{missing} of {more} more '{what}' lines are missing after {within:g} s"
 
         await eventually(lambda: self.count(what) >= wanted, within, why)
 
@@ -232,7 +243,7 @@ class Stage:
 
     def report(self) -> str:
         """Return the last lines of every program's output, for the message of a failed test."""
-        programs = (*self.workers, *self.publishers, *self.relays)
+        programs = (*self.workers, *self.publishers, *self.callers, *self.relays)
         return "\n".join(f"--- {program.process.args!r}\n{program.log[-3000:]}" for program in programs)
 
 

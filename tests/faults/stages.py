@@ -1,5 +1,6 @@
 """Makes the stages, by name. The brokers under them are started once and serve one ordeal after another."""
 
+import asyncio
 import random
 import tempfile
 import uuid
@@ -10,6 +11,7 @@ from typing import Any
 
 from tests.faults.proxy import Proxy
 from tests.faults.stage import Stage
+from tests.faults.whereabouts import whereabouts
 from tests.journey.site import Site, site_on_sqlite
 from tests.rabbitmq_cluster import RabbitCluster
 from tests.rabbitmq_node import RabbitNode
@@ -48,13 +50,17 @@ class Stages:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Stage]:
-        """Make the stage of this name, and remove it at the end of the `with` block."""
+        """Make the stage of this name, and remove it at the end of the `with` block. An error in the block gets a note
+        that says what is left where."""
         # Not pytest's tmp_path: the path of a control socket must be short.
         directory = Path(tempfile.mkdtemp(prefix="bridge-faults-"))
         site, under = self._makers[name](directory)
         stage = Stage(site, hold=self._hold, dice=random.Random(self._seed), **under)
         try:
             yield stage
+        except Exception as error:
+            error.add_note(asyncio.run(whereabouts(stage)))
+            raise
         finally:
             stage.close()
             site.remove()

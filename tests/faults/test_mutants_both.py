@@ -1,21 +1,33 @@
 """The judge catches each mutant on both brokers. Each mutant has an ordeal that the unchanged program passes."""
 
 import asyncio
+import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
+from bridge.handling import Priority
+from tests.faults.call_rules import OUTLIVED
+from tests.faults.caller import SHORT_TIMEOUT, TIMEOUT
 from tests.faults.conftest import marks
-from tests.faults.directed import cancel, defer, noted, rules_broken
+from tests.faults.directed import broken, cancel, defer, noted, rules_broken, served
 from tests.faults.drain import end
+from tests.faults.limits import STEP
 from tests.faults.ordeal import BOTH
-from tests.faults.rules import STARVED
+from tests.faults.share_rules import A_LOW_ONE
 from tests.faults.stage import CHILDREN, HELD_BY_A_WORKER, Stage
 from tests.faults.stages import Stages
+from tests.faults.tolerances import STARVED
 
-PATIENT = "deadline = '60s'"
+PATIENT = "deadline = '20m'"
 """The setting for events that wait for the ordeal, on a busy machine."""
+
+FLOOD = 60
+"""Events of each priority."""
+
+GONE = OUTLIVED + 0.5
+"""Seconds after the end of a call's time after which the judge tolerates no run of it."""
 
 EXPIRES = 0.5
 """Seconds after which an event expires."""
@@ -77,13 +89,87 @@ async def run_a_schedule(stage: Stage, mutant: str | None) -> None:
     await stage.start_worker()  # for the drain, which a schedule would keep from its end
 
 
-ORDEALS: dict[str, tuple[Callable[[Stage, str | None], Awaitable[None]], str]] = {
+async def outlive_the_callers(stage: Stage, mutant: str | None) -> None:
+    """Let a call wait for a slot, and another one run, until their callers have given up."""
+    done = await fill_the_slots(stage, mutant)
+    await served(stage)
+    await stage.call("waits", "ok", TIMEOUT).ended(STEP)
+    await asyncio.sleep(GONE)
+    done.touch()
+    if mutant is not None:
+        await noted(stage, "called")
+    again = stage.site.directory / "again.log"
+    await stage.call("runs", f"wait:{again}", TIMEOUT).ended(STEP)
+    await asyncio.sleep(GONE)
+    again.touch()
+    if mutant is not None:
+        await noted(stage, "replied", 2)
+
+
+async def kill_the_worker_of_a_call(stage: Stage, mutant: str | None) -> None:
+    """Kill the worker that runs a call, while another worker could run it."""
+    worker = await stage.start_worker(mutant=mutant)
+    await served(stage)
+    done = stage.site.directory / "done.log"
+    caller = stage.call("lost", f"wait:{done}", STEP)
+    await noted(stage, "called")
+    await stage.start_worker(mutant=mutant)
+    killed = await stage.kill(worker)
+    stage.hurt("SIGKILL of a worker", repeats=HELD_BY_A_WORKER, killed=(killed,))
+    if mutant is None:
+        await caller.ended(STEP)
+    else:
+        await noted(stage, "called", 2)
+    done.touch()
+    await caller.ended(STEP)
+    await stage.start_worker()  # removes the control socket of the killed one
+
+
+async def call_often(stage: Stage, mutant: str | None) -> None:
+    """Call from several threads."""
+    await stage.start_worker()
+    await served(stage)
+    stage.start_caller(mutant)
+    await noted(stage, "told", 40)
+
+
+async def stop_the_worker_of_a_call(stage: Stage, mutant: str | None) -> None:
+    """Call while the only worker is stopped."""
+    worker = await stage.start_worker()
+    await served(stage)
+    worker.signal(signal.SIGSTOP)
+    await stage.call("stopped", "ok", SHORT_TIMEOUT, mutant).ended(STEP)
+    worker.signal(signal.SIGCONT)
+
+
+async def flood(stage: Stage, mutant: str | None) -> None:
+    """Let a worker take events of all priorities, which wait."""
+    done = await fill_the_slots(stage, mutant)
+    over = stage.site.directory / "over.log"
+    for priority in Priority:
+        await defer(stage, priority, f"pace:{over}", count=FLOOD, priority=priority)
+    done.touch()
+    await noted(stage, "effect", CHILDREN + 2 * A_LOW_ONE)
+    over.touch()
+
+
+ORDEALS: dict[str, tuple[Callable[[Stage, str | None], Awaitable[None]], *tuple[str, ...]]] = {
     "an ordered queue skips": (kill_in_order, "an event of an ordered queue began before an earlier one ended"),
     "an expired event begins": (expire_behind_others, "an expired event began"),
     "cancellations not followed": (cancel_behind_others, "a cancelled event began"),
     "a schedule runs twice": (run_a_schedule, "a moment of a schedule ran twice"),
+    "priorities ignored": (flood, "less urgent events came before more urgent ones"),
+    "low events starve": (flood, "low events did not get their share"),
+    "an answer to a caller that is gone": (
+        outlive_the_callers,
+        "a call began after its time",
+        "a call ran on for a caller that was gone",
+    ),
+    "a call runs twice": (kill_the_worker_of_a_call, "a call ran more than once"),
+    "answers mixed up": (call_often, "a caller got an answer that was not its own"),
+    "a caller is told late": (stop_the_worker_of_a_call, "a call took longer than its timeout"),
 }
-"""By mutant: the ordeal, and the promise that the mutant breaks."""
+"""By mutant: the ordeal, and the promises that the mutant breaks."""
 
 CASES = [
     pytest.param(mutant, on, marks=marks(on, long=number > 0))
@@ -93,15 +179,15 @@ CASES = [
 
 @pytest.mark.parametrize(("mutant", "on"), CASES)
 def test_the_mutant_is_caught(stages: Stages, mutant: str, on: str) -> None:
-    """The judge names the promise that the mutant breaks."""
-    ordeal, rule = ORDEALS[mutant]
+    """The judge names the promises that the mutant breaks."""
+    ordeal, *rules = ORDEALS[mutant]
     with stages.stage(on) as stage:
-        assert rule in asyncio.run(rules_broken(stage, ordeal, mutant))
+        assert set(rules) <= asyncio.run(rules_broken(stage, ordeal, mutant))
 
 
 @pytest.mark.parametrize(("mutant", "on"), CASES)
 def test_the_program_passes(stages: Stages, mutant: str, on: str) -> None:
     """The unchanged program breaks no promise in the same ordeal."""
-    ordeal, _ = ORDEALS[mutant]
+    ordeal, *_ = ORDEALS[mutant]
     with stages.stage(on) as stage:
-        assert asyncio.run(rules_broken(stage, ordeal, None)) == []
+        assert asyncio.run(broken(stage, ordeal, None)) == []

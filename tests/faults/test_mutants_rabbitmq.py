@@ -8,8 +8,9 @@ import pytest
 from bridge.brokers.rabbitmq.topology.names import Names
 from tests.faults.account import ENDINGS
 from tests.faults.conftest import all_but_the_first_long
-from tests.faults.directed import defer, noted, rules_broken
+from tests.faults.directed import broken, defer, noted, rules_broken
 from tests.faults.drain import end
+from tests.faults.limits import STEP
 from tests.faults.rules import LOST
 from tests.faults.stage import HELD_BY_A_WORKER, THREADS, Stage
 from tests.faults.stages import Stages
@@ -48,7 +49,7 @@ async def refuse_the_retry_copy(stage: Stage, mutant: str | None) -> None:
     failing.touch()
     await noted(stage, "failure")
     if mutant is not None:
-        await eventually(lambda: _messages(stage) == 0, 60.0, stage.report)
+        await eventually(lambda: _messages(stage) == 0, STEP, stage.report)
     killed = await stage.kill(worker)
     stage.hurt("retry copy refused, and SIGKILL of a worker", repeats=HELD_BY_A_WORKER, killed=(killed,))
     _may_write(stage, ".*")
@@ -64,7 +65,7 @@ async def redrive_to_no_queue(stage: Stage, mutant: str | None) -> None:
     stage.node.ctl("delete_queue", stage.queue)
     command = ("bridge-dlq", "redrive", "--all", "--yes")
     redrive = stage.site.run(*command) if mutant is None else stage.start_mutant(mutant, *command)
-    await redrive.ended()
+    await redrive.ended(STEP)
     assert "still open: 1 dead letter" in redrive.log
     await stage.start_worker()
 
@@ -84,13 +85,13 @@ async def kill_the_relay(stage: Stage, mutant: str | None) -> None:
         stage.node.resume()
     _may_write(stage, f"^(?!{names.events}$)")
     relay = stage.site.run("bridge-relay") if mutant is None else stage.start_mutant(mutant, "bridge-relay")
-    await relay.says("ACCESS_REFUSED", within=60.0)
+    await relay.says("ACCESS_REFUSED", within=STEP)
     relay.process.kill()
-    await relay.ended()
+    await relay.ended(STEP)
     stage.hurt("SIGKILL of a publisher and of a relay", killed=(killed, relay.process.pid))
     _may_write(stage, ".*")
     healthy = stage.site.run("bridge-relay")
-    await eventually(lambda: stage.spooled() == 0, 60.0, lambda: healthy.log)
+    await eventually(lambda: stage.spooled() == 0, STEP, lambda: healthy.log)
     await end([healthy])
 
 
@@ -117,13 +118,13 @@ def test_the_program_passes(stages: Stages, mutant: str) -> None:
     """The unchanged program breaks no promise in the same ordeal."""
     ordeal, on = ORDEALS[mutant]
     with stages.stage(on) as stage:
-        assert asyncio.run(rules_broken(stage, ordeal, None)) == []
+        assert asyncio.run(broken(stage, ordeal, None)) == []
 
 
 async def _requests_ended(stage: Stage, more: int) -> None:
     """Wait until this many more `defer()` calls have ended, with any result."""
     wanted = _count(stage) + more
-    await eventually(lambda: _count(stage) >= wanted, 60.0, stage.report)
+    await eventually(lambda: _count(stage) >= wanted, STEP, stage.report)
 
 
 def _count(stage: Stage) -> int:

@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from tests.faults.conftest import all_but_the_first_long
-from tests.faults.directed import defer, noted, pause, resume, rules_broken
+from tests.faults.directed import broken, defer, noted, pause, resume, rules_broken
 from tests.faults.history import Record
+from tests.faults.limits import STEP
 from tests.faults.rules import LOST
 from tests.faults.stage import Stage
 from tests.faults.stages import Stages
@@ -81,7 +82,7 @@ def test_the_program_passes(stages: Stages, mutant: str) -> None:
     """The unchanged program breaks no promise in the same ordeal."""
     ordeal, _ = ORDEALS[mutant]
     with stages.stage("sqlite") as stage:
-        assert asyncio.run(rules_broken(stage, ordeal, None)) == []
+        assert asyncio.run(broken(stage, ordeal, None)) == []
 
 
 def test_synchronous_off_is_caught(stages: Stages) -> None:
@@ -107,8 +108,8 @@ async def _confirmed_unsynced(stage: Stage, module: str, *arguments: str) -> lis
     stage.publishers.append(traced)  # so that the report has strace's own message if it has no right to trace
     await noted(stage, "ok", 40)
     publisher = _first(stage.history(), "invoke")["pid"]
-    await eventually(lambda: _ended(publisher), 60.0, stage.report)
-    await traced.ended()
+    await eventually(lambda: _ended(publisher), STEP, stage.report)
+    await traced.ended(STEP)
     return unsynced(trace.read_text().splitlines(), wal, stage.path)
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from bridge.brokers.contract.broker import Broker
 from bridge.brokers.contract.consuming import Consumer
 from bridge.config.values import HistorySettings, Values
-from bridge.moments import Tell
 from bridge.site_logs import HISTORY
 from bridge.status import WorkerStatus
 from bridge.watchers.history import HistoryWatcher
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def recording(broker: Broker, history: HistorySettings, tell: Tell) -> Iterator[Tell]:
+def recording(broker: Broker, history: HistorySettings, tell: Watchers) -> Iterator[Watchers]:
     """Return `tell`, which during the block also writes the history, if the settings keep one. Leave the block before
     the broker is closed."""
     retention = history.retention()
@@ -31,7 +30,7 @@ def recording(broker: Broker, history: HistorySettings, tell: Tell) -> Iterator[
         return
     watcher = HistoryWatcher(broker.log(HISTORY, retention).append_soon)
     try:
-        yield Watchers((tell, watcher))
+        yield tell.also(watcher)
     finally:
         watcher.flush()
 

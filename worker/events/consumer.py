@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from bridge.brokers.contract.consuming import Consumer, Delivery
 from bridge.controls import pause_of
-from bridge.moments import Taken, Tell, tell_nobody
+from bridge.moments import Taken, Tell, hears, tell_nobody
 from bridge.status import QueueStatus, ServingStatus
 from worker.events.at_gate import AtGate
 from worker.events.broker_link import BrokerLink
@@ -55,7 +55,7 @@ class EventConsumer:
         self._meter = meter or Meter()
         self._at_gate = AtGate(self._ask, self._begin)
         self._in_flight = InFlight(lambda: broker.trouble, self._hold_back, self._at_gate.look)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[EventInFlight, asyncio.Task[None]] = {}
         self._draining = False
         self._defects = Defects()
         self._ordered = OrderedRuns([queue for queue, rules in replayer.rules.items() if rules.ordered])
@@ -104,20 +104,25 @@ class EventConsumer:
         that still wait for a slot return to their queue."""
         try:
             while self._limit is None or self.taken < self._limit:
-                await self._fewer_wait_than(self._slots.size)
-                delivery = await self._broker.receive()
-                if delivery.redelivered and self._needs_no_run(delivery):
-                    continue
-                self.taken += 1
-                self._tell(Taken(delivery.envelope, delivery.queue))
-                self._admit(self._in_flight.hold(delivery))
-                await asyncio.sleep(0)  # let the event's task line up, so that the next check counts it
+                for _ in range(await self._room()):
+                    self._take(await self._broker.receive())
+                    if self.taken == self._limit:
+                        break
+                await asyncio.sleep(0)  # let the events' tasks line up, so that the next look counts them
             await self._at_gate.fewer_than(1)
             await self._slots.line_shorter_than(1)
         except asyncio.CancelledError:
             self._return_waiting_events()
             raise
         return f"{self.taken} events were begun, as many as asked for"
+
+    def _take(self, delivery: Delivery) -> None:
+        if delivery.redelivered and self._needs_no_run(delivery):
+            return
+        self.taken += 1
+        if hears(self._tell, Taken):
+            self._tell(Taken(delivery.envelope, delivery.queue))
+        self._admit(self._in_flight.hold(delivery))
 
     async def keep_pace(self) -> NoReturn:
         """Adjust the prefetch to the pace of the events and the size of the pool, and watch the link to the broker."""
@@ -159,8 +164,8 @@ class EventConsumer:
         self._return_waiting_events()
         self._in_flight.expect_no_more()
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=grace)
-        unfinished = list(self._tasks)
+            await asyncio.wait(self._tasks.values(), timeout=grace)
+        unfinished = [task for task in self._tasks.values() if not task.done()]
         for task in unfinished:
             task.cancel()
         await asyncio.gather(*unfinished, return_exceptions=True)
@@ -179,11 +184,12 @@ class EventConsumer:
             for queue, most in prefetch.items()
         }
 
-    async def _fewer_wait_than(self, number: int) -> None:
-        """Wait until fewer events than `number` are at the gate or in line for a slot. Events of metered queues that
-        wait at the gate do not count: they are few, and may wait for long."""
-        at_gate = await self._at_gate.fewer_than(number, without=self._meter.queues)
-        await self._slots.line_shorter_than(number - at_gate)
+    async def _room(self) -> int:
+        """Wait until events may be taken, and return how many. Events of metered queues that wait at the gate do not
+        count: they are few, and may wait for long."""
+        size = self._slots.size
+        at_gate = await self._at_gate.fewer_than(size, without=self._meter.queues)
+        return await self._slots.room_in_line(at_gate)
 
     def _needs_no_run(self, delivery: Delivery) -> bool:
         """Return True if a redelivery's event is in flight in this worker, or was settled by it: then the redelivery
@@ -237,15 +243,14 @@ class EventConsumer:
 
     def _start(self, held: EventInFlight, work: Callable[[], Awaitable[None]]) -> "asyncio.Task[None]":
         """Start the work that ends an event, which is then in flight no more."""
-        task = asyncio.create_task(self._ended(held, work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task = self._tasks[held] = asyncio.create_task(self._ended(held, work))
         return task
 
     async def _ended(self, held: EventInFlight, work: Callable[[], Awaitable[None]]) -> None:
         try:
             await work()
         finally:
+            del self._tasks[held]
             self._meter.left(held.queue, held.token)
             self._in_flight.leave(held)
 

@@ -121,6 +121,14 @@ class Slots:
             self._line_moved.clear()
             await self._line_moved.wait()
 
+    async def room_in_line(self, taken: int) -> int:
+        """Wait until the line is shorter than the slots and the places in it that are `taken`, and return by how many
+        requests."""
+        while (room := self.size - taken - len(self._line)) <= 0:
+            self._line_moved.clear()
+            await self._line_moved.wait()
+        return room
+
     def open(self, slot: Slot) -> None:
         """Use a further slot from now on. Raise `ValueError` if the slot is in use already."""
         if slot in self._leased or slot in self._free:

@@ -4,6 +4,7 @@
 fail names its errors; any other exception is a defect.
 """
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -19,6 +20,16 @@ KNOWS_NO_KEYS = (
 
 PUBLISH_SECONDS = 10.0
 """The budget of a publish without a deadline, such as one that settles a delivery."""
+
+
+Answered = Callable[[Exception | None], None]
+"""Is called once, on the publisher's event loop: None for an event that is confirmed, else the error."""
+
+Withdraw = Callable[[], None]
+"""Gives a published event up, so that it is not published again. Its answer may still come."""
+
+Post = Callable[[Answered], Withdraw]
+"""Publishes one event without waiting. To be called before the event loop goes on."""
 
 
 class Publisher(Protocol):
@@ -49,6 +60,10 @@ class Publisher(Protocol):
         deadline the publisher waits for a broker that is away, and publishes again after a broken connection. On
         cancellation, an event that was not yet written is withdrawn.
         """
+
+    def at_once(self, event: Event, due: datetime | None = None, *, deadline: Deadline) -> Post | None:
+        """Return what publishes the event as `publish` does, but without a task for it. Return None if this publish has
+        to wait for anything before it is written; nothing was done then."""
 
     async def put(
         self, envelope: Envelope, queue: str, due: datetime | None = None, *, deadline: Deadline | None = None

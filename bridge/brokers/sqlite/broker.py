@@ -13,12 +13,17 @@ from bridge.brokers.sqlite.coordination.changes import Changes
 from bridge.brokers.sqlite.coordination.claim import SqliteClaim, hold
 from bridge.brokers.sqlite.logs.ledger import SqliteLedger
 from bridge.brokers.sqlite.logs.log import SqliteBatchLog
-from bridge.brokers.sqlite.queues.consumer import SqliteConsumer
+from bridge.brokers.sqlite.queues.consumer import SqliteConsumer, Tables
+from bridge.brokers.sqlite.queues.counting import Counting
+from bridge.brokers.sqlite.queues.enqueuing import Enqueuing
+from bridge.brokers.sqlite.queues.maturing import Maturing
 from bridge.brokers.sqlite.queues.operating import SqliteQueueOperator
 from bridge.brokers.sqlite.queues.publisher import SqlitePublisher
+from bridge.brokers.sqlite.queues.purging import Purging
 from bridge.brokers.sqlite.queues.routing import Routing
-from bridge.brokers.sqlite.queues.rows import Events
 from bridge.brokers.sqlite.queues.schema import Schema
+from bridge.brokers.sqlite.queues.settling import Settling
+from bridge.brokers.sqlite.queues.taking import Taking
 from bridge.config.hiding import shown
 from bridge.config.sqlite_url import path_in
 from bridge.errors import SettingsError
@@ -35,7 +40,11 @@ class SqliteBroker:
     def __init__(self, path: Path, namespace: str, *, creates: bool = True, file_group: int | None = None) -> None:
         schema = self._schema = Schema(namespace)
         self._routing = Routing(schema)
-        self._events = Events(schema, self._routing)
+        self._enqueuing = Enqueuing(schema, self._routing)
+        self._counting = Counting(schema, self._routing)
+        maturing = Maturing(schema, self._routing)
+        self._purging = Purging(schema, self._routing, maturing)
+        self._tables = Tables(schema, Taking(schema, maturing), Settling(schema), self._counting)
         self._database = Database(path, schema, creates=creates, group=file_group)
         self._changes = Changes(self._database)
         self._declared: dict[str, Queue] = {}
@@ -67,15 +76,15 @@ class SqliteBroker:
         await self.declare(queues)
 
     def publisher(self) -> SqlitePublisher:
-        return SqlitePublisher(self._database, self._events, self._wake_consumers)
+        return SqlitePublisher(self._database, self._enqueuing, self._wake_consumers)
 
     def consumer(self) -> SqliteConsumer:
-        consumer = SqliteConsumer(self._database, self._events, self._wake_consumers, self._declared)
+        consumer = SqliteConsumer(self._database, self._tables, self._wake_consumers, self._declared)
         self._consumers.append(consumer)
         return consumer
 
     def ledger(self) -> SqliteLedger:
-        return SqliteLedger(self._database, self._schema, self._events, self._wake_consumers)
+        return SqliteLedger(self._database, self._schema, self._enqueuing, self._wake_consumers)
 
     def log(self, name: str, retention: Retention = KEEP_ALL) -> RecordLog:
         table = f"{self._schema.prefix}.log.{name}"
@@ -102,7 +111,7 @@ class SqliteBroker:
         return server
 
     def operator(self) -> SqliteQueueOperator:
-        return SqliteQueueOperator(self._database, self._events)
+        return SqliteQueueOperator(self._database, self._counting, self._purging)
 
     async def close(self) -> None:
         """Close the consumers, the calls, the logs and the connection; a second call does nothing."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bridge.brokers.sqlite.queues.publisher import committed
-from bridge.brokers.sqlite.queues.rows import Events
+from bridge.brokers.sqlite.queues.row import row_of
 from bridge.deadline import Deadline
 from bridge.envelope import Envelope, decode_head
 from bridge.errors import BrokerUnavailable
@@ -68,7 +68,7 @@ class Store:
 
     async def add(self, event: Event, due: datetime | None, deadline: Deadline) -> int:
         """Write an event; return its number. Raise what `Publisher.publish` raises, or `BrokerRefused`."""
-        row = Events.row(Envelope(event, round_began=due or event.time), None)
+        row = row_of(Envelope(event, round_began=due or event.time), None)
 
         def insert(connection: Connection) -> int:
             # In no queue and always due, so that the number alone is the order and a clock that is set changes nothing.

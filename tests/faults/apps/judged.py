@@ -19,12 +19,20 @@ from tests.faults.history import History
 app = Flask(__name__)
 app.logger.disabled = True  # the failures are intended, and the history has them
 events = DeferredEvents(app)
+PACE = 0.2
+"""Seconds, so long that a worker has refilled its hand when it chooses the next event."""
 history = History.of_environment()
 
 
 def wait(argument: str) -> None:
     while not Path(argument).exists():
         time.sleep(0.01)
+
+
+def pace(argument: str) -> None:
+    """Take some time, until this file exists."""
+    if not Path(argument).exists():
+        time.sleep(PACE)
 
 
 def fail(argument: str) -> None:
@@ -42,6 +50,7 @@ STEPS: dict[str, Callable[[str], object]] = {
     "fail": fail,
     "reject": reject,
     "wait": wait,
+    "pace": pace,
     "sleep": lambda argument: time.sleep(float(argument)),
     "die": lambda argument: os._exit(1),
     "kill": lambda argument: os.kill(os.getpid(), signal.SIGKILL),
@@ -67,6 +76,20 @@ def run(event: Event) -> None:
     """Note the event of a schedule, whose time is its moment."""
     key, moment = event.name.removeprefix("scheduled."), event.time.isoformat()
     history.note("moment", key=key, id=event.id, moment=moment, pid=os.getpid())
+
+
+@events.on("asked.#")
+def answer(event: Event) -> str:
+    """Do the step that the call asks for, and answer with its key."""
+    key = event.name.removeprefix("asked.")
+    known = {"key": key, "pid": os.getpid()}
+    history.note("called", **known)
+    step, _, argument = event.payload["do"].partition(":")
+    try:
+        STEPS[step](argument)
+    finally:
+        history.note("replied", **known)
+    return key
 
 
 @events.on("judged.#")

@@ -22,7 +22,7 @@ from bridge.queues import Queue
 Verb = Callable[[], Awaitable[None]]
 
 
-async def at_once() -> None:
+async def succeed() -> None:
     """Succeed."""
 
 
@@ -32,7 +32,7 @@ class FakeBroker:
     name = "a fake broker"
     trouble = ""
 
-    def __init__(self, declaring: Verb = at_once, publishing: Verb = at_once, closing: Verb = at_once) -> None:
+    def __init__(self, declaring: Verb = succeed, publishing: Verb = succeed, closing: Verb = succeed) -> None:
         self.declaring = declaring
         self.publishing = publishing
         self.closing = closing
@@ -73,6 +73,9 @@ class FakeBroker:
         finally:
             self.at_a_time -= 1
         self.published.append((event, due, deadline))
+
+    def at_once(self, event: Event, due: datetime | None = None, *, deadline: Deadline) -> None:
+        """Publish nothing without waiting."""
 
     async def close(self) -> None:
         await self.closing()

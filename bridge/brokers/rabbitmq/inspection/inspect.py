@@ -17,6 +17,7 @@ from bridge.brokers.rabbitmq.connection.client_internals import engine_connectio
 from bridge.brokers.rabbitmq.connection.connecting import BROKEN, cancelled_by_us_alone, connect, disconnect
 from bridge.brokers.rabbitmq.inspection import amqp_findings, management_findings, rights_findings
 from bridge.brokers.rabbitmq.inspection.management_api import Management, NoAnswer
+from bridge.brokers.rabbitmq.inspection.management_findings import Rows
 from bridge.brokers.rabbitmq.inspection.policies import EXPIRES, Policies
 from bridge.brokers.rabbitmq.inspection.probe import Probe, Refused
 from bridge.brokers.rabbitmq.inspection.remedies import Remedies
@@ -30,6 +31,9 @@ from bridge.handling import Priority
 
 ASKED_WITHIN = 15.0
 """Seconds for all questions over AMQP, which usually take 0.2 s."""
+
+COUNTED_EVERY = 6.0
+"""Seconds after which RabbitMQ has counted the messages of all queues again: it counts every 5 s."""
 
 _PORTS = {"amqp": 5672, "amqps": 5671}
 
@@ -210,12 +214,24 @@ async def _judge_by_management(remedies: Remedies, site: SiteOnBroker, answers: 
         *management_findings.objects_that_differ(remedies, undeclarable_exchanges, exchanges.content),
         *management_findings.bindings(remedies, bindings_declared, answers.missing, bindings.content),
         *management_findings.policies(remedies, declared, policies),
+        *management_findings.delayed(remedies, await _past_their_time(remedies, queues.content)),
         *management_findings.queues_not_in_settings(remedies, declared, queues.content, bindings.content),
         *amqp_findings.consumer_timeouts(
             site.queues, management_findings.consumer_timeouts(remedies, declared, policies)
         ),
         management_findings.clock(bindings.at, datetime.now(UTC)),
     ]
+
+
+async def _past_their_time(remedies: Remedies, queues: Rows) -> int:
+    """Return the number of delayed events that their queues do not take. An event may be on its way when RabbitMQ
+    counts, so the lower of two counts is believed."""
+    untaken = management_findings.past_their_time(remedies, queues)
+    if untaken:
+        await asyncio.sleep(COUNTED_EVERY)
+        again = await remedies.management.all("queues", *management_findings.COLUMNS)
+        untaken = min(untaken, management_findings.past_their_time(remedies, again.content))
+    return untaken
 
 
 async def check_policies(site: SiteOnBroker) -> Sequence[Finding]:

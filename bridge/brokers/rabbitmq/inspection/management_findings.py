@@ -1,5 +1,6 @@
 """Turns the management API's answers into findings (bindings, policies, the clock), one function for each subject."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -9,15 +10,16 @@ from typing import Any
 
 from bridge.brokers.contract.findings import Finding, counted, ok, some, unknown, wrong
 from bridge.brokers.rabbitmq.inspection.amqp_findings import object_that_differs
-from bridge.brokers.rabbitmq.inspection.policies import Policies
+from bridge.brokers.rabbitmq.inspection.policies import NO_LIMIT, Harm, Policies
 from bridge.brokers.rabbitmq.inspection.remedies import Remedies
 from bridge.brokers.rabbitmq.topology.declarations import AmqpExchange, AmqpQueue, Binding
 from bridge.brokers.rabbitmq.topology.definitions import binding_fields
+from bridge.brokers.rabbitmq.topology.delay_ladder import LEVELS
 from bridge.brokers.rabbitmq.topology.names import LANES
 
 Rows = Sequence[Mapping[str, Any]]
 
-COLUMNS = ("name", "arguments", "messages", "consumers")
+COLUMNS = ("name", "arguments", "messages", "messages_dlx", "consumers")
 """The fields of each queue that are requested."""
 
 _OF_LANES = (("messages", sum), ("consumers", max))
@@ -51,18 +53,46 @@ def bindings(
 
 def policies(remedies: Remedies, expected: Sequence[AmqpQueue], found: Policies) -> list[Finding]:
     """Judge the effect of policies on the queues: one finding for each policy and key, with all its queues."""
-    harms = {
-        (harm.kind, harm.policy, f"{harm.key} = {harm.value}: {harm.why}"): queues
-        for harm, queues in found.harms(expected).items()
-    }
+    harms = sorted(found.harms(expected).items(), key=lambda each: (each[0].kind, each[0].policy, each[0].key))
     return [
         wrong(
             "policies",
-            f"{kind.replace('_', ' ')} '{name}' on {some(sorted(queues))}: {why}",
-            f"{remedies.ctl(f'clear_{kind}', name)}; or give it a pattern that does not match them",
+            f"{harm.kind.replace('_', ' ')} '{harm.policy}' on {some(sorted(queues))}: "
+            f"{harm.key} = {harm.value}: {harm.why}",
+            _without(remedies, harm, found),
         )
-        for (kind, name, why), queues in sorted(harms.items())
+        for harm, queues in harms
     ] or [ok("policies", "none changes how a queue keeps events")]
+
+
+def _without(remedies: Remedies, harm: Harm, found: Policies) -> str:
+    raised = found.raised(harm)
+    if raised is None:
+        return f"{remedies.ctl(f'clear_{harm.kind}', harm.policy)}; or give it a pattern that does not match them"
+    where = ("--apply-to", str(raised.get("apply-to", "all")), "--priority", str(raised.get("priority") or 0))
+    what = (harm.policy, str(raised["pattern"]), json.dumps(raised["definition"]))
+    return (
+        f"{remedies.ctl(f'set_{harm.kind}', *where, *what)}; do not clear it while a queue is full: delayed events "
+        "would stay where they are"
+    )
+
+
+def past_their_time(remedies: Remedies, found: Rows) -> int:
+    """Return the number of delayed events whose time has come and that no queue has taken yet."""
+    ladder = {remedies.names.delay(level) for level in range(LEVELS)}
+    return sum(row.get("messages_dlx") or 0 for row in found if row["name"] in ladder)
+
+
+def delayed(remedies: Remedies, untaken: int) -> list[Finding]:
+    """Judge whether delayed events come into their queues at their time; `untaken` of them do not."""
+    if not untaken:
+        return [ok("delayed", "all delayed events come into their queues at their time")]
+    queues = f"^{re.escape(remedies.names.queue(''))}"
+    step = remedies.ctl("set_policy", "--apply-to", "queues", "unlimited", queues, json.dumps(NO_LIMIT))
+    sentence = f"the time of {counted(untaken, 'delayed event')} has come, and no queue takes them: one is full, or was"
+    return [
+        wrong("delayed", f"{sentence} full when its length limit was cleared", f"{step}; keep it until they are taken")
+    ]
 
 
 def objects_that_differ(remedies: Remedies, expected: Sequence[AmqpQueue | AmqpExchange], found: Rows) -> list[Finding]:

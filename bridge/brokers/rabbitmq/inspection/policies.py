@@ -5,6 +5,7 @@ matched here as RabbitMQ does: of the policies that match a queue, the one with 
 holds for operator policies.
 """
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,9 @@ _HARM_TO_A_LOG = dict.fromkeys(
 )
 _LIMITS = frozenset({"max-length", "max-length-bytes", "message-ttl", EXPIRES, "delivery-limit"})
 """Keys of which the lower value of policy and argument counts."""
+
+NO_LIMIT = {"max-length": 10**9, "max-length-bytes": 10**15}
+"""Limits that no queue reaches."""
 
 _TYPES = {"classic": "classic_queues", "quorum": "quorum_queues", "stream": "streams"}
 
@@ -80,6 +84,16 @@ class Policies:
                     found.setdefault(Harm(kind, name, key, value, reasons[key]), []).append(queue.name)
         return found
 
+    def raised(self, harm: Harm) -> Mapping[str, Any] | None:
+        """Return the policy with a limit that no queue reaches in place of the harmful one, or None if the policy can
+        be cleared. When the limit of a full queue is cleared, RabbitMQ before 4.0 does not tell the queue's publishers,
+        such as the delay ladder, that it takes messages again (rabbitmq-server#12206)."""
+        if harm.key not in NO_LIMIT or harm.why != _HARM[harm.key]:
+            return None
+        rows = self.policies if harm.kind == "policy" else self.operator_policies
+        row = next(row for row in rows if row["name"] == harm.policy)
+        return {**row, "definition": {**row["definition"], harm.key: NO_LIMIT[harm.key]}}
+
 
 def _reasons(queue: AmqpQueue) -> Mapping[str, str]:
     if _type_of(queue) != "stream":
@@ -88,6 +102,8 @@ def _reasons(queue: AmqpQueue) -> Mapping[str, str]:
 
 
 def _changes(key: str, value: object, declared: object) -> bool:
+    if isinstance(value, int) and value >= NO_LIMIT.get(key, math.inf):
+        return False
     if key in _LIMITS and isinstance(value, int) and isinstance(declared, int):
         return value < declared
     return value != declared

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 
-from bridge.brokers.contract.publishing import KNOWS_NO_KEYS, PUBLISH_SECONDS
+from bridge.brokers.contract.publishing import KNOWS_NO_KEYS, PUBLISH_SECONDS, Post
 from bridge.brokers.rabbitmq.connection.address import Address
 from bridge.brokers.rabbitmq.publishing.publication import IntoLedger, Publication, event_by_name, into_queue
 from bridge.brokers.rabbitmq.publishing.queue_sender import QueueSender
@@ -60,6 +60,10 @@ class RabbitPublisher:
         if within is not None:
             raise DeferError(f"within={within}: {KNOWS_NO_KEYS}")
         await self.send(event_by_name(Envelope(event, round_began=due or event.time), due), deadline)
+
+    def at_once(self, event: Event, due: datetime | None = None, *, deadline: Deadline) -> Post | None:
+        """Return what publishes the event without waiting; see the contract."""
+        return self._to_queues.at_once(event_by_name(Envelope(event, round_began=due or event.time), due), deadline)
 
     async def put(
         self, envelope: Envelope, queue: str, due: datetime | None = None, *, deadline: Deadline | None = None

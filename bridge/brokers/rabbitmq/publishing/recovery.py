@@ -75,6 +75,11 @@ class Renewal:
         self._flights = 0
         self._landed = asyncio.Event()
 
+    @property
+    def is_renewing(self) -> bool:
+        """True while a connection is being replaced."""
+        return self._renewing.locked()
+
     async def wait(self) -> None:
         """Wait while a connection is being replaced: nothing may be published meanwhile."""
         async with self._renewing:
@@ -82,13 +87,21 @@ class Renewal:
 
     @contextmanager
     def in_flight(self) -> Iterator[None]:
-        """Count a publish as in flight."""
-        self._flights += 1
+        """Count a publish as in flight in this block."""
+        self.begin()
         try:
             yield
         finally:
-            self._flights -= 1
-            self._landed.set()
+            self.end()
+
+    def begin(self) -> None:
+        """Count a publish as in flight."""
+        self._flights += 1
+
+    def end(self) -> None:
+        """Note that a publish is no longer in flight."""
+        self._flights -= 1
+        self._landed.set()
 
     async def renew(self, link: Link) -> None:
         """Replace the link's connection, if the last time was long enough ago."""

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from aio_pika.abc import AbstractChannel
 from aiormq.channel import Channel as Engine
@@ -16,8 +17,6 @@ from aiormq.exceptions import (
     ChannelInvalidStateError,
     ChannelNotFoundEntity,
     ChannelPreconditionFailed,
-    DeliveryError,
-    PublishError,
 )
 
 from bridge.back_off import BackOff
@@ -27,6 +26,8 @@ from bridge.brokers.rabbitmq.connection.connecting import BROKEN, cancelled_by_u
 from bridge.brokers.rabbitmq.connection.errors import error_text
 from bridge.brokers.rabbitmq.connection.link import Link
 from bridge.brokers.rabbitmq.publishing.confirmation import Confirmation
+from bridge.brokers.rabbitmq.publishing.confirming import ConfirmingChannel, Nacked, Returned
+from bridge.brokers.rabbitmq.publishing.frames import Properties
 from bridge.brokers.rabbitmq.publishing.publication import Addressed, Publication, addressed
 from bridge.brokers.rabbitmq.publishing.recovery import LANDED_WITHIN
 from bridge.brokers.rabbitmq.publishing.silence import Silence
@@ -39,12 +40,21 @@ from bridge.errors import BridgeError, BrokerRefused, BrokerUnavailable, TooLarg
 PUBLISH_BACK_OFF = BackOff(first=0.04, at_most=1.0, jitter=1.0)
 
 IN_FLIGHT = 500
-"""Unconfirmed publishes of a connection: aiormq looks through all of them at every confirm of several."""
+"""Publishes of a connection for which tasks wait at a time."""
 
-LARGE_BODY = 64 * 1024
-"""Bytes from which a publish waits until the socket has taken it, so that 500 of them do not pile up in memory."""
+PERSISTENT = 2
 
 _SIZE_LIMIT = re.compile(r"message size \d+ is larger than (?:configured )?max size (\d+)")
+
+
+class Tried(NamedTuple):
+    """One try to publish, at a reading of the steady clock. `error` is None for a confirm. `alone`: the message had its
+    channel for itself."""
+
+    to: Addressed
+    published_at: float
+    error: Exception | None
+    alone: bool
 
 
 class Sender(ABC):
@@ -63,6 +73,7 @@ class Sender(ABC):
         self._silence = Silence(self._link.doubt)
         self._room = asyncio.Semaphore(IN_FLIGHT)
         self._trials = Trials()
+        self._confirming: ConfirmingChannel | None = None
 
     @property
     def trouble(self) -> str:
@@ -72,15 +83,22 @@ class Sender(ABC):
     async def send(self, publication: Publication, deadline: Deadline) -> None:
         """Publish until RabbitMQ confirms or the deadline comes. A patient publication waits for its confirm beyond the
         deadline while its channel is open. Raise `TooLarge`, and the errors that the subclass names."""
-        confirmation = Confirmation(publication, deadline)
+        await self._send(publication, Confirmation(publication, deadline), deadline)
+
+    async def _send(
+        self, publication: Publication, confirmation: Confirmation, deadline: Deadline, tried: Tried | None = None
+    ) -> None:
+        """Publish as `send` does, perhaps after a first try."""
         try:
             async with asyncio.timeout(deadline.remaining(time.monotonic())) as limit, self._room:
                 liftable = limit if publication.patient else None
                 for wait in PUBLISH_BACK_OFF.waits(random.random):
-                    with self._silence.waiting():
-                        confirmed = await self._try(publication, confirmation, deadline, liftable)
-                    if confirmed:
+                    if tried is None:
+                        with self._silence.waiting():
+                            tried = await self._try(publication, confirmation, deadline, liftable)
+                    if await self._is_confirmed(tried, confirmation):
                         return
+                    tried = None
                     await asyncio.sleep(wait)
         except (TimeoutError, BrokerRefused, BrokerUnavailable) as error:
             reason = str(error) or self._link.trouble
@@ -100,9 +118,7 @@ class Sender(ABC):
         await self._link.close()
 
     @abstractmethod
-    async def _returned(
-        self, to: Addressed, confirmation: Confirmation, published_at: float, error: PublishError
-    ) -> None:
+    async def _returned(self, to: Addressed, confirmation: Confirmation, published_at: float, error: Returned) -> None:
         """Prepare another try after RabbitMQ returned the message because no queue takes it, or raise."""
 
     @abstractmethod
@@ -110,7 +126,7 @@ class Sender(ABC):
         """Prepare another try after RabbitMQ did not find the exchange, or raise. Nothing was published."""
 
     @abstractmethod
-    async def _rejected(self, to: Addressed, confirmation: Confirmation, error: DeliveryError) -> None:
+    async def _rejected(self, to: Addressed, confirmation: Confirmation, error: Nacked) -> None:
         """Prepare another try after RabbitMQ rejected the message with a nack, or raise."""
 
     @abstractmethod
@@ -121,10 +137,15 @@ class Sender(ABC):
     def _failure(self, confirmation: Confirmation, reason: str, *, refused: bool) -> BridgeError:
         """Return the error of a message that is not confirmed. `refused`: RabbitMQ refuses this client."""
 
-    async def _channel(self) -> Engine:
-        return await self._link.channel()
+    async def _channel(self) -> ConfirmingChannel:
+        return self._of(await self._link.channel())
 
-    async def _check_way(self, publication: Publication, channel: Engine) -> None:
+    def _of(self, engine: Engine) -> ConfirmingChannel:
+        if self._confirming is None or self._confirming.engine is not engine:
+            self._confirming = ConfirmingChannel(engine)
+        return self._confirming
+
+    async def _check_way(self, publication: Publication, channel: ConfirmingChannel) -> None:
         """Raise `BrokerRefused` if the message would be published and not arrive."""
         return
 
@@ -134,43 +155,52 @@ class Sender(ABC):
 
     async def _try(
         self, publication: Publication, confirmation: Confirmation, deadline: Deadline, liftable: asyncio.Timeout | None
-    ) -> bool:
-        """Publish once. Return True if it is confirmed, False if it has to be published again."""
+    ) -> Tried:
+        """Publish once, and return the answer."""
         channel = await self._channel()
         published_at = time.monotonic()
         if deadline.expired(published_at):
             raise TimeoutError
         # Addressed for each try: the due time has come closer since the last one.
-        to = addressed(publication.fitting(frame_max(channel)), self._names, datetime.now(UTC), published_at)
+        fitting = publication.fitting(frame_max(channel.engine))
+        to = addressed(fitting, self._names, datetime.now(UTC), published_at)
         await self._check_way(publication, channel)
-        chosen: Engine | None = None
+        chosen: ConfirmingChannel | None = None
+        failure: Exception | None = None
         try:
             with cancelled_by_us_alone(), self._flight(to):
                 async with self._trials.channel(channel, target_of(to)) as chosen:
                     confirmation.in_flight = True
-                    with _while_open(chosen, liftable):
-                        await _publish(chosen, to)
-        except PublishError as error:
-            confirmation.in_flight = False
-            await self._returned(to, confirmation, published_at, error)
-        except DeliveryError as error:
-            await self._rejected(to, confirmation, error)
-        except ChannelInvalidStateError:
-            pass  # the channel was gone before anything was written
-        except (ChannelAccessRefused, ChannelNotFoundEntity) as error:
-            if chosen is not channel:  # the message was alone on its channel, so it was not published
+                    with _while_open(chosen.engine, liftable):
+                        await chosen.publish(*written(to))
+        except BROKEN as error:
+            failure = error
+        return Tried(to, published_at, failure, alone=chosen is not channel)
+
+    async def _is_confirmed(self, tried: Tried, confirmation: Confirmation) -> bool:
+        """Return True if the message is confirmed. Else prepare another try, or raise."""
+        match tried.error:
+            case None:
+                return True
+            case Returned() as error:
                 confirmation.in_flight = False
-                await self._refused_alone(confirmation, published_at, error)
-            else:
-                self._trials.forget()
+                await self._returned(tried.to, confirmation, tried.published_at, error)
+            case Nacked() as error:
+                await self._rejected(tried.to, confirmation, error)
+            case ChannelInvalidStateError():
+                pass  # the channel was gone before anything was written
+            case ChannelAccessRefused() | ChannelNotFoundEntity() as error:
+                if tried.alone:  # so it was not published
+                    confirmation.in_flight = False
+                    await self._refused_alone(confirmation, tried.published_at, error)
+                else:
+                    self._trials.forget()
+                    confirmation.unknown = True
+            case ChannelPreconditionFailed() as error:
+                _check_size(tried.to.message, error)
                 confirmation.unknown = True
-        except ChannelPreconditionFailed as error:
-            _check_size(to.message, error)
-            confirmation.unknown = True
-        except BROKEN:
-            confirmation.unknown = confirmation.unknown or confirmation.in_flight
-        else:
-            return True
+            case _:
+                confirmation.unknown = confirmation.unknown or confirmation.in_flight
         confirmation.in_flight = False
         return False
 
@@ -183,15 +213,13 @@ class Sender(ABC):
         await self._exchange_missing(published_at)
 
 
-async def _publish(channel: Engine, to: Addressed) -> None:
-    await channel.basic_publish(
-        to.message.body,
-        exchange=to.exchange,
-        routing_key=to.routing_key,
-        properties=to.message.properties(),
-        mandatory=True,
-        wait=len(to.message.body) >= LARGE_BODY,
+def written(to: Addressed) -> tuple[str, str, Properties, bytes]:
+    """Return the message as a `ConfirmingChannel` takes it."""
+    message = to.message
+    properties = Properties(
+        PERSISTENT, message.content_type, message.headers or None, time=message.time, type=message.type
     )
+    return to.exchange, to.routing_key, properties, message.body
 
 
 @contextmanager

@@ -22,20 +22,30 @@ class Silence:
     def waiting(self) -> Iterator[None]:
         """Count a publish that waits for its answer in this block. If the block ends by `TimeoutError` or is cancelled,
         the publish has waited in vain; anything else is an answer."""
-        loop = asyncio.get_running_loop()
-        self._waiting += 1
-        if not self._looking:
-            self._heard, self._looking = loop.time(), True
-            loop.call_later(SILENT_SECONDS, self._look)
+        self.begin()
+        answered = True
         try:
             yield
         except (TimeoutError, asyncio.CancelledError):
-            self._in_vain = True
+            answered = False
             raise
-        else:
-            self._heard, self._in_vain = loop.time(), False
         finally:
-            self._waiting -= 1
+            self.end(answered=answered)
+
+    def begin(self) -> None:
+        """Count a publish that waits for its answer."""
+        self._waiting += 1
+        if not self._looking:
+            loop = asyncio.get_running_loop()
+            self._heard, self._looking = loop.time(), True
+            loop.call_later(SILENT_SECONDS, self._look)
+
+    def end(self, *, answered: bool) -> None:
+        """Note that a publish waits no longer: it was `answered`, or has waited in vain."""
+        self._waiting -= 1
+        if answered:
+            self._heard = asyncio.get_running_loop().time()
+        self._in_vain = not answered
 
     def _look(self) -> None:
         if not self._waiting and not self._in_vain:

@@ -2,10 +2,9 @@
 
 from collections.abc import Awaitable, Callable
 
-from aiormq.exceptions import DeliveryError, PublishError
-
 from bridge.brokers.rabbitmq.connection.address import Address
 from bridge.brokers.rabbitmq.publishing.confirmation import Confirmation
+from bridge.brokers.rabbitmq.publishing.confirming import Nacked, Returned
 from bridge.brokers.rabbitmq.publishing.publication import Addressed
 from bridge.brokers.rabbitmq.publishing.sender import Sender
 from bridge.brokers.rabbitmq.topology.names import Names
@@ -23,12 +22,10 @@ class StreamSender(Sender):
         super().__init__(address, names, repair)
         self._repair = repair
 
-    async def _returned(
-        self, to: Addressed, confirmation: Confirmation, published_at: float, error: PublishError
-    ) -> None:
+    async def _returned(self, to: Addressed, confirmation: Confirmation, published_at: float, error: Returned) -> None:
         await self._repair()  # the stream does not exist
 
-    async def _rejected(self, to: Addressed, confirmation: Confirmation, error: DeliveryError) -> None:
+    async def _rejected(self, to: Addressed, confirmation: Confirmation, error: Nacked) -> None:
         confirmation.unknown = True  # the stream had no leader that could confirm it
 
     async def _exchange_missing(self, published_at: float) -> None:

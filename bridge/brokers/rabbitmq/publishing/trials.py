@@ -12,9 +12,9 @@ from typing import NamedTuple, cast
 
 from aiormq.channel import Channel as Engine
 from aiormq.connection import Connection as EngineConnection
-from aiormq.exceptions import ChannelAccessRefused, DeliveryError, PublishError
+from aiormq.exceptions import ChannelAccessRefused
 
-from bridge.brokers.rabbitmq.connection.connecting import is_open
+from bridge.brokers.rabbitmq.publishing.confirming import ConfirmingChannel, Nacked, Returned
 from bridge.brokers.rabbitmq.publishing.publication import Addressed
 from bridge.brokers.rabbitmq.topology.delay_ladder import destination
 
@@ -43,12 +43,16 @@ class Trials:
     def __init__(self) -> None:
         self._permitted: set[Target] = set()
         self._running: dict[Target, asyncio.Future[None]] = {}
-        self._idle: list[Engine] = []
+        self._idle: list[ConfirmingChannel] = []
         self._room = asyncio.Semaphore(TRIALS)
         self._numbers: Iterator[int] = iter(())
 
+    def permits(self, target: Target) -> bool:
+        """Return True if the target is known to be permitted."""
+        return target in self._permitted
+
     @asynccontextmanager
-    async def channel(self, main: Engine, target: Target) -> AsyncIterator[Engine]:
+    async def channel(self, main: ConfirmingChannel, target: Target) -> AsyncIterator[ConfirmingChannel]:
         """Return the channel for one publish: `main` if the target is known to be permitted, else a channel of its own
         on the same connection. The block publishes, and raises what the publish raised.
 
@@ -66,7 +70,7 @@ class Trials:
             async with self.own_channel(main) as own:
                 yield own
             self._permit(target)
-        except (PublishError, DeliveryError):  # the answers to a publish that is permitted
+        except (Returned, Nacked):  # the answers to a publish that is permitted
             self._permit(target)
             raise
         except ChannelAccessRefused as error:
@@ -87,23 +91,23 @@ class Trials:
         self._permitted.add(target)
 
     @asynccontextmanager
-    async def own_channel(self, main: Engine) -> AsyncIterator[Engine]:
+    async def own_channel(self, main: ConfirmingChannel) -> AsyncIterator[ConfirmingChannel]:
         """Return a channel on the connection of `main`, which RabbitMQ may close in the block."""
         async with self._room:
-            channel = await self._opened(cast(EngineConnection, main.connection))
+            channel = await self._opened(cast(EngineConnection, main.engine.connection))
             try:
                 yield channel
             finally:
                 self._idle.append(channel)
 
-    async def _opened(self, connection: EngineConnection) -> Engine:
+    async def _opened(self, connection: EngineConnection) -> ConfirmingChannel:
         while self._idle:
             channel = self._idle.pop()
-            if is_open(channel) and channel.connection is connection:
+            if channel.is_open and channel.engine.connection is connection:
                 return channel
         number = self._free_number(connection)
         opened = await connection.channel(number, publisher_confirms=True, on_return_raises=True)
-        return cast(Engine, opened)
+        return ConfirmingChannel(cast(Engine, opened))
 
     def _free_number(self, connection: EngineConnection) -> int:
         """Return the number that was used the longest time ago. aiormq reuses the number of a closed channel at once,

@@ -4,12 +4,9 @@ Other headers of a received message are never copied: with an inherited `x-death
 for a dead-letter cycle and drop it.
 """
 
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-
-from pamqp.commands import Basic
 
 from bridge.envelope import Envelope, encode_head
 from bridge.event import Event, format_time, parse_time
@@ -37,7 +34,6 @@ the headers, and the frame itself."""
 LARGEST_FRAME = 128 * 1024
 """Bytes: RabbitMQ's default, for which envelopes and letters are always small enough."""
 
-PERSISTENT = 2
 MAX_SHORT_STRING = 255
 _FIRST_TIME = datetime.fromtimestamp(0, UTC)  # AMQP's timestamps are not negative
 
@@ -58,17 +54,6 @@ class Message:
         if characters * BYTES_A_CHARACTER + HEADER_OVERHEAD <= frame:
             return True
         return sum(len(text.encode()) for text in self.headers.values()) + HEADER_OVERHEAD <= frame
-
-    def properties(self) -> Basic.Properties:
-        """Return the properties for one publish, with a new message id: aiormq finds a returned publish by this id."""
-        return Basic.Properties(
-            message_id=uuid.uuid4().hex,
-            delivery_mode=PERSISTENT,
-            headers=dict(self.headers),
-            content_type=self.content_type,
-            message_type=self.type,
-            timestamp=self.time,
-        )
 
 
 def envelope_message(envelope: Envelope, frame: int = LARGEST_FRAME) -> Message:

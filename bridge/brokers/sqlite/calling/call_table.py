@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from bridge.brokers.sqlite.queues.rows import now_microseconds
+from bridge.brokers.sqlite.queues.row import now_microseconds
 
 KEPT_SECONDS = 60
 """Seconds that a question stays after its time if its caller has ended."""
@@ -73,24 +73,19 @@ class CallTable:
                 return written.lastrowid
         return None
 
-    def waits(self, owner: str, queues: Sequence[str]) -> bool:
-        """Return True if a question of these queues waits, or if this owner is no longer noted: the file is new."""
-        if not self._exists():
-            return True
-        query = f"SELECT (SELECT COUNT(*) FROM {self._workers} WHERE owner = ?) < ? OR EXISTS ({self._waiting('1')})"
-        found = self._connection.execute(query, (owner, len(queues), json.dumps(queues), now_microseconds()))
-        return bool(found.fetchone()[0])
-
     def take(self, owner: str, queues: Sequence[str], most: int) -> list[Taken]:
         """Give questions of these queues whose time is not over to this owner, the oldest first."""
-        self.serve(owner, queues)
+        if not self._exists() or self._served_by(owner) < len(queues):
+            self.serve(owner, queues)  # the file is new
         rows = self._connection.execute(
-            f"{self._waiting('number, queue, question')} ORDER BY number LIMIT ?",
-            (json.dumps(queues), now_microseconds(), most),
+            f"SELECT number, queue, question FROM {self._calls} WHERE owner ISNULL AND until > ?"
+            " AND queue IN (SELECT value FROM json_each(?)) ORDER BY number LIMIT ?",
+            (now_microseconds(), json.dumps(queues), most),
         ).fetchall()
-        self._connection.executemany(
-            f"UPDATE {self._calls} SET owner = ? WHERE number = ?", [(owner, number) for number, _, _ in rows]
-        )
+        if rows:
+            self._connection.executemany(
+                f"UPDATE {self._calls} SET owner = ? WHERE number = ?", [(owner, number) for number, _, _ in rows]
+            )
         return [Taken(*row) for row in rows]
 
     def answer(self, number: int, answer: bytes) -> None:
@@ -128,9 +123,10 @@ class CallTable:
             self.leave(owner)
         return False
 
-    def _waiting(self, columns: str) -> str:
-        condition = "owner ISNULL AND queue IN (SELECT value FROM json_each(?)) AND until > ?"
-        return f"SELECT {columns} FROM {self._calls} WHERE {condition}"
+    def _served_by(self, owner: str) -> int:
+        """Count the queues that this owner is noted for."""
+        query = f"SELECT count(*) FROM {self._workers} WHERE owner = ?"
+        return int(self._connection.execute(query, (owner,)).fetchone()[0])
 
     def _create(self) -> None:
         self._connection.execute(

@@ -22,11 +22,15 @@ from bridge.errors import (
     UnreadableEnvelope,
 )
 from bridge.local_database.database import Database
+from bridge.local_database.wakeups import CALLER_MARK, SERVER_MARK
 
 T = TypeVar("T")
 
 LOOK_SECONDS = 0.25
 """Seconds between two checks whether the workers that have this caller's questions live."""
+
+KEPT_SECONDS = 5.0
+"""Seconds that the caller's wake-up file stays after the last answer. To make one costs more than a round trip."""
 
 
 class SqliteCaller:
@@ -38,6 +42,9 @@ class SqliteCaller:
         self._prefix = prefix
         self._waiting: dict[int, asyncio.Future[Answer]] = {}
         self._done: list[int] = []
+        self._asking = 0
+        self._read_too_soon = False
+        self._changed = asyncio.Event()
         self._reading: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -74,21 +81,26 @@ class SqliteCaller:
         if self._closed:
             raise CallUnavailable("the caller was closed by this process")
         done, self._done = self._done, []
-        lives = self._changes.is_watching
+        lives = self._changes.is_served_by
 
         def ask(table: CallTable) -> int | None:
             return table.ask(data, queues, deadline.remaining(time.monotonic()), done, lives)
 
+        self._asking += 1
         try:
-            number = await self._run(ask, wakes=True)
+            number = await self._run(ask, wakes=SERVER_MARK)
         except BridgeError as error:
             raise CallUnavailable(f"the call was not made: {error}") from error
-        self._changes.tell()
+        finally:
+            self._asking -= 1
+        self._changes.tell(SERVER_MARK)
         return number
 
     async def _answer(self, number: int) -> Answer:
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting[number] = answer
+        if self._read_too_soon:
+            self._changed.set()  # a wake-up that came before this line may have been for this question
         try:
             if self._reading is None or self._reading.done():
                 self._reading = asyncio.create_task(self._read(), name="answers to calls")
@@ -98,24 +110,27 @@ class SqliteCaller:
             self._done.append(number)  # deleted with the next question: that costs no transaction of its own
 
     async def _read(self) -> None:
-        """Pass answers on while questions wait."""
-        with self._changes.watched() as changed:
-            looked = time.monotonic()
-            while self._waiting:
-                changed.clear()
-                with suppress(BridgeError):  # a busy or replaced file: the look below decides
-                    for number, data in await self._run(partial(_answers, list(self._waiting)), writes=False):
-                        self._pass_on(number, data)
-                if time.monotonic() - looked >= LOOK_SECONDS:
-                    await self._look()
-                    looked = time.monotonic()
+        """Pass answers on while questions wait, and for a while after the last one."""
+        with self._changes.watched(CALLER_MARK) as self._changed:
+            looked = waited = time.monotonic()
+            while self._waiting or time.monotonic() - waited < KEPT_SECONDS:
+                self._changed.clear()
+                self._read_too_soon = self._asking > 0
+                if self._waiting:
+                    with suppress(BridgeError):  # a busy or replaced file: the look below decides
+                        for number, data in await self._run(partial(_answers, list(self._waiting)), writes=False):
+                            self._pass_on(number, data)
+                    waited = time.monotonic()
+                    if waited - looked >= LOOK_SECONDS:
+                        await self._look()
+                        looked = waited
                 with suppress(TimeoutError):
                     async with asyncio.timeout(LOOK_SECONDS):
-                        await changed.wait()
+                        await self._changed.wait()
 
     async def _look(self) -> None:
         """End the questions that get no answer any more."""
-        numbers, lives = list(self._waiting), self._changes.is_watching
+        numbers, lives = list(self._waiting), self._changes.is_served_by
         try:
             lost, unserved = await self._run(lambda table: table.unanswered(numbers, lives))
         except BridgeError:
@@ -138,11 +153,12 @@ class SqliteCaller:
         if waiting is not None and not waiting.done():
             waiting.set_exception(error)
 
-    async def _run(self, work: Callable[[CallTable], T], *, writes: bool = True, wakes: bool = False) -> T:
+    async def _run(self, work: Callable[[CallTable], T], *, writes: bool = True, wakes: str | None = None) -> T:
         def run(connection: Connection) -> T:
             return work(CallTable(connection, self._prefix))
 
-        return await self._database.run(run, writes=writes, wakes=wakes)
+        # Nothing of a call must survive a power cut, which ends its caller.
+        return await self._database.run(run, writes=writes, durable=False, wakes=wakes)
 
 
 def _answers(numbers: Sequence[int], table: CallTable) -> list[tuple[int, bytes]]:

@@ -15,14 +15,11 @@ from bridge.brokers.sqlite.coordination.changes import Changes
 from bridge.call import Answer, Question, decode_question, encode_answer
 from bridge.errors import BridgeError, UnreadableEnvelope
 from bridge.local_database.database import Database
+from bridge.local_database.wakeups import CALLER_MARK, SERVER_MARK
 
 T = TypeVar("T")
 
 AGAIN_SECONDS = 0.7
-
-IN_VAIN = 20
-PAUSE_SECONDS = 0.005
-"""Seconds between two looks after so many in a row that found no question: events change the file all the time."""
 
 log = logging.getLogger(__name__)
 
@@ -102,20 +99,21 @@ class SqliteCallServer:
 
     async def answer(self, call: SqliteCall, answer: Answer) -> None:
         """Write the answer, and make room for the next question."""
+        if self._held >= self._most:
+            self._changed.set()  # questions may wait because there was no room
         self._held -= 1
-        self._changed.set()
         data = encode_answer(answer)
         try:
-            await self._run(lambda table: table.answer(call.number, data), wakes=True)
+            await self._run(lambda table: table.answer(call.number, data), wakes=CALLER_MARK)
         except BridgeError as error:
             log.warning("the answer to the call of %r was not written: %s", call.question.event.name, error)
-        self._changes.tell()
+        self._changes.tell(CALLER_MARK)
 
     async def _serve(self) -> None:
         """Take questions without end. An error is tried again under the same lock file, which callers look at."""
         while True:
             try:
-                with self._changes.watched_as() as (self._owner, self._changed):
+                with self._changes.watched_as(SERVER_MARK) as (self._owner, self._changed):
                     while True:
                         try:
                             await self._take()
@@ -134,24 +132,14 @@ class SqliteCallServer:
     async def _take(self) -> None:
         """Note that this worker serves its queues, and take questions without end, at most `most` at a time."""
         await self._run(lambda table: table.serve(self._owner, self._queues))
-        in_vain = 0
         while True:
             self._changed.clear()
             room = self._most - self._held
             if self._taking and room > 0:
-                if await self._run(self._waits, writes=False):
-                    in_vain = 0
-                    for each in await self._run(partial(self._take_in, room)):
-                        self._hand_out(each)
-                else:
-                    in_vain += 1
-                    if in_vain >= IN_VAIN:
-                        await asyncio.sleep(PAUSE_SECONDS)
+                for each in await self._run(partial(self._take_in, room)):
+                    self._hand_out(each)
             self._trouble = ""
             await self._changed.wait()
-
-    def _waits(self, table: CallTable) -> bool:
-        return table.waits(self._owner, self._queues)
 
     def _take_in(self, room: int, table: CallTable) -> list[Taken]:
         return table.take(self._owner, self._queues, room)
@@ -165,8 +153,9 @@ class SqliteCallServer:
         self._held += 1
         self._ready.put_nowait(SqliteCall(self, question, taken.queue, taken.number))
 
-    async def _run(self, work: Callable[[CallTable], T], *, writes: bool = True, wakes: bool = False) -> T:
+    async def _run(self, work: Callable[[CallTable], T], *, wakes: str | None = None) -> T:
         def run(connection: sqlite3.Connection) -> T:
             return work(CallTable(connection, self._prefix))
 
-        return await self._database.run(run, writes=writes, wakes=wakes)
+        # Nothing of a call must survive a power cut, which ends its caller.
+        return await self._database.run(run, durable=False, wakes=wakes)

@@ -15,9 +15,10 @@ from bridge.brokers.contract.findings import Finding, counted, ok, some, unknown
 from bridge.brokers.contract.inspection import SiteOnBroker
 from bridge.brokers.contract.ledger import BEFORE_ALL
 from bridge.brokers.sqlite.inspection.file_findings import consumers
+from bridge.brokers.sqlite.queues.counting import Counting
 from bridge.brokers.sqlite.queues.decoding import Taken, read, stored
 from bridge.brokers.sqlite.queues.routing import Routing
-from bridge.brokers.sqlite.queues.rows import COME_DUE, CONTENT, Events, now_microseconds
+from bridge.brokers.sqlite.queues.row import COME_DUE, CONTENT, now_microseconds
 from bridge.brokers.sqlite.queues.schema import Schema
 from bridge.ledger import Skipped
 from bridge.local_database.ledger_table import LedgerTable, microseconds
@@ -32,7 +33,7 @@ _SECOND = 1_000_000
 
 def contents(connection: sqlite3.Connection, path: Path, schema: Schema, site: SiteOnBroker) -> Iterator[Finding]:
     """Yield the findings about a site's contents of the database."""
-    backlog = Events(schema, Routing(schema)).backlog(connection)
+    backlog = Counting(schema, Routing(schema)).backlog(connection)
     declared = dict(connection.execute(f"SELECT name, patterns FROM {schema.queue}").fetchall())
     service = Service.of(consumers(path), site.served)
     yield from topology(schema, path, site.queues, declared, backlog, service)

@@ -6,7 +6,8 @@ import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from bridge.brokers.sqlite.queues.rows import Events
+from bridge.brokers.sqlite.queues.enqueuing import Enqueuing
+from bridge.brokers.sqlite.queues.row import row_of
 from bridge.brokers.sqlite.queues.schema import Schema
 from bridge.envelope import Envelope
 from bridge.errors import BrokerRefused, DeferRejected
@@ -14,29 +15,32 @@ from bridge.ledger import Discarded, Redriven
 from bridge.local_database.connection import WriteRefused
 from bridge.local_database.database import Database
 from bridge.local_database.ledger_table import LedgerTable
+from bridge.local_database.wakeups import CONSUMER_MARK
 
 
 class SqliteDecisions:
     """The right to decide. It must not be used after the claim is released."""
 
-    def __init__(self, database: Database, schema: Schema, events: Events, wake_consumers: Callable[[], None]) -> None:
+    def __init__(
+        self, database: Database, schema: Schema, enqueuing: Enqueuing, wake_consumers: Callable[[], None]
+    ) -> None:
         self._database = database
         self._schema = schema
-        self._events = events
+        self._enqueuing = enqueuing
         self._wake_consumers = wake_consumers
 
     async def redrive(self, number: int, envelope: Envelope, queue: str, actor: str, note: str) -> None:
         """Put the envelope into its queue and record the decision, in one transaction. If `queue` is empty because no
         queue took the event, route it by its name again. Raise `BrokerRefused` if the letter is not open."""
-        row = self._events.row(envelope, None)
+        row = row_of(envelope, None)
         entry = Redriven(0, number, datetime.now(UTC), actor, note)
 
         def work(connection: sqlite3.Connection) -> None:
             table = self._open_letter(connection, number)
             if queue:
-                self._events.put(connection, row, queue)
+                self._enqueuing.put(connection, row, queue)
             else:
-                self._events.publish(connection, row)
+                self._enqueuing.publish(connection, row)
             table.append(entry)
 
         await self._write(work)
@@ -54,7 +58,7 @@ class SqliteDecisions:
 
     async def _write(self, work: Callable[[sqlite3.Connection], None]) -> None:
         try:
-            await self._database.run(work, wakes=True)
+            await self._database.run(work, wakes=CONSUMER_MARK)
         except WriteRefused as error:
             raise DeferRejected(str(error)) from error
         self._wake_consumers()

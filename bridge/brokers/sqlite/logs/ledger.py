@@ -11,7 +11,7 @@ from typing import TypeVar
 from bridge.brokers.contract.ledger import BEFORE_ALL, LETTERS_AHEAD, LETTERS_AHEAD_BYTES
 from bridge.brokers.sqlite.coordination.claim import hold
 from bridge.brokers.sqlite.logs.decisions import SqliteDecisions
-from bridge.brokers.sqlite.queues.rows import Events
+from bridge.brokers.sqlite.queues.enqueuing import Enqueuing
 from bridge.brokers.sqlite.queues.schema import Schema
 from bridge.errors import UnreadableEnvelope
 from bridge.ledger import Entry, Letter
@@ -27,10 +27,12 @@ _PAGE = 1000
 class SqliteLedger:
     """The ledger as a table. `wake_consumers` makes the consumers of this process look for new rows at once."""
 
-    def __init__(self, database: Database, schema: Schema, events: Events, wake_consumers: Callable[[], None]) -> None:
+    def __init__(
+        self, database: Database, schema: Schema, enqueuing: Enqueuing, wake_consumers: Callable[[], None]
+    ) -> None:
         self._database = database
         self._schema = schema
-        self._events = events
+        self._enqueuing = enqueuing
         self._wake_consumers = wake_consumers
 
     async def entries(self, after: int = BEFORE_ALL) -> AsyncIterator[Entry]:
@@ -57,7 +59,7 @@ class SqliteLedger:
         path = database.with_name(f"{database.name}.{self._schema.prefix}.deciding")
         taken = f"another bridge-dlq is deciding about dead letters of {database}"
         async with hold(path, FileAccess.like(database), taken):
-            yield SqliteDecisions(self._database, self._schema, self._events, self._wake_consumers)
+            yield SqliteDecisions(self._database, self._schema, self._enqueuing, self._wake_consumers)
 
     async def close(self) -> None:
         """Do nothing: the broker closes its own connection."""

@@ -11,11 +11,12 @@ from functools import partial
 from typing import TypeVar
 
 from bridge.brokers.sqlite.coordination.changes import Changes
-from bridge.brokers.sqlite.queues.rows import now_microseconds
+from bridge.brokers.sqlite.queues.row import now_microseconds
 from bridge.deadline import Deadline
 from bridge.errors import BrokerUnavailable
 from bridge.local_database.database import Database
 from bridge.local_database.log_table import LogTable
+from bridge.local_database.wakeups import LISTENER_MARK
 from bridge.logs import BEFORE_ALL, AppendUnconfirmed, Batch, Retention
 
 T = TypeVar("T")
@@ -45,7 +46,7 @@ class SqliteBatchLog:
             table.append(data, now)
             table.trim(self._retention, now)
 
-        operation = self._database.submit(work, wakes=True)
+        operation = self._database.submit(work, wakes=LISTENER_MARK)
         try:
             async with asyncio.timeout(deadline.remaining(time.monotonic())):
                 await operation.future
@@ -55,7 +56,7 @@ class SqliteBatchLog:
         except asyncio.CancelledError:
             operation.withdraw()
             raise
-        self._changes.tell()
+        self._changes.tell(LISTENER_MARK)
 
     async def read(self, after: int) -> AsyncGenerator[Batch, None]:
         """Yield all present batches after this number, oldest first."""

@@ -6,18 +6,21 @@ the time when an event is due, and at each heartbeat, which also releases the le
 
 import asyncio
 import logging
-import sqlite3
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
-from bridge.brokers.any_broker.hand import Hand, lane_prefetch
+from bridge.brokers.any_broker.hand import Hand
 from bridge.brokers.contract.consuming import Backlog
-from bridge.brokers.sqlite.queues.delivery import SqliteDelivery
-from bridge.brokers.sqlite.queues.lanes import LANES, lane_name
+from bridge.brokers.sqlite.queues.counting import Counting
+from bridge.brokers.sqlite.queues.delivery import SqliteDelivery, Work
+from bridge.brokers.sqlite.queues.holding import Holding
 from bridge.brokers.sqlite.queues.leases import let_go, sweep
-from bridge.brokers.sqlite.queues.rows import Catch, Events, now_microseconds
+from bridge.brokers.sqlite.queues.rounds import Rounds
+from bridge.brokers.sqlite.queues.row import now_microseconds
+from bridge.brokers.sqlite.queues.schema import Schema
+from bridge.brokers.sqlite.queues.settling import Settling
+from bridge.brokers.sqlite.queues.taking import Catch, Taking
 from bridge.errors import BridgeError, BrokerUnavailable, DeliveryLost
-from bridge.handling import Priority
 from bridge.local_database.database import Database
 from bridge.local_database.wakeups import CONSUMER_MARK, Wakeup
 from bridge.queues import Queue, priority_of
@@ -26,33 +29,41 @@ _HEARTBEAT = 0.7
 _TIMER_AT_MOST = 3600.0
 _log = logging.getLogger(__name__)
 
-Caught = tuple[int, Catch]
-"""The file, as `Database.replaced` counts them, and the events that were taken from it."""
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The operations of a consumer on the tables of one namespace."""
+
+    schema: Schema
+    taking: Taking
+    settling: Settling
+    counting: Counting
 
 
 class SqliteConsumer:
     """A consumer; see the contract. `wake_consumers` makes all consumers of this process look for new rows at once."""
 
     def __init__(
-        self, database: Database, events: Events, wake_consumers: Callable[[], None], declared: Mapping[str, Queue]
+        self, database: Database, tables: Tables, wake_consumers: Callable[[], None], declared: Mapping[str, Queue]
     ) -> None:
         self.owner = ""
         self._declared = declared
         self._database = database
-        self._events = events
+        self._tables = tables
         self._wake_consumers = wake_consumers
         self._lease: Wakeup | None = None
-        self._prefetch: dict[str, int] = {}
-        self._held: Counter[str] = Counter()
-        self._handed_out: Counter[str] = Counter()
-        self._hand = Hand[SqliteDelivery](declared, self._prefetch)
+        self._holding = Holding(declared)
+        self._hand = Hand[SqliteDelivery](declared, self._holding.prefetch)
         self._arrival = asyncio.Event()
-        self._contended: set[str] = set()
-        self._most: dict[str, int] = {}
-        self._asked: set[asyncio.Future[Caught]] = set()
-        self._taking = False
-        self._look_planned = False
-        self._look_again = False
+        self._rounds = Rounds(
+            database,
+            tables.taking,
+            tables.settling,
+            self._holding,
+            busy=self._hand.__bool__,
+            caught=self._catch,
+            failed=self._note,  # the next heartbeat looks again
+        )
         self._trouble = ""
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -60,7 +71,7 @@ class SqliteConsumer:
 
     @property
     def live(self) -> frozenset[str]:
-        return frozenset(self._prefetch) if self._taking and not self._trouble else frozenset()
+        return frozenset(self._holding.prefetch) if self._heart is not None and not self._trouble else frozenset()
 
     @property
     def trouble(self) -> str:
@@ -69,48 +80,47 @@ class SqliteConsumer:
     async def start(self, prefetch: Mapping[str, int]) -> None:
         self._lease = Wakeup.make(self._database.path, CONSUMER_MARK)
         self.owner = self._lease.owner
-        self._prefetch.update(prefetch)
-        self._measure()
+        self._holding.set_prefetch(prefetch)
         await self._sweep()
-        self._taking = True
         self._database.watch(self.look)
         self._database.wakeups.own.add(self._lease.path)
         self._lease.listen(self.look)
         self._heart = asyncio.create_task(self._beat())
-        self.look()
+        self._rounds.start(self.owner)
 
     async def adjust(self, prefetch: Mapping[str, int]) -> None:
-        self._prefetch.update(prefetch)
-        self._measure()
-        await self._give_back_surplus(self._most)
+        self._holding.set_prefetch(prefetch)
+        await self._give_back_surplus(self._holding.most)
         self.look()
 
     async def receive(self) -> SqliteDelivery:
-        while (delivery := self._hand.next(self._handed_out)) is None:
+        while (delivery := self._hand.next(self._holding.handed_out)) is None:
+            self._rounds.hurry()
             self._arrival.clear()
             await self._arrival.wait()
-        delivery.handed_out = True
-        self._handed_out[delivery.queue] += 1
+        self._holding.hand_out(delivery)
         return delivery
 
     async def stop(self) -> None:
-        self._taking = False
+        self._rounds.stop()
         self._database.hurry()
         self._database.unwatch(self.look)
         if self._timer is not None:
             self._timer.cancel()
         if self._heart is not None:
             self._heart.cancel()
+            self._heart = None
         await self._give_back_surplus({})
 
     async def backlog(self) -> Mapping[str, Backlog]:
-        return await self._database.run(self._events.backlog, writes=False)
+        return await self._database.run(self._tables.counting.backlog, writes=False)
 
     async def close(self) -> None:
         await self.stop()
         lease, self._lease = self._lease, None
         if lease is None:
             return
+        self._rounds.begin()  # the settlements that wait are written before the leases end
         try:
             await self._let_go([lease.owner])
         except BridgeError as error:
@@ -120,107 +130,34 @@ class SqliteConsumer:
             lease.end()
         self._wake_consumers()
 
-    async def settle(self, delivery: SqliteDelivery, work: Callable[[sqlite3.Connection], None], wakes: bool) -> None:
-        """Do the work of a verb. The delivery stops counting at once, so that the next one is taken in the same
-        transaction."""
+    async def settle(self, delivery: SqliteDelivery, work: Work | None, *, wakes: bool) -> None:
+        """Do the work of a verb, or acknowledge without any."""
         if self._lease is None:
             raise DeliveryLost(f"delivery {delivery.token}: its consumer is closed")
-
-        def settled(connection: sqlite3.Connection) -> None:
-            if self._database.replaced != delivery.file:
-                raise DeliveryLost(f"delivery {delivery.token}: the file that it came from was removed or replaced")
-            work(connection)
-
-        operation = self._database.submit(settled, wakes=wakes)
-        self._count(delivery, -1)
-        self._wake_consumers()
+        if work is not None:
+            self._wake_consumers()
         try:
-            await operation.future
-        except BrokerUnavailable:
-            self._count(delivery, 1)
-            raise
-        except asyncio.CancelledError:
-            if operation.withdraw():
-                self._count(delivery, 1)
-            raise
-
-    def _count(self, delivery: SqliteDelivery, more: int) -> None:
-        self._held[delivery.lane] += more
-        if delivery.handed_out:
-            self._handed_out[delivery.queue] += more
+            await self._rounds.settle(delivery, work, wakes=wakes)
+        finally:
             self._arrival.set()
 
-    def _hold(self, rooms: Mapping[str, int], sign: int) -> None:
-        """Count rooms as held while a look is under way, which may fill them."""
-        held = self._held
-        for lane, room in rooms.items():
-            held[lane] = held.get(lane, 0) + sign * room
-
-    def _measure(self) -> None:
-        """Calculate how many events of each lane to hold."""
-        self._most = {
-            lane_name(queue, lane): lane_prefetch(
-                most, contended=lane is not Priority.NORMAL or queue in self._contended
-            )
-            for queue, most in self._prefetch.items()
-            if not self._is_ordered(queue)
-            for lane in LANES
-        } | {queue: min(most, 1) for queue, most in self._prefetch.items() if self._is_ordered(queue)}
-
-    def _is_ordered(self, queue: str) -> bool:
-        return queue in self._declared and self._declared[queue].ordered
-
     def look(self) -> None:
-        """Look for rows in the next iteration of the event loop, once for all calls until then."""
-        if self._taking and not self._look_planned:
-            self._look_planned = True
-            asyncio.get_running_loop().call_soon(self._take)
+        """Look for rows soon, once for all calls until then."""
+        self._rounds.look()
 
-    def _take(self) -> None:
-        self._look_planned = False
-        if not self._taking:
-            return
-        self._look_again = bool(self._asked)  # a look that is under way may have come too early
-        rooms = {lane: room for lane, most in self._most.items() if (room := most - self._held.get(lane, 0)) > 0}
-        if not rooms:
-            return
-        self._hold(rooms, 1)
-        owner = self.owner
-        ordered = [queue for queue in rooms if self._is_ordered(queue)]
-        unordered = {lane: room for lane, room in rooms.items() if lane not in ordered} if ordered else rooms
-
-        def take(connection: sqlite3.Connection) -> Caught:
-            return self._database.replaced, self._events.take(connection, owner, unordered, ordered)
-
-        asked = self._database.submit(take).future
-        self._asked.add(asked)
-        asked.add_done_callback(lambda asked: self._taken(rooms, asked))
-
-    def _taken(self, rooms: Mapping[str, int], asked: asyncio.Future[Caught]) -> None:
-        self._asked.discard(asked)
-        self._hold(rooms, -1)
-        try:
-            file, catch = asked.result()
-        except BridgeError as error:
-            self._note(error)  # the next heartbeat looks again
-            return
+    def _catch(self, catch: Catch, file: int) -> None:
         for taken in catch.taken:
             priority = priority_of(taken.envelope.event.handling, self._declared.get(taken.queue))
-            delivery = SqliteDelivery(self, self._events, taken, priority, file)
-            self._held[delivery.lane] += 1
-            self._hand.add(delivery)
-            if taken.lane != taken.queue and taken.queue not in self._contended:
-                self._contended.add(taken.queue)
-                self._measure()
+            delivery = SqliteDelivery(self, self._tables.settling, taken, priority, file)
+            if self._holding.hold(delivery):
                 self.look()
+            self._hand.add(delivery)
         if catch.taken:
             self._arrival.set()
         if catch.next_due is not None:
-            self._plan(catch.next_due)
-        if self._look_again:
-            self.look()
+            self._plan_look(catch.next_due)
 
-    def _plan(self, due: int) -> None:
+    def _plan_look(self, due: int) -> None:
         loop = asyncio.get_running_loop()
         when = loop.time() + min(max(due - now_microseconds(), 0) / 1_000_000, _TIMER_AT_MOST)
         if self._timer is not None and not self._timer.cancelled() and self._timer_at > loop.time():
@@ -231,9 +168,8 @@ class SqliteConsumer:
     async def _give_back_surplus(self, rooms: Mapping[str, int]) -> None:
         """Return the newest deliveries of each lane that were not handed out and are more than its room to their
         queues."""
-        if self._asked:
-            await asyncio.wait(self._asked)  # these may take more than the new prefetch
-        surplus = Counter({lane: held - rooms.get(lane, 0) for lane, held in self._held.items()})
+        await self._rounds.looked()  # these may take more than the new prefetch
+        surplus = self._holding.surplus(rooms)
         returned: list[SqliteDelivery] = []
         for delivery in reversed(list(self._hand)):
             if surplus[delivery.lane] > 0:
@@ -260,13 +196,15 @@ class SqliteConsumer:
             self.look()
 
     async def _sweep(self) -> None:
-        schema, path = self._events.schema, self._database.path
+        schema, path = self._tables.schema, self._database.path
         ended = await self._database.run(lambda connection: sweep(connection, schema, path), writes=False)
         if ended:
             await self._let_go(ended)
 
     async def _let_go(self, owners: Sequence[str]) -> None:
-        await self._database.run(lambda connection: let_go(connection, self._events.schema, owners), wakes=True)
+        await self._database.run(
+            lambda connection: let_go(connection, self._tables.schema, owners), wakes=CONSUMER_MARK
+        )
 
     def _note(self, error: BridgeError) -> None:
         """Log the error, unless it is the same as before."""

@@ -7,13 +7,30 @@ from bridge.brokers.contract.consuming import Backlog
 from bridge.brokers.sqlite.queues.decoding import text
 from bridge.brokers.sqlite.queues.lanes import queue_and_lane
 from bridge.brokers.sqlite.queues.routing import Routing
+from bridge.brokers.sqlite.queues.row import now_microseconds
 from bridge.brokers.sqlite.queues.schema import Schema
 from bridge.handling import Priority
 
 
-def backlogs(connection: sqlite3.Connection, schema: Schema, routing: Routing, now: int) -> dict[str, Backlog]:
-    """Return the counts of each declared queue. `now` is in microseconds since 1970. An event that is not routed yet
-    counts for every queue that would take it now."""
+class Counting:
+    """The counts of one namespace."""
+
+    def __init__(self, schema: Schema, routing: Routing) -> None:
+        self._schema = schema
+        self._routing = routing
+
+    def backlog(self, connection: sqlite3.Connection) -> dict[str, Backlog]:
+        """Count the events of each declared queue. An event that is not routed yet counts for every queue that would
+        take it now."""
+        return _backlogs(connection, self._schema, self._routing, now_microseconds())
+
+    def waiting(self, connection: sqlite3.Connection) -> int:
+        """Count the events that are not due yet. An event that is not routed yet counts once."""
+        query = f"SELECT count(*) FROM {self._schema.event} WHERE due > ?"
+        return int(connection.execute(query, (now_microseconds(),)).fetchone()[0])
+
+
+def _backlogs(connection: sqlite3.Connection, schema: Schema, routing: Routing, now: int) -> dict[str, Backlog]:
     ready: Counter[str] = Counter()
     held: Counter[str] = Counter()
     waiting: Counter[str] = Counter()
@@ -38,8 +55,3 @@ def backlogs(connection: sqlite3.Connection, schema: Schema, routing: Routing, n
     return {
         name: Backlog(ready[name], held[name], waiting[name], dict(lanes[name])) for name in routing.names(connection)
     }
-
-
-def waiting(connection: sqlite3.Connection, schema: Schema, now: int) -> int:
-    """Return the number of events that are not due at `now` (microseconds since 1970)."""
-    return int(connection.execute(f"SELECT count(*) FROM {schema.event} WHERE due > ?", (now,)).fetchone()[0])

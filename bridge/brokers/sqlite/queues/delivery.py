@@ -1,4 +1,5 @@
-"""A delivery: an envelope that a consumer holds by a lease on its row. Each verb joins the next transaction."""
+"""A delivery: an envelope that a consumer holds by a lease on its row. Each verb is a settlement, which joins the next
+transaction of its consumer."""
 
 import sqlite3
 from collections.abc import Callable
@@ -6,11 +7,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from bridge.brokers.sqlite.queues.decoding import Taken
-from bridge.brokers.sqlite.queues.rows import Events
+from bridge.brokers.sqlite.queues.row import row_of
+from bridge.brokers.sqlite.queues.settling import Settling
 from bridge.envelope import Envelope
 from bridge.event import after
 from bridge.handling import Priority
 from bridge.ledger import Letter
+
+Work = Callable[[sqlite3.Connection], None]
 
 
 class Holder(Protocol):
@@ -18,20 +22,24 @@ class Holder(Protocol):
 
     owner: str
 
-    async def settle(self, delivery: "SqliteDelivery", work: Callable[[sqlite3.Connection], None], wakes: bool) -> None:
-        """Do the work, and count the delivery as settled. `wakes`: wake the consumers of other processes."""
+    async def settle(self, delivery: "SqliteDelivery", work: Work | None, *, wakes: bool) -> None:
+        """Do the work, or acknowledge the delivery without any, and count it as settled. `wakes`: wake the consumers of
+        other processes."""
 
 
 class SqliteDelivery:
     """A delivery; see the contract. `file` is the count of the file from which it came: a file that replaced it has
-    other events with the same numbers. `handed_out`: the worker has the delivery."""
+    other events with the same numbers. `handed_out`: the worker has the delivery. `held`: it counts as held."""
 
-    def __init__(self, holder: Holder, events: Events, taken: Taken, priority: Priority, file: int) -> None:
+    __slots__ = ("_holder", "_settling", "_taken", "file", "handed_out", "held", "priority")
+
+    def __init__(self, holder: Holder, settling: Settling, taken: Taken, priority: Priority, file: int) -> None:
         self.file = file
         self.priority = priority
         self.handed_out = False
+        self.held = False
         self._holder = holder
-        self._events = events
+        self._settling = settling
         self._taken = taken
 
     @property
@@ -59,38 +67,44 @@ class SqliteDelivery:
     def lost(self) -> bool:
         return False
 
+    @property
+    def number(self) -> int:
+        """The number of the event's row."""
+        return self._taken.number
+
     async def ack(self) -> None:
-        await self._end(lambda connection: self._events.ack(connection, self._number, self._owner))
+        if self._taken.ordered:
+            await self._end(lambda connection: self._settling.ack(connection, self.number, self._owner))
+        else:
+            await self._settle(None)
 
     async def retry(self, envelope: Envelope, wait: timedelta) -> None:
-        row = self._events.row(envelope, after(datetime.now(UTC), wait.total_seconds()))
-        verb = self._events.retry_in_place if self._taken.ordered else self._events.retry
-        await self._settle(lambda connection: verb(connection, self._number, self._owner, row))
+        row = row_of(envelope, after(datetime.now(UTC), wait.total_seconds()))
+        verb = self._settling.retry_in_place if self._taken.ordered else self._settling.retry
+        await self._settle(lambda connection: verb(connection, self.number, self._owner, row))
 
     async def dead_letter(self, letter: Letter) -> None:
-        await self._end(lambda connection: self._events.dead_letter(connection, self._number, self._owner, letter))
+        await self._end(lambda connection: self._settling.dead_letter(connection, self.number, self._owner, letter))
 
     async def give_back(self) -> None:
-        await self._settle(lambda connection: self._events.give_back(connection, self._number, self._owner), wakes=True)
-
-    @property
-    def _number(self) -> int:
-        return self._taken.number
+        await self._settle(
+            lambda connection: self._settling.give_back(connection, self.number, self._owner), wakes=True
+        )
 
     @property
     def _owner(self) -> str:
         return self._holder.owner
 
-    async def _end(self, work: Callable[[sqlite3.Connection], None]) -> None:
+    async def _end(self, work: Work) -> None:
         if not self._taken.ordered:
             await self._settle(work)
             return
 
         def work_and_end_turn(connection: sqlite3.Connection) -> None:
             work(connection)
-            self._events.end_turn(connection, self._number)
+            self._settling.end_turn(connection, self.number)
 
         await self._settle(work_and_end_turn, wakes=True)
 
-    async def _settle(self, work: Callable[[sqlite3.Connection], None], wakes: bool = False) -> None:
-        await self._holder.settle(self, work, wakes)
+    async def _settle(self, work: Work | None, *, wakes: bool = False) -> None:
+        await self._holder.settle(self, work, wakes=wakes)

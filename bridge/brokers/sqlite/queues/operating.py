@@ -5,7 +5,8 @@ import sqlite3
 from collections.abc import Sequence
 
 from bridge.brokers.contract.operating import QueueCounts, SiteCounts
-from bridge.brokers.sqlite.queues.rows import Events
+from bridge.brokers.sqlite.queues.counting import Counting
+from bridge.brokers.sqlite.queues.purging import Purging
 from bridge.errors import BrokerRefused
 from bridge.handling import Priority
 from bridge.local_database.database import Database
@@ -17,13 +18,14 @@ from bridge.local_database.wakeups import CONSUMER_MARK
 class SqliteQueueOperator:
     """An operator of one file."""
 
-    def __init__(self, database: Database, events: Events) -> None:
+    def __init__(self, database: Database, counting: Counting, purging: Purging) -> None:
         self._database = database
-        self._events = events
+        self._counting = counting
+        self._purging = purging
 
     async def counts(self, queues: Sequence[str]) -> SiteCounts:
-        backlog = await self._database.run(self._events.backlog, writes=False)
-        waiting = await self._database.run(self._events.waiting, writes=False)
+        backlog = await self._database.run(self._counting.backlog, writes=False)
+        waiting = await self._database.run(self._counting.waiting, writes=False)
         consumers = self._living_consumers()
         found = {
             name: QueueCounts({Priority.NORMAL: 0, **counted.by_priority}, counted.held, counted.waiting, consumers)
@@ -34,7 +36,7 @@ class SqliteQueueOperator:
 
     async def purge(self, queue: str) -> int:
         def work(connection: sqlite3.Connection) -> int:
-            purged = self._events.purge(connection, queue)
+            purged = self._purging.purge(connection, queue)
             if purged is None:
                 raise BrokerRefused(f"{self._database.name} has no queue {queue!r}")
             return purged

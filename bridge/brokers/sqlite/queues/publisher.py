@@ -5,10 +5,13 @@ import sqlite3
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import TypeVar
+from functools import partial
+from typing import TypeVar, cast
 
-from bridge.brokers.contract.publishing import PUBLISH_SECONDS
-from bridge.brokers.sqlite.queues.rows import Events
+from bridge.brokers.any_broker.expiries import Expiries
+from bridge.brokers.contract.publishing import PUBLISH_SECONDS, Answered, Post, Withdraw
+from bridge.brokers.sqlite.queues.enqueuing import Enqueuing
+from bridge.brokers.sqlite.queues.row import Row, row_of
 from bridge.deadline import Deadline
 from bridge.envelope import Envelope
 from bridge.errors import BrokerUnavailable, DeferRejected, DeferUnconfirmed
@@ -16,6 +19,7 @@ from bridge.event import Event
 from bridge.local_database.connection import WriteRefused
 from bridge.local_database.database import Database
 from bridge.local_database.operation import Operation
+from bridge.local_database.wakeups import CONSUMER_MARK
 
 T = TypeVar("T")
 
@@ -23,11 +27,12 @@ T = TypeVar("T")
 class SqlitePublisher:
     """A publisher. `wake_consumers` makes the consumers of this process look for new rows at once."""
 
-    def __init__(self, database: Database, events: Events, wake_consumers: Callable[[], None]) -> None:
+    def __init__(self, database: Database, enqueuing: Enqueuing, wake_consumers: Callable[[], None]) -> None:
         self._database = database
-        self._events = events
+        self._enqueuing = enqueuing
         self._wake_consumers = wake_consumers
         self._closed = False
+        self._expiries = Expiries()
 
     async def ready(self, deadline: Deadline) -> None:
         """Return at once: a publish waits for the file."""
@@ -41,21 +46,50 @@ class SqlitePublisher:
         within: timedelta | None = None,
     ) -> None:
         envelope = Envelope(event, round_began=event.time if due is None else due)
-        row = self._events.row(envelope, due)
+        row = row_of(envelope, due)
 
         def write(connection: sqlite3.Connection) -> None:
             if within is None:
-                self._events.publish(connection, row)
+                self._enqueuing.publish(connection, row)
             else:
-                self._events.publish_unless_held(connection, row, event, within)
+                self._enqueuing.publish_unless_held(connection, row, event, within)
 
         await self._write(event, write, deadline)
+
+    def at_once(self, event: Event, due: datetime | None = None, *, deadline: Deadline) -> Post | None:
+        if self._closed:
+            return None
+        row = row_of(Envelope(event, round_began=event.time if due is None else due), due)
+        return partial(self._post, row, event, deadline)
+
+    def _post(self, row: Row, event: Event, deadline: Deadline, answered: Answered) -> Withdraw:
+        operation = self._database.submit(
+            lambda connection: self._enqueuing.publish(connection, row), wakes=CONSUMER_MARK
+        )
+        self._wake_consumers()
+        is_over = False
+
+        def expired() -> None:
+            nonlocal is_over
+            is_over = True
+            answered(late(operation, self._database.name, event, deadline))
+
+        def done(future: asyncio.Future[None]) -> None:
+            if is_over:
+                return
+            self._expiries.discard(number)
+            error = cast("Exception | None", future.exception())  # nothing cancels the future
+            answered(DeferRejected(str(error)) if isinstance(error, WriteRefused) else error)
+
+        number = self._expiries.add(deadline, expired)
+        operation.future.add_done_callback(done)
+        return lambda: None
 
     async def put(
         self, envelope: Envelope, queue: str, due: datetime | None = None, *, deadline: Deadline | None = None
     ) -> None:
-        row = self._events.row(envelope, due)
-        await self._write(envelope.event, lambda connection: self._events.put(connection, row, queue), deadline)
+        row = row_of(envelope, due)
+        await self._write(envelope.event, lambda connection: self._enqueuing.put(connection, row, queue), deadline)
 
     async def close(self) -> None:
         self._closed = True
@@ -63,7 +97,7 @@ class SqlitePublisher:
     async def _write(self, event: Event, work: Callable[[sqlite3.Connection], None], deadline: Deadline | None) -> None:
         if self._closed:
             raise BrokerUnavailable("the publisher is closed")
-        operation = self._database.submit(work, wakes=True)
+        operation = self._database.submit(work, wakes=CONSUMER_MARK)
         self._wake_consumers()
         deadline = deadline or Deadline.after(PUBLISH_SECONDS, time.monotonic())
         await committed(operation, self._database.name, event, deadline)
@@ -77,10 +111,17 @@ async def committed(operation: Operation[T], database: str, event: Event, deadli
     except WriteRefused as error:
         raise DeferRejected(str(error)) from error
     except TimeoutError:
-        seconds = f"{deadline.budget:g} s"
-        if operation.withdraw():
-            raise BrokerUnavailable(f"{database}: kept busy by others for {seconds}") from None
-        raise DeferUnconfirmed(event.id, f"event {event.id}: written, not confirmed within {seconds}") from None
+        raise late(operation, database, event, deadline) from None
     except asyncio.CancelledError:
         operation.withdraw()
         raise
+
+
+def late(
+    operation: Operation[T], database: str, event: Event, deadline: Deadline
+) -> BrokerUnavailable | DeferUnconfirmed:
+    """Withdraw the writing of an event at its deadline; return the error."""
+    seconds = f"{deadline.budget:g} s"
+    if operation.withdraw():
+        return BrokerUnavailable(f"{database}: kept busy by others for {seconds}")
+    return DeferUnconfirmed(event.id, f"event {event.id}: written, not confirmed within {seconds}")

@@ -2,7 +2,7 @@
 
 `queue` has the declared queues. `event` has a row for each event and queue: its `queue` is the name of the queue's lane
 (see `lanes`), or NULL while the event waits to be routed by its name when it is due. `due` is in microseconds since
-1970, minus `rows.COME_DUE` once that time has come. `delivery` has a row for each event that is held (by `owner`) or
+1970, minus `row.COME_DUE` once that time has come. `delivery` has a row for each event that is held (by `owner`) or
 was held before (`owner` is NULL): taking an event that is due already writes only there, and does not change the
 event's own row. `head` has the events at the heads of ordered queues; it is made when an
 ordered queue is declared. `ledger` is in `ledger_table`.

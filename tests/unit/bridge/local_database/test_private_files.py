@@ -182,6 +182,6 @@ def test_a_wake_up_writes_into_fifos_only(tmp_path: Path, linked: bool) -> None:
     else:
         victim.rename(name)
 
-    Wakeups(tmp_path / "bridge.db").wake_others()
+    Wakeups(tmp_path / "bridge.db").wake_others({CONSUMER_MARK})
 
     assert name.read_text() == "precious"

@@ -43,6 +43,9 @@ class FakePublisher:
     ) -> None:
         raise AssertionError("an internal event is put into the queues that name it")
 
+    def at_once(self, event: Event, due: datetime | None = None, *, deadline: Deadline) -> None:
+        raise AssertionError("an internal event is put into the queues that name it")
+
     async def put(
         self, envelope: Envelope, queue: str, due: datetime | None = None, *, deadline: Deadline | None = None
     ) -> None:

@@ -1,0 +1,183 @@
+"""The transactions of one consumer: each writes the settlements that wait, and looks for events in the same round.
+
+While the consumer has events to hand out, a round begins at most every `TICK` seconds, so that many settlements share
+one commit, one write to the disk and one change of threads. Otherwise a round begins at once.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bridge.brokers.sqlite.queues.delivery import SqliteDelivery, Work
+from bridge.brokers.sqlite.queues.holding import Holding
+from bridge.brokers.sqlite.queues.settlements import Settlement, carry_out
+from bridge.brokers.sqlite.queues.settling import Settling
+from bridge.brokers.sqlite.queues.taking import Catch, Taking
+from bridge.errors import BrokerUnavailable, DeliveryLost
+from bridge.local_database.database import Database
+from bridge.local_database.wakeups import CONSUMER_MARK
+
+TICK = 0.002
+"""Seconds between the beginnings of two rounds while there are events to hand out."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What came of a round: the file, as `Database.replaced` counts them, the error of each settlement, and the events
+    that were taken."""
+
+    file: int
+    errors: list[DeliveryLost | None]
+    catch: Catch
+
+
+class Rounds:
+    """Settles and takes. `busy` returns True while there are events to hand out. `caught` gets the events of each
+    round, with the count of the file that they are from, `failed` the error of a look that could not be done."""
+
+    def __init__(
+        self,
+        database: Database,
+        taking: Taking,
+        settling: Settling,
+        holding: Holding,
+        *,
+        busy: Callable[[], bool],
+        caught: Callable[[Catch, int], None],
+        failed: Callable[[BrokerUnavailable], None],
+    ) -> None:
+        self._database = database
+        self._taking = taking
+        self._settling = settling
+        self._holding = holding
+        self._busy = busy
+        self._caught = caught
+        self._failed = failed
+        self._owner = ""
+        self._looking = False
+        self._settlements: list[Settlement] = []
+        self._looks: set[asyncio.Future[_Done]] = set()
+        self._look_again = False
+        self._next: asyncio.Handle | None = None
+        self._next_is_soon = False
+        self._began = 0.0
+
+    def start(self, owner: str) -> None:
+        """Take events for this owner, until `stop`."""
+        self._owner, self._looking = owner, True
+        self.look()
+
+    def stop(self) -> None:
+        """Take no more events. Settlements are still written."""
+        self._looking = False
+
+    def look(self) -> None:
+        """Look for events soon, once for all calls until then."""
+        if self._looking:
+            self._plan()
+
+    def hurry(self) -> None:
+        """Begin the round that waits for its tick at once: there is nothing to hand out meanwhile."""
+        if self._next is not None:
+            self._plan()
+
+    async def looked(self) -> None:
+        """Wait until the looks that are under way are over."""
+        if self._looks:
+            await asyncio.wait(self._looks)
+
+    async def settle(self, delivery: SqliteDelivery, work: Work | None, *, wakes: bool) -> None:
+        """Write a settlement. The delivery stops counting at once, so that the next one is taken in the same
+        transaction."""
+        settlement = Settlement(delivery, work, wakes)
+        self._settlements.append(settlement)
+        self._holding.let_go(delivery)
+        self._plan()
+        try:
+            await settlement.settled
+        except asyncio.CancelledError:
+            if settlement in self._settlements:  # else it is with the database, and may take effect
+                self._settlements.remove(settlement)
+                self._holding.hold(delivery)
+            raise
+
+    def begin(self) -> None:
+        """Submit one operation: the settlements that wait, and a look for events."""
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
+        self._next_is_soon = False
+        self._began = asyncio.get_running_loop().time()
+        settlements, self._settlements = self._settlements, []
+        rooms: dict[str, int] = {}
+        if self._looking:
+            self._look_again = bool(self._looks)  # a look that is under way may have come too early
+            rooms = self._holding.rooms()
+        if settlements or rooms:
+            self._submit(settlements, rooms)
+
+    def _plan(self) -> None:
+        if self._next_is_soon:
+            return
+        loop = asyncio.get_running_loop()
+        wait = self._began + TICK - loop.time() if self._looking and self._busy() else 0.0
+        if wait > 0.0:
+            if self._next is None:
+                self._next = loop.call_later(wait, self.begin)
+            return
+        if self._next is not None:
+            self._next.cancel()
+        self._next, self._next_is_soon = loop.call_soon(self.begin), True
+
+    def _submit(self, settlements: Sequence[Settlement], rooms: Mapping[str, int]) -> None:
+        owner, database, taking, settling = self._owner, self._database, self._taking, self._settling
+        ordered = [queue for queue in rooms if self._holding.is_ordered(queue)]
+        unordered = {lane: room for lane, room in rooms.items() if lane not in ordered} if ordered else rooms
+
+        def work(connection: sqlite3.Connection) -> _Done:
+            errors = carry_out(connection, settling, owner, database.replaced, settlements)
+            catch = taking.take(connection, owner, unordered, ordered) if rooms else Catch([], None)
+            return _Done(database.replaced, errors, catch)
+
+        wakes = CONSUMER_MARK if any(settlement.wakes for settlement in settlements) else None
+        try:
+            # A power cut ends all leases, so a look alone need not be synced. The turn of an ordered queue must be.
+            done = database.submit(work, durable=bool(settlements or ordered), wakes=wakes).future
+        except BrokerUnavailable as error:
+            self._fail(settlements, error)
+            return
+        if rooms:
+            self._looks.add(done)
+        self._holding.reserve(rooms, 1)
+        done.add_done_callback(lambda done: self._end(settlements, rooms, done))
+
+    def _end(self, settlements: Sequence[Settlement], rooms: Mapping[str, int], ended: "asyncio.Future[_Done]") -> None:
+        self._looks.discard(ended)
+        self._holding.reserve(rooms, -1)
+        try:
+            done = ended.result()
+        except Exception as error:
+            self._fail(settlements, error)
+            if rooms and isinstance(error, BrokerUnavailable):
+                self._failed(error)
+            elif rooms:
+                raise
+            return
+        for settlement, lost in zip(settlements, done.errors, strict=True):
+            settlement.end(lost)
+        self._caught(done.catch, done.file)
+        if self._look_again:
+            self.look()
+
+    def _fail(self, settlements: Sequence[Settlement], error: Exception) -> None:
+        """End settlements that were not written. Those that failed together are tried again one by one, because one of
+        them may be the reason."""
+        if len(settlements) == 1:
+            (settlement,) = settlements
+            if isinstance(error, BrokerUnavailable) and not settlement.settled.done():
+                self._holding.hold(settlement.delivery)
+            settlement.end(error)
+            return
+        for settlement in settlements:
+            self._submit([settlement], {})
