@@ -83,7 +83,8 @@ class _Request(fcgi.Request):  # type: ignore[misc]  # flup has no types
 
     def __init__(self, connection: Any, input_stream: Any, timeout: Any) -> None:
         # Not flup's own, which makes streams that this class replaces.
-        self._conn, self.server, self.params = connection, connection.server, {}
+        self._conn, self.server = connection, connection.server
+        self.params: dict[str, str] = {}
         self.body = self.stdin = self.data = RequestBody(connection.process_input)
         self.stdout = _Output(connection, self, fcgi.FCGI_STDOUT)
         self.stderr = _ErrorOutput(connection, self)

@@ -89,8 +89,7 @@ class Receiver:
 
         Answer 404 to requests from outside. Only the worker can set the parameter that makes a request a replay.
         """
-        app, asked = self._app, request._get_current_object()  # a proxy looks it up at each use
-        environ = asked.environ
+        app, environ = self._app, request.environ  # `request` and `current_app` look these up at each use
         if not is_replay(environ):
             abort(404)
         running: _Running = environ[_REPLAY]
@@ -104,7 +103,7 @@ class Receiver:
         refusal = too_many(replay.event.name, listeners)
         if refusal is not None:
             return self._note(running, Verdict("failed", refusal))
-        event = event_of(replay, asked.headers, app.json.loads, environ.get(NEWS))
+        event = event_of(replay, request.headers, app.json.loads, environ.get(NEWS))
         if is_call(environ):
             conclusion, result = first_answer(listeners, event, call=self._call, log=app.logger)
             if conclusion.verdict.kind == "delivered":

@@ -108,10 +108,10 @@ def replays(name: str, count: int) -> list[tuple[dict[str, str], bytes]]:
     return [(parameters(Envelope(event, NOW), "mail", ReplayTarget()), event.data) for event in events]
 
 
-def by_client(app: Flask, params: dict[str, str], data: bytes) -> bytes:
-    """Send a request by werkzeug's client."""
+def by_client(app: Flask, requests: list[tuple[dict[str, str], bytes]]) -> list[bytes]:
+    """Send requests by werkzeug's client."""
     client = app.test_client()
-    return bytes(client.open(params["PATH_INFO"], environ_overrides=params, data=data).data)
+    return [client.open(each["PATH_INFO"], environ_overrides=each, data=data).data for each, data in requests]
 
 
 def by_child(app: Flask, requests: list[tuple[dict[str, str], bytes]]) -> list[bytes]:
@@ -131,10 +131,7 @@ def test_an_app_sees_a_whole_request(name: str, handles: bool) -> None:
     requests = replays(name, 3)
     in_client: Seen = []
     in_child: Seen = []
-    for seen, send in (
-        (in_client, lambda app: [by_client(app, *each) for each in requests]),
-        (in_child, lambda app: by_child(app, requests)),
-    ):
+    for seen, send in ((in_client, by_client), (in_child, by_child)):
         app = an_app(seen, handles=handles)
 
         def note_signal(sender: Flask, *, seen: Seen = seen, app: Flask = app, **extra: object) -> None:
@@ -142,7 +139,7 @@ def test_an_app_sees_a_whole_request(name: str, handles: bool) -> None:
 
         for signal in SIGNALS:
             signal.connect(note_signal, app)
-        answers = send(app)
+        answers = send(app, requests)
         kind = b"failed" if name == "order.lost" else b"delivered"
         assert all(kind in answer for answer in answers)
     assert in_client.count(("signal", True, [])) > 0

@@ -18,7 +18,7 @@ from tests.unit.worker.requests import a_request
 from worker.slots import connecting
 from worker.slots.foreign_slot import ForeignServer, ForeignSlot
 from worker.slots.foreign_slots import ForeignPool
-from worker.slots.slot import NotTaken
+from worker.slots.slot import NotTaken, Slot
 from worker.slots.slots import Slots
 
 
@@ -39,12 +39,14 @@ class SlotsWithList(Slots):
         super().__init__(size, in_turn=True)
         self.opened: list[ForeignSlot] = []
 
-    def open(self, slot: ForeignSlot) -> None:
+    def open(self, slot: Slot) -> None:
         super().open(slot)
+        assert isinstance(slot, ForeignSlot)
         self.opened.append(slot)
 
-    def condemn(self, slot: ForeignSlot) -> None:
+    def condemn(self, slot: Slot) -> None:
         super().condemn(slot)
+        assert isinstance(slot, ForeignSlot)
         self.opened.remove(slot)
 
 
