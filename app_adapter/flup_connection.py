@@ -4,6 +4,7 @@ import contextlib
 import socket
 import struct
 import time
+from collections.abc import Callable
 from typing import Any
 
 from flup.server import fcgi_base as fcgi
@@ -52,12 +53,12 @@ class FlupConnection(fcgi.Connection):  # type: ignore[misc]  # flup has no type
         self.broken = False
         """True if the client broke the protocol."""
         self._handlers: dict[int, Any] = {
-            fcgi.FCGI_BEGIN_REQUEST: self._do_begin_request,
+            fcgi.FCGI_BEGIN_REQUEST: self._with_flups_record(self._do_begin_request),
             fcgi.FCGI_ABORT_REQUEST: self._do_abort_request,
             fcgi.FCGI_PARAMS: self._do_params,
             fcgi.FCGI_STDIN: self._do_stdin,
             fcgi.FCGI_DATA: lambda _: None,  # the stream of a role that is not served
-            fcgi.FCGI_GET_VALUES: self._do_get_values,
+            fcgi.FCGI_GET_VALUES: self._with_flups_record(self._do_get_values),
         }
 
     def run(self) -> bool:
@@ -175,47 +176,58 @@ class FlupConnection(fcgi.Connection):  # type: ignore[misc]  # flup has no type
         self._requests.pop(request.requestId, None)
 
     def _process(self, record: Record) -> None:
-        made = fcgi.Record(record.type, record.request_id)
-        made.contentLength, made.contentData = len(record.content), record.content
-        handler: Any = self._handlers.get(record.type, self._do_unknown_type)
-        handler(made)
+        handler = self._handlers.get(record.type)
+        if handler is None:
+            handler = self._with_flups_record(self._do_unknown_type)
+        handler(record)
+
+    @staticmethod
+    def _with_flups_record(handler: Any) -> Callable[[Record], None]:
+        """Return flup's own handler as one for a record of ours."""
+
+        def handle(record: Record) -> None:
+            made = fcgi.Record(record.type, record.request_id)
+            made.contentLength, made.contentData = len(record.content), record.content
+            handler(made)
+
+        return handle
 
     def _start_request(self, request: Any) -> None:
         super()._start_request(request)
         if self._idle is not None:
             self._idle.note_request()
 
-    def _do_params(self, record: Any) -> None:
+    def _do_params(self, record: Record) -> None:
         """Collect the parameters of a request, and start the request at their end."""
-        request = self._requests.get(record.requestId)
+        request = self._requests.get(record.request_id)
         if request is None or request.started:
             return
-        if record.contentLength:
+        if record.content:
             self._count(record)
-            request.encoded += record.contentData
+            request.encoded += record.content
         else:
             request.params.update(decode_params(bytes(request.encoded)))
             request.started, self._head_size = True, 0
-            if self._tokens is None or self._tokens.permit(record.requestId, self._wait_for_token):
+            if self._tokens is None or self._tokens.permit(record.request_id, self._wait_for_token):
                 self._start_request(request)
             else:
                 self.forget(request)
 
-    def _do_stdin(self, record: Any) -> None:
-        request = self._requests.get(record.requestId)
+    def _do_stdin(self, record: Record) -> None:
+        request = self._requests.get(record.request_id)
         if request is not None:
             if not request.started:
                 self._count(record)
-            request.body.add_data(record.contentData)
+            request.body.add_data(record.content)
 
-    def _do_abort_request(self, record: Any) -> None:
-        request = self._requests.get(record.requestId)
+    def _do_abort_request(self, record: Record) -> None:
+        request = self._requests.get(record.request_id)
         if request is not None:
             request.aborted = True
             request.body.break_off("the client aborted the request")
 
-    def _count(self, record: Any) -> None:
-        self._head_size += _HEADER.size + record.contentLength
+    def _count(self, record: Record) -> None:
+        self._head_size += _HEADER.size + len(record.content)
         if self._head_size > MAX_HEAD:
             raise ValueError(f"a request of more than {MAX_HEAD} bytes before the end of its parameters")
 

@@ -40,6 +40,11 @@ class Listener:
     observer: bool
     retry: RetryTable | None = None
 
+    @property
+    def what(self) -> str:
+        """The listener in words, for messages."""
+        return f"the listener {self.name!r}"
+
     def takes(self, event_name: str) -> bool:
         """Return True if one of the patterns matches the event's name."""
         return any(matches(pattern, event_name) for pattern in self.patterns)

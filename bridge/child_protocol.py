@@ -250,8 +250,7 @@ def read_tokens(data: bytes) -> list[StartToken]:
 
 
 OUTPUT_MARK = re.compile(rb"\0\x01([0-9]{5})\x02")
-MARK_SIZE = 8
-"""Bytes of an output mark."""
+BEGINNING_OF_MARK = re.compile(rb"\0(?:\x01[0-9]{0,5})?\Z")
 
 
 def output_mark(request: int) -> bytes:

@@ -126,7 +126,7 @@ def read(environ: Mapping[str, Any], data: bytes) -> Replay:
             event=event,
             attempt=int(environ["BRIDGE_ATTEMPT"]),
             queue=environ["BRIDGE_QUEUE"],
-            finished=tuple(json.loads(environ["BRIDGE_FINISHED"])),
+            finished=() if (finished := environ["BRIDGE_FINISHED"]) == "[]" else tuple(json.loads(finished)),
         )
     except KeyError as error:
         raise ValueError(f"the replay has no parameter {error}") from error

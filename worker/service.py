@@ -193,7 +193,14 @@ async def _serve_broker(
             begins=lambda queue, token: meter.begun(queue, token, clock()),
         )
         events = EventConsumer(
-            consumer, replays.slots, replayer, options.max_events, tell, steering=controls, meter=meter
+            consumer,
+            replays.slots,
+            replayer,
+            options.max_events,
+            tell,
+            steering=controls,
+            meter=meter,
+            held_while_fast=values.in_flight,
         )
         calls = CallService(
             broker.call_server(), CallRunner(replays.slots, replays.target, replays.trust, values.max_body)

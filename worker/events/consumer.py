@@ -21,7 +21,7 @@ from worker.events.gate import GO, GateState, Go, Wait, may_begin
 from worker.events.in_flight import EventInFlight, InFlight
 from worker.events.metering import Meter
 from worker.events.ordered_runs import OrderedRuns
-from worker.events.prefetch import LOOKED_EVERY, Pace, limits_of, rooms_of
+from worker.events.prefetch import HELD_WHILE_FAST, LOOKED_EVERY, Pace, limits_of, rooms_of
 from worker.events.replay import Replayer
 from worker.events.steering import Steering, Unsteered, instead_of_begin, may_not_begin, paused_patterns
 from worker.events.unrun import acknowledge, end_failed, leave_out
@@ -43,6 +43,7 @@ class EventConsumer:
         gate: Gate = may_begin,
         steering: Steering | None = None,
         meter: Meter | None = None,
+        held_while_fast: int = HELD_WHILE_FAST,
     ) -> None:
         self._broker = broker
         self._slots = slots
@@ -60,6 +61,7 @@ class EventConsumer:
         self._defects = Defects()
         self._ordered = OrderedRuns([queue for queue, rules in replayer.rules.items() if rules.ordered])
         self._pace = Pace()
+        self._held_while_fast = held_while_fast
         self._weighted = len({rules.weight for rules in replayer.rules.values()}) > 1
         self._prefetch: Mapping[str, int] = {}
         self._limits: Mapping[str, int] = {}
@@ -112,7 +114,7 @@ class EventConsumer:
                         break
                 await asyncio.sleep(0)  # let the events' tasks line up, so that the next look counts them
             await self._at_gate.fewer_than(1)
-            await self._slots.line_shorter_than(1)
+            await self._slots.all_begun()
         except asyncio.CancelledError:
             self._return_waiting_events()
             raise
@@ -178,7 +180,8 @@ class EventConsumer:
         slots = self._slots.size
         rooms = rooms_of({queue: rules.slots for queue, rules in self._replayer.rules.items()}, slots)
         rooms = self._meter.rooms(rooms)
-        self._limits, prefetch = limits_of(rooms, slots), self._pace.prefetch(rooms, slots, weighted=self._weighted)
+        self._limits = limits_of(rooms, slots)
+        prefetch = self._pace.prefetch(rooms, slots, weighted=self._weighted, held_while_fast=self._held_while_fast)
         prefetch = self._meter.prefetch(prefetch, rooms, self._in_flight.begun)
         stuck = self._in_flight.stuck
         self._prefetch = {

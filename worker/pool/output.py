@@ -5,7 +5,7 @@ import contextlib
 import os
 from collections.abc import Callable
 
-from bridge.child_protocol import MARK_SIZE, OUTPUT_MARK
+from bridge.child_protocol import BEGINNING_OF_MARK, OUTPUT_MARK
 from bridge.console.app_output import PrintedRecords
 from bridge.console.printable import printable
 
@@ -54,8 +54,8 @@ class Marks:
         self._rest = b""
         if b"\0" not in text:
             return [text]
-        if (at := text.find(b"\0", max(len(text) - MARK_SIZE + 1, 0))) >= 0:
-            text, self._rest = text[:at], text[at:]
+        if (beginning := BEGINNING_OF_MARK.search(text)) is not None:
+            text, self._rest = text[: beginning.start()], beginning[0]
         found: list[bytes | int] = [*OUTPUT_MARK.split(text)]
         found[1::2] = [int(number) for number in found[1::2]]
         return found

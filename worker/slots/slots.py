@@ -115,9 +115,9 @@ class Slots:
         finally:
             expiry.cancel()
 
-    async def line_shorter_than(self, length: int) -> None:
-        """Wait until fewer requests than `length` wait for a slot."""
-        while len(self._line) >= length:
+    async def all_begun(self) -> None:
+        """Wait until no request waits, neither in line nor in a slot behind another."""
+        while self._line or any(len(runs) > 1 for runs in self._leased.values()):
             self._line_moved.clear()
             await self._line_moved.wait()
 
@@ -337,6 +337,7 @@ class Slots:
         slot, run.slot = run.slot, None
         if slot is None:
             return
+        self._line_moved.set()
         self._running_calls.discard(slot)
         if (runs := self._leased.get(slot)) is not None:
             runs.discard(run)

@@ -305,6 +305,21 @@ async def test_a_slot_is_vacant_when_what_runs_has_ended(slots: Slots, child: Ha
     second.cancel()
 
 
+async def test_the_beginning_of_what_waits_in_a_child_can_be_awaited(slots: Slots, child: HandChild) -> None:
+    """A worker that runs a number of events ends when the last one has begun, not when it was sent."""
+    first, second = send(slots, "e1", "e2")
+    await turn()
+    number = child.take_token()
+    begun = asyncio.create_task(slots.all_begun())
+    await turn()
+    assert not begun.done()
+    child.reply(number)
+    await ended(first)
+    await asyncio.wait_for(begun, SECONDS)
+    child.reply(child.take_token())
+    assert isinstance((await ended(second)).exchange, Reply)
+
+
 async def test_a_waiting_run_that_is_cancelled_never_begins(slots: Slots, child: HandChild) -> None:
     """The others go on."""
     tasks = send(slots, "e1", "e2", "e3")
