@@ -9,7 +9,7 @@ import logging
 import struct
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from pamqp.commands import Basic
 
@@ -43,18 +43,29 @@ class Deliver(NamedTuple):
 TakeDelivery = Callable[[Deliver, Basic.Properties, bytes], None]
 
 
+class Taker(Protocol):
+    """Takes some of the frames of one channel."""
+
+    def takes(self, kind: int, payload: bytes) -> bool:
+        """Return whether it takes this frame, which then does not reach aiormq."""
+
+
 class DeliveryStream:
     """The bytes of one connection, from its first one."""
 
     def __init__(self) -> None:
-        self._channels: dict[int, _Channel] = {}
+        self._channels: dict[int, Taker] = {}
         self._held = bytearray()
         self._wanted = 0
         self._damaged = False
 
     def take(self, channel: int, deliver: TakeDelivery) -> None:
         """Pass the deliveries of this channel to `deliver` until the channel is closed."""
-        self._channels[channel] = _Channel(deliver)
+        self.take_frames(channel, _Deliveries(deliver))
+
+    def take_frames(self, channel: int, taker: "Taker") -> None:
+        """Offer the frames of this channel to `taker` until the channel is closed."""
+        self._channels[channel] = taker
 
     def feed(self, data: bytes) -> bytes:
         """Process the bytes that were read, and pass on the deliveries in them. Return the whole frames that are left.
@@ -99,20 +110,14 @@ class DeliveryStream:
         self._damaged = True
         return b"".join((*left, data[kept:]))
 
-    def _takes(self, number: int, channel: "_Channel", kind: int, payload: bytes) -> bool:
-        """Return whether a frame is part of a delivery, and take it then."""
-        if kind == METHOD:
-            if payload.startswith(_DELIVER):
-                channel.begin(payload)
-                return True
-            channel.drop()
-            if payload.startswith(_ENDS_OF_CHANNEL):
-                del self._channels[number]
-            return False
-        return channel.goes_on(kind, payload)
+    def _takes(self, number: int, taker: "Taker", kind: int, payload: bytes) -> bool:
+        """Return whether the taker of a channel takes a frame."""
+        if kind == METHOD and payload.startswith(_ENDS_OF_CHANNEL):
+            del self._channels[number]
+        return taker.takes(kind, payload)
 
 
-class _Channel:
+class _Deliveries:
     """The delivery of one channel that is arriving."""
 
     def __init__(self, deliver: TakeDelivery) -> None:
@@ -122,14 +127,13 @@ class _Channel:
         self._missing = 0
         self._parts: list[bytes] = []
 
-    def begin(self, payload: bytes) -> None:
-        self._method = read_method(payload)
-        self._parts = []
-
-    def drop(self) -> None:
-        self._method = None
-
-    def goes_on(self, kind: int, payload: bytes) -> bool:
+    def takes(self, kind: int, payload: bytes) -> bool:
+        """Take a frame that is part of a delivery."""
+        if kind == METHOD:
+            is_delivery = payload.startswith(_DELIVER)
+            self._method = read_method(payload) if is_delivery else None
+            self._parts = []
+            return is_delivery
         method = self._method
         if method is None:
             return False

@@ -1,21 +1,15 @@
-"""The part of `client_internals` for publishing: sends the publishes of a channel and reads RabbitMQ's answers, past
-aiormq, which takes a tenth of a millisecond for each publish.
+"""The part of `client_internals` for publishing: sends the publishes of a channel and takes RabbitMQ's answers, past
+aiormq, which needs a tenth of a millisecond for each publish, and looks through all at a confirm of several.
 """
 
 import asyncio
-from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 from aiormq.abc import ChannelFrame
 from aiormq.channel import Channel as Engine
-from pamqp.body import ContentBody
-from pamqp.commands import Basic
-from pamqp.header import ContentHeader
 
-from bridge.brokers.rabbitmq.connection.client_internals import can_write
-
-Confirmed = Callable[[Basic.Ack | Basic.Nack], None]
-Returned = Callable[[str], None]
+from bridge.brokers.rabbitmq.connection.client_internals import DeliveringConnection, can_write
+from bridge.brokers.rabbitmq.connection.confirms import Confirms
 
 
 class Outgoing:
@@ -75,51 +69,7 @@ class _Batch:
             cast("asyncio.Future[None]", self.drain_future).set_result(None)
 
 
-def read_confirms(channel: Engine, confirmed: Confirmed, returned: Returned) -> None:
-    """Call `confirmed` for each confirm of the channel, and `returned` with the id of each message that RabbitMQ
-    returns, directly from the connection's reader. Nothing may publish through aiormq on the channel."""
-    channel.frames = ConfirmReader(channel.frames, confirmed, returned)  # type: ignore[assignment]  # has its methods
-
-
-class ConfirmReader:
-    """Replaces a channel's queue of frames: takes confirms and returned messages, and queues all other frames for
-    aiormq, which would wake a task for each, and look through all unconfirmed publishes at a confirm of several."""
-
-    def __init__(self, frames: "asyncio.Queue[Any]", confirmed: Confirmed, returned: Returned) -> None:
-        self._frames = frames
-        self._confirmed = confirmed
-        self._returned = returned
-        self._returning = False
-        self._message_id = ""
-        self._missing = 0
-
-    async def put(self, item: tuple[int, Any]) -> None:
-        """Take a frame from the connection's reader."""
-        frame = item[1]
-        if isinstance(frame, Basic.Ack | Basic.Nack):
-            self._confirmed(frame)
-        elif isinstance(frame, Basic.Return):
-            self._returning = True
-        elif self._returning and isinstance(frame, ContentHeader):
-            self._message_id, self._missing = frame.properties.message_id or "", frame.body_size
-            self._return_if_whole()
-        elif self._returning and isinstance(frame, ContentBody):
-            self._missing -= len(frame.value)
-            self._return_if_whole()
-        else:
-            self._returning = False  # the channel closes in the middle of a message
-            await self._frames.put(item)
-
-    async def get(self) -> tuple[int, Any]:
-        """Return the next frame for aiormq."""
-        item: tuple[int, Any] = await self._frames.get()
-        return item
-
-    def task_done(self) -> None:
-        """Note that the last frame from `get` has been processed."""
-        self._frames.task_done()
-
-    def _return_if_whole(self) -> None:
-        if self._missing <= 0:
-            self._returning = False
-            self._returned(self._message_id)
+def read_confirms(channel: Engine, confirms: Confirms) -> None:
+    """Take the confirms of this channel and the messages that come back, as soon as their bytes are read. Nothing may
+    publish through aiormq on the channel."""
+    cast(DeliveringConnection, channel.connection).deliveries.take_frames(channel.number, confirms)

@@ -10,9 +10,9 @@ from typing import Any
 
 from aiormq.channel import Channel as Engine
 from aiormq.exceptions import AMQPConnectionError, AMQPError, ChannelInvalidStateError
-from pamqp.commands import Basic
 
 from bridge.brokers.rabbitmq.connection.client_internals import frame_max
+from bridge.brokers.rabbitmq.connection.confirms import Confirm, Confirms
 from bridge.brokers.rabbitmq.connection.connecting import BROKEN, is_open
 from bridge.brokers.rabbitmq.connection.publishing_internals import Outgoing, read_confirms
 from bridge.brokers.rabbitmq.publishing.frames import Properties, publish_frames
@@ -49,7 +49,7 @@ class ConfirmingChannel:
         self._written = 0
         self._identity = uuid.uuid4().hex
         self._one_large = asyncio.Lock()
-        read_confirms(engine, self._confirmed, self._returned)
+        read_confirms(engine, Confirms(self._confirmed, self._returned))
         engine.closing.add_done_callback(self._lost)
 
     @property
@@ -101,16 +101,17 @@ class ConfirmingChannel:
         self._unanswered[number] = answered
         return frames
 
-    def _confirmed(self, frame: Basic.Ack | Basic.Nack) -> None:
-        error = None if isinstance(frame, Basic.Ack) else Nacked("RabbitMQ rejected it")
-        for number in self._numbers(frame.delivery_tag or self._written, multiple=bool(frame.multiple)):
+    def _confirmed(self, confirm: Confirm) -> None:
+        error = None if confirm.ack else Nacked("RabbitMQ rejected it")
+        for number in self._numbers(confirm):
             answered = self._unanswered.pop(number, None)
             if answered is not None:  # a message that came back is answered already
                 answered(error)
 
-    def _numbers(self, last: int, *, multiple: bool) -> list[int]:
-        """Return the number of an answered publish, or with `multiple` those of all up to it."""
-        if not multiple:
+    def _numbers(self, confirm: Confirm) -> list[int]:
+        """Return the numbers of the answered publishes."""
+        last = confirm.number or self._written  # in AMQP, 0 stands for all
+        if not confirm.multiple:
             return [last]
         numbers = []
         for number in self._unanswered:
