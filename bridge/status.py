@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal, NoReturn, cast, get_args, get_origin,
 
 from bridge.errors import BridgeError
 
-FORMAT = 2
+FORMAT = 3
 """The version of the JSON form. It changes with every change of a field, so that programs of different versions do not
 misread each other."""
 
@@ -35,6 +35,12 @@ class ProgressStatus:
     done: float
     total: float | None
     note: str
+
+    def __str__(self) -> str:
+        """Return the progress for people: `3 of 10, resizing`."""
+        total = "" if self.total is None else f" of {self.total:g}"
+        note = f", {self.note}" if self.note else ""
+        return f"{self.done:g}{total}{note}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,10 +89,13 @@ class ChildrenStatus:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueStatus:
     """A queue as one worker serves it. `live` is True if the worker has a live consumer on the queue. `waits` says why
-    the next event of the queue may not begin now, None if it may."""
+    the next event of the queue may not begin now, None if it may. `held` is the number of its events that the worker
+    has in hand, begun or not; `settled` the number of attempts that it has settled since its start."""
 
     live: bool
     waits: str | None = None
+    held: int = 0
+    settled: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

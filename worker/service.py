@@ -173,10 +173,10 @@ async def _serve_broker(
         tls=options.settings.tls(),
         keys=options.settings.ledger_keys(),
     )
-    counters = watching.counters
+    counters, tell = watching.counters, watching.tell
     async with AsyncExitStack() as ends:
         ends.push_async_callback(broker.close)
-        tell = ends.enter_context(recording(broker, values.history, watching.tell))
+        ends.enter_context(recording(broker, values.history, watching.tell))
         if await unless(signals.stop, _declare(broker, options.settings)) is None:
             return
         consumer = broker.consumer()

@@ -9,6 +9,7 @@ from benchmarks.report import Table
 from benchmarks.scale import Scale
 
 _FILES = {
+    "publishing": "publishing",
     "calls": "calls",
     "boot": "boot",
     "features": "features",

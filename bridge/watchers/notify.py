@@ -6,7 +6,7 @@ from functools import partial
 from inspect import iscoroutinefunction
 from itertools import count
 from types import CoroutineType
-from typing import Any, Self
+from typing import Any
 
 from bridge.moments import Moment, Watcher, hears
 
@@ -33,15 +33,14 @@ class Watchers:
         self._watchers = (*self._watchers, watcher)
         self._by_kind = {}
 
-    def also(self, watcher: Watcher) -> Self:
-        """Return the same watchers and a further one. Failures are counted together."""
-        more = type(self)((*self._watchers, watcher))
-        more._failures = self._failures
-        return more
-
     def hears(self, kind: type) -> bool:
         """Return whether a watcher receives moments of this type."""
         return bool(self._of(kind))
+
+    def remove(self, watcher: Watcher) -> None:
+        """Call a watcher no more."""
+        self._watchers = tuple(each for each in self._watchers if each != watcher)
+        self._by_kind = {}
 
     def __bool__(self) -> bool:
         """True if there is a watcher."""
@@ -65,9 +64,10 @@ class Watchers:
             self._log_failure(name_of(watcher), error)
 
     def _of(self, kind: type) -> tuple[Watcher, ...]:
-        chosen = self._by_kind.get(kind)
+        by_kind = self._by_kind  # first: another thread may add a watcher meanwhile
+        chosen = by_kind.get(kind)
         if chosen is None:
-            chosen = self._by_kind[kind] = tuple(each for each in self._watchers if self._asks_for(each, kind))
+            chosen = by_kind[kind] = tuple(each for each in self._watchers if self._asks_for(each, kind))
         return chosen
 
     def _asks_for(self, watcher: Watcher, kind: type) -> bool:

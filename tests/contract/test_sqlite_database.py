@@ -85,6 +85,21 @@ async def test_failure_spoils_no_neighbour(database: Database, failing: Callable
     assert await names(database) == ["a", "b"]
 
 
+async def test_synced_if_anything_is_durable(database: Database) -> None:
+    """A transaction is synced unless nothing in it must survive a power cut; the next one is synced again."""
+
+    def synchronous(connection: sqlite3.Connection) -> int:
+        connection.execute("INSERT INTO name VALUES ('a')")
+        return int(connection.execute("PRAGMA synchronous").fetchone()[0])
+
+    full, normal = 2, 1
+    assert await database.run(synchronous, durable=False) == normal
+    assert await database.run(synchronous) == full
+    mixed = await asyncio.gather(*(database.run(synchronous, durable=durable) for durable in (False, True, False)))
+    assert mixed == [full] * 3
+    assert await database.run(synchronous, durable=False) == normal
+
+
 async def test_withdrawn(database: Database) -> None:
     """An operation that is cancelled before it begins does not run; the others of its transaction do."""
     first, second = (asyncio.create_task(database.run(adding(name))) for name in ("a", "b"))

@@ -156,7 +156,7 @@ def test_an_error_cannot_control_a_terminal(program: str) -> None:
     assert result.stderr.replace("\n", "").isprintable()
 
 
-@pytest.mark.parametrize("program", ["bridge-dlq", "bridge-defer", "bridge-doctor", "bridge-queues"])
+@pytest.mark.parametrize("program", ["bridge-dlq", "bridge-defer", "bridge-doctor", "bridge-queues", "bridge-bench"])
 def test_an_unreachable_broker_exits_with_3(program: str) -> None:
     """A program that cannot reach its broker exits with 3. bridge-worker is tested in `tests/journey`; bridge-relay
     waits for the broker, and the other programs need none."""

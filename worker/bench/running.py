@@ -4,16 +4,18 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from bridge.brokers.contract.broker import Broker
 from bridge.brokers.contract.publishing import Publisher
 from bridge.brokers.opening import open_broker
 from bridge.config.sqlite_url import is_sqlite
 from bridge.console.exit_codes import ExitCode
 from bridge.console.program import Failure
 from bridge.deadline import Deadline
+from bridge.errors import BrokerUnavailable
 from bridge.event import Event, event_id
 from worker.bench import recording
 from worker.bench.cpu import cpu_of_descendants, cpu_of_machine, cpu_seconds
@@ -24,6 +26,7 @@ from worker.site.running import programs
 ALONE = 200
 """Publishes that are timed, one after the other. They are a part of the backlog."""
 AT_ONCE = 256
+REACHED_WITHIN = 10.0
 CONFIRMED_WITHIN = 60.0
 BOOTED_SHARE = 0.1
 """The clock starts when this share of the backlog is settled, since the worker and its children have booted then."""
@@ -69,12 +72,13 @@ class _Cpu:
 async def run(site: ThrowAwaySite, load: Load, say: Say) -> Result:
     """Run the benchmark on the site, and remove from the broker what it made there. Raise the errors of the broker, and
     `Failure` if the worker ends or does not go on."""
-    values = site.settings.values
-    broker = open_broker(values.broker_url, values.namespace, file_group=values.file_group, tls=site.settings.tls())
-    async with AsyncExitStack() as ends:
-        await ends.enter_async_context(removed_afterwards(site.settings))
-        ends.push_async_callback(broker.close)
+    async with _opened(site) as broker:
+        try:
+            await broker.publisher().ready(Deadline.after(REACHED_WITHIN, time.monotonic()))
+        except BrokerUnavailable as error:
+            raise BrokerUnavailable(f"{broker.name} cannot be reached: {error}") from error
         say(f"working on {broker.name}, which is removed at the end")
+    async with removed_afterwards(site.settings), _opened(site) as broker:
         await broker.declare(site.settings.queues())
         publisher = broker.publisher()
         say(f"publishing {load.events:,} events …")
@@ -90,7 +94,7 @@ async def run(site: ThrowAwaySite, load: Load, say: Say) -> Result:
             app=load.app,
             broker=broker.name,
             event=load.name,
-            promise=PROMISE.format(kept=KEPT[is_sqlite(values.broker_url)]),
+            promise=PROMISE.format(kept=KEPT[is_sqlite(site.settings.values.broker_url)]),
             publish_rate=rate,
             publish=Times.of(alone),
             drain=drain,
@@ -98,6 +102,16 @@ async def run(site: ThrowAwaySite, load: Load, say: Say) -> Result:
             latency=latency,
             failed=failed,
         )
+
+
+@asynccontextmanager
+async def _opened(site: ThrowAwaySite) -> AsyncIterator[Broker]:
+    values = site.settings.values
+    broker = open_broker(values.broker_url, values.namespace, file_group=values.file_group, tls=site.settings.tls())
+    try:
+        yield broker
+    finally:
+        await broker.close()
 
 
 async def _published(publisher: Publisher, load: Load) -> float:
@@ -171,6 +185,8 @@ async def _drained(site: ThrowAwaySite, worker: asyncio.subprocess.Process, load
     before = _Cpu.of(worker.pid)
     settled = await _settled(site, worker, load.events)
     after = _Cpu.of(worker.pid)
+    if settled == booted:
+        raise Failure("the backlog was drained before the clock could start: give more --events", ExitCode.INCOMPLETE)
     moments = [record.settled for record in recording.read(site.records)[booted - 1 : settled]]
     own = after.worker - before.worker
     children = sum(seconds - before.children.get(pid, 0.0) for pid, seconds in after.children.items())

@@ -21,17 +21,19 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def recording(broker: Broker, history: HistorySettings, tell: Watchers) -> Iterator[Watchers]:
-    """Return `tell`, which during the block also writes the history, if the settings keep one. Leave the block before
-    the broker is closed."""
+def recording(broker: Broker, history: HistorySettings, watchers: Watchers) -> Iterator[None]:
+    """Write the history of what the watchers are told during the block, if the settings keep one. The block must end
+    before the broker is closed."""
     retention = history.retention()
     if retention is None:
-        yield tell
+        yield
         return
     watcher = HistoryWatcher(broker.log(HISTORY, retention).append_soon)
+    watchers.add(watcher)
     try:
-        yield tell.also(watcher)
+        yield
     finally:
+        watchers.remove(watcher)
         watcher.flush()
 
 

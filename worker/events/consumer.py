@@ -81,8 +81,9 @@ class EventConsumer:
     def serving(self, deadline: float) -> ServingStatus:
         """Return how well events are taken and settled. `deadline` is the longest time that a replay may take, in
         seconds."""
+        held = self._broker.held
         return ServingStatus(
-            queues={queue: self._queue_status(queue) for queue in self._replayer.rules},
+            queues={queue: self._queue_status(queue, held.get(queue, 0)) for queue in self._replayer.rules},
             why=self._broker.trouble,
             slots=len(self._slots),
             unconfirmed=self._in_flight.unconfirmed,
@@ -91,10 +92,11 @@ class EventConsumer:
             deadline=deadline,
         )
 
-    def _queue_status(self, queue: str) -> QueueStatus:
+    def _queue_status(self, queue: str, held: int) -> QueueStatus:
         answer = self._ask(queue)
         waits = answer.why if isinstance(answer, Wait) else paused_patterns(self._steering.pauses)
-        return QueueStatus(live=queue in self._broker.live, waits=waits)
+        settled = self._in_flight.settled[queue]
+        return QueueStatus(live=queue in self._broker.live, waits=waits, held=held, settled=settled)
 
     async def start(self) -> None:
         """Start receiving deliveries."""
@@ -246,7 +248,7 @@ class EventConsumer:
 
     def _start(self, held: EventInFlight, work: Callable[[], Awaitable[None]]) -> "asyncio.Task[None]":
         """Start the work that ends an event, which is then in flight no more."""
-        task = self._tasks[held] = asyncio.create_task(self._ended(held, work))
+        task = self._tasks[held] = asyncio.get_running_loop().create_task(self._ended(held, work))
         return task
 
     async def _ended(self, held: EventInFlight, work: Callable[[], Awaitable[None]]) -> None:

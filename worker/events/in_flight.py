@@ -49,13 +49,18 @@ class InFlight:
         self._settling: dict[EventInFlight, float] = {}
         self._look_at_settling: asyncio.TimerHandle | None = None
         self._moved = 0.0
-        self.finished = 0
-        """The number of events that this worker has settled."""
+        self.settled: Counter[str] = Counter()
+        """The number of attempts that this worker has settled, by queue."""
 
     def __len__(self) -> int:
         """The number of events that this worker holds. An event whose delivery was lost is not counted, because it is
         redelivered, here or to another worker."""
         return sum(not held.lost for held in self._held)
+
+    @property
+    def finished(self) -> int:
+        """The number of events that this worker has settled."""
+        return self.settled.total()
 
     @property
     def unconfirmed(self) -> int:
@@ -123,7 +128,7 @@ class InFlight:
         """Remove an event, and remember it if it was settled. An event that was not settled here runs again if it is
         delivered to this worker again."""
         if held.settled:
-            self.finished += 1
+            self.settled[held.queue] += 1
             self._moved = asyncio.get_running_loop().time()
             self._settled[held.token] = None
             if len(self._settled) > SETTLED_REMEMBERED:

@@ -27,6 +27,11 @@ class Meter:
     buckets: dict[str, Bucket | None] = field(default_factory=dict)
     site_slots: dict[str, int] = field(default_factory=dict)
     _in_line: dict[str, set[str]] = field(default_factory=dict)
+    queues: frozenset[str] = field(init=False)
+    """The metered queues."""
+
+    def __post_init__(self) -> None:
+        self.queues = frozenset({*self.limits, *self.site_slots})
 
     @classmethod
     def of(cls, queues: Iterable[Queue]) -> "Meter":
@@ -35,11 +40,6 @@ class Meter:
         limits = {queue.name: Limit(queue.rate, queue.burst) for queue in queues if queue.rate is not None}
         slots = {queue.name: 0 for queue in queues if queue.site_slots is not None}
         return cls(limits, dict.fromkeys(limits), slots, {name: set() for name in limits})
-
-    @property
-    def queues(self) -> frozenset[str]:
-        """The metered queues."""
-        return frozenset({*self.limits, *self.site_slots})
 
     @property
     def promised(self) -> Mapping[str, int]:

@@ -48,7 +48,7 @@ def a_night() -> list[Finding]:
         amqp_findings.missing_objects(site, [], 53),
         amqp_findings.alarms(blocked=False),
         amqp_findings.unrouted_messages(site, QueueCount(0, 0)),
-        *amqp_findings.consumers(held),
+        *amqp_findings.consumers(held, {}),
         amqp_findings.waiting_events(held, 31),
         *management_findings.bindings(site, expected, [], [*map(binding_fields, expected), left_over]),
         *management_findings.policies(site, [], Policies([], [])),

@@ -58,6 +58,7 @@ class FakeBroker:
         self.live: frozenset[str] = frozenset()
         self.trouble = ""
         self.prefetch: Mapping[str, int] = {}
+        self.held: Mapping[str, int] = {}
 
     async def start(self, prefetch: Mapping[str, int]) -> None:
         self.prefetch = prefetch

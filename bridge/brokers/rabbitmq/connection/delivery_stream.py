@@ -174,7 +174,11 @@ def read_header(payload: bytes) -> tuple[int, Basic.Properties]:
             more = int.from_bytes(payload[at : at + 2])
             at += 2
         for name, decode in _decoders(flags):
-            used, value = decode(payload[at:])
+            if decode is None:
+                used = payload[at] + 1
+                value: object = payload[at + 1 : at + used].decode(errors=UNDECODABLE)
+            else:
+                used, value = decode(payload[at:])
             setattr(properties, name, value)
             at += used
     except Exception as error:
@@ -191,11 +195,10 @@ _KINDS: dict[str, _Decode] = {"headers": table, "delivery_mode": _octet, "priori
 
 
 @lru_cache(maxsize=256)
-def _decoders(flags: int) -> tuple[tuple[str, _Decode], ...]:
-    """Return the names of the properties that a message has by its flags, and how each is decoded."""
-    return tuple(
-        (name, _KINDS.get(name, short_string)) for name, flag in Basic.Properties.flags.items() if flags & flag
-    )
+def _decoders(flags: int) -> tuple[tuple[str, _Decode | None], ...]:
+    """Return the names of the properties that a message has by its flags, and how each is decoded; None: it is a short
+    string."""
+    return tuple((name, _KINDS.get(name)) for name, flag in Basic.Properties.flags.items() if flags & flag)
 
 
 @lru_cache(maxsize=256)

@@ -7,6 +7,7 @@ Any program may publish to the bridge's exchanges, so every part of a message is
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from pamqp.commands import Basic
@@ -83,7 +84,7 @@ def classify(message: ReceivedMessage) -> Action:
         envelope = _own(message) if own else foreign(message)
     except UnreadableEnvelope as error:
         return Bury(unreadable(message, error))
-    if not is_name(envelope.event.name):
+    if not _is_name(envelope.event.name):
         return Bury(_no_event(message, envelope))
     if (published_as := _published_as(message)) not in (None, envelope.event.name):
         return Bury(_forged(message, envelope, str(published_as)))
@@ -151,8 +152,16 @@ def _published_as(message: ReceivedMessage) -> str | None:
     message was published to one queue."""
     if not message.by_name:
         return None
-    bound_for = destination(message.routing_key)
-    return message.routing_key if bound_for is None else event_in(bound_for)
+    return _name_in(message.routing_key)
+
+
+@lru_cache(maxsize=1024)
+def _name_in(routing_key: str) -> str | None:
+    bound_for = destination(routing_key)
+    return routing_key if bound_for is None else event_in(bound_for)
+
+
+_is_name = lru_cache(maxsize=1024)(is_name)
 
 
 def _name(message: ReceivedMessage) -> str:

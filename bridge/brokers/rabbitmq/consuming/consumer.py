@@ -95,6 +95,11 @@ class RabbitConsumer:
         """The reason why events cannot be taken or settled, for people; empty if there is none."""
         return self._link.trouble or self._publisher.trouble or self._replacing.trouble
 
+    @property
+    def held(self) -> Mapping[str, int]:
+        """The unsettled deliveries of each queue on the present connection."""
+        return self._subscriptions.channel.unacked.by_queue() if self._subscriptions is not None else {}
+
     async def start(self, prefetch: Mapping[str, int]) -> None:
         """Start to take events; see the contract. Wait while the broker is unreachable. Raise `BrokerRefused`."""
         self._prefetch.update(prefetch)
@@ -150,8 +155,7 @@ class RabbitConsumer:
         lanes = [lane for queue in {*self._declared, *self._prefetch} for lane in self._lanes(queue)]
         counts = await counts_of(channel, self._names, lanes)
         # An event that left a queue before the count was sent to this channel before the last answer, so it is held.
-        held = self._subscriptions.channel.unacked.by_queue() if self._subscriptions is not None else {}
-        return counts.backlogs(held)
+        return counts.backlogs(self.held)
 
     async def close(self) -> None:
         """Close the connections within some 2 s. RabbitMQ delivers unsettled events again, to any consumer."""
@@ -177,6 +181,9 @@ class RabbitConsumer:
         contended = lane.priority is not Priority.NORMAL or lane.queue in self._contended
         return lane_prefetch(self._prefetch[lane.queue], contended=contended)
 
+    def _held_at_most(self, queue: str) -> int:
+        return 1 if self._is_ordered(queue) else self._prefetch.get(queue, 0)
+
     def _warn_of_long_deadlines(self) -> None:
         for name in self._prefetch.keys() & self._declared.keys():
             if (deadline := self._declared[name].longest) >= CONSUMER_TIMEOUT:
@@ -188,7 +195,8 @@ class RabbitConsumer:
 
     async def _prepare(self, channel: AbstractChannel) -> None:
         engine = await engine_of(channel)
-        subscriptions = Subscriptions(ConsumerChannel(engine, lambda: not self._hand, self._arrival.set), self._names)
+        consuming = ConsumerChannel(engine, lambda: bool(self._hand), self._held_at_most, self._arrival.set)
+        subscriptions = Subscriptions(consuming, self._names)
         engine.on_consumer_cancel_callbacks.add(partial(self._cancelled_by_broker, subscriptions))
         read_deliveries(engine, partial(self._arrived, subscriptions))
         if not self._stopped:

@@ -14,6 +14,7 @@ from pamqp.commands import Basic
 
 from bridge.brokers.rabbitmq.connection.client_internals import ignore_delivery, read_deliveries
 from bridge.brokers.rabbitmq.connection.connecting import cause_of_close, engine_of, is_open
+from bridge.brokers.rabbitmq.connection.delivery_stream import Deliver
 from bridge.brokers.rabbitmq.topology.declaring import message_count
 
 PREFETCH = 1000
@@ -111,7 +112,7 @@ class Stream:
         await engine.basic_consume(self._name, ignore_delivery, consumer_tag=tag, arguments={"x-stream-offset": offset})
         return reading
 
-    def _arrived(self, deliver: Basic.Deliver, properties: Basic.Properties, body: bytes) -> None:
+    def _arrived(self, deliver: Deliver, properties: Basic.Properties, body: bytes) -> None:
         reading = self._readings.get(str(deliver.consumer_tag))
         if reading is not None:  # else it has ended, and RabbitMQ had more on the way
             reading.arrived(deliver, properties, body)
@@ -139,7 +140,7 @@ class StreamReading:
         """True if a message has arrived that `next` has not returned yet."""
         return bool(self._arrived)
 
-    def arrived(self, deliver: Basic.Deliver, properties: Basic.Properties, body: bytes) -> None:
+    def arrived(self, deliver: Deliver, properties: Basic.Properties, body: bytes) -> None:
         """Add a message from RabbitMQ."""
         offset = int(str((properties.headers or {})["x-stream-offset"]))
         self._newest_tag, self._newest_offset = int(deliver.delivery_tag or 0), offset

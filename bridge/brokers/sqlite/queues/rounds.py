@@ -173,11 +173,12 @@ class Rounds:
     def _fail(self, settlements: Sequence[Settlement], error: Exception) -> None:
         """End settlements that were not written. Those that failed together are tried again one by one, because one of
         them may be the reason."""
-        if len(settlements) == 1:
-            (settlement,) = settlements
+        if len(settlements) > 1:
+            for settlement in settlements:
+                self._submit([settlement], {})
+            self.look()
+            return
+        for settlement in settlements:
             if isinstance(error, BrokerUnavailable) and not settlement.settled.done():
                 self._holding.hold(settlement.delivery)
             settlement.end(error)
-            return
-        for settlement in settlements:
-            self._submit([settlement], {})

@@ -71,17 +71,18 @@ def test_a_watcher_that_cannot_say_receives_all(caplog: pytest.LogCaptureFixture
     assert "Raising failed" in caplog.text
 
 
-def test_a_further_watcher_shares_the_count_of_failures(caplog: pytest.LogCaptureFixture) -> None:
-    """`also` leaves the watchers as they are, and a broken one is not logged anew."""
+def test_watchers_come_and_go() -> None:
+    """A watcher receives the moments between `add` and `remove`."""
     received: list[Moment] = []
-    few = Watchers([broken])
-    more = few.also(received.append)
+    watchers = Watchers()
 
-    few(LOST)
-    more(LOST)
+    watchers(LOST)
+    watchers.add(received.append)
+    watchers(LOST)
+    watchers.remove(received.append)
+    watchers(LOST)
 
     assert received == [LOST]
-    assert len(caplog.records) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,142 @@
+"""SQLite only: the transactions of a consumer, which settle many events together."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+
+import pytest
+
+from bridge.brokers.contract.broker import Broker
+from bridge.brokers.contract.consuming import Backlog, Consumer
+from bridge.brokers.sqlite.queues import consumer as consuming_module
+from bridge.brokers.sqlite.queues import rounds
+from bridge.brokers.sqlite.queues.settling import Settling
+from bridge.errors import BrokerUnavailable, DeliveryLost
+from bridge.ledger import Dead
+from bridge.queues import Queue
+from tests.contract.acts import (
+    PATIENCE,
+    a_letter,
+    await_backlog,
+    consuming,
+    entries_of,
+    publish_some,
+    take,
+)
+from tests.contract.sqlite_site import SqliteSite
+
+
+@pytest.fixture
+def site(sqlite_site: SqliteSite) -> SqliteSite:
+    """A file of this test's own."""
+    return sqlite_site
+
+
+@pytest.fixture
+async def consumer(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Consumer]:
+    """A consumer that holds four of ten events. It waits ten minutes for a tick while it has events to hand out, and as
+    long for its heartbeat."""
+    monkeypatch.setattr(consuming_module, "_HEARTBEAT", 600.0)
+    await broker.declare([Queue("default")])
+    await publish_some(broker, 10)
+    consumer = await consuming(broker, "default", prefetch=4)
+    await await_backlog(consumer, default=Backlog(6, 4, 0))
+    monkeypatch.setattr(rounds, "TICK", 600.0)
+    yield consumer
+    await consumer.close()
+
+
+async def gathered(*settlements: object) -> list[object]:
+    """Return the results or errors of settlements that wait for one round."""
+    async with asyncio.timeout(PATIENCE):
+        return await asyncio.gather(*settlements, return_exceptions=True)  # type: ignore[call-overload, no-any-return]
+
+
+async def test_settlements_wait_for_a_tick(consumer: Consumer) -> None:
+    """While there are events to hand out, a settlement waits for others."""
+    delivery = await take(consumer)
+
+    acking = asyncio.create_task(delivery.ack())
+    await consumer.backlog()
+
+    assert not acking.done()
+    await consumer.stop()  # gives the other events back, which begins a round
+    await acking
+    assert await consumer.backlog() == {"default": Backlog(9, 0, 0)}
+
+
+async def test_a_consumer_with_nothing_to_hand_out_waits_for_no_tick(consumer: Consumer) -> None:
+    """The settlements that wait are written as soon as the next event is wanted and there is none."""
+    first = await take(consumer)
+    acking = asyncio.create_task(first.ack())
+    await asyncio.sleep(0)
+    for _ in range(3):
+        await take(consumer)
+    assert not acking.done()
+
+    await take(consumer)
+
+    assert await gathered(acking) == [None]
+
+
+async def test_a_closed_consumer_has_written_its_settlements(broker: Broker, consumer: Consumer) -> None:
+    """A settlement that waits for its tick is written before the leases end."""
+    delivery = await take(consumer)
+    acking = asyncio.create_task(delivery.ack())
+    await asyncio.sleep(0)
+    for _ in range(3):
+        await take(consumer)
+
+    await consumer.close()
+
+    assert await gathered(acking) == [None]
+    assert await broker.consumer().backlog() == {"default": Backlog(9, 0, 0)}
+
+
+async def test_a_settlement_that_waits_can_be_withdrawn(consumer: Consumer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The event of a cancelled settlement is still held, and counts towards the prefetch."""
+    delivery = await take(consumer)
+    acking = asyncio.create_task(delivery.ack())
+    await asyncio.sleep(0)
+
+    acking.cancel()
+
+    assert [type(error) for error in await gathered(acking)] == [asyncio.CancelledError]
+    monkeypatch.setattr(rounds, "TICK", 0.0)
+    await consumer.adjust({"default": 3})
+    assert await consumer.backlog() == {"default": Backlog(7, 3, 0)}
+    await consumer.stop()
+    await delivery.ack()
+    assert await consumer.backlog() == {"default": Backlog(9, 0, 0)}
+
+
+async def test_one_event_is_settled_once_in_a_round(broker: Broker, consumer: Consumer) -> None:
+    """Of two acknowledgements in one round, the second is too late, and spoils neither the first nor its neighbours."""
+    taken = [await take(consumer) for _ in range(4)]
+
+    results = await gathered(taken[0].ack(), taken[1].ack(), taken[0].ack(), taken[2].dead_letter(a_letter(taken[2])))
+
+    assert [type(result) for result in results] == [type(None), type(None), DeliveryLost, type(None)]
+    assert [type(entry) for entry in await entries_of(broker)] == [Dead]
+    await await_backlog(consumer, default=Backlog(3, 4, 0))
+
+
+async def test_a_settlement_that_fails_spoils_no_neighbour(consumer: Consumer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A settlement that SQLite refuses fails alone, leaves no change, and its event is still held."""
+    taken = [await take(consumer) for _ in range(4)]
+    release = Settling.give_back
+
+    def refused(self: Settling, connection: sqlite3.Connection, number: int, owner: str) -> None:
+        release(self, connection, number, owner)
+        raise sqlite3.OperationalError("no space")
+
+    monkeypatch.setattr(Settling, "give_back", refused)
+
+    results = await gathered(taken[0].ack(), taken[1].give_back(), taken[2].ack())
+
+    assert [type(result) for result in results] == [type(None), BrokerUnavailable, type(None)]
+    monkeypatch.undo()
+    await consumer.adjust({"default": 3})
+    await await_backlog(consumer, default=Backlog(5, 3, 0))
+    await taken[1].ack()
+    await await_backlog(consumer, default=Backlog(4, 3, 0))
