@@ -15,7 +15,7 @@ from app_adapter.plain_sockets import has_hung_up, readable
 from app_adapter.standard_streams import say
 from app_adapter.start_tokens import StartTokens
 from bridge.fastcgi import ProtocolError
-from bridge.fastcgi.params import decode_params
+from bridge.fastcgi.params import ParamsDecoder
 from bridge.fastcgi.records import Record, RecordReader
 
 READ_SIZE = WRITE_SIZE = 65_536
@@ -43,6 +43,7 @@ class FlupConnection(fcgi.Connection):  # type: ignore[misc]  # flup has no type
         self._tokens = tokens
         sock.settimeout(None)  # the app may have set another default
         self._records = RecordReader(types=None)
+        self._params = ParamsDecoder()
         self._output: list[bytes | memoryview] = []
         self._pending = 0
         self._head_size = 0
@@ -206,7 +207,7 @@ class FlupConnection(fcgi.Connection):  # type: ignore[misc]  # flup has no type
             self._count(record)
             request.encoded += record.content
         else:
-            request.params.update(decode_params(bytes(request.encoded)))
+            request.params.update(self._params.decode(bytes(request.encoded)))
             request.started, self._head_size = True, 0
             if self._tokens is None or self._tokens.permit(record.request_id, self._wait_for_token):
                 self._start_request(request)

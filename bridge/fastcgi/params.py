@@ -110,6 +110,41 @@ def decode_params(encoded: bytes) -> dict[str, str]:
     return params
 
 
+LEARNT = 16 * 1024
+"""Bytes of the longest parameters whose beginning is remembered."""
+
+
+class ParamsDecoder:
+    """Decodes the parameters of one request after the other. The beginning that they have in common is decoded once."""
+
+    def __init__(self) -> None:
+        self._last = b""
+        self._common = b""
+        self._decoded: dict[str, str] = {}
+
+    def decode(self, encoded: bytes) -> dict[str, str]:
+        """Return what `decode_params` returns, and raise what it raises."""
+        if not self._common or not encoded.startswith(self._common):
+            params = decode_params(encoded)
+            if len(encoded) <= LEARNT:
+                self._learn(encoded)
+            return params
+        return {**self._decoded, **decode_params(encoded[len(self._common) :])}
+
+    def _learn(self, encoded: bytes) -> None:
+        """Remember the whole pairs at the beginning that these parameters have in common with the last ones."""
+        last, self._last = self._last, encoded
+        common = 0
+        while common < len(encoded):
+            name_length, at = _decode_length(encoded, common)
+            value_length, at = _decode_length(encoded, at)
+            end = at + name_length + value_length
+            if last[common:end] != encoded[common:end]:
+                break
+            common = end
+        self._common, self._decoded = encoded[:common], decode_params(encoded[:common])
+
+
 def _decode_length(encoded: bytes, at: int) -> tuple[int, int]:
     """Return the length that is encoded at this place, and the place after it. A length is one byte, or four bytes with
     the top bit set."""

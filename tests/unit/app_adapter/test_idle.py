@@ -15,6 +15,10 @@ from flask import Flask, current_app
 from app_adapter.flup_connection import FlupConnection
 from app_adapter.flup_request import FlupServer
 from app_adapter.idle import IdleHook, IdleHooks
+from app_adapter.start_tokens import StartTokens
+from bridge.child_protocol import StartToken, write_tokens
+from bridge.fastcgi import encode_request
+from bridge.fastcgi.requests import encode_whole
 from tests.unit.app_adapter.children import SECONDS, Child
 from tests.unit.app_adapter.fcgi_client import Client, request, running
 from tests.unit.app_adapter.replays import Shop
@@ -188,3 +192,22 @@ def test_sigterm_in_a_hook_ends_the_child_after_it(tmp_path: Path) -> None:
         assert child.process.wait(SECONDS) == 0
     assert (tmp_path / "ended").exists()
     assert (tmp_path / "copy ended").read_text() == "0"
+
+
+def test_a_hook_is_called_while_a_child_waits_for_a_token() -> None:
+    """The token of a request that has arrived was taken back, and nothing else comes. Then the next one is served."""
+    called = threading.Event()
+    ours, theirs = socket.socketpair()
+    giving, taking = socket.socketpair()
+    hooks = IdleHooks(APP, [IdleHook(called.set, 0.01)])
+    tokens = StartTokens(taking, lambda data: None)
+    connection = FlupConnection(theirs, FlupServer(body_length), hooks, tokens)
+    with giving, taking, running(connection.run):
+        client = Client(ours)
+        client.send(request(b"recalled"))
+        assert called.wait(SECONDS)
+        giving.send(write_tokens([StartToken(2, marked=False)]))
+        params = {"REQUEST_METHOD": "POST", "PATH_INFO": "/", "CONTENT_LENGTH": "4"}
+        client.send(encode_whole(2, encode_request(params, b"four"), keep=True))
+        assert client.output().endswith(b"4")
+        client.close()

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.fastcgi import InvalidRequest, params
-from bridge.fastcgi.params import decode_params, encode_params
+from bridge.fastcgi.params import ParamsDecoder, decode_params, encode_params
 from tests.unit.bridge.fastcgi.application import pairs_of
 
 
@@ -77,3 +77,29 @@ def test_any_bytes_decode_or_are_refused(data: bytes) -> None:
     except ValueError:
         return
     assert sum(len(name) + len(value) for name, value in params.items()) <= len(data)
+
+
+_SOME = st.dictionaries(st.sampled_from("ABCDE"), st.text("xy", max_size=3) | st.just("z" * 200), max_size=5)
+
+
+@given(st.lists(_SOME, max_size=8))
+def test_a_decoder_of_many_requests_decodes_each(requests: list[dict[str, str]]) -> None:
+    """Whatever they have in common with those before."""
+    decoder = ParamsDecoder()
+    for each in requests:
+        encoded = b"".join(encode_params(each))
+        assert decoder.decode(encoded) == each == decode_params(encoded)
+
+
+@given(st.lists(st.binary(max_size=12), max_size=6))
+def test_a_decoder_of_many_requests_refuses_what_is_cut_off(requests: list[bytes]) -> None:
+    """As if each were the first."""
+    decoder = ParamsDecoder()
+    for encoded in requests:
+        try:
+            expected = decode_params(encoded)
+        except ValueError:
+            with pytest.raises(ValueError, match="parameters of"):
+                decoder.decode(encoded)
+        else:
+            assert decoder.decode(encoded) == expected
