@@ -19,7 +19,7 @@ help:
 	@echo "make test            run all tests except the long ones; they start private RabbitMQ nodes"
 	@echo "make test-all        run all tests, with every short ordeal and every mutant"
 	@echo "make faults          run every fault at full length, an hour or two; EVENTS=… SECONDS=… SEED=… JOBS=…"
-	@echo "make bench           measure this project, Celery, Dramatiq and Huey"
+	@echo "make bench           measure this project, Celery, Dramatiq, FastStream and Huey"
 	@echo "make lint            run ruff and mypy"
 	@echo "make fuzz            run a million damaged FastCGI exchanges, and damaged letters"
 	@echo "make env             make only the environment, .venv; PYTHON=… chooses the interpreter"

@@ -5,16 +5,19 @@
 A child serves FastCGI until the stream ends. On SIGTERM it finishes the running request and exits.
 """
 
+import os
 import socket
 import sys
+from contextlib import suppress
 from wsgiref.types import WSGIApplication
 
-from app_adapter.child_program import main
+from app_adapter.child_program import Channels, main
 from app_adapter.extension import AppState
 from app_adapter.flup_connection import FlupConnection
 from app_adapter.flup_request import FlupServer
 from app_adapter.idle import idle_hooks
 from app_adapter.news import News
+from app_adapter.start_tokens import StartTokens
 
 
 def flup_connection(sock: socket.socket, app: WSGIApplication) -> FlupConnection:
@@ -22,9 +25,17 @@ def flup_connection(sock: socket.socket, app: WSGIApplication) -> FlupConnection
     return FlupConnection(sock, FlupServer(app))
 
 
-def served_connection(sock: socket.socket, news: socket.socket, state: AppState) -> FlupConnection:
-    """Return the connection on which a child serves an app, with the app's idle hooks and the news to the worker."""
-    return FlupConnection(sock, FlupServer(state.app, news=News(news)), idle_hooks(state.app, state.idles))
+def served_connection(channels: Channels, state: AppState) -> FlupConnection:
+    """Return the connection on which a child serves an app, with the app's idle hooks, the news to the worker and the
+    start tokens of its requests."""
+
+    def write(data: bytes) -> None:
+        with suppress(OSError):  # the pool has ended
+            os.write(channels.output, data)
+
+    server = FlupServer(state.app, news=News(channels.news))
+    tokens = StartTokens(channels.tokens, write)
+    return FlupConnection(channels.serve, server, idle_hooks(state.app, state.idles), tokens)
 
 
 if __name__ == "__main__":

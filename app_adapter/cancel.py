@@ -1,4 +1,4 @@
-"""`cancel()`: end an event that has not begun. Its way to the broker is in `cancelling`."""
+"""`cancel()`: end an event that has not begun. `fork_safe_publishing` carries the cancellation."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from flask import Flask
 
-from app_adapter.cancelling import send
 from app_adapter.defer import state_of_app
+from app_adapter.fork_safe_publishing import cancel as cancel_at_broker
 from bridge.config.settings import Settings
 from bridge.errors import DeferError, shown
 from bridge.event import plain_id
+from bridge.moments import Tell
 
 if TYPE_CHECKING:
     from app_adapter.testing import Recording
@@ -36,6 +37,7 @@ class Cancelling:
 
     app: Flask
     settings: Settings
+    tell: Tell
     recording: "Callable[[], Recording | None]"
 
     def cancel(self, event_id: str, *, why: str, running: bool) -> None:
@@ -57,4 +59,5 @@ class Cancelling:
             )
         else:
             who = f"the app {self.app.name}"
-            send(self.settings, Cancellation(event_id, bool(running), who, why, datetime.now(UTC)))
+            cancellation = Cancellation(event_id, bool(running), who, why, datetime.now(UTC))
+            cancel_at_broker(self.settings, cancellation, self.tell)

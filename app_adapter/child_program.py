@@ -11,13 +11,13 @@ import signal
 import socket
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from flask import Flask
 
 from app_adapter.booting import load, warm_up
 from app_adapter.child_setup import prepare, reporting, tie_to_parent
-from app_adapter.descendants import end_if_copy, handle, keep_from_descendants, kept_from_descendants
+from app_adapter.descendants import end_if_copy, handle, keep_from_descendants, kept_from_descendants, own_copy
 from app_adapter.extension import AppState
 from app_adapter.nursery import nurse
 from app_adapter.plain_sockets import plain_socket
@@ -29,6 +29,7 @@ from bridge.child_protocol import (
     SERVE_OPTION,
     SHARED_SETTINGS,
     STACKS_OPTION,
+    TOKENS_OPTION,
     Inherited,
     Ready,
 )
@@ -44,8 +45,18 @@ class Service(Protocol):
         """Finish the running request, and end. A signal handler calls it, at any point of the process."""
 
 
-ServiceFactory = Callable[[socket.socket, socket.socket, AppState], Service]
-"""Makes the service of a child from the sockets `serve` and `news`, and the state of its app."""
+class Channels(NamedTuple):
+    """The parts of `Inherited` that the service of a child needs. `output` is a copy that the app does not know, so it
+    leads to the pool whatever the app does with its stdout."""
+
+    serve: socket.socket
+    news: socket.socket
+    tokens: socket.socket
+    output: int
+
+
+ServiceFactory = Callable[[Channels, AppState], Service]
+"""Makes the service of a child from what it inherits and the state of its app."""
 
 
 WarmUpServiceFactory = Callable[[socket.socket, Flask], Service]
@@ -62,16 +73,19 @@ def main(service: ServiceFactory, warm_up_service: WarmUpServiceFactory) -> int:
     option(CONTROL_OPTION, dest="control", type=int, required=True, help="descriptor for the report, a line of JSON")
     option(STACKS_OPTION, dest="stacks", type=int, help="descriptor for the stacks of all threads at SIGUSR2")
     option(NEWS_OPTION, dest="news", type=int, help="descriptor of a socket for datagrams about the event that runs")
+    option(TOKENS_OPTION, dest="tokens", type=int, help="descriptor of a socket with the start tokens of requests")
     option(NURSERY_OPTION, dest="orders", type=int, help="descriptor of a socket with orders to fork children")
     option("app", help="the app, in the notation of 'flask --app', such as shop:app")
     arguments = parser.parse_args()
-    child = None not in (arguments.serve, arguments.stacks, arguments.news)
+    child = None not in (arguments.serve, arguments.stacks, arguments.news, arguments.tokens)
     if child is (arguments.orders is not None):
-        parser.error(f"expected {SERVE_OPTION}, {STACKS_OPTION} and {NEWS_OPTION}, or {NURSERY_OPTION} alone")
+        of_a_child = f"{SERVE_OPTION}, {STACKS_OPTION}, {NEWS_OPTION} and {TOKENS_OPTION}"
+        parser.error(f"expected {of_a_child}, or {NURSERY_OPTION} alone")
     tie_to_parent()
     run = partial(_run_child, service, warm_up_service)
     if child:
-        inherited = Inherited(arguments.serve, arguments.control, arguments.stacks, STDOUT, arguments.news)
+        given = arguments
+        inherited = Inherited(given.serve, given.control, given.stacks, STDOUT, given.news, given.tokens)
         return run(inherited, partial(load, arguments.app))
     return _run_nursery(arguments.orders, arguments.control, arguments.app, run)
 
@@ -101,9 +115,10 @@ def _run_child(
     owner = os.getpid()
     _leave_ctrl_c_to_the_pool()
     prepare(inherited.stacks)
-    sock, news = plain_socket(inherited.serve), plain_socket(inherited.news)
-    keep_from_descendants(sock)
-    keep_from_descendants(news)
+    serve, news, tokens = (plain_socket(each) for each in (inherited.serve, inherited.news, inherited.tokens))
+    for sock in (serve, news, tokens):
+        keep_from_descendants(sock)
+    channels = Channels(serve, news, tokens, own_copy(STDOUT))
     serving: Service | None = None
     with reporting(inherited.control) as report:
         state = load()
@@ -113,14 +128,15 @@ def _run_child(
         gc.collect()
         gc.freeze()  # a warm app lives as long as its child, so the collector need not examine it each time
         values = state.settings.values
-        serving = service(sock, news, state)
+        serving = service(channels, state)
         handle(signal.SIGTERM, serving.drain)
         shared = {key: str(getattr(values, key)) for key in SHARED_SETTINGS}
         report(Ready(values.release, shared, values.max_body))
     try:
         return 0 if serving is not None and serving.run() else 1
     finally:
-        sock.close()  # a thread of the app may keep this process alive, and the pool must know that it serves no more
+        # A thread of the app may keep this process alive, and the pool must know that it serves no more.
+        channels.serve.close()
 
 
 def _leave_ctrl_c_to_the_pool() -> None:

@@ -83,6 +83,13 @@ def kept_from_descendants(descriptor: int) -> Iterator[None]:
         _own.descriptors.discard(descriptor)
 
 
+def own_copy(descriptor: int) -> int:
+    """Return a copy of the descriptor that no process has which the app starts or forks."""
+    copy = os.dup(descriptor)
+    _own.descriptors.add(copy)
+    return copy
+
+
 def handle(number: signal.Signals, function: Callable[[], None]) -> None:
     """Call the function at this signal, in this process alone."""
     owner = os.getpid()

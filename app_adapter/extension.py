@@ -21,6 +21,7 @@ from app_adapter.class_listeners import methods_of
 from app_adapter.defer import EXTENSION
 from app_adapter.deferral import Deferral
 from app_adapter.deferring import Deferring, Given
+from app_adapter.fork_safe_publishing import import_spool
 from app_adapter.idle import IdleHook, seconds_of
 from app_adapter.listeners import AppListeners, F, Listeners
 from app_adapter.public_urls import refuse_invented_urls
@@ -85,6 +86,7 @@ class DeferredEvents:
             app, self, settings, tell, listeners, self.warm_ups.begin_app(), self.idles.begin_app()
         )
         self._apps.add(app)
+        import_spool(settings)
 
     def on(
         self,
@@ -281,7 +283,8 @@ class AppState:
 
     def cancel(self, event_id: str, *, why: str, running: bool) -> None:
         """Cancel an event of this app; see `app_adapter.cancel`."""
-        Cancelling(self.app, self.settings, lambda: self.events.recording).cancel(event_id, why=why, running=running)
+        cancelling = Cancelling(self.app, self.settings, self.tell, lambda: self.events.recording)
+        cancelling.cancel(event_id, why=why, running=running)
 
 
 def _any_host(app: Flask) -> dict[str, Any]:

@@ -4,14 +4,16 @@ import contextlib
 import socket
 import struct
 import time
+from collections.abc import Callable
 from typing import Any
 
 from flup.server import fcgi_base as fcgi
 
 from app_adapter.flup_request import FlupServer
 from app_adapter.idle import IdleHooks
-from app_adapter.plain_sockets import has_hung_up
+from app_adapter.plain_sockets import has_hung_up, readable
 from app_adapter.standard_streams import say
+from app_adapter.start_tokens import StartTokens
 from bridge.fastcgi import ProtocolError
 from bridge.fastcgi.params import decode_params
 from bridge.fastcgi.records import Record, RecordReader
@@ -26,11 +28,19 @@ _HEADER = struct.Struct(">BBHHBx")
 
 
 class FlupConnection(fcgi.Connection):  # type: ignore[misc]  # flup has no types
-    """A connection that a child serves."""
+    """A connection that a child serves. With `tokens`, a request begins only if it has a start token, and is dropped
+    otherwise."""
 
-    def __init__(self, sock: socket.socket, server: FlupServer, idle: IdleHooks | None = None) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        server: FlupServer,
+        idle: IdleHooks | None = None,
+        tokens: StartTokens | None = None,
+    ) -> None:
         super().__init__(sock, None, server, None)
         self._idle = idle
+        self._tokens = tokens
         sock.settimeout(None)  # the app may have set another default
         self._records = RecordReader(types=None)
         self._output: list[bytes | memoryview] = []
@@ -43,12 +53,12 @@ class FlupConnection(fcgi.Connection):  # type: ignore[misc]  # flup has no type
         self.broken = False
         """True if the client broke the protocol."""
         self._handlers: dict[int, Any] = {
-            fcgi.FCGI_BEGIN_REQUEST: self._do_begin_request,
+            fcgi.FCGI_BEGIN_REQUEST: self._with_flups_record(self._do_begin_request),
             fcgi.FCGI_ABORT_REQUEST: self._do_abort_request,
             fcgi.FCGI_PARAMS: self._do_params,
             fcgi.FCGI_STDIN: self._do_stdin,
             fcgi.FCGI_DATA: lambda _: None,  # the stream of a role that is not served
-            fcgi.FCGI_GET_VALUES: self._do_get_values,
+            fcgi.FCGI_GET_VALUES: self._with_flups_record(self._do_get_values),
         }
 
     def run(self) -> bool:
@@ -64,6 +74,12 @@ class FlupConnection(fcgi.Connection):  # type: ignore[misc]  # flup has no type
             self._idle.wait(self._sock)
         return self._received()
 
+    def _wait_for_token(self, sock: socket.socket) -> None:
+        """Wait for a start token, and call the idle hooks that come due meanwhile."""
+        if self._idle is not None:
+            self._idle.wait(sock)
+        readable(None, sock)
+
     def take(self, data: bytes) -> bool:
         """Process received bytes, b"" for the end of the stream, and serve the requests that they complete. Return
         False at the connection's end; the connection is closed then."""
@@ -74,6 +90,8 @@ class FlupConnection(fcgi.Connection):  # type: ignore[misc]  # flup has no type
                 while self._keepGoing and (record := self._records.next_record()) is not None:
                     self._process(record)
                 going = self._keepGoing
+        except EOFError:  # no further token comes: the worker has gone, or this child ends
+            pass
         except (ProtocolError, struct.error, IndexError, ValueError) as error:
             self.broken = True
             say(f"the FastCGI client broke the protocol: {error}\n")
@@ -84,8 +102,10 @@ class FlupConnection(fcgi.Connection):  # type: ignore[misc]  # flup has no type
 
     def drain(self) -> None:
         """Finish the running request and end, or end at once if none runs. Interrupt a request whose client has gone,
-        so that the app can clean up."""
+        so that the app can clean up. No further request gets a start token."""
         self._draining = True
+        if self._tokens is not None:
+            self._tokens.end()
         if not self._requests:
             with contextlib.suppress(OSError):  # the client has gone already
                 self._sock.shutdown(socket.SHUT_RD)
@@ -156,44 +176,58 @@ class FlupConnection(fcgi.Connection):  # type: ignore[misc]  # flup has no type
         self._requests.pop(request.requestId, None)
 
     def _process(self, record: Record) -> None:
-        made = fcgi.Record(record.type, record.request_id)
-        made.contentLength, made.contentData = len(record.content), record.content
-        handler: Any = self._handlers.get(record.type, self._do_unknown_type)
-        handler(made)
+        handler = self._handlers.get(record.type)
+        if handler is None:
+            handler = self._with_flups_record(self._do_unknown_type)
+        handler(record)
+
+    @staticmethod
+    def _with_flups_record(handler: Any) -> Callable[[Record], None]:
+        """Return flup's own handler as one for a record of ours."""
+
+        def handle(record: Record) -> None:
+            made = fcgi.Record(record.type, record.request_id)
+            made.contentLength, made.contentData = len(record.content), record.content
+            handler(made)
+
+        return handle
 
     def _start_request(self, request: Any) -> None:
         super()._start_request(request)
         if self._idle is not None:
             self._idle.note_request()
 
-    def _do_params(self, record: Any) -> None:
+    def _do_params(self, record: Record) -> None:
         """Collect the parameters of a request, and start the request at their end."""
-        request = self._requests.get(record.requestId)
+        request = self._requests.get(record.request_id)
         if request is None or request.started:
             return
-        if record.contentLength:
+        if record.content:
             self._count(record)
-            request.encoded += record.contentData
+            request.encoded += record.content
         else:
             request.params.update(decode_params(bytes(request.encoded)))
             request.started, self._head_size = True, 0
-            self._start_request(request)
+            if self._tokens is None or self._tokens.permit(record.request_id, self._wait_for_token):
+                self._start_request(request)
+            else:
+                self.forget(request)
 
-    def _do_stdin(self, record: Any) -> None:
-        request = self._requests.get(record.requestId)
+    def _do_stdin(self, record: Record) -> None:
+        request = self._requests.get(record.request_id)
         if request is not None:
             if not request.started:
                 self._count(record)
-            request.body.add_data(record.contentData)
+            request.body.add_data(record.content)
 
-    def _do_abort_request(self, record: Any) -> None:
-        request = self._requests.get(record.requestId)
+    def _do_abort_request(self, record: Record) -> None:
+        request = self._requests.get(record.request_id)
         if request is not None:
             request.aborted = True
             request.body.break_off("the client aborted the request")
 
-    def _count(self, record: Any) -> None:
-        self._head_size += _HEADER.size + record.contentLength
+    def _count(self, record: Record) -> None:
+        self._head_size += _HEADER.size + len(record.content)
         if self._head_size > MAX_HEAD:
             raise ValueError(f"a request of more than {MAX_HEAD} bytes before the end of its parameters")
 

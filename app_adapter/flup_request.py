@@ -82,8 +82,10 @@ class _Request(fcgi.Request):  # type: ignore[misc]  # flup has no types
     """A request, and the client of its response."""
 
     def __init__(self, connection: Any, input_stream: Any, timeout: Any) -> None:
-        super().__init__(connection, input_stream, timeout)
-        self.body = self.stdin = RequestBody(connection.process_input)
+        # Not flup's own, which makes streams that this class replaces.
+        self._conn, self.server = connection, connection.server
+        self.params: dict[str, str] = {}
+        self.body = self.stdin = self.data = RequestBody(connection.process_input)
         self.stdout = _Output(connection, self, fcgi.FCGI_STDOUT)
         self.stderr = _ErrorOutput(connection, self)
         self.encoded = bytearray()  # a pair may be split between two PARAMS records
@@ -182,12 +184,12 @@ class FlupServer(WSGIServer):  # type: ignore[misc]  # flup has no types
         claimed = params.pop("BRIDGE_SECRET", "")
         if self._secret is not None and not hmac.compare_digest(claimed.encode("latin-1"), self._secret.encode()):
             params = {name: value for name, value in params.items() if not name.startswith("BRIDGE_")}
-        request.body.expect(params.get("CONTENT_LENGTH"))
+        length = request.body.expect(params.get("CONTENT_LENGTH"))
         environ = {
             **params,
             "wsgi.version": (1, 0),
             "wsgi.url_scheme": "https" if params.get("HTTPS", "").lower() in ("on", "1") else "http",
-            "wsgi.input": BufferedReader(request.body, READ_SIZE),
+            "wsgi.input": BufferedReader(request.body, READ_SIZE if length is None else min(length + 1, READ_SIZE)),
             "wsgi.input_terminated": True,
             "wsgi.errors": request.stderr,
             "wsgi.multithread": False,

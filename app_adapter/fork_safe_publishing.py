@@ -32,6 +32,7 @@ from bridge.queues import Queue
 if TYPE_CHECKING:
     from app_adapter.publishing_loop import EventPublisher
     from bridge.call import Answer, Question
+    from bridge.cancellations import Cancellation
     from bridge.publishing.lazy_publisher import Destination
 
 BATCH = 1000
@@ -119,6 +120,15 @@ def _publisher(opener: _Opener, queues: tuple[Queue, ...], spool: SpoolFile | No
 _threads_of_this_process = PublishingThreads()
 
 
+def import_spool(settings: Settings) -> None:
+    """With a spool, import what writes to it. Under load that can take longer than `publish_timeout`, so it has to be
+    done before the first `defer()`, which could not keep its promise. The broker is imported at the first event."""
+    if settings.values.publish == "spool":
+        with importing:
+            import app_adapter.publishing_loop  # noqa: F401  # for its effect
+            import bridge.publishing.spooling_publisher  # noqa: F401  # as above
+
+
 def publish(
     settings: Settings,
     event: Event,
@@ -195,6 +205,15 @@ def ask(settings: Settings, question: "Question", tell: Tell = tell_nobody, *, c
         )
     deadline = Deadline.after(question.timeout, time.monotonic())
     return _threads_of_this_process.thread(settings, tell, creates=creates).ask(question, deadline)
+
+
+def cancel(settings: Settings, cancellation: "Cancellation", tell: Tell = tell_nobody) -> None:
+    """Cancel an event within `publish_timeout`. Raise `DeferUnavailable` or `DeferForbidden` (the event is not
+    cancelled), `DeferUnconfirmed` (it may be), or `DeferError` if this process cannot run threads."""
+    if is_own_thread():
+        raise DeferError(f"event {cancellation.event} was cancelled on a thread that publishes events")
+    deadline = Deadline.after(settings.values.publish_timeout.total_seconds(), time.monotonic())
+    _threads_of_this_process.thread(settings, tell).cancel(cancellation, deadline)
 
 
 def require_threads() -> None:

@@ -20,7 +20,7 @@ import time
 from contextlib import suppress
 
 from app_adapter.app_server import flup_connection
-from app_adapter.child_program import main
+from app_adapter.child_program import Channels, main
 from app_adapter.descendants import keep_from_descendants
 from app_adapter.extension import AppState
 from app_adapter.flup_request import FlupServer
@@ -240,10 +240,11 @@ class FrontService:
         self._tell_of_heads()
 
 
-def front_service(leash: socket.socket, news: socket.socket, state: AppState) -> FrontService:
-    """Return the service of an app at the leash of a pool. The pool knows no event, so nobody reads `news`."""
+def front_service(channels: Channels, state: AppState) -> FrontService:
+    """Return the service of an app at the leash of a pool. The pool knows no event, so nobody reads news or gives start
+    tokens."""
     server = FlupServer(state.app, prints_errors=True, secret=state.settings.values.replay_secret)
-    return FrontService(leash, server, idle_hooks(state.app, state.idles))
+    return FrontService(channels.serve, server, idle_hooks(state.app, state.idles))
 
 
 if __name__ == "__main__":

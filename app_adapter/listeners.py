@@ -13,7 +13,7 @@ from bridge.attempt import Error
 from bridge.errors import shown
 from bridge.reply import MAX_FINISHED, MAX_LISTENER_NAME, size_of_name
 from bridge.retry_table import RetryTable
-from bridge.topics import check_pattern, matches
+from bridge.topics import BENCHMARK, check_pattern, matches
 
 NAMES_REMEMBERED = 1000
 """Most event names whose listeners are cached. A site has some dozens; the limit is for invented names."""
@@ -40,9 +40,18 @@ class Listener:
     observer: bool
     retry: RetryTable | None = None
 
+    @property
+    def what(self) -> str:
+        """The listener in words, for messages."""
+        return f"the listener {self.name!r}"
+
     def takes(self, event_name: str) -> bool:
         """Return True if one of the patterns matches the event's name."""
         return any(matches(pattern, event_name) for pattern in self.patterns)
+
+
+NO_OP = Listener("bridge-bench", lambda event: None, (BENCHMARK,), priority=0, observer=False)
+"""The listener that alone takes the events of `bridge-bench`, so that they call no listener of the app."""
 
 
 class Listeners:
@@ -123,7 +132,8 @@ class AppListeners:
             self._matching = {}
         known = self._matching.get(event_name)
         if known is None:
-            taken = [listener for listener in self if listener.takes(event_name)]
+            listeners = (NO_OP,) if event_name == BENCHMARK else self
+            taken = [listener for listener in listeners if listener.takes(event_name)]
             known = tuple(sorted(taken, key=lambda listener: -listener.priority))
             if len(self._matching) < NAMES_REMEMBERED:
                 self._matching[event_name] = known

@@ -13,6 +13,7 @@ from app_adapter.daemon_threads import DaemonThreads
 from app_adapter.outgoing import Outgoing
 from app_adapter.ticket import Ticket
 from bridge.call import Answer, Question
+from bridge.cancellations import Cancellation
 from bridge.deadline import Deadline
 from bridge.errors import BridgeError
 from bridge.event import Event
@@ -49,6 +50,8 @@ class EventPublisher(Protocol):
     def at_once(self, event: Event, due: datetime | None = None, *, deadline: Deadline) -> Posting | None: ...
 
     async def ask(self, question: Question, *, deadline: Deadline) -> Answer: ...
+
+    async def cancel(self, cancellation: Cancellation, *, deadline: Deadline) -> None: ...
 
     async def close(self) -> None: ...
 
@@ -116,6 +119,8 @@ class PublishingLoop:
         out = ticket.outgoing
         if isinstance(out, Question):
             self._keep(self._ask(ticket, out), self._tasks)
+        elif isinstance(out, Cancellation):
+            self._keep(self._cancel(ticket, out), self._tasks)
         elif (posting := self._at_once(ticket, out)) is None:
             self._keep(self._publish(ticket, out), self._publishing)
         elif ticket.begin():  # else its caller has withdrawn the event
@@ -161,6 +166,16 @@ class PublishingLoop:
             ticket.answer(await self.publisher.ask(question, deadline=ticket.deadline))
         except BridgeError as error:
             ticket.answer(error)
+
+    async def _cancel(self, ticket: Ticket, cancellation: Cancellation) -> None:
+        if not ticket.begin():
+            return  # the caller has given up
+        try:
+            await self.publisher.cancel(cancellation, deadline=ticket.deadline)
+        except BridgeError as error:
+            ticket.answer(error)
+        else:
+            ticket.answer("broker")
 
 
 async def _cancel_the_others() -> None:

@@ -25,6 +25,7 @@ from bridge.errors import (
     CallTimedOut,
     CallUnavailable,
     DeferError,
+    DeferForbidden,
     DeferUnavailable,
     DeferUnconfirmed,
 )
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from app_adapter.publishing_loop import EventPublisher, PublishingLoop
     from bridge.call import Answer, Question
+    from bridge.cancellations import Cancellation
     from bridge.publishing.lazy_publisher import Destination
 
 MAX_WAITING = 10_000
@@ -93,6 +95,30 @@ class PublishingThread:
                 raise CallUnavailable(f"the call of {question.event.name!r} was not made {within}; nothing ran")
             raise CallTimedOut(f"no answer to the call of {question.event.name!r} {within}")
         return cast("Answer", answer)
+
+    def cancel(self, cancellation: "Cancellation", deadline: Deadline) -> None:
+        """Cancel an event before the deadline. Raise `DeferUnavailable` or `DeferForbidden` (the event is not
+        cancelled), or `DeferUnconfirmed` (it may be)."""
+        ticket = Ticket(cancellation, deadline)
+        not_cancelled = f"event {cancellation.event} is not cancelled"
+        try:
+            self._hand_over([ticket])
+            answer = ticket.wait(max(_end_of(deadline) - time.monotonic(), 0.0))
+        except BrokerUnavailable as error:
+            raise DeferUnavailable(f"{not_cancelled}: {error}") from error
+        except DeferForbidden as error:
+            raise DeferForbidden(f"{not_cancelled}: {error}") from error
+        except DeferUnconfirmed as error:
+            raise DeferUnconfirmed(
+                cancellation.event, f"the cancellation of event {cancellation.event}: {error}"
+            ) from error
+        finally:
+            withdrawn = ticket.withdraw()
+        if answer is None and withdrawn:
+            raise DeferUnavailable(f"{not_cancelled}: {self._out_of_time()}")
+        if answer is None:
+            why = f"the cancellation of event {cancellation.event} is not confirmed; the event may be cancelled"
+            raise DeferUnconfirmed(cancellation.event, why)
 
     def publish_many(self, outgoing: Sequence[Outgoing], deadline: Deadline) -> "list[Destination | DeferError]":
         """Publish all before the deadline, at the same time; return where each event is, or its error. The errors, and
@@ -166,8 +192,8 @@ class PublishingThread:
         if (answer := ticket.wait(0)) is not None:
             return cast("Destination", answer)
         in_time = f"within {ticket.deadline.budget:g} s"
-        message = f"event {ticket.outgoing.event.id} was written but not confirmed {in_time}: it may still run"
-        raise DeferUnconfirmed(ticket.outgoing.event.id, message)
+        event_id = cast(Outgoing, ticket.outgoing).event.id
+        raise DeferUnconfirmed(event_id, f"event {event_id} was written but not confirmed {in_time}: it may still run")
 
     def _out_of_time(self) -> str:
         loop = self._loop

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from flask import Flask, Response, abort, current_app, request
+from flask import Flask, Response, abort, request
 
 from app_adapter.answers import answer_in
 from app_adapter.call_to_end import call_to_end
@@ -66,6 +66,8 @@ class Receiver:
         self._max_body = settings.max_body
         self._public_url = settings.public_url
         self._tell = tell
+        delivered = Verdict("delivered", release=settings.release)
+        self._delivered = delivered, headers_of(delivered)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Pass other requests to the app unchanged; answer a replay with its verdict."""
@@ -87,36 +89,33 @@ class Receiver:
 
         Answer 404 to requests from outside. Only the worker can set the parameter that makes a request a replay.
         """
-        if not is_replay(request.environ):
+        app, environ = self._app, request.environ  # `request` and `current_app` look these up at each use
+        if not is_replay(environ):
             abort(404)
+        running: _Running = environ[_REPLAY]
         if name == WARM_UP:
-            return self._note(Verdict("delivered"))
+            return self._note(running, Verdict("delivered"))
         try:
-            replay = read(request.environ, _running().data)
+            replay = read(environ, running.data)
         except (ValueError, TypeError) as error:
             abort(400, f"the replay cannot be read: {error}")
         listeners = self._listeners.matching(replay.event.name)
         refusal = too_many(replay.event.name, listeners)
         if refusal is not None:
-            return self._note(Verdict("failed", refusal))
-        event = event_of(replay, request.headers, current_app.json.loads, request.environ.get(NEWS))
-        if is_call(request.environ):
-            conclusion, result = first_answer(listeners, event, call=_call, log=current_app.logger)
+            return self._note(running, Verdict("failed", refusal))
+        event = event_of(replay, request.headers, app.json.loads, environ.get(NEWS))
+        if is_call(environ):
+            conclusion, result = first_answer(listeners, event, call=self._call, log=app.logger)
             if conclusion.verdict.kind == "delivered":
-                conclusion = self._answer(result)
+                conclusion = self._answer(running, result)
         else:
-            self._tell_replaying(replay)
+            self._tell_replaying(running, replay)
             if not listeners and replay.event.name.startswith(DEAD_LETTER) and self._tell.takes_dead_letters():
-                return self._note(Verdict("delivered"))  # the receivers of `event_dead` have it
+                return self._note(running, Verdict("delivered"))  # the receivers of `event_dead` have it
             conclusion = call_all(
-                listeners,
-                event,
-                replay.finished,
-                call=_call,
-                now=datetime.now(UTC),
-                log=current_app.logger,
+                listeners, event, replay.finished, call=self._call, now=datetime.now(UTC), log=app.logger
             )
-        response = self._note(conclusion.verdict)
+        response = self._note(running, conclusion.verdict)
         match conclusion.failures:
             case ():
                 return response
@@ -125,10 +124,13 @@ class Receiver:
             case failures:
                 raise BaseExceptionGroup(f"{len(failures)} listeners failed", failures)
 
-    def _answer(self, result: Any) -> Conclusion:
+    def _call(self, listener: Listener, event: Event) -> Any:
+        return call_to_end(listener.what, listener.function, event, run=self._app.ensure_sync)
+
+    def _answer(self, running: _Running, result: Any) -> Conclusion:
         """Note the answer to a call. If it cannot be written, or is too large, the call has failed."""
         try:
-            _running().answer = answer_in(result, current_app.json.dumps, self._max_body)
+            running.answer = answer_in(result, self._app.json.dumps, self._max_body)
         except DeferError as error:
             return Conclusion(Verdict("failed", Error(type(error).__name__, str(error))), (error,))
         return Conclusion(Verdict("delivered"))
@@ -142,8 +144,11 @@ class Receiver:
         if isinstance(running, _Running) and running.verdict is not None and running.verdict.kind == "delivered":
             running.verdict = self._failed(exception)
 
-    def _note(self, verdict: Verdict) -> Response:
-        _running().verdict = verdict if self._release is None else replace(verdict, release=self._release)
+    def _note(self, running: _Running, verdict: Verdict) -> Response:
+        if verdict.kind == "delivered":
+            running.verdict = self._delivered[0]
+        else:
+            running.verdict = verdict if self._release is None else replace(verdict, release=self._release)
         return Response(f"{verdict.kind}\n", mimetype="text/plain")
 
     def _failed(self, error: BaseException) -> Verdict:
@@ -155,13 +160,10 @@ class Receiver:
         environ[_REPLAY] = running
         environ["wsgi.input"] = io.BytesIO(running.data)
         set_public_url(environ, self._app, self._public_url)
-        answer = _Answer()
-        chunks = _in_own_context(answer.run(self._inner, environ))
+        answer, context = _Answer(), contextvars.copy_context()
+        chunks = answer.run(self._inner, environ)
         try:
-            beginning = next(chunks, b"")
-            if running.verdict is not None:
-                for _ in chunks:  # a streaming answer may run the app's code while it is read
-                    pass
+            beginning = context.run(_read_verdict, chunks, running)
         except BaseException as error:
             self._note_escaped(running, error, environ["wsgi.errors"])
             if running.verdict is None:
@@ -172,13 +174,15 @@ class Receiver:
                 return _answered(start_response, verdict, *running.answer)
             if running.replaying is not None:
                 self._tell_replayed(running, running.replaying, verdict, environ["wsgi.errors"])
-            return _plain(start_response, STATUSES[verdict.kind], headers_of(verdict), _text(verdict))
+            known, headers = self._delivered
+            if verdict is not known:
+                headers = headers_of(verdict)
+            return _plain(start_response, STATUSES[verdict.kind], headers, _text(verdict))
         start_response(answer.status, [header for header in answer.headers if not _is_bridge_header(header[0])])
-        return _rejoined(beginning, chunks)
+        return _rejoined(beginning, _in_context(context, chunks))
 
-    def _tell_replaying(self, replay: Replay) -> None:
+    def _tell_replaying(self, running: _Running, replay: Replay) -> None:
         if self._tell.hears_replays:
-            running = _running()
             running.replaying, running.since = Replaying(replay.event, replay.attempt, replay.queue), time.monotonic()
             self._tell(running.replaying)
 
@@ -229,24 +233,24 @@ class _Answer:
         return self._written.append
 
 
-def _running() -> _Running:
-    running: _Running = request.environ[_REPLAY]
-    return running
+def _read_verdict(chunks: Generator[bytes, None, None], running: _Running) -> bytes:
+    """Run the app, and return the first chunk of its answer. If there is a verdict by then, read the rest too: a
+    streaming answer may run the app's code while it is read."""
+    beginning = next(chunks, b"")
+    if running.verdict is not None:
+        for _ in chunks:
+            pass
+    return beginning
 
 
-def _in_own_context(chunks: Generator[bytes, None, None]) -> Generator[bytes, None, None]:
-    """Yield the chunks. The code that makes them, and that ends after them, runs in a copy of the present context."""
-    context = contextvars.copy_context()
+def _in_context(context: contextvars.Context, chunks: Generator[bytes, None, None]) -> Generator[bytes, None, None]:
+    """Yield the chunks. The code that makes them, and that ends after them, runs in the context."""
     end = object()
     try:
         while (chunk := context.run(next, chunks, end)) is not end:
             yield cast(bytes, chunk)
     finally:
         context.run(chunks.close)
-
-
-def _call(listener: Listener, event: Event) -> Any:
-    return call_to_end(f"the listener {listener.name!r}", listener.function, event, run=current_app.ensure_sync)
 
 
 def _is_bridge_header(name: str) -> bool:

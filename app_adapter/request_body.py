@@ -26,10 +26,11 @@ class RequestBody(io.RawIOBase):
         self._ended = False
         self._broken: str | None = None
 
-    def expect(self, content_length: str | None) -> None:
-        """Set the length of the body. Without a number, the body ends with its stream."""
+    def expect(self, content_length: str | None) -> int | None:
+        """Set and return the length of the body. Without a number, return None: the body ends with its stream."""
         if content_length is not None and content_length.isascii() and content_length.isdecimal():
             self._left = int(content_length)
+        return self._left
 
     def add_data(self, data: bytes) -> None:
         """Take the content of a STDIN record; an empty one is the end of the stream."""

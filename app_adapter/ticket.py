@@ -1,4 +1,4 @@
-"""An event on its way from a caller of `defer()` or `call()` to the publishing thread, and the answer on its way back.
+"""What a caller of `defer()`, `call()` or `cancel()` hands to the publishing thread, and the answer on its way back.
 
 A signal handler or a finalizer can interrupt the caller anywhere and call `defer()` itself. So no lock is held here
 while Python code runs. That rules out `Future`, `Condition` and `threading.Event`, which are written in Python. Each
@@ -14,16 +14,17 @@ from bridge.errors import BridgeError
 
 if TYPE_CHECKING:
     from bridge.call import Answer, Question
+    from bridge.cancellations import Cancellation
     from bridge.publishing.lazy_publisher import Destination
 
 
 class Ticket:
-    """One event, which is either begun by the publishing thread or withdrawn by its caller, and never both. Of
-    a question, the answer is that of the call."""
+    """One event, question or cancellation, which is either begun by the publishing thread or withdrawn by its caller,
+    and never both. The answer to a question is that of the call."""
 
     __slots__ = ("_answer", "_answered", "_decided", "deadline", "outgoing")
 
-    def __init__(self, outgoing: "Outgoing | Question", deadline: Deadline) -> None:
+    def __init__(self, outgoing: "Outgoing | Question | Cancellation", deadline: Deadline) -> None:
         self.outgoing = outgoing
         self.deadline = deadline
         self._answer: Destination | Answer | BridgeError | None = None

@@ -93,12 +93,13 @@ class WsgiResponse:
         if _STATUS.fullmatch(status) is None:
             raise ValueError(f"status {status!r:.100}: expected three digits, a space and a reason")
         self._left = None
+        lines = [f"Status: {status}"]
         for name, value in headers:
-            if _LINE_ENDS.search(name + value):
-                raise ValueError(f"header {name!r:.100}: expected a value of one line, got {value!r:.100}")
+            lines.append(f"{name}: {value}")
             if name.lower() == "content-length" and value.isascii() and value.isdecimal():
                 self._left = int(value)
-        lines = [f"Status: {status}", *(f"{name}: {value}" for name, value in headers)]
+        if _LINE_ENDS.search("".join(lines)):
+            _refuse_line_ends(headers)
         self._head = "\r\n".join(lines).encode("latin-1") + b"\r\n"
         return self._write
 
@@ -127,3 +128,9 @@ class WsgiResponse:
     def _end(self) -> None:
         self.ended = True
         self._client.end()
+
+
+def _refuse_line_ends(headers: Iterable[tuple[str, str]]) -> None:
+    for name, value in headers:
+        if _LINE_ENDS.search(name + value):
+            raise ValueError(f"header {name!r:.100}: expected a value of one line, got {value!r:.100}")

@@ -14,18 +14,31 @@ Send = Callable[[float], object]
 
 
 @dataclass(frozen=True, slots=True)
+class Promise:
+    """What a contender promises for its figures.
+
+    `confirmed`: a send returns when the broker has confirmed the event. `kept` is where the event waits, and whether it
+    is on the disk. `runs` is what one event runs. `killed` is what becomes of an event whose worker is killed.
+    """
+
+    confirmed: bool
+    kept: str
+    runs: str
+    killed: Literal["runs again", "is lost"] = "runs again"
+
+
+@dataclass(frozen=True, slots=True)
 class Contender:
     """One contender.
 
     `command` starts its worker with `PROCESSES` processes that run handlers. `sending` is entered once, in the process
-    that sends. `confirmed`: a send returns when the broker has confirmed the event. `sends_only`: only the sending is
-    measured, since another contender has the same worker. `environment` is for the worker and the sender.
+    that sends. `sends_only`: only the sending is measured, since another contender has the same worker. `environment`
+    is for the worker and the sender.
     """
 
     name: str
     broker: Literal["rabbitmq", "sqlite"]
-    handler: str
-    confirmed: bool
+    promise: Promise
     command: Sequence[str]
     sending: Callable[[], AbstractContextManager[Send]]
     environment: Mapping[str, str] = field(default_factory=dict)

@@ -1,27 +1,33 @@
-"""CPU time of processes, from /proc/PID/stat in ticks of 10 ms, and their resident memory."""
+"""CPU time, wake-ups and resident memory of a worker, its children and its broker."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """CPU seconds by role since the start of the processes, and memory in bytes of the worker and an average child."""
+    """CPU seconds by role since the start of the processes, voluntary context switches of the worker and its children,
+    and memory in bytes: of the worker, of an average child, and of both with all other children."""
 
     broker_cpu: float
     worker_cpu: float
     children_cpu: float
+    wake_ups: int
     worker_memory: int
     child_memory: int
+    all_memory: int
 
-    def cpu_per_event(self, before: "Footprint", events: int) -> dict[str, float]:
-        """Return the CPU microseconds for each event since `before`, by role."""
-        now, then = asdict(self), asdict(before)
+    def cpu_since(self, before: "Footprint") -> dict[str, float]:
+        """Return the CPU seconds since `before`, by role."""
         return {
-            role: (now[f"{role}_cpu"] - then[f"{role}_cpu"]) / max(events, 1) * 1e6
-            for role in ("broker", "worker", "children")
+            "broker": self.broker_cpu - before.broker_cpu,
+            "worker": self.worker_cpu - before.worker_cpu,
+            "children": self.children_cpu - before.children_cpu,
         }
 
 
@@ -30,15 +36,30 @@ def footprint(worker: int, broker: int | None) -> Footprint:
     parent = psutil.Process(worker)
     children = parent.children(recursive=True)
     # A process that runs no handlers (a resource tracker, a scheduler) counts for the CPU, not for a child's memory.
-    largest = sorted((child.memory_info().rss for child in children), reverse=True)[:2] or [0]
+    memories = sorted((child.memory_info().rss for child in children), reverse=True)
+    largest = memories[:2] or [0]
+    own = parent.memory_info().rss
     return Footprint(
-        broker_cpu=_cpu([psutil.Process(broker)]) if broker is not None else 0.0,
-        worker_cpu=_cpu([parent]),
-        children_cpu=_cpu(children),
-        worker_memory=parent.memory_info().rss,
+        broker_cpu=_cpu(broker) if broker is not None else 0.0,
+        worker_cpu=_cpu(worker),
+        children_cpu=sum(_cpu(child.pid) for child in children),
+        wake_ups=sum(_wake_ups(process.pid) for process in (parent, *children)),
+        worker_memory=own,
         child_memory=sum(largest) // len(largest),
+        all_memory=own + sum(memories),
     )
 
 
-def _cpu(processes: Sequence[psutil.Process]) -> float:
-    return sum((times.user + times.system for times in (process.cpu_times() for process in processes)), start=0.0)
+def _cpu(pid: int) -> float:
+    """Return the CPU seconds of a process. Its clock counts nanoseconds, and /proc/PID/stat only ticks of 10 ms."""
+    return time.clock_gettime((~pid << 3) | 2)
+
+
+def _wake_ups(pid: int) -> int:
+    return sum(_switches(status.read_text().splitlines()) for status in Path(f"/proc/{pid}/task").glob("*/status"))
+
+
+def _switches(status: Iterable[str]) -> int:
+    with suppress(StopIteration):
+        return int(next(line for line in status if line.startswith("voluntary_ctxt_switches")).split()[1])
+    return 0

@@ -11,9 +11,9 @@ from typing import TypeVar
 
 from benchmarks import report
 from benchmarks.contender import Contender
-from benchmarks.measure import PACE
+from benchmarks.figures import Figures
 from benchmarks.report import Table
-from benchmarks.results import Result
+from benchmarks.scale import Scale
 
 T = TypeVar("T")
 
@@ -24,16 +24,15 @@ Written by `make bench`. Absolute figures do not carry from one machine to anoth
 
 {machine}
 
-Each worker drains {events:,} events with a handler that writes one record: this project's handler runs in a full \
-Flask request for each event, a peer's handler is a no-op task. Two processes run handlers. Latency is the time from \
-just before an event is sent until its handler runs, at {pace} events a second. Sends are one after the other, from \
-one thread. A contender named "confirming" is the one above it with confirmed sends; only its sends are measured.
+Each worker drains {events:,} events with a handler that writes one record, in two processes. The contenders are \
+measured by turns, in {rounds} round(s). A cell has the smallest, the median and the largest figure of the rounds, so \
+a machine that changes meanwhile shows as a spread. "{ratio}" is this project's figure divided by the contender's, in \
+each round; the two are measured on the same kind of broker. For events/s, above 1 is better; for all others, below 1.
 
-{figures}
-
-This project's figure divided by the peer's. For events/s, above 1 is better; for all others, below 1.
-
-{ratios}
+The promises: a send is *confirmed* if it returns after the broker has the event. Quorum queues and durable classic \
+queues write a message to the disk before they confirm it; *fsync* means the same of an SQLite file. A *whole Flask \
+request* passes the app's `before_request`, dispatch and teardown in a process of the app; a *bare function* is called \
+with its arguments. A contender named "confirming" is one above it with confirmed sends; only its sends are measured.
 """
 
 WHY_KEPT = 300
@@ -44,11 +43,11 @@ class Gathering:
     """The parts of one run. `file` is the report, which is rewritten after each part; None: the parts are only printed.
     `machine` are the lines about the machine, which callers may extend."""
 
-    def __init__(self, file: Path | None, events: int, machine: Mapping[str, str]) -> None:
+    def __init__(self, file: Path | None, scale: Scale, machine: Mapping[str, str]) -> None:
         self._file = file
-        self._events = events
+        self._scale = scale
         self.machine = dict(machine)
-        self._results: dict[str, tuple[Contender, Result]] = {}
+        self._results: dict[str, tuple[Contender, dict[int, Figures]]] = {}
         self._sections: list[str] = []
         self.failures: dict[str, str] = {}
         """By the name of a failed part: its error."""
@@ -64,12 +63,12 @@ class Gathering:
             self._write()
             return None
 
-    def add_contender(self, name: str, measure: Callable[[], tuple[Contender, Result]]) -> None:
-        """Measure a contender, and write the report so far."""
-        measured = self.attempt(name, measure)
+    def add_contender(self, name: str, number: int, measure: Callable[[], tuple[Contender, Figures]]) -> None:
+        """Measure a contender in the round of this number, and write the report so far."""
+        measured = self.attempt(f"{name}, round {number}", measure)
         if measured is not None:
-            self._results[name] = measured
-            print(f"\n{report.markdown(report.table([measured]))}", flush=True)
+            contender, figures = measured
+            self._results.setdefault(name, (contender, {}))[1][number] = figures
             self._write()
 
     def add_section(self, name: str, measure: Callable[[], Table]) -> None:
@@ -80,19 +79,23 @@ class Gathering:
             print(f"\n{self._sections[-1]}", flush=True)
             self._write()
 
+    def print_contenders(self) -> None:
+        """Print the tables of the contenders."""
+        for table in report.tables(self._results):
+            print(f"\n{report.section(table)}", flush=True)
+
     def markdown(self) -> str:
         """Return the report so far, with the failures at its end."""
         preface = PREFACE.format(
             machine="\n".join(f"- {what}: {value}" for what, value in self.machine.items()),
-            events=self._events,
-            pace=PACE,
-            figures=report.markdown(report.table(self._results.values())),
-            ratios=report.markdown(report.ratios(self._results)),
+            events=self._scale.events,
+            rounds=self._scale.rounds,
+            ratio=report.RATIO,
         )
+        contended = [report.section(table) for table in report.tables(self._results)]
         failed = [f"- {name}: {why}" for name, why in self.failures.items()]
-        return "\n\n".join(
-            [preface.strip(), *self._sections, *(["## Not measured\n\n" + "\n".join(failed)] if failed else [])]
-        )
+        not_measured = ["## Not measured\n\n" + "\n".join(failed)] if failed else []
+        return "\n\n".join([preface.strip(), *contended, *self._sections, *not_measured])
 
     def _write(self) -> None:
         if self._file is not None:

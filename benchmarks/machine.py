@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-_DISTRIBUTIONS = ("aio-pika", "celery", "dramatiq", "Flask", "flup", "huey", "uvloop")
+_DISTRIBUTIONS = ("aio-pika", "celery", "dramatiq", "faststream", "Flask", "flup", "huey", "uvloop")
 
 
 def described() -> Iterator[tuple[str, str]]:

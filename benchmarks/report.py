@@ -1,21 +1,21 @@
-"""The report in Markdown: a table of all figures, and a table of this project's figures divided by each peer's."""
+"""The report in Markdown: for each group of figures a table, with each contender's promise and our ratio to it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.contender import Contender
-from benchmarks.results import Result, Times
+from benchmarks.figures import GROUPS, Figure, Figures, Group, spread
 
 Row = Sequence[str]
 
 OURS = {"rabbitmq": "bridge-rabbitmq", "sqlite": "bridge-sqlite"}
 
-HEADER = (
-    *("contender", "broker", "handler", "sending", "events/s"),
-    *("latency p50 / p99, ms", "send p50 / p99, ms"),
-    *("CPU µs an event: broker", "worker", "children", "memory MiB: worker", "a child"),
-)
-RATIO_HEADER = ("this project and", "events/s", "latency p50", "latency p99", "send p50", "CPU an event")
+PROMISES = ("contender", "a send is", "kept in", "an event runs", "if its worker is killed, it")
+RATIO = "ours ÷ its"
+RATIO_DIGITS = 2
+
+Rounds = Mapping[int, Figures]
+"""The figures of a contender by round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,19 +27,10 @@ class Table:
     rows: Sequence[Row]
 
 
-def table(results: Iterable[tuple[Contender, Result]]) -> list[Row]:
-    """Return a row of figures for each contender, after the header."""
-    return [HEADER, *(_row(contender, result) for contender, result in results)]
-
-
-def ratios(results: Mapping[str, tuple[Contender, Result]]) -> list[Row]:
-    """Return this project's figures divided by each peer's on the same kind of broker, after the header."""
-    rows: list[Row] = [RATIO_HEADER]
-    for name, (contender, peer) in results.items():
-        ours = OURS[contender.broker]
-        if ours in results and name != ours:
-            rows.append((contender.name, *_ratios(results[ours][1], peer)))
-    return rows
+def tables(results: Mapping[str, tuple[Contender, Rounds]]) -> list[Table]:
+    """Return a table for each group of which a figure was measured."""
+    found = [_table(group, results) for group in GROUPS]
+    return [table for table in found if len(table.rows) > 1]
 
 
 def markdown(rows: Sequence[Row]) -> str:
@@ -57,39 +48,36 @@ def section(table: Table) -> str:
     return f"## {table.heading}\n\n{table.what}\n\n{markdown(table.rows)}"
 
 
-def _row(contender: Contender, result: Result) -> Row:
-    sending = "confirmed" if contender.confirmed else "unconfirmed"
-    start = (contender.name, contender.broker, contender.handler, sending)
-    drain = result.drain
-    if drain is None:
-        return (*start, "", "", _milliseconds(result.sending), "", "", "", "", "")
-    return (
-        *start,
-        f"{drain.per_second:,.0f}",
-        _milliseconds(result.latency),
-        _milliseconds(result.sending),
-        *(f"{drain.cpu[role]:.0f}" for role in ("broker", "worker", "children")),
-        *(f"{memory / 1024**2:.0f}" for memory in (drain.worker_memory, drain.child_memory)),
-    )
+def ratios(ours: Rounds, others: Rounds, key: str) -> list[float]:
+    """Return our figure divided by the other's, for each round in which both were measured. A round measures one after
+    the other, so that a machine that becomes slower meanwhile changes the ratio little."""
+    both = sorted(ours.keys() & others.keys())
+    pairs = [(ours[number].get(key), others[number].get(key)) for number in both]
+    return [mine / its for mine, its in pairs if mine and its]
 
 
-def _ratios(ours: Result, peer: Result) -> Row:
-    return tuple(
-        f"{mine / theirs:.2f}" if mine and theirs else ""
-        for mine, theirs in zip(_compared(ours), _compared(peer), strict=True)
-    )
+def _table(group: Group, results: Mapping[str, tuple[Contender, Rounds]]) -> Table:
+    headings = [each for figure in group.figures for each in (figure.heading, RATIO)[: 1 + figure.compared]]
+    rows: list[Row] = [(*PROMISES, *headings)]
+    for contender, rounds in results.values():
+        if any(figure.key in figures for figures in rounds.values() for figure in group.figures):
+            ours = results.get(OURS[contender.broker])
+            rows.append((*_promise(contender), *_cells(group.figures, rounds, ours[1] if ours else {})))
+    return Table(group.heading, group.what, rows)
 
 
-def _compared(result: Result) -> Sequence[float | None]:
-    drain, latency = result.drain, result.latency
-    return (
-        drain.per_second if drain else None,
-        latency.p50 if latency else None,
-        latency.p99 if latency else None,
-        result.sending.p50,
-        sum(drain.cpu.values()) if drain else None,
-    )
+def _promise(contender: Contender) -> Row:
+    promise = contender.promise
+    confirmed = "confirmed" if promise.confirmed else "unconfirmed"
+    return contender.name, confirmed, promise.kept, promise.runs, promise.killed
 
 
-def _milliseconds(times: Times | None) -> str:
-    return f"{times.p50 * 1000:.2f} / {times.p99 * 1000:.2f}" if times else ""
+def _cells(figures: Sequence[Figure], rounds: Rounds, ours: Rounds) -> Row:
+    """Return the cells of a contender: for each figure its spread, and the spread of our ratio to it."""
+    cells = []
+    for figure in figures:
+        values = [measured[figure.key] for measured in rounds.values() if figure.key in measured]
+        cells.append(spread(values, figure.digits))
+        if figure.compared:
+            cells.append("" if rounds is ours else spread(ratios(ours, rounds, figure.key), RATIO_DIGITS))
+    return cells

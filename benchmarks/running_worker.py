@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,9 +23,11 @@ class Stalled(Exception):
 class RunningWorker:
     """A context manager that starts the worker on entry, and ends it with all its processes on exit."""
 
-    def __init__(self, command: Sequence[str], file: Path) -> None:
+    def __init__(self, command: Sequence[str], file: Path, environment: Mapping[str, str] | None = None) -> None:
+        """`file` has the records. `environment` is in addition to that of this process."""
         program, *arguments = command
         self._command = [str(Path(sys.executable).with_name(program)), *arguments]
+        self._environment = {**os.environ, **(environment or {})}
         self._log = file.with_suffix(".log")
         self._process: subprocess.Popen[bytes] | None = None
         self.records = file
@@ -33,7 +35,12 @@ class RunningWorker:
     def __enter__(self) -> Self:
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env=self._environment,
             )
         return self
 

@@ -10,6 +10,8 @@
 | front child to pool, on its leash | a byte for each change: the `REQUEST_…` constants |
 | child to worker, on `news` | a datagram of JSON: `Progress` or `Extend`, about the event that runs |
 | worker to child, on `news` | a datagram of JSON: `Extended`, the answer to an `Extend` |
+| worker to child, on `tokens` | a `StartToken` for each request, in the order of the requests |
+| child to worker, on `output` | an output mark, before what a request prints whose token asks for it |
 | pool to child, by signal | SIGTERM: finish the request and exit; `STACKS_SIGNAL`: write all stacks to `stacks` |
 
 To end a child, the pool closes `serve`. If the pool dies, the kernel kills its children (PR_SET_PDEATHSIG).
@@ -17,12 +19,14 @@ To end a child, the pool closes `serve`. If the pool dies, the kernel kills its 
 
 import json
 import math
-from collections.abc import Mapping
+import re
+import struct
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple, TypeGuard
 
 SERVE_OPTION, CONTROL_OPTION, STACKS_OPTION, NURSERY_OPTION = "--fd", "--control", "--stacks", "--nursery"
-NEWS_OPTION = "--news"
+NEWS_OPTION, TOKENS_OPTION = "--news", "--tokens"
 
 STACKS_SIGNAL = "SIGUSR2"
 """On this signal a child writes the Python stacks of all its threads to `stacks`, even if its app is blocked."""
@@ -53,7 +57,7 @@ class Inherited(NamedTuple):
     `serve`: a connected socket on which the child serves FastCGI, or the leash of a front child. `control`: the
     destination of the report. `stacks`: the destination of the Python stacks. `output`: the destination of stdout and
     stderr; a child that is started as a program has it as its stdout and stderr already. `news`: a socket of datagrams
-    about the event that runs.
+    about the event that runs. `tokens`: a connected socket from which the child takes the start tokens of its requests.
     """
 
     serve: int
@@ -61,6 +65,7 @@ class Inherited(NamedTuple):
     stacks: int
     output: int
     news: int
+    tokens: int
 
     def options(self) -> tuple[str, ...]:
         """Return the command-line options of a child that is started as a program. `output` needs no option."""
@@ -69,6 +74,7 @@ class Inherited(NamedTuple):
             *(CONTROL_OPTION, str(self.control)),
             *(STACKS_OPTION, str(self.stacks)),
             *(NEWS_OPTION, str(self.news)),
+            *(TOKENS_OPTION, str(self.tokens)),
         )
 
 
@@ -211,6 +217,45 @@ def read_leash(data: bytes) -> LeashNews:
     if data.endswith(REQUEST_BEGUN):
         return LeashNews(served, "busy")
     return LeashNews(served, "reading" if data.endswith(REQUEST_READING) else "idle")
+
+
+class StartToken(NamedTuple):
+    """The permission to begin the request with this FastCGI id. A child takes the next token before it begins a
+    request, and skips the requests before the one that the token names. The worker takes back the tokens of requests
+    that shall not begin; the kernel gives each token to one of them only. `marked`: the child writes an output mark
+    before it begins the request.
+    """
+
+    request: int
+    marked: bool
+
+
+_TOKEN = struct.Struct(">H?x")
+TOKEN_SIZE = _TOKEN.size
+"""Bytes of a start token."""
+
+
+MOST_IN_FLIGHT = 256
+"""Most requests that are sent to a child before it has answered: the socket of the tokens has room for so many."""
+
+
+def write_tokens(tokens: Iterable[StartToken]) -> bytes:
+    """Return tokens as bytes."""
+    return b"".join(_TOKEN.pack(*token) for token in tokens)
+
+
+def read_tokens(data: bytes) -> list[StartToken]:
+    """Return the tokens in these bytes, which are whole tokens."""
+    return [StartToken(*token) for token in _TOKEN.iter_unpack(data)]
+
+
+OUTPUT_MARK = re.compile(rb"\0\x01([0-9]{5})\x02")
+BEGINNING_OF_MARK = re.compile(rb"\0(?:\x01[0-9]{0,5})?\Z")
+
+
+def output_mark(request: int) -> bytes:
+    """Return the mark before what the request with this FastCGI id prints."""
+    return b"\0\x01%05d\x02" % request
 
 
 MAX_NEWS = 4096

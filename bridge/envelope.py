@@ -36,6 +36,8 @@ from bridge.reply import fitting_names
 
 T = TypeVar("T")
 
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
 VERSION = 1
 FIRST_ATTEMPTS_KEPT = 10
 LAST_ATTEMPTS_KEPT = 20
@@ -74,6 +76,20 @@ class Envelope:
     def attempt_number(self) -> int:
         """The number of the next replay in this round, from 1."""
         return self.spent + 1
+
+    @property
+    def is_new(self) -> bool:
+        """True if there is no history yet, as in every event that an app publishes."""
+        return self.round == 1 and not (
+            self.attempts
+            or self.spent
+            or self.waited
+            or self.overloaded_since
+            or self.deferred_again
+            or self.finished
+            or self.omitted
+            or self.first_error
+        )
 
     def remember(self, attempt: Attempt) -> "Envelope":
         """Return the envelope with one more attempt in its history."""
@@ -134,7 +150,7 @@ def encode_head(envelope: Envelope, most: int = MAX_HEAD) -> str:
 
 def to_json(fields: Mapping[str, Any]) -> str:
     """Return the fields as one line of JSON that UTF-8 can encode, even if they contain lone surrogates."""
-    line = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+    line = _JSON.encode(fields)
     return encodable(line, backslash=r"\\")
 
 
@@ -153,9 +169,13 @@ def _to_fields(envelope: Envelope) -> dict[str, Any]:
         "datacontenttype": event.content_type,
         "began": format_time(envelope.round_began),
     }
+    if event.traceparent:
+        head["traceparent"] = event.traceparent
+    if event.handling is not PLAIN and (handling := handling_to_json(event.handling)):
+        head["handling"] = handling
+    if envelope.is_new:
+        return head
     optional = {
-        "traceparent": event.traceparent,
-        "handling": handling_to_json(event.handling),
         "round": envelope.round if envelope.round > 1 else None,
         "spent": envelope.spent,
         "waited": envelope.waited,
@@ -194,6 +214,10 @@ def id_in(head: str) -> str | None:
         return None
 
 
+_FRESH = frozenset(("v", "id", "type", "source", "time", "datacontenttype", "began", "traceparent", "handling"))
+"""The fields of a head without history."""
+
+
 def _from_fields(fields: Mapping[str, Any], data: bytes) -> Envelope:
     event = Event(
         id=_id(fields["id"]),
@@ -205,12 +229,13 @@ def _from_fields(fields: Mapping[str, Any], data: bytes) -> Envelope:
         traceparent=optional(_header, fields.get("traceparent")) or None,
         handling=optional(handling_from_json, fields.get("handling")) or PLAIN,
     )
-    if len(fields) == 7:  # a head without history: the event has not been replayed yet
-        return Envelope(event, round_began=time(fields["began"]))
+    began = event.time if fields["began"] == fields["time"] else time(fields["began"])
+    if _FRESH.issuperset(fields):  # the event has not been replayed yet
+        return Envelope(event, began)
     attempts, surplus = _without_middle(items(fields.get("attempts", [])))
     return Envelope(
         event=event,
-        round_began=time(fields["began"]),
+        round_began=began,
         round=read_count(fields.get("round", 1)),
         spent=read_count(fields.get("spent", 0)),
         waited=seconds(fields.get("waited", 0.0), MAX_SECONDS),

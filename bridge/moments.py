@@ -249,3 +249,10 @@ Tell = Callable[[Moment], None]
 
 def tell_nobody(moment: Moment) -> None:
     """Ignore a moment. For processes and tests without watchers."""
+
+
+def hears(tell: object, kind: type) -> bool:
+    """Return whether a watcher, or all watchers behind a `Tell`, receive moments of this type. They say so by a method
+    `hears`; without it they receive all. Ask before a moment is made that many events have."""
+    asked: Callable[[type], bool] | None = getattr(tell, "hears", None)
+    return asked is None or asked(kind)

@@ -12,7 +12,7 @@ from typing import assert_never
 
 from bridge.attempt import Error
 from bridge.event import format_time
-from bridge.reply import Verdict, retry_after, verdict_of
+from bridge.reply import Verdict, kind_in, release_in, retry_after, verdict_of
 from bridge.retry_table import RetryTable
 
 
@@ -158,6 +158,8 @@ def outcome_of(evidence: Evidence, trust: Trust, now: datetime) -> Outcome:
     """Return the outcome of a replay. `now` is used to turn a `Retry-After` date into a wait."""
     match evidence:
         case Reply():
+            if kind_in(evidence.headers) == "delivered":  # most replies; the rest of the verdict does not matter
+                return Succeeded(release_in(evidence.headers))
             verdict = verdict_of(evidence.headers, now)
             if verdict is not None:
                 return _of_verdict(verdict)

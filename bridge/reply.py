@@ -71,21 +71,32 @@ def headers_of(verdict: Verdict) -> list[tuple[str, str]]:
     return headers
 
 
+def kind_in(headers: Mapping[str, str]) -> str:
+    """Return the kind of verdict in the headers (names in lower case), which may be none of `KINDS`; empty without a
+    verdict."""
+    return headers.get("bridge-outcome", "").strip().lower()
+
+
+def release_in(headers: Mapping[str, str]) -> str | None:
+    """Return the app's name for its version in the headers of a verdict; None if the app has none."""
+    release = headers.get("bridge-release")
+    return release and release[:200]
+
+
 def verdict_of(headers: Mapping[str, str], now: datetime) -> Verdict | None:
     """Return the verdict in the headers (names in lower case); None if the reply is not from the receiver.
 
     Damaged details do not void the verdict: they are dropped, or kept as the text that was received.
     """
-    kind = headers.get("bridge-outcome", "").strip().lower()
+    kind = kind_in(headers)
     if kind not in KINDS:
         return None
-    release = headers.get("bridge-release")
     return Verdict(
         kind=kind,  # type: ignore[arg-type]  # checked against the same list above
         error=_error(headers.get("bridge-error")),
         retry_after=_wait(headers, now),
         finished=_finished(headers.get("bridge-finished")),
-        release=release and release[:200],
+        release=release_in(headers),
         retry=_retry(headers.get("bridge-retry")),
     )
 

@@ -5,9 +5,10 @@ because a web server passes the headers of its clients on as `HTTP_*` only.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
 from bridge.envelope import Envelope
@@ -39,10 +40,35 @@ class Replay:
     finished: tuple[str, ...]
 
 
+OF_THE_EVENT = frozenset(("HTTP_CE_ID", "HTTP_CE_TIME", "CONTENT_LENGTH", "HTTP_TRACEPARENT"))
+"""The parameters that are different in each event."""
+
+
 def parameters(envelope: Envelope, queue: str, target: ReplayTarget) -> dict[str, str]:
     """Return the CGI parameters of the next replay. The body of the request is the event's data. The target's `fixed`
     parameters may have a QUERY_STRING, which is a part of the REQUEST_URI too."""
+    return common_parameters(alike(envelope, queue), target) | event_parameters(envelope.event)
+
+
+class Alike(NamedTuple):
+    """What replays have in common whose requests differ in the parameters `OF_THE_EVENT` alone."""
+
+    name: str
+    source: str
+    content_type: str
+    queue: str
+    attempt: int
+    finished: tuple[str, ...]
+
+
+def alike(envelope: Envelope, queue: str) -> Alike:
+    """Return what the next replay of this envelope has in common with others."""
     event = envelope.event
+    return Alike(event.name, event.source, event.content_type, queue, envelope.attempt_number, envelope.finished)
+
+
+def common_parameters(replay: Alike, target: ReplayTarget) -> dict[str, str]:
+    """Return the CGI parameters of these replays, without those of the event."""
     query = target.fixed.get("QUERY_STRING", "")
     result = {
         **target.fixed,
@@ -51,25 +77,32 @@ def parameters(envelope: Envelope, queue: str, target: ReplayTarget) -> dict[str
         "SERVER_PROTOCOL": "HTTP/1.1",
         "REMOTE_ADDR": "127.0.0.1",
         "REQUEST_METHOD": "POST",
-        **target.url.parameters(f"{target.replay_path}/{event.name}"),
+        **target.url.parameters(f"{target.replay_path}/{replay.name}"),
         "QUERY_STRING": query,
-        "CONTENT_TYPE": event.content_type,
-        "CONTENT_LENGTH": str(len(event.data)),
+        "CONTENT_TYPE": replay.content_type,
         "HTTP_CE_SPECVERSION": "1.0",
-        "HTTP_CE_ID": _header(event.id),
-        "HTTP_CE_TYPE": event.name,
-        "HTTP_CE_SOURCE": _header(event.source),
-        "HTTP_CE_TIME": format_time(event.time),
+        "HTTP_CE_TYPE": replay.name,
+        "HTTP_CE_SOURCE": _header(replay.source),
         "BRIDGE_REPLAY": "1",
-        "BRIDGE_ATTEMPT": str(envelope.attempt_number),
-        "BRIDGE_QUEUE": queue,
-        "BRIDGE_FINISHED": json.dumps(envelope.finished) if envelope.finished else "[]",
+        "BRIDGE_ATTEMPT": str(replay.attempt),
+        "BRIDGE_QUEUE": replay.queue,
+        "BRIDGE_FINISHED": json.dumps(replay.finished),
     }
     if query:
         result["REQUEST_URI"] += f"?{query}"
-    if event.traceparent is not None:
-        result["HTTP_TRACEPARENT"] = event.traceparent
     return result
+
+
+def event_parameters(event: Event) -> dict[str, str]:
+    """Return the CGI parameters that each event has of its own, see `OF_THE_EVENT`."""
+    own = {
+        "CONTENT_LENGTH": str(len(event.data)),
+        "HTTP_CE_ID": _header(event.id),
+        "HTTP_CE_TIME": format_time(event.time),
+    }
+    if event.traceparent is not None:
+        own["HTTP_TRACEPARENT"] = event.traceparent
+    return own
 
 
 def is_replay(environ: Mapping[str, Any]) -> bool:
@@ -93,13 +126,16 @@ def read(environ: Mapping[str, Any], data: bytes) -> Replay:
             event=event,
             attempt=int(environ["BRIDGE_ATTEMPT"]),
             queue=environ["BRIDGE_QUEUE"],
-            finished=tuple(json.loads(environ["BRIDGE_FINISHED"])),
+            finished=() if (finished := environ["BRIDGE_FINISHED"]) == "[]" else tuple(json.loads(finished)),
         )
     except KeyError as error:
         raise ValueError(f"the replay has no parameter {error}") from error
 
 
+_PLAIN = re.compile(r"[A-Za-z0-9._:/-]*")
+
+
 def _header(text: str) -> str:
     """Return `text` percent-encoded by the rules of CloudEvents' HTTP binding: every character except printable ASCII,
     and also space, " and %."""
-    return quote(text, safe="!#$&'()*+,/:;<=>?@[\\]^`{|}~")
+    return text if _PLAIN.fullmatch(text) else quote(text, safe="!#$&'()*+,/:;<=>?@[\\]^`{|}~")

@@ -8,12 +8,13 @@ import json
 import reprlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
+from functools import cache
 from types import UnionType
 from typing import Any, ClassVar, Literal, NoReturn, cast, get_args, get_origin, get_type_hints
 
 from bridge.errors import BridgeError
 
-FORMAT = 2
+FORMAT = 3
 """The version of the JSON form. It changes with every change of a field, so that programs of different versions do not
 misread each other."""
 
@@ -34,6 +35,12 @@ class ProgressStatus:
     done: float
     total: float | None
     note: str
+
+    def __str__(self) -> str:
+        """Return the progress for people: `3 of 10, resizing`."""
+        total = "" if self.total is None else f" of {self.total:g}"
+        note = f", {self.note}" if self.note else ""
+        return f"{self.done:g}{total}{note}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,10 +89,13 @@ class ChildrenStatus:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueStatus:
     """A queue as one worker serves it. `live` is True if the worker has a live consumer on the queue. `waits` says why
-    the next event of the queue may not begin now, None if it may."""
+    the next event of the queue may not begin now, None if it may. `held` is the number of its events that the worker
+    has in hand, begun or not; `settled` the number of attempts that it has settled since its start."""
 
     live: bool
     waits: str | None = None
+    held: int = 0
+    settled: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,7 +217,7 @@ def from_object(document: Mapping[str, Any]) -> Status:
     return status
 
 
-def _record(kind: type[Any], value: object, path: str) -> Any:
+def _record(kind: Any, value: object, path: str) -> Any:
     """Build a dataclass from a JSON object that has exactly its fields. `path` is for the error message."""
     if not isinstance(value, dict):
         _refuse(path, "an object", value)
@@ -222,7 +232,7 @@ def _value(hint: Any, value: object, path: str) -> Any:
     """Return the value of a field with this type hint, from its JSON value."""
     origin, inner = get_origin(hint), get_args(hint)
     if is_dataclass(hint):
-        return _record(cast(type[Any], hint), value, path)
+        return _record(hint, value, path)
     if origin is UnionType:  # X | None
         return None if value is None else _value(inner[0], value, path)
     if origin is tuple and isinstance(value, list):
@@ -240,7 +250,8 @@ def _value(hint: Any, value: object, path: str) -> Any:
     return _refuse(path, getattr(hint, "__name__", str(hint)), value)
 
 
-def _hints(kind: type[Any]) -> Mapping[str, Any]:
+@cache  # a site with 50 workers has some 500 records, and Python reads the hints of each from text
+def _hints(kind: Any) -> Mapping[str, Any]:
     hints = get_type_hints(kind)
     return {field.name: hints[field.name] for field in fields(kind)}
 

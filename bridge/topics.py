@@ -22,6 +22,9 @@ DEAD_LETTER = "bridge.dead_letter."
 WORKER_MISSING = "bridge.worker.missing"
 """The name of the internal event about a worker that has gone without a word."""
 
+BENCHMARK = "bridge.benchmark"
+"""The name of the internal events of `bridge-bench`. In the app, a listener that does nothing takes them."""
+
 _NAME = re.compile(NAME_GRAMMAR)
 _PATTERN_WORD = re.compile(r"[A-Za-z0-9_-]+|\*|#")
 

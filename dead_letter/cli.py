@@ -13,11 +13,12 @@ from bridge.console.encoding import argument_text
 from bridge.console.exit_codes import ExitCode
 from bridge.console.printable import printable
 from bridge.console.program import HELP, Failure, ProgramGroup, version_option
+from bridge.console.site_options import Site, site_options
 from bridge.console.terminal import print_json_lines, terminal
 from bridge.ledger import Dead, Filter, Letter, grouped, span
 from dead_letter.choosing import Choice, History, LetterReader, NotOneLetter, find
 from dead_letter.decision_command import DecisionOptions, carry_out
-from dead_letter.ledger_access import LedgerAccess, site_options
+from dead_letter.ledger_access import PROGRAM, open_ledger
 from dead_letter.letter_page import letter_to_document, print_letter
 from dead_letter.options import filter_options, filter_words, rate_option
 from dead_letter.rendering import (
@@ -78,7 +79,7 @@ def main(ctx: click.Context) -> None:
 @click.option("--limit", type=click.IntRange(1), metavar="N", help=f"Most rows of --ids [{ROWS}; with --json, all].")
 @options.as_json("Print a JSON object for each group, or with --ids for each letter.")
 @click.pass_obj
-def list_letters(site: LedgerAccess, /, ids: bool, limit: int | None, as_json: bool, **chosen: Any) -> None:
+def list_letters(site: Site, /, ids: bool, limit: int | None, as_json: bool, **chosen: Any) -> None:
     """Count the open dead letters by event, queue and error; or list them.
 
     \b
@@ -112,7 +113,7 @@ def list_letters(site: LedgerAccess, /, ids: bool, limit: int | None, as_json: b
 @click.option("--body", is_flag=True, help="Write the event's data, byte for byte, and nothing else.")
 @options.as_json("Print one JSON document.")
 @click.pass_obj
-def show(site: LedgerAccess, /, letter: str, body: bool, as_json: bool) -> None:
+def show(site: Site, /, letter: str, body: bool, as_json: bool) -> None:
     """Show a dead letter: its attempts, errors, last request and reply, payload, and decisions.
 
     A letter is named by its number, or by the end of its event's id.
@@ -134,7 +135,9 @@ def show(site: LedgerAccess, /, letter: str, body: bool, as_json: bool) -> None:
         number = str(history.letter.number)
         print_letter(terminal(), history, content, datetime.now(UTC))
         if history.open:
-            click.echo(f"\n{next_commands(site.command('redrive', number), site.command('discard', number))}")
+            click.echo(
+                f"\n{next_commands(site.command(PROGRAM, 'redrive', number), site.command(PROGRAM, 'discard', number))}"
+            )
 
 
 def _as_text(ctx: click.Context, param: click.Parameter, value: str) -> str:
@@ -164,7 +167,7 @@ def _deciding_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @main.command()
 @site_options
 @_deciding_options
-def redrive(site: LedgerAccess, /, **given: Any) -> None:
+def redrive(site: Site, /, **given: Any) -> None:
     """Put dead letters back into their own queues, each as a new round of attempts.
 
     Letters are named by number or by the end of the event's id, or selected by filters. Ctrl-C stops after the current
@@ -182,7 +185,7 @@ def redrive(site: LedgerAccess, /, **given: Any) -> None:
 @main.command()
 @site_options
 @_deciding_options
-def discard(site: LedgerAccess, /, **given: Any) -> None:
+def discard(site: Site, /, **given: Any) -> None:
     """Discard dead letters. Their entries stay in the ledger, marked as discarded.
 
     \b
@@ -203,13 +206,13 @@ def _checked(verb: Any, letters: tuple[str, ...], every: bool, interval: float |
     return DecisionOptions(verb, letters or wanted, interval=interval or 0.0, **others)
 
 
-async def _read(site: LedgerAccess, wanted: Filter, now: datetime) -> tuple[Choice, str]:
-    async with site.ledger() as (ledger, where):
+async def _read(site: Site, wanted: Filter, now: datetime) -> tuple[Choice, str]:
+    async with open_ledger(site) as (ledger, where):
         return await LetterReader(wanted, now).read_new(ledger), where
 
 
-async def _read_one(site: LedgerAccess, reference: str) -> tuple[History, Letter]:
-    async with site.ledger() as (ledger, _):
+async def _read_one(site: Site, reference: str) -> tuple[History, Letter]:
+    async with open_ledger(site) as (ledger, _):
         history = (await find(ledger, [reference]))[reference]
         letter = await ledger.letter(history.letter.number)
     if letter is None:
@@ -233,11 +236,15 @@ def _total(letters: list[Dead], shown: int | None, now: datetime) -> str:
     return f"{of}{letters_of(len(letters), 'open ')}, {since}."
 
 
-def _next(site: LedgerAccess, wanted: Filter, letters: list[Dead], ids: bool) -> str:
+def _next(site: Site, wanted: Filter, letters: list[Dead], ids: bool) -> str:
     """Return the commands that a user may type next."""
     words = filter_words(wanted)
-    look = site.command("show", str(letters[-1].number)) if ids else site.command("list", "--ids", *words)
-    return next_commands(look, site.command("redrive", *(words or ["--all"]), "--dry-run"))
+    look = (
+        site.command(PROGRAM, "show", str(letters[-1].number))
+        if ids
+        else site.command(PROGRAM, "list", "--ids", *words)
+    )
+    return next_commands(look, site.command(PROGRAM, "redrive", *(words or ["--all"]), "--dry-run"))
 
 
 if __name__ == "__main__":

@@ -15,11 +15,12 @@ from bridge.console.actor import actor
 from bridge.console.exit_codes import BY_SIGNAL, ExitCode
 from bridge.console.program import Failure
 from bridge.console.signals import stop_on_signals
+from bridge.console.site_options import Site
 from bridge.console.terminal import print_json_lines, progress_bar, terminal
 from bridge.ledger import Dead, Filter, grouped
 from dead_letter.choosing import Choice, LetterReader
 from dead_letter.deciding import Tally, decide, discarding, redriving
-from dead_letter.ledger_access import LedgerAccess
+from dead_letter.ledger_access import open_ledger
 from dead_letter.rendering import (
     by_reason,
     decision_text,
@@ -55,7 +56,7 @@ class DecisionOptions:
         return "redriven" if self.verb == "redrive" else "discarded"
 
 
-def carry_out(site: LedgerAccess, options: DecisionOptions) -> int:
+def carry_out(site: Site, options: DecisionOptions) -> int:
     """Ask, decide and report; return the exit code. Only letters that the question counted are decided."""
     reader = LetterReader(options.wanted, datetime.now(UTC), for_redrive=options.verb == "redrive")
     selected = None
@@ -74,18 +75,18 @@ def carry_out(site: LedgerAccess, options: DecisionOptions) -> int:
     return asyncio.run(_decide(site, options, reader, selected))
 
 
-async def _read(site: LedgerAccess, reader: LetterReader) -> Choice:
-    async with site.ledger() as (ledger, _):
+async def _read(site: Site, reader: LetterReader) -> Choice:
+    async with open_ledger(site) as (ledger, _):
         return await reader.read_new(ledger)
 
 
-async def _decide(site: LedgerAccess, options: DecisionOptions, reader: LetterReader, selected: set[int] | None) -> int:
+async def _decide(site: Site, options: DecisionOptions, reader: LetterReader, selected: set[int] | None) -> int:
     """Decide about the selected letters that are still open; return the exit code.
 
     Another program may have decided while the question was shown. So new entries are read after this program has the
     right to decide.
     """
-    async with site.ledger() as (ledger, _), ledger.deciding() as decisions:
+    async with open_ledger(site) as (ledger, _), ledger.deciding() as decisions:
         choice = await reader.read_new(ledger)
         still_open = [letter for letter in choice.letters if selected is None or letter.number in selected]
         letters = still_open[: options.limit]

@@ -65,6 +65,11 @@ def bridge_site() -> None:
     _run("worker.site.cli", "app_adapter")
 
 
+def bridge_bench() -> None:
+    """Run `bridge-bench`."""
+    _run("worker.bench.cli", "app_adapter")
+
+
 def _run(module: str, *needed: str) -> None:
     """Run the `main` of this module. `needed` are further packages that the processes of the program import."""
     hidden = hidden_packages(("bridge", module.partition(".")[0], *needed))

@@ -3,9 +3,13 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.managed_node import ManagedNode, managed_node
 from tests.rabbitmq_node import RabbitNode, shared_node
+
+settings.register_profile("untimed", deadline=None)  # by default an example fails after 0.2 s, also on a busy machine
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,8 @@ from bridge.console.program import program, version_option
 from bridge.console.service_manager import ServiceManager
 from worker.events.until import Until
 from worker.pool.app_directory import enter_app_directory
-from worker.service import WorkerOptions, serve
+from worker.run import WorkerOptions
+from worker.service import serve
 
 
 @program(

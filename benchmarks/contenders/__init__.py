@@ -8,7 +8,8 @@ from benchmarks.contender import Contender
 _FILES = {
     "bridge_flask": ("bridge-rabbitmq", "bridge-sqlite"),
     "celery_prefork": ("celery-quorum", "celery-classic", "celery-confirming"),
-    "dramatiq_threads": ("dramatiq", "dramatiq-confirming"),
+    "dramatiq_threads": ("dramatiq-quorum", "dramatiq-classic", "dramatiq-confirming"),
+    "faststream_async": ("faststream-quorum", "faststream-classic"),
     "huey_sqlite": ("huey", "huey-fsync"),
 }
 

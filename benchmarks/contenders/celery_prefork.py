@@ -1,4 +1,8 @@
-"""Celery with prefork and late acks, as its documentation advises against lost tasks. The worker runs this file."""
+"""Celery with prefork. The worker runs this file.
+
+As its documentation advises: late acks, and no task lost with its process (`task_reject_on_worker_lost`); a prefetch of
+64 a process for many short tasks; no gossip, mingle and heartbeat, which cost and promise nothing for one worker.
+"""
 
 import os
 from collections.abc import Iterator
@@ -6,7 +10,7 @@ from contextlib import contextmanager
 
 from celery import Celery
 
-from benchmarks.contender import PROCESSES, URL, Contender, Send
+from benchmarks.contender import PROCESSES, URL, Contender, Promise, Send
 from benchmarks.records import record
 
 _QUEUE_TYPE = "BENCH_CELERY_QUEUE_TYPE"
@@ -15,6 +19,8 @@ _CONFIRM = "BENCH_CELERY_CONFIRM"
 app = Celery("benchmark", broker=os.environ.get(URL))
 app.conf.update(
     task_acks_late=True,
+    task_reject_on_worker_lost=True,
+    worker_prefetch_multiplier=64,
     task_ignore_result=True,
     task_default_queue_type=os.environ.get(_QUEUE_TYPE, "classic"),
     broker_transport_options={"confirm_publish": _CONFIRM in os.environ},
@@ -34,8 +40,7 @@ def _contender(queue_type: str, *, confirmed: bool = False) -> Contender:
     return Contender(
         name=f"Celery, {queue_type} queue" + (", confirming" if confirmed else ""),
         broker="rabbitmq",
-        handler="no-op task",
-        confirmed=confirmed,
+        promise=Promise(confirmed=confirmed, kept=f"{queue_type} queue", runs="bare function"),
         command=(
             *("celery", "--app", __name__, "worker", "--pool", "prefork", "--concurrency", str(PROCESSES)),
             *("--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "WARNING"),

@@ -1,7 +1,8 @@
 """Huey on SQLite with two processes. The worker runs this file.
 
-By default, without fsync, a power cut loses the last sends. With fsync, Huey gives the same promise as the bridge. It
-polls as often as the bridge: every 5 ms when busy, every 50 ms when idle.
+By default, without fsync, a power cut loses the last sends. With fsync, a send promises the same as the bridge's. A
+task leaves the file before it runs, so it is lost with its process. Huey polls as often as the bridge: every 5 ms when
+busy, every 50 ms when idle.
 """
 
 import os
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 
 from huey import SqliteHuey
 
-from benchmarks.contender import PROCESSES, URL, Contender, Send
+from benchmarks.contender import PROCESSES, URL, Contender, Promise, Send
 from benchmarks.records import record
 
 _FSYNC = "BENCH_HUEY_FSYNC"
@@ -32,8 +33,12 @@ def _contender(*, fsync: bool) -> Contender:
     return Contender(
         name="Huey, fsync" if fsync else "Huey, no fsync",
         broker="sqlite",
-        handler="no-op task",
-        confirmed=fsync,
+        promise=Promise(
+            confirmed=fsync,
+            kept="SQLite, fsync" if fsync else "SQLite, no fsync",
+            runs="bare function",
+            killed="is lost",
+        ),
         command=(
             *("huey_consumer", f"{__name__}.huey", "--worker-type", "process", "--workers", str(PROCESSES)),
             *("--delay", "0.005", "--max-delay", "0.05", "--no-periodic", "--quiet"),

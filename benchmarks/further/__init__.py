@@ -6,11 +6,15 @@ from pathlib import Path
 from typing import cast
 
 from benchmarks.report import Table
+from benchmarks.scale import Scale
 
 _FILES = {
+    "publishing": "publishing",
     "calls": "calls",
     "boot": "boot",
-    "history": "history",
+    "features": "features",
+    "children": "children",
+    "backlog": "backlog",
     "flup-child": "flup_child",
     "pool": "pool",
     "spool": "spool",
@@ -20,8 +24,8 @@ _FILES = {
 
 NAMES = tuple(_FILES)
 
-Measure = Callable[[Path], Table]
-"""Measures in a directory of its own."""
+Measure = Callable[[Path, Scale], Table]
+"""Measures in a directory of its own, with the size of the run. Short parts have sizes of their own."""
 
 
 def measure(name: str) -> Measure:

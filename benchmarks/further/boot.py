@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from benchmarks.report import Table
+    from benchmarks.scale import Scale
 
 ROUNDS = 20
 ROOT = Path(__file__).parents[2]
@@ -23,13 +24,13 @@ BARE = "import flask; app = flask.Flask('bare')"
 OURS = f"{BARE}; from app_adapter import DeferredEvents; events = DeferredEvents(app)"
 """The least that a web process does, as an argument of `python -c`."""
 
-CHILD = "-m app_adapter.app_server --fd {fd} --control {control} --stacks {stacks} booted:app"
+CHILD = "-m app_adapter.app_server --fd {fd} --control {control} --stacks {stacks} --news {news} booted:app"
 """The arguments with which a worker starts a child of its pool."""
 
 APP = "from flask import Flask\nfrom app_adapter import DeferredEvents\napp = Flask(__name__)\nDeferredEvents(app)\n"
 
 
-def measure(directory: Path) -> "Table":
+def measure(directory: Path, scale: "Scale") -> "Table":
     """Measure both in alternation, and return the medians."""
     from benchmarks.report import Table
 
@@ -71,15 +72,18 @@ def _cpu(command: Sequence[str], directory: Path) -> float:
     client, server = socket.socketpair()
     ready, control = os.pipe()
     stacks = os.open(os.devnull, os.O_WRONLY)
-    arguments = [part.format(fd=server.fileno(), control=control, stacks=stacks) for part in command]
+    worker, news = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    kept = {"fd": server.fileno(), "control": control, "stacks": stacks, "news": news.fileno()}
+    arguments = [part.format(**kept) for part in command]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
-        [sys.executable, "-P", *arguments], pass_fds=(server.fileno(), control, stacks), cwd=directory, env=environment
+        [sys.executable, "-P", *arguments], pass_fds=tuple(kept.values()), cwd=directory, env=environment
     )
     server.close()
+    news.close()
     os.close(control)
     os.close(stacks)
-    with client, os.fdopen(ready) as channel:
+    with client, worker, os.fdopen(ready) as channel:
         message = channel.read()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)

@@ -6,14 +6,18 @@ import statistics
 import subprocess
 import sys
 import time
+from collections import defaultdict
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import cast
 
 from benchmarks.callers.caller import Ask, Caller
 from benchmarks.contender import URL
-from benchmarks.report import Table
+from benchmarks.figures import spread
+from benchmarks.report import Row, Table
 from benchmarks.running_worker import RunningWorker
+from benchmarks.scale import Scale
 from tests.rabbitmq_node import RabbitNode
 
 CALLS, FIRST = 2_000, 200
@@ -27,29 +31,31 @@ _FILES = {
 }
 
 
-def measure(directory: Path) -> Table:
-    """Measure each caller in a process of its own, against one RabbitMQ node."""
+def measure(directory: Path, scale: Scale) -> Table:
+    """Measure each caller in a process of its own, against one RabbitMQ node, by turns."""
+    rows: dict[str, list[tuple[float, float]]] = defaultdict(list)
     with RabbitNode() as node:
-        rows = {name: _measured(name, node.new_vhost(), directory / name) for name in _FILES}
-    ours = rows["bridge-rabbitmq"]
+        for number in range(scale.rounds):
+            for name in _FILES:
+                rows[name].append(_measured(name, node.new_vhost(), directory / f"{name}-{number}"))
     return Table(
         "The round trip of a call",
-        f"{CALLS:,} calls of one caller, one after the other, after {FIRST} that do not count. The worker has two "
-        "processes; FastStream's has one. The listener returns its argument. This project runs it as a request of a "
-        "Flask app.",
+        f"{CALLS:,} calls of one caller, one after the other, after {FIRST} that do not count; {scale.rounds} rounds "
+        "by turns. The worker has two processes; FastStream's has one. The listener returns its argument. A call "
+        "promises an answer, or an error; nothing of it is on a disk.",
         (
-            ("who", "broker", "ms: p50 / p99", "p50, this project = 1"),
-            *(
-                (
-                    _caller(name).name,
-                    _caller(name).broker,
-                    f"{p50 * 1000:.2f} / {p99 * 1000:.2f}",
-                    f"{p50 / ours[0]:.2f}",
-                )
-                for name, (p50, p99) in rows.items()
-            ),
+            ("who", "broker", "runs", "p50, ms", "p99, ms", "p50: this project ÷ it"),
+            *(_row(name, found, rows["bridge-rabbitmq"]) for name, found in rows.items()),
         ),
     )
+
+
+def _row(name: str, found: Sequence[tuple[float, float]], ours: Sequence[tuple[float, float]]) -> Row:
+    caller = _caller(name)
+    p50, p99 = ([seconds * 1000 for seconds in each] for each in zip(*found, strict=True))
+    ratios = [mine[0] / its[0] for mine, its in zip(ours, found, strict=True)]
+    runs = "whole Flask request" if name.startswith("bridge") else "bare function"
+    return caller.name, caller.broker, runs, spread(p50, 2), spread(p99, 2), "" if ours is found else spread(ratios, 2)
 
 
 def _measured(name: str, amqp_url: str, directory: Path) -> tuple[float, float]:

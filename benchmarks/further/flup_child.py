@@ -21,7 +21,8 @@ from flup.server.fcgi_single import WSGIServer
 
 from app_adapter import DeferredEvents, Event
 from benchmarks.report import Table
-from bridge.child_protocol import Inherited
+from benchmarks.scale import Scale
+from bridge.child_protocol import Inherited, StartToken, write_tokens
 from bridge.envelope import Envelope
 from bridge.fastcgi import Connection
 from bridge.request import ReplayTarget, parameters
@@ -52,11 +53,11 @@ def large() -> bytes:
     return bytes(LARGE)
 
 
-def measure(directory: Path) -> Table:
+def measure(directory: Path, scale: Scale) -> Table:
     """Measure both kinds of child."""
     with _child(OURS, directory) as ours, _child(STOCK, directory) as stock:
         cpu = _cpu_per_replay([ours, stock])
-        large = _seconds_for_large(ours.client)
+        large = _seconds_for_large(ours)
     return Table(
         "A child compared with stock flup",
         f"CPU of one process for one Flask replay, user and system, over {ROUNDS * REPLAYS:,} replays, with this "
@@ -74,6 +75,7 @@ def measure(directory: Path) -> Table:
 class _Child:
     process: psutil.Process
     client: socket.socket
+    tokens: socket.socket | None
 
     @property
     def cpu(self) -> float:
@@ -88,7 +90,8 @@ def _child(name: str, directory: Path) -> Iterator[_Child]:
     ready, control = os.pipe()
     stacks = os.open(os.devnull, os.O_WRONLY)
     worker, news = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    inherited = Inherited(server.fileno(), control, stacks, output=1, news=news.fileno())
+    giving, tokens = socket.socketpair()
+    inherited = Inherited(server.fileno(), control, stacks, 1, news.fileno(), tokens.fileno())
     arguments = {
         OURS: ("-P", "-m", "app_adapter.app_server", *inherited.options(), f"{__name__}:app"),
         STOCK: ("-m", __name__, str(inherited.serve)),
@@ -96,13 +99,14 @@ def _child(name: str, directory: Path) -> Iterator[_Child]:
     environment = {**os.environ, "BRIDGE_BROKER_URL": f"sqlite:///{directory}/flup-child.db"}
     command = [sys.executable, *arguments[name]]
     keep = [each for each in inherited if each != inherited.output]
-    with subprocess.Popen(command, pass_fds=keep, env=environment, cwd=ROOT) as child, worker:
+    with subprocess.Popen(command, pass_fds=keep, env=environment, cwd=ROOT) as child, worker, giving:
         server.close()
         news.close()
+        tokens.close()
         os.close(control)
         os.close(stacks)
         with client, os.fdopen(ready):
-            yield _Child(psutil.Process(child.pid), client)
+            yield _Child(psutil.Process(child.pid), client, giving if name == OURS else None)
 
 
 def _cpu_per_replay(children: Sequence[_Child]) -> Sequence[float]:
@@ -110,24 +114,24 @@ def _cpu_per_replay(children: Sequence[_Child]) -> Sequence[float]:
     request = _request(parameters(Envelope(event, round_began=event.time), "default", ReplayTarget()), event.data)
     for child in children:
         for _ in range(REPLAYS):
-            reply = _asked(child.client, request)
+            reply = _asked(child, request)
             if b"Bridge-Outcome: delivered" not in reply:
                 raise RuntimeError(f"expected a reply with 'Bridge-Outcome: delivered', got {reply[:500]!r}")
     before = [child.cpu for child in children]
     for _ in range(ROUNDS):
         for child in children:
             for _ in range(REPLAYS):
-                _asked(child.client, request)
+                _asked(child, request)
     return [(child.cpu - spent) / (ROUNDS * REPLAYS) for child, spent in zip(children, before, strict=True)]
 
 
-def _seconds_for_large(client: socket.socket) -> float:
+def _seconds_for_large(child: _Child) -> float:
     path = {"REQUEST_METHOD": "GET", "SCRIPT_NAME": "", "PATH_INFO": "/large", "REQUEST_URI": "/large"}
     server = {"SERVER_NAME": "localhost", "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1", "QUERY_STRING": ""}
     request = _request({**path, **server, "CONTENT_LENGTH": "0"}, b"")
-    _asked(client, request)
+    _asked(child, request)
     began = time.monotonic()
-    reply = _asked(client, request)
+    reply = _asked(child, request)
     if len(reply) < LARGE:
         raise RuntimeError(f"expected a reply of {LARGE:,} bytes, got {len(reply):,}: {reply[:500]!r}")
     return time.monotonic() - began
@@ -139,8 +143,11 @@ def _request(params: dict[str, str], body: bytes) -> bytes:
     return head + connection.body(body) + connection.end_of_body()
 
 
-def _asked(client: socket.socket, request: bytes) -> bytearray:
+def _asked(child: _Child, request: bytes) -> bytearray:
     """Send a request; return all bytes up to the record that ends the reply."""
+    if child.tokens is not None:
+        child.tokens.sendall(write_tokens([StartToken(request=1, marked=False)]))
+    client = child.client
     client.sendall(request)
     reply = bytearray()
     while not reply.startswith(_END_REQUEST, max(len(reply) - _END_LENGTH, 0)):

@@ -7,6 +7,7 @@ from pathlib import Path
 from benchmarks import records
 from benchmarks.further.php_servers import PROCESSES, PhpPool, compared_with_nginx, php_pool, wrk
 from benchmarks.report import Table
+from benchmarks.scale import Scale
 from tests.journey.site import eventually
 
 ROUNDS = 2
@@ -31,7 +32,7 @@ file_put_contents(__DIR__ . '/records', pack('dd', 0, hrtime(true) / 1e9), FILE_
 """The script appends a record in the format of `benchmarks.records`."""
 
 
-def measure(directory: Path) -> Table:
+def measure(directory: Path, scale: Scale) -> Table:
     """Measure the journey, on an SQLite file, and nginx."""
     with php_pool(directory, SCRIPT) as pool:
         rows = compared_with_nginx(pool, _journey, _nginx, ROUNDS, max, "≥ 0.90")

@@ -9,6 +9,7 @@ import uvloop
 
 from benchmarks.further.php_servers import PROCESSES, PhpPool, compared_with_nginx, php_pool, wrk
 from benchmarks.report import Table
+from benchmarks.scale import Scale
 from bridge.fastcgi import encode_request
 from bridge.outcome import Reply
 from worker.slots.foreign_slot import ForeignServer, ForeignSlot
@@ -22,7 +23,7 @@ DEADLINE = 30.0
 HELLO = "<?php\necho 'hello';\n"
 
 
-def measure(directory: Path) -> Table:
+def measure(directory: Path, scale: Scale) -> Table:
     """Measure both, with a new connection for each request and with kept ones."""
     with php_pool(directory, HELLO) as pool:
         rows = compared_with_nginx(pool, _transport, _nginx, ROUNDS, statistics.median, "≥ 0.50")

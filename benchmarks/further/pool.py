@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import psutil
 
 from benchmarks.report import Table
+from benchmarks.scale import Scale
 from tests.journey.pool_site import PoolSite, pool_site
 from tests.journey.site import Program, Site, eventually
 
@@ -27,7 +28,7 @@ WEIGHT = 60
 """MB of objects that the app makes when it is imported."""
 
 
-def measure(directory: Path) -> Table:
+def measure(directory: Path, scale: Scale) -> Table:
     """Measure both with and without `--preload`, each on its own site."""
     gaps, forked_gaps = (_on_a_site(directory, _gaps, *options) for options in ((), PRELOAD))
     alone, forked = (_on_a_site(directory, _memory, *options) for options in ((), PRELOAD))

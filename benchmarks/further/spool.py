@@ -10,6 +10,7 @@ from pathlib import Path
 
 from app_adapter.fork_safe_publishing import publish
 from benchmarks.report import Table
+from benchmarks.scale import Scale
 from bridge.config.settings import Settings, load_settings
 from bridge.publishing.spool.summary import spooled
 from tests.events import new_event
@@ -25,7 +26,7 @@ def _seconds(work: Callable[[], None]) -> float:
     return time.monotonic() - began
 
 
-def measure(directory: Path) -> Table:
+def measure(directory: Path, scale: Scale) -> Table:
     """Defer while the broker is frozen, at a web process's pace and as fast as possible; then resume the broker."""
     directory.mkdir(exist_ok=True)
     spool = directory / "spool.db"

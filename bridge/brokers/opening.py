@@ -119,6 +119,16 @@ async def inspect(site: "SiteOnBroker") -> "Examination":
     return await inspect_rabbitmq(site)
 
 
+async def remove(site: "SiteOnBroker") -> None:
+    """Delete the site's exchanges and queues on RabbitMQ, with all messages and logs. A missing object is no error. An
+    SQLite file stays: its owner removes it. Raise `BrokerUnavailable` or `BrokerRefused`."""
+    if is_sqlite(site.url):
+        return
+    from bridge.brokers.rabbitmq.broker import RabbitBroker
+
+    await RabbitBroker.from_url(site.url, site.namespace, tls=site.tls).remove(site.queues)
+
+
 async def check_policies(site: "SiteOnBroker") -> "Sequence[Finding]":
     """Return a finding for each policy of RabbitMQ that changes how the site's queues keep events, as far as its
     management API tells. Raise `BrokerRefused` if a policy deletes queues."""

@@ -14,6 +14,7 @@ from math import isfinite
 from typing import Annotated, TypeVar
 from urllib.parse import urlsplit
 
+from bridge.child_protocol import MOST_IN_FLIGHT
 from bridge.config.reading import Problem, Unreadable, sequence
 from bridge.public_url import PublicUrl
 from bridge.topics import check_pattern
@@ -152,6 +153,14 @@ def positive_count(value: object) -> int:
     return count(value, least=1)
 
 
+def in_flight(value: object) -> int:
+    """Read how many requests may be in flight in a child: 1 to `MOST_IN_FLIGHT`."""
+    number = count(value, least=1)
+    if number > MOST_IN_FLIGHT:
+        raise ValueError(f"expected a whole number from 1 to {MOST_IN_FLIGHT}")
+    return number
+
+
 def plain_name(value: object) -> str:
     """Read a name that both brokers accept as a namespace or as the name of a queue."""
     if not _NAME.fullmatch(text(value)) or len(text(value)) > 60:
@@ -230,6 +239,7 @@ Size = Annotated[int, size]
 Room = Annotated[int, room]
 Count = Annotated[int, count]
 PositiveCount = Annotated[int, positive_count]
+InFlight = Annotated[int, in_flight]
 PlainName = Annotated[str, plain_name]
 GroupId = Annotated[int, group_id]
 UrlPath = Annotated[str, url_path]

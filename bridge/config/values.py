@@ -15,6 +15,7 @@ from bridge.config.notation import (
     Duration,
     GroupId,
     HttpUrl,
+    InFlight,
     ObjectNames,
     Patterns,
     PlainName,
@@ -156,6 +157,8 @@ class Values:
     calls: Count | None = None
     """The number of slots that calls may fill at a time; None: all but one, at least one; 0: the worker takes no
     calls."""
+    in_flight: InFlight = 16
+    """The most events that are sent to a child before it has answered. A killed worker's are delivered again."""
     spare: Count = 1
     """The number of warm children that take no requests until another child is lost. Each costs memory; one covers the
     loss of any single child."""

@@ -1,6 +1,7 @@
 """The options that locate a site, before or after a command's name, and the site's broker that they name."""
 
-from collections.abc import AsyncIterator, Callable
+import shlex
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,6 +11,7 @@ import click
 from bridge.brokers.contract.broker import Broker
 from bridge.brokers.opening import open_existing
 from bridge.config.settings import Settings, load_settings
+from bridge.config.sqlite_url import is_sqlite
 from bridge.console import options
 
 
@@ -25,6 +27,19 @@ class Site:
         """Read the settings. Raise `SettingsError`."""
         given = {"broker_url": self.broker_url, "namespace": self.namespace}
         return load_settings(command_line=given, file=self.config)
+
+    def command(self, program: str, *words: str) -> str:
+        """Return a command line for the same site, for people to type.
+
+        A broker URL that may have a password is replaced by the word URL.
+        """
+        given: Sequence[tuple[str, str | None]] = (
+            ("--broker-url", self.broker_url and (self.broker_url if is_sqlite(self.broker_url) else "URL")),
+            ("--namespace", self.namespace),
+            ("--config", self.config),
+        )
+        found = [word for option, value in given if value is not None for word in (option, value)]
+        return shlex.join([program, *found, *words])
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 from bridge.fastcgi.connection import Connection
 from bridge.fastcgi.errors import EndedEarly, FastCGIError, IllegalMove, InvalidRequest, NotFastCGI, ProtocolError
+from bridge.fastcgi.params import append_params, encode_params
 from bridge.fastcgi.replies import Limits
 from bridge.fastcgi.reply_events import (
     ErrorOutput,
@@ -33,5 +34,7 @@ __all__ = [
     "ReplyEnd",
     "ReplyEvent",
     "ReplyHead",
+    "append_params",
+    "encode_params",
     "encode_request",
 ]

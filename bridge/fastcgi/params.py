@@ -43,18 +43,34 @@ def encode_params(params: Mapping[str, str | bytes]) -> list[bytes]:
     return contents
 
 
+def append_params(encoded: bytes, params: Mapping[str, str]) -> tuple[bytes, ...] | None:
+    """Return the content of the PARAMS record with parameters that `encode_params` has encoded and these further ones,
+    which are not cached. Return None if one record cannot hold them all. Raise `InvalidRequest`."""
+    content = encoded + b"".join([_encode_pair(name, value) for name, value in params.items()])
+    return (content,) if len(content) <= SENT_CONTENT else None
+
+
 def _encode_pair(name: str, value: str | bytes) -> bytes:
-    if _NAME.fullmatch(name) is None:
-        raise InvalidRequest(f"parameter name {name!r:.100}: expected [A-Z][A-Z0-9_]*")
-    key = name.encode("ascii")
     if isinstance(value, str):
         try:
             value = value.encode()
         except UnicodeEncodeError as error:
+            _encode_name(name)
             raise InvalidRequest(f"{name} cannot be sent as UTF-8: {error.reason}") from error
-    if len(key) < 0x80 and len(value) < 0x80:
-        return b"%c%c%b%b" % (len(key), len(value), key, value)
-    return b"%b%b%b%b" % (_encode_length(len(key)), _encode_length(len(value)), key, value)
+    return _encode_beginning(name, len(value)) + value
+
+
+@lru_cache(maxsize=1024)
+def _encode_beginning(name: str, length: int) -> bytes:
+    """Return all of a pair before its value, which has this length."""
+    key = _encode_name(name)
+    return _encode_length(len(key)) + _encode_length(length) + key
+
+
+def _encode_name(name: str) -> bytes:
+    if _NAME.fullmatch(name) is None:
+        raise InvalidRequest(f"parameter name {name!r:.100}: expected [A-Z][A-Z0-9_]*")
+    return name.encode("ascii")
 
 
 _encode_short_pair = lru_cache(maxsize=1024)(_encode_pair)

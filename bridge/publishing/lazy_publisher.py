@@ -15,8 +15,10 @@ from typing import Literal, cast
 from bridge.back_off import BackOff
 from bridge.brokers.contract.broker import Broker
 from bridge.brokers.contract.calling import Caller
+from bridge.brokers.contract.logs import Log
 from bridge.brokers.contract.publishing import Post, Publisher, Withdraw
 from bridge.call import Answer, AnswerKind, Question
+from bridge.cancellations import Cancellation, record_of
 from bridge.deadline import Deadline
 from bridge.envelope import Envelope
 from bridge.errors import (
@@ -35,7 +37,9 @@ from bridge.errors import (
     Unroutable,
 )
 from bridge.event import Event
+from bridge.logs import AppendUnconfirmed
 from bridge.queues import Queue, route
+from bridge.site_logs import CANCELLATIONS
 
 PREPARE_BACK_OFF = BackOff(first=0.05, at_most=1.0)
 
@@ -61,6 +65,7 @@ class LazyPublisher:
         self._broker: Broker | None = None
         self._publisher: Publisher | None = None
         self._caller: Caller | None = None
+        self._cancellations: Log | None = None
         self._preparing: asyncio.Task[Publisher] | None = None
         self._waiting = 0
         self._last_failure = ""
@@ -159,6 +164,25 @@ class LazyPublisher:
         except Exception as error:
             message = f"internal error while calling {name!r}; it may have run: {type(error).__name__}: {error}"
             raise CallError(message) from error
+
+    async def cancel(self, cancellation: Cancellation, *, deadline: Deadline) -> None:
+        """Append a cancellation to its log before the deadline. Opening the broker counts towards it. Raise
+        `BrokerUnavailable` or `DeferForbidden` (the event is not cancelled), or `DeferUnconfirmed` (it may be)."""
+        event_id = cancellation.event
+        await self._prepared(deadline)
+        if self._cancellations is None:
+            self._cancellations = cast(Broker, self._broker).log(CANCELLATIONS.name, CANCELLATIONS.retention)
+        try:
+            await self._cancellations.append(record_of(cancellation), deadline=deadline)
+        except BrokerRefused as error:
+            raise DeferForbidden(str(error)) from error
+        except AppendUnconfirmed as error:
+            raise DeferUnconfirmed(event_id, f"not confirmed; the event may be cancelled: {error}") from error
+        except BridgeError:
+            raise
+        except Exception as error:
+            message = f"internal error; the event may be cancelled: {type(error).__name__}: {error}"
+            raise DeferUnconfirmed(event_id, message) from error
 
     async def put_into_each(self, event: Event, due: datetime | None, taken: set[str], seconds: float) -> None:
         """Put the event into each of its queues separately, except those in `taken`. Add each queue that confirms to

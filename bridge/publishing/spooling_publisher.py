@@ -12,6 +12,7 @@ from typing import cast
 
 from bridge.brokers.contract.publishing import Withdraw
 from bridge.call import Answer, Question
+from bridge.cancellations import Cancellation
 from bridge.deadline import Deadline
 from bridge.errors import (
     BridgeError,
@@ -126,6 +127,11 @@ class SpoolingPublisher:
     async def ask(self, question: Question, *, deadline: Deadline) -> Answer:
         """Ask the broker a question, and return its answer. Calls are never spooled. Raise `CallError`."""
         return await self._broker.ask(question, deadline=deadline)
+
+    async def cancel(self, cancellation: Cancellation, *, deadline: Deadline) -> None:
+        """Append a cancellation to its log. Cancellations are never spooled. Raise what `LazyPublisher.cancel`
+        raises."""
+        await self._broker.cancel(cancellation, deadline=deadline)
 
     async def close(self) -> None:
         """Wait `FLUSH` seconds for confirms, then spool the events without one. End the relay after its batch; close

@@ -19,6 +19,10 @@ class Counters:
         also = "".join(f", {count} {what}" for what, count in rare.items() if count)
         return f"{self.delivered} delivered, {self.retried} retries, {self.dead} dead-lettered{also}"
 
+    def hears(self, kind: type) -> bool:
+        """Return whether a moment of this type counts."""
+        return kind is Settled
+
     def __call__(self, moment: Moment) -> None:
         if not isinstance(moment, Settled):
             return

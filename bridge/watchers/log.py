@@ -27,6 +27,10 @@ class LogWatcher:
         self._successes = successes
         self._now = now
 
+    def hears(self, kind: type) -> bool:
+        """Return whether a moment of this type counts."""
+        return kind is Settled
+
     def __call__(self, moment: Moment) -> None:
         if isinstance(moment, Settled) and (self._successes or not isinstance(moment.settlement, Ack)):
             _log(moment, self._now())

@@ -8,7 +8,7 @@ from itertools import count
 from types import CoroutineType
 from typing import Any
 
-from bridge.moments import Moment, Watcher
+from bridge.moments import Moment, Watcher, hears
 
 log = logging.getLogger("bridge")
 
@@ -25,20 +25,36 @@ class Watchers:
 
     def __init__(self, watchers: Iterable[Watcher] = ()) -> None:
         self._watchers = tuple(watchers)
+        self._by_kind: dict[type, tuple[Watcher, ...]] = {}
         self._failures: dict[str, Iterator[int]] = {}
 
     def add(self, watcher: Watcher) -> None:
         """Call a further watcher from now on, after the others."""
         self._watchers = (*self._watchers, watcher)
+        self._by_kind = {}
+
+    def hears(self, kind: type) -> bool:
+        """Return whether a watcher receives moments of this type."""
+        return bool(self._of(kind))
+
+    def remove(self, watcher: Watcher) -> None:
+        """Call a watcher no more."""
+        self._watchers = tuple(each for each in self._watchers if each != watcher)
+        self._by_kind = {}
 
     def __bool__(self) -> bool:
         """True if there is a watcher."""
         return bool(self._watchers)
 
     def __call__(self, moment: Moment) -> None:
-        """Call every watcher with this moment."""
-        for watcher in self._watchers:
-            self.attempt(watcher, moment)
+        """Call every watcher that receives moments of this type."""
+        for watcher in self._of(type(moment)):
+            try:
+                result = watcher(moment)
+                if result is not None:
+                    _check_result(result)
+            except _watcher_errors() as error:  # a watcher is code of the site and can raise any exception
+                self._log_failure(name_of(watcher), error)
 
     def attempt(self, watcher: Callable[..., object], *arguments: Any, **named: Any) -> None:
         """Call one watcher with these arguments, and log the exception that it raises."""
@@ -46,6 +62,20 @@ class Watchers:
             _check_result(watcher(*arguments, **named))
         except _watcher_errors() as error:  # a watcher is code of the site and can raise any exception
             self._log_failure(name_of(watcher), error)
+
+    def _of(self, kind: type) -> tuple[Watcher, ...]:
+        by_kind = self._by_kind  # first: another thread may add a watcher meanwhile
+        chosen = by_kind.get(kind)
+        if chosen is None:
+            chosen = by_kind[kind] = tuple(each for each in self._watchers if self._asks_for(each, kind))
+        return chosen
+
+    def _asks_for(self, watcher: Watcher, kind: type) -> bool:
+        try:
+            return hears(watcher, kind)
+        except _watcher_errors() as error:
+            self._log_failure(name_of(watcher), error)
+            return True
 
     def _log_failure(self, name: str, error: BaseException) -> None:
         failures = next(self._failures.setdefault(name, count(1)))

@@ -42,6 +42,10 @@ class Metrics:
         self._of_status = _OfStatus()
         registry.register(self._of_status)
 
+    def hears(self, kind: type) -> bool:
+        """Return whether moments of this type are counted."""
+        return kind in (Settled, ChildLost)
+
     def __call__(self, moment: Moment) -> None:
         match moment:
             case Settled():

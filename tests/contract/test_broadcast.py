@@ -1,7 +1,7 @@
 """Broadcasts: messages to all listeners, and questions to all of them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -98,6 +98,24 @@ async def test_all_answer(brokers: list[Broker]) -> None:
     assert {answer["q"] for answer in answers} == {1}
     assert sorted(answer["who"] for answer in again) == ["one", "two"]
     assert {answer["q"] for answer in again} == {2}
+
+
+async def test_an_answer_that_is_late(brokers: list[Broker]) -> None:
+    """Who asks with patience gets an answer that comes after the usual time, and then waits no longer."""
+    late = asyncio.Event()
+
+    async def answers_late(question: Content) -> Content:
+        await late.wait()
+        return {"who": "one"}
+
+    def complete(answers: Sequence[Content]) -> bool:
+        late.set()  # the usual time is over
+        return len(answers) == 1
+
+    async with brokers[0].broadcast("site").listen(answers_late), asyncio.timeout(PATIENCE):
+        answers = await brokers[1].broadcast("site").ask_all({"q": 1}, 0.1, complete, patience=10 * PATIENCE)
+
+    assert answers == [{"who": "one"}]
 
 
 async def test_two_questions_at_once(brokers: list[Broker]) -> None:

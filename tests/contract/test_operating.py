@@ -7,8 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from app_adapter.cancelling import send
+from app_adapter.fork_safe_publishing import cancel
 from bridge.brokers.contract.broker import Broker
+from bridge.brokers.contract.consuming import Consumer
 from bridge.brokers.contract.operating import QueueCounts, SiteCounts
 from bridge.cancellations import Cancellation
 from bridge.config.settings import load_settings
@@ -70,6 +71,28 @@ async def test_counts_without_a_consumer(declared: Broker, another_broker: OpenB
     assert ((await counted(another_broker(), 1, waiting=1)).queues["mail"].consumers or 0) >= 1
 
 
+async def test_a_consumer_knows_what_it_holds(declared: Broker) -> None:
+    """It counts deliveries that were handed out, and those that were not, until they are settled."""
+    consumer = await consuming(declared, "mail", "default", prefetch=2)
+    await publish_some(declared, 3, "mail.sent")
+    first = await take(consumer)
+    await counted(declared, 1)
+    await eventually(lambda: held_by(consumer), lambda found: found == 2)
+
+    await take(consumer)
+    assert await held_by(consumer) == 2
+    await first.ack()
+    await counted(declared, 0)
+    await eventually(lambda: held_by(consumer), lambda found: found == 2)
+    await (await take(consumer)).ack()
+    await eventually(lambda: held_by(consumer), lambda found: found == 1)
+
+
+async def held_by(consumer: Consumer) -> int:
+    """Return how many events of mail the consumer holds."""
+    return consumer.held.get("mail", 0)
+
+
 async def test_a_purge_deletes_what_is_ready_and_nothing_else(declared: Broker, another_broker: OpenBroker) -> None:
     """Events in hand, events that are not due, and events of other queues stay."""
     operator = another_broker().operator()
@@ -120,7 +143,7 @@ async def test_an_app_cancels_an_event(declared: Broker, site: Site) -> None:
     settings = load_settings(environ={"BRIDGE_BROKER_URL": site.url, "BRIDGE_NAMESPACE": site.namespace})
     wished = [Cancellation(an_event().id, False, "the app shop", "withdrawn", now()) for _ in range(3)]
 
-    await asyncio.gather(*(asyncio.to_thread(send, settings, each) for each in wished))
+    await asyncio.gather(*(asyncio.to_thread(cancel, settings, each) for each in wished))
 
     log = ControlsLog(declared, "shop", NO_KEYS)
     await log.read()
@@ -129,11 +152,11 @@ async def test_an_app_cancels_an_event(declared: Broker, site: Site) -> None:
 
 async def test_a_cancellation_that_the_broker_does_not_take() -> None:
     """The error says that the event is not cancelled, within `publish_timeout`."""
-    settings = load_settings(environ={"BRIDGE_BROKER_URL": "amqp://127.0.0.1:1/", "BRIDGE_PUBLISH_TIMEOUT": "1s"})
+    settings = load_settings(environ={"BRIDGE_BROKER_URL": "amqp://127.0.0.1:1/", "BRIDGE_PUBLISH_TIMEOUT": "5s"})
     wished = Cancellation(an_event().id, False, "the app shop", "", now())
 
     with pytest.raises(DeferUnavailable, match=f"event {wished.event} is not cancelled"):
-        await asyncio.to_thread(send, settings, wished)
+        await asyncio.to_thread(cancel, settings, wished)
 
 
 async def test_foreign_records_among_the_controls(declared: Broker, site: Site) -> None:

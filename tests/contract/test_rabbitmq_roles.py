@@ -168,6 +168,14 @@ async def test_an_operator_does_its_work(open_as: OpenAs) -> None:
     assert log.cancellations.knows(event.id)
     assert await operator.operator().purge("mail") == 1
 
+    async def answer(_question: Content) -> Content:
+        return {"held": 1}
+
+    async with worker.broadcast("status").listen(answer):
+        answers = await eventually(lambda: operator.broadcast("status").ask_all({"n": 1}, 1.0), bool)
+    assert list(answers) == [{"held": 1}]
+    assert [record async for record in operator.log(WORKERS.name, WORKERS.retention).read_back()] == []
+
 
 @pytest.mark.parametrize("role", [Role.READER, Role.DOCTOR])
 async def test_who_only_looks_publishes_nothing(open_as: OpenAs, role: Role) -> None:

@@ -14,7 +14,7 @@ from bridge.status import WorkerStatus
 from tests.contract.conftest import OpenBroker
 from tests.unit.bridge.statuses import BUSY, WORKER
 from worker.control.membership import Membership
-from worker.control.registry import Roll, Sighting, record_of
+from worker.control.registry import PATIENCE, Roll, Sighting, record_of
 from worker.control.site_status import ask_site
 
 MANY = 50
@@ -26,31 +26,31 @@ def status_of(number: int) -> WorkerStatus:
     return replace(WORKER, instance=f"i{number}", pid=1000 + number, slots=slots)
 
 
-async def until(asker: Broker, holds: Callable[[Roll], bool]) -> Roll:
-    """Ask until the roll is as expected: on a busy machine, fifty workers of one process may need one question more."""
+async def until(asker: Broker, holds: Callable[[Roll], bool], patience: float = PATIENCE) -> Roll:
+    """Ask until the roll is as expected."""
     async with asyncio.timeout(120):
-        while not holds(roll := await ask_site(asker)):
+        while not holds(roll := await ask_site(asker, patience)):
             pass
     return roll
 
 
 async def test_fifty_workers_answer(another_broker: OpenBroker) -> None:
-    """All of them answer one question, also those with thousands of slots. One that was killed is missing."""
+    """All of them answer, also those with thousands of slots. One that was killed is missing."""
     asker = another_broker()
     await asker.declare([Queue("default")])
     async with AsyncExitStack() as site:
         for number in range(MANY):
             await site.enter_async_context(Membership(another_broker(), partial(status_of, number)))
 
-        roll = await until(asker, lambda found: len(found.workers) == MANY)
+        # With patience: on a busy machine, fifty workers of one process take some seconds to answer.
+        roll = await until(asker, lambda found: len(found.workers) == MANY, patience=30)
         assert {worker.instance for worker in roll.workers} == {f"i{number}" for number in range(MANY)}
         assert {worker.slots_omitted for worker in roll.workers} == {0, 2000}
         assert not roll.missing
 
         gone = Sighting("started", datetime.now(UTC), "gone", "web2", 4711, "shop:app")
         await asker.log(WORKERS.name, WORKERS.retention).append(record_of(gone))
-        roll = await until(asker, lambda found: len(found.workers) == MANY)
-        assert [each.pid for each in roll.missing] == [4711]
+        await until(asker, lambda found: 4711 in {each.pid for each in found.missing})
 
     roll = await until(asker, lambda found: len(found.missing) == 1)
     assert ([each.pid for each in roll.missing], roll.workers) == ([4711], ())

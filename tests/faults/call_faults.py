@@ -3,7 +3,7 @@
 import signal
 
 from tests.faults import node_faults, process_faults
-from tests.faults.ordeal import BOTH, Fault
+from tests.faults.ordeal import BOTH, Fault, alone
 from tests.faults.stage import THREADS, Stage
 
 ANSWERS = 20
@@ -57,4 +57,4 @@ OF_THE_NODE = tuple(
     if fault.hurt in (node_faults.kill, node_faults.restart, node_faults.close_all_connections)
 )
 FAULTS = (*OF_PROCESSES, *OF_THE_NODE)
-SHORT = (OF_PROCESSES, OF_THE_NODE)
+SHORT = alone(FAULTS)

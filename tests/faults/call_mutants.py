@@ -1,7 +1,7 @@
 """Mutants of calls: our programs with one promise about calls broken on purpose. See `mutants`."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from aiormq.channel import Channel as Engine
@@ -9,8 +9,9 @@ from aiormq.channel import Channel as Engine
 from app_adapter.publishing_thread import PublishingThread
 from bridge.brokers.rabbitmq.calling import caller as rabbitmq_caller
 from bridge.brokers.rabbitmq.calling.server import RabbitCallServer
+from bridge.brokers.rabbitmq.connection.delivery_stream import Deliver
 from bridge.brokers.sqlite.calling import caller as sqlite_caller
-from bridge.brokers.sqlite.calling.call_table import CallTable
+from bridge.brokers.sqlite.calling.call_table import CallTable, Taken
 from bridge.call import Answer, Question, decode_answer
 from bridge.deadline import Deadline
 from tests.faults.replacing import put
@@ -23,17 +24,20 @@ def callers_time_not_asked() -> None:
 
 def call_runs_again() -> None:
     """Run the call of a lost worker in another worker."""
-    take, taken = RabbitCallServer._take, CallTable._waiting
+    take, take_rows = RabbitCallServer._take, CallTable.take
 
-    def unsuspecting(self: RabbitCallServer, engine: Engine, method: Any, *rest: Any) -> None:
-        method.redelivered = False
-        take(self, engine, method, *rest)
+    def unsuspecting(self: RabbitCallServer, engine: Engine, method: Deliver, *rest: Any) -> None:
+        take(self, engine, method._replace(redelivered=False), *rest)
 
-    def everything(self: CallTable, columns: str) -> str:
-        return taken(self, columns).replace("owner ISNULL", "answer ISNULL")
+    def everything(self: CallTable, owner: str, queues: Sequence[str], most: int) -> list[Taken]:
+        if self._exists():
+            self._connection.execute(
+                f"UPDATE {self._calls} SET owner = NULL WHERE owner <> ? AND answer ISNULL", (owner,)
+            )
+        return take_rows(self, owner, queues, most)
 
     put(RabbitCallServer, "_take", unsuspecting)
-    put(CallTable, "_waiting", everything)
+    put(CallTable, "take", everything)
 
 
 def answers_mixed_up() -> None:

@@ -21,7 +21,10 @@ TIMEOUT = 5.0
 SHORT_TIMEOUT = 0.5
 """Seconds of a call whose listener runs longer."""
 
-# By the call's number modulo 100: the step of the listener, and the timeout. All other calls are answered at once.
+ROUND = 400
+"""Calls after which their steps repeat. Two of them cost a child, whose successor takes a second of CPU to boot."""
+
+# By the call's number modulo `ROUND`: the step of the listener, and the timeout. All other calls are answered at once.
 CALLS: Mapping[int, tuple[str, float]] = {
     3: ("reject", TIMEOUT),
     7: ("fail", TIMEOUT),
@@ -55,7 +58,7 @@ def many(name: str, threads: str, rate: str) -> None:
     caller, history = _caller()
 
     def send(number: int) -> None:
-        caller.call(f"{name}-{number}", *CALLS.get(number % 100, ("ok", TIMEOUT)))
+        caller.call(f"{name}-{number}", *CALLS.get(number % ROUND, ("ok", TIMEOUT)))
 
     Sender(send, history, int(threads) / float(rate)).serve(int(threads))
 

@@ -19,7 +19,8 @@ from bridge.brokers.rabbitmq.connection.link import Link
 from bridge.brokers.rabbitmq.consuming.delivery import RabbitDelivery
 from bridge.brokers.rabbitmq.logs.decisions import RabbitDecisions
 from bridge.brokers.rabbitmq.publishing import frames, sender
-from bridge.brokers.rabbitmq.publishing.confirming import ConfirmingChannel
+from bridge.brokers.rabbitmq.publishing.confirming import Answered, ConfirmingChannel
+from bridge.brokers.rabbitmq.publishing.frames import Properties
 from bridge.brokers.rabbitmq.publishing.publication import retry
 from bridge.brokers.rabbitmq.publishing.trials import Trials
 from bridge.brokers.sqlite.queues import leases
@@ -47,9 +48,11 @@ def confirms_off() -> None:
         return Link(*arguments, confirms=False)
 
     class Hasty(ConfirmingChannel):
-        def write(self, *message: Any) -> None:
-            super().write(*message[:-1], lambda error: None)
-            asyncio.get_running_loop().call_soon(message[-1], None)
+        def write(
+            self, exchange: str, routing_key: str, properties: Properties, body: bytes, answered: Answered
+        ) -> None:
+            super().write(exchange, routing_key, properties, body, lambda error: None)
+            asyncio.get_running_loop().call_soon(answered, None)
 
     @asynccontextmanager
     async def no_trial(self: Trials, main: ConfirmingChannel, target: object) -> AsyncIterator[ConfirmingChannel]:

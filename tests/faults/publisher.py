@@ -7,12 +7,13 @@ noted in the history. The publisher ends when every request has ended, as a web 
 import importlib
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 from flask import Flask
 
-from tests.faults.history import History
+from tests.faults.history import VARIABLE, Counting, History
 from tests.faults.sender import Sender
 
 # By the event's number modulo 100: the step of each attempt. All other events succeed at once.
@@ -25,6 +26,30 @@ STEPS = {
 }
 DELAYED = {61: 1}
 """By the event's number modulo 100: its delay in seconds."""
+
+
+AHEAD = 5.0
+"""Seconds of its own requests after which a publisher is ahead of the workers. On a slow machine the backlog would grow
+without end, and so would the time for which an ordeal waits for its own events."""
+
+
+class Backlog:
+    """The number of events of all publishers that are confirmed and have had no effect, by the history."""
+
+    def __init__(self, most: float) -> None:
+        self._most = most
+        self._counting = Counting(Path(os.environ[VARIABLE]))
+        self._counted = threading.Lock()
+        self._exceeded = False
+
+    def is_exceeded(self) -> bool:
+        """Return True if there are more than `most`. While another thread counts, return its last result."""
+        if self._counted.acquire(blocking=False):
+            try:
+                self._exceeded = self._counting.count("ok") - self._counting.count("effect") > self._most
+            finally:
+                self._counted.release()
+        return self._exceeded
 
 
 def request(name: str, number: int) -> dict[str, Any]:
@@ -48,7 +73,8 @@ class Publisher:
 
     def serve(self, threads: int) -> None:
         """Send requests from this many threads until SIGTERM; return when every request has ended."""
-        Sender(self._send, self._history, self._pause).serve(threads)
+        most = AHEAD * threads / self._pause
+        Sender(self._send, self._history, self._pause, Backlog(most).is_exceeded).serve(threads)
 
     def _send(self, number: int) -> None:
         body = request(self._name, number)

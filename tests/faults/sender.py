@@ -9,15 +9,26 @@ from collections.abc import Callable
 from tests.faults.history import History
 from tests.faults.pulse import feel
 
+SLOWER = 10
+"""How many times longer the pauses are while the requests get ahead of the work."""
+
+
+def _never() -> bool:
+    return False
+
 
 class Sender:
     """Sends requests: calls `send` with 0, 1, 2, … from any number of threads, each of which pauses `pause` seconds
-    between two of its requests. The history gets the times for which the process had no CPU."""
+    between two of its requests, or `SLOWER` times as long while `ahead` returns True. The history gets the times for
+    which the process had no CPU."""
 
-    def __init__(self, send: Callable[[int], None], history: History, pause: float) -> None:
+    def __init__(
+        self, send: Callable[[int], None], history: History, pause: float, ahead: Callable[[], bool] = _never
+    ) -> None:
         self._send = send
         self._history = history
         self._pause = pause
+        self._ahead = ahead
         self._numbers = itertools.count()
         self._stopping = threading.Event()
 
@@ -35,5 +46,6 @@ class Sender:
     def _run(self) -> None:
         due = time.monotonic()
         while not self._stopping.wait(max(0.0, due - time.monotonic())):
-            due = max(due + self._pause, time.monotonic() - 1.0)  # no burst after an outage
+            pause = self._pause * (SLOWER if self._ahead() else 1)
+            due = max(due + pause, time.monotonic() - 1.0)  # no burst after an outage
             self._send(next(self._numbers))

@@ -27,7 +27,7 @@ HELD_BY_A_WORKER = CHILDREN * 16
 THREADS = 4
 """Threads of a publisher or a caller, and so the most publishes or calls that it has in flight."""
 
-CALLS_A_SECOND = 20.0
+CALLS_A_SECOND = 10.0
 
 ATTEMPTS, WAITS = 3, (1.0, 2.0)
 BUDGET = 2.0

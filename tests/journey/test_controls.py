@@ -54,6 +54,27 @@ async def test_a_paused_queue_begins_nothing_until_it_is_resumed(site: Site) -> 
     await done(site, "bridge-queues", "resume", "mail", code=1)
 
 
+async def test_what_is_in_hand_and_how_fast_it_goes(site: Site) -> None:
+    """The workers report what they hold and have settled, and a queue shows what comes in and goes out meanwhile."""
+    site.configure(QUEUES)
+    count = 5
+    await site.defer("do.mail", "sleep:600", count=count)
+    worker = site.worker("--queue", "mail"), site.worker("--queue", "default")
+    await ready(*worker)
+    await eventually(lambda: bool(site.effects(name="do.mail")), report=lambda: worker[0].log)
+    listing = site.run("bridge-queues", "list", "--over", "3s", "--json")
+
+    while listing.process.poll() is None:
+        await site.defer("do.other", "ok")
+
+    assert await listing.ended() == 0, listing.log
+    queues = {queue["queue"]: queue for queue in json.loads(listing.log)["queues"]}
+    mail, other = queues["mail"], queues["default"]
+    assert 1 <= mail["held"] == count - mail["ready"]
+    assert (mail["rate_in"], mail["rate_out"]) == (0, 0)
+    assert other["rate_in"] > 0 < other["rate_out"]
+
+
 async def test_events_that_are_paused_by_their_name_wait_without_an_attempt(site: Site) -> None:
     """The other events of their queue go on, also if more are paused than the worker can hold."""
     site.configure(QUEUES)

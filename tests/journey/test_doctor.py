@@ -194,6 +194,24 @@ async def test_a_worker_without_consumers_is_not_ready(rabbit: Site, managed: Ma
     await ready(rabbit, worker)
 
 
+async def test_a_queue_that_is_paused(rabbit: Site) -> None:
+    """Its worker is there, and has no consumer of it: a person is asked to resume it, and nobody to start a worker."""
+    worker = rabbit.worker()
+    await ready(rabbit, worker)
+    paused = asked(rabbit, "bridge-queues", "pause", "default", "--for", "1h", "--why", "provider down")
+    assert paused.returncode == 0, paused.stderr
+
+    def found() -> list[dict[str, str]]:
+        findings = json.loads(asked(rabbit, "bridge-doctor", "--json").stdout)["findings"]
+        return [each for each in findings if each["subject"] == "consumers"]
+
+    await eventually(lambda: found()[0]["state"] == "wrong", report=lambda: worker.log)
+    (finding,) = found()
+    assert finding["sentence"].startswith("queue default has no consumer and holds 0 events: paused by ")
+    assert finding["sentence"].endswith("UTC: provider down")
+    assert finding["next_step"] == "bridge-queues resume default"
+
+
 @asynccontextmanager
 async def away(managed: ManagedNode) -> AsyncIterator[None]:
     """Close all connections of the node, and let it accept no new ones for the duration of the `with` block."""

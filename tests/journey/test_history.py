@@ -122,3 +122,24 @@ async def test_events_are_watched_to_their_end(site: Site) -> None:
     assert watched[bad].log.count("dead in queue") == 2
     lines = await ended(site.run("bridge-events", "watch", bad, "--json"))
     assert [json.loads(line)["end"] for line in lines.splitlines()] == ["dead", "dead"]
+
+
+async def test_the_progress_of_a_running_event(site: Site) -> None:
+    """A watch shows it until the event ends, and the story of the event has the newest one."""
+    site.configure("deadline = '10m'\n")
+    (event,) = await site.defer("work.long", "1s", "go on")
+    watch = site.run("bridge-events", "watch", event)
+    worker = site.worker(app="telling:app", own_boot=True)
+
+    await watch.says(": 3 of 10, resizing", within=60)
+    found = await story(site, event)
+    assert found["now"][0].endswith(": 3 of 10, resizing")
+    assert found["progress"] == [{"queue": "default", "attempt": 1, "done": 3, "total": 10, "note": "resizing"}], (
+        worker.log
+    )
+    (site.directory / "go on").touch()
+
+    assert await watch.ended() == 0, watch.log
+    first, *_, last = watch.log.splitlines()
+    assert f"work.long  runs in queue default: attempt 1 in {socket.gethostname()}:{worker.process.pid}: 3 of" in first
+    assert "delivered in queue default" in last

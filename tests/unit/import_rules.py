@@ -31,7 +31,7 @@ ROOMS = {
         *("broker", "inspection"),
     ),
     "bridge.brokers.sqlite": ("queues", "coordination", "calling", "logs", "broker", "inspection"),
-    "worker": ("pool", "control", "slots", "events", "doctor", "operating", "history", "site"),
+    "worker": ("pool", "control", "slots", "events", "doctor", "operating", "history", "site", "bench"),
 }
 """The rooms of a package, the lowest first. A room may not import a later room. `ROOF` has the rule for modules outside
 rooms."""

@@ -15,6 +15,7 @@ import app_adapter.call_cli
 import app_adapter.cli
 import app_adapter.relay_cli
 import dead_letter.cli
+import worker.bench.cli
 import worker.cli
 import worker.control.status_cli
 import worker.doctor.cli
@@ -50,6 +51,7 @@ PROGRAMS = {
     "bridge-queues": Program(worker.operating.queues_cli.main, ["list"], BROKER),
     "bridge-status": Program(worker.control.status_cli.main, [], "--config --json"),
     "bridge-site": Program(worker.site.cli.main, ["status"], "--config"),
+    "bridge-bench": Program(worker.bench.cli.main, ["shop:app"], f"{BROKER} --json"),
 }
 DLQ = dead_letter.cli.main.commands
 
@@ -154,7 +156,7 @@ def test_an_error_cannot_control_a_terminal(program: str) -> None:
     assert result.stderr.replace("\n", "").isprintable()
 
 
-@pytest.mark.parametrize("program", ["bridge-dlq", "bridge-defer", "bridge-doctor", "bridge-queues"])
+@pytest.mark.parametrize("program", ["bridge-dlq", "bridge-defer", "bridge-doctor", "bridge-queues", "bridge-bench"])
 def test_an_unreachable_broker_exits_with_3(program: str) -> None:
     """A program that cannot reach its broker exits with 3. bridge-worker is tested in `tests/journey`; bridge-relay
     waits for the broker, and the other programs need none."""

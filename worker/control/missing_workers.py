@@ -26,6 +26,9 @@ CLAIM = "missing-workers"
 LOOK_EVERY = 30.0
 """Seconds between two looks, and between two tries to get the claim."""
 
+PATIENCE = 5.0
+"""Seconds that a worker has for its answer: a busy one is not missing."""
+
 CONFIRM_AFTER = 5.0
 """Seconds after which a missing worker is looked for once more."""
 
@@ -70,7 +73,8 @@ class MissingWorkers:
 
     async def _look_while_held(self, claim: Claim) -> None:
         oldest = datetime.now(UTC) - NEWS_FOR
-        self._known = frozenset(each for each in await self._missing() if each.seen < oldest)
+        # What this worker has told it tells no second time, also after it lost the claim because a look failed.
+        self._known |= frozenset(each for each in await self._missing() if each.seen < oldest)
         while claim.held:
             new = await self._missing() - self._known
             if new:
@@ -99,6 +103,6 @@ def looks_for_missing_workers(
 
     async def ask() -> Roll:
         async with existing_broker(settings) as asker:  # its connections are closed after each look
-            return await ask_site(asker)
+            return await ask_site(asker, PATIENCE)
 
     return (MissingWorkers(broker, tell, ask).run(),)

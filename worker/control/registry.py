@@ -4,7 +4,7 @@ Each worker records its start, every `SEEN_EVERY` seconds that it runs, and its 
 does not answer is missing: it was killed, is frozen or hangs, or cannot reach the broker.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, get_args
@@ -17,13 +17,15 @@ from bridge.status import StatusError, WorkerStatus, from_object, to_json
 SUBJECT = "status"
 """The subject of the broadcast that asks for the status of every worker."""
 
-ANSWER_WITHIN, ANSWER_AGAIN_WITHIN = 0.3, 0.7
-"""Seconds for which a program waits for the answers to its question, and to a second one if not all have answered."""
+ANSWER_WITHIN, PATIENCE = 0.3, 0.7
+"""Seconds for which a program waits for the answers to its question, and the longest wait for those to a second one
+if not all have answered."""
 
 MISSING_FOR = timedelta(days=1)
 """The time for which a worker that is gone without a word counts as missing."""
 
-SEEN_EVERY = 1800.0
+SEEN_EVERY = 3600.0
+"""Seconds between two records of a worker that runs. A reader reads those of a day: of 50 workers, 1,200."""
 
 Step = Literal["started", "running", "ended"]
 
@@ -94,9 +96,8 @@ def sighting_of(content: Content) -> Sighting | None:
         return None
 
 
-def missing_of(sightings: Iterable[Sighting], answered: Collection[str], now: datetime) -> list[Missing]:
-    """Return the workers that should answer and are not among the instances that `answered`, by host and process id.
-    The sightings can have any order."""
+def expected_of(sightings: Iterable[Sighting], now: datetime) -> dict[str, Sighting]:
+    """Return the newest sighting of each worker that should answer, by instance. The sightings can have any order."""
     last: dict[str, Sighting] = {}
     ended: set[str] = set()
     for sighting in sightings:
@@ -105,22 +106,22 @@ def missing_of(sightings: Iterable[Sighting], answered: Collection[str], now: da
             last[sighting.instance] = sighting
         if sighting.step == "ended":
             ended.add(sighting.instance)
-    found = [
-        Missing(each.host, each.pid, each.app, each.time)
-        for instance, each in last.items()
-        if instance not in ended and instance not in answered and now - each.time <= MISSING_FOR
-    ]
-    return sorted(found, key=lambda each: (each.host, each.pid, each.seen))
+    return {
+        instance: each for instance, each in last.items() if instance not in ended and now - each.time <= MISSING_FOR
+    }
 
 
-def roll_of(answers: Iterable[Content], sightings: Iterable[Sighting], now: datetime) -> Roll:
-    """Return the workers of a site by their answers and the sightings. The last answer of a worker counts."""
+def instances_of(answers: Iterable[Content]) -> set[str]:
+    """Return the instances that have answered. A worker of another version has, although its status is not read."""
+    return {instance for answer in answers if isinstance(instance := answer.get("instance"), str)}
+
+
+def roll_of(answers: Sequence[Content], expected: Mapping[str, Sighting]) -> Roll:
+    """Return the workers of a site by their answers, and by those that are expected to answer. The last answer of a
+    worker counts."""
     workers: dict[str, WorkerStatus] = {}
     unreadable: list[str] = []
-    answered: set[str] = set()
     for answer in answers:
-        if isinstance(instance := answer.get("instance"), str):
-            answered.add(instance)  # also a worker of another version is not missing
         try:
             status = from_object(answer)
         except StatusError as error:
@@ -128,8 +129,17 @@ def roll_of(answers: Iterable[Content], sightings: Iterable[Sighting], now: date
             continue
         if isinstance(status, WorkerStatus):
             workers[status.instance] = status
-    listed = sorted(workers.values(), key=lambda each: (each.host, each.pid))
-    return Roll(tuple(listed), tuple(missing_of(sightings, answered, now)), tuple(unreadable))
+    answered = instances_of(answers)
+    missing = [
+        Missing(each.host, each.pid, each.app, each.time)
+        for instance, each in expected.items()
+        if instance not in answered
+    ]
+    return Roll(
+        tuple(sorted(workers.values(), key=lambda each: (each.host, each.pid))),
+        tuple(sorted(missing, key=lambda each: (each.host, each.pid, each.seen))),
+        tuple(unreadable),
+    )
 
 
 def answer_of(status: WorkerStatus) -> Content:

@@ -1,9 +1,9 @@
 """`bridge-status --site`: ask every worker of the site, and name those that are missing."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import aclosing, suppress
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
 
 import click
 from rich.console import Console
@@ -16,24 +16,28 @@ from bridge.console.printable import json_text, printable
 from bridge.console.quantities import duration_text
 from bridge.console.site_options import existing_broker
 from bridge.console.terminal import Column, print_table, print_text, terminal
-from bridge.errors import BrokerUnavailable
 from bridge.logs import Content
 from bridge.site_logs import WORKERS
 from bridge.status import WorkerStatus
 from worker.control.readiness import why_not
 from worker.control.registry import (
-    ANSWER_AGAIN_WITHIN,
     ANSWER_WITHIN,
     MISSING_FOR,
+    PATIENCE,
     SUBJECT,
     Roll,
     Sighting,
+    expected_of,
+    instances_of,
     roll_of,
     sighting_of,
     to_document,
 )
 
-_QUESTION = {"ask": SUBJECT}
+QUESTION = {"ask": SUBJECT}
+_SLACK = timedelta(hours=1)
+"""The most by which the clocks of workers may differ: the log is read until a sighting is this much too old."""
+
 _COLUMNS = (
     Column("host", narrow=True),
     Column("pid", right=True, narrow=True),
@@ -60,18 +64,19 @@ def show_site(settings: Settings, *, as_json: bool) -> ExitCode:
     return ExitCode.DONE if complete else ExitCode.INCOMPLETE
 
 
-async def ask_site(broker: Broker) -> Roll:
-    """Read which workers should answer, and ask all. It takes some 0.3 s if they answer; if not all do, they are asked
-    again, and have 0.7 s more. Raise `BrokerUnavailable` or `BrokerRefused`."""
-    sightings, statuses = await _sightings(broker), broker.broadcast(SUBJECT)
-    answers: list[Content] = []
-    with suppress(BrokerUnavailable):  # the first question connects, which may take as long
-        answers = await statuses.ask_all(_QUESTION, ANSWER_WITHIN)
-    roll = roll_of(answers, sightings, datetime.now(UTC))
-    if roll.missing or not roll.workers:
-        answers += await statuses.ask_all(_QUESTION, ANSWER_AGAIN_WITHIN)
-        roll = roll_of(answers, sightings, datetime.now(UTC))
-    return roll
+async def ask_site(broker: Broker, patience: float = PATIENCE) -> Roll:
+    """Read which workers should answer, and ask all meanwhile. It takes some 0.3 s if they answer. If not all do, they
+    are asked again, and have up to `patience` seconds more. Raise `BrokerUnavailable` or `BrokerRefused`."""
+    statuses = broker.broadcast(SUBJECT)
+    answers, sightings = await asyncio.gather(statuses.ask_all(QUESTION, ANSWER_WITHIN), _sightings(broker))
+    expected = expected_of(sightings, datetime.now(UTC))
+
+    def complete(further: Sequence[Content]) -> bool:
+        return instances_of([*answers, *further]) >= expected.keys()
+
+    if not answers or not complete([]):
+        answers += await statuses.ask_all(QUESTION, 0 if expected else ANSWER_WITHIN, complete, patience)
+    return roll_of(answers, expected)
 
 
 async def _ask(settings: Settings) -> tuple[Roll, str]:
@@ -81,7 +86,7 @@ async def _ask(settings: Settings) -> tuple[Roll, str]:
 
 async def _sightings(broker: Broker) -> list[Sighting]:
     found: list[Sighting] = []
-    oldest = datetime.now(UTC) - 2 * MISSING_FOR  # a start that is older has a younger sighting
+    oldest = datetime.now(UTC) - MISSING_FOR - _SLACK  # a start that is older has a younger sighting
     async with aclosing(broker.log(WORKERS.name, WORKERS.retention).read_back()) as records:
         async for record in records:
             sighting = sighting_of(record.content)

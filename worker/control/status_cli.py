@@ -170,12 +170,7 @@ def _rows(slots: Sequence[SlotStatus]) -> Iterator[tuple[str, ...]]:
 
 
 def _progress(progress: ProgressStatus | None) -> str:
-    """Return a progress for the end of a line: `: 3 of 10, resizing`."""
-    if progress is None:
-        return ""
-    total = "" if progress.total is None else f" of {progress.total:g}"
-    note = f", {progress.note}" if progress.note else ""
-    return f": {progress.done:g}{total}{note}"
+    return "" if progress is None else f": {progress}"
 
 
 def _number(number: int | None) -> str:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from bridge.brokers.contract.broker import Broker
 from bridge.brokers.contract.consuming import Consumer
 from bridge.config.values import HistorySettings, Values
-from bridge.moments import Tell
 from bridge.site_logs import HISTORY
 from bridge.status import WorkerStatus
 from bridge.watchers.history import HistoryWatcher
@@ -22,17 +21,19 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def recording(broker: Broker, history: HistorySettings, tell: Tell) -> Iterator[Tell]:
-    """Return `tell`, which during the block also writes the history, if the settings keep one. Leave the block before
-    the broker is closed."""
+def recording(broker: Broker, history: HistorySettings, watchers: Watchers) -> Iterator[None]:
+    """Write the history of what the watchers are told during the block, if the settings keep one. The block must end
+    before the broker is closed."""
     retention = history.retention()
     if retention is None:
-        yield tell
+        yield
         return
     watcher = HistoryWatcher(broker.log(HISTORY, retention).append_soon)
+    watchers.add(watcher)
     try:
-        yield Watchers((tell, watcher))
+        yield
     finally:
+        watchers.remove(watcher)
         watcher.flush()
 
 

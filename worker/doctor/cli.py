@@ -83,6 +83,8 @@ async def _examined(settings: Settings, site: SiteOnBroker) -> tuple[bool, Seque
     """Return whether the broker was reached, and the findings. The broker and the pools are checked at the same
     time."""
     values = settings.values
+    paused = await pauses.examine(settings)
+    site = replace(site, paused=paused.by_queue)
     examination, pools, exposed = await asyncio.gather(
         inspect(site), addresses.examine(values.fastcgi), exposure.examine(values.broker_url)
     )
@@ -91,7 +93,7 @@ async def _examined(settings: Settings, site: SiteOnBroker) -> tuple[bool, Seque
         _settings_read(settings),
         *examination.findings,
         *(await ledger.examine(settings) if examination.reached else ()),
-        *(await pauses.examine(settings) if examination.reached else ()),
+        *(paused.findings if examination.reached else ()),
         *exposed,
         *modes.examine(settings),
         *schedules.examine(settings),

@@ -1,7 +1,8 @@
 """The doctor's check of pauses: an event that waits behind a pause waits for a person."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from bridge.brokers.contract.findings import Finding, ok, unknown, wrong
@@ -14,13 +15,21 @@ from worker.control.controls_log import ControlsLog
 READ_SECONDS = 8.0
 
 
-async def examine(settings: Settings) -> Sequence[Finding]:
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """The findings, and the reason of each queue's pause."""
+
+    findings: Sequence[Finding]
+    by_queue: Mapping[str, str] = field(default_factory=dict)
+
+
+async def examine(settings: Settings) -> Examined:
     """Read the controls of the site, for at most some 8 s."""
     values, keys = settings.values, settings.ledger_keys()
     try:
         broker = open_existing(values.broker_url, values.namespace, declare=False, tls=settings.tls(), keys=keys)
     except BridgeError:
-        return []  # there is no SQLite file yet, and so no pause
+        return Examined([])  # there is no SQLite file yet, and so no pause
     try:
         log = ControlsLog(broker, values.namespace, keys)
         async with asyncio.timeout(READ_SECONDS):
@@ -28,10 +37,12 @@ async def examine(settings: Settings) -> Sequence[Finding]:
     except (BridgeError, TimeoutError) as error:
         why = str(error) or f"the controls were not read within {READ_SECONDS:g} s"
         step = "bridge-queues list, as a user who may read the controls; bridge-doctor --permissions operator"
-        return [unknown("pauses", why, step)]
+        return Examined([unknown("pauses", why, step)])
     finally:
         await broker.close()
-    return [*judge(log.controls.pauses(datetime.now(UTC))), *_ignored(log.controls.skipped)]
+    pauses = log.controls.pauses(datetime.now(UTC))
+    findings = [*judge(pauses), *_ignored(log.controls.skipped)]
+    return Examined(findings, {pause.queue: pause.reason for pause in pauses if pause.queue is not None})
 
 
 def judge(pauses: Iterable[Pause]) -> Sequence[Finding]:

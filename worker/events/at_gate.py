@@ -52,6 +52,8 @@ class AtGate:
 
     async def fewer_than(self, number: int, *, without: Collection[str] = ()) -> int:
         """Wait until fewer events than `number` wait, without those of the queues `without`. Return their number."""
+        if not self._waiting:
+            return 0
         while (waiting := sum(held.queue not in without for held in self._waiting)) >= number:
             self._fewer.clear()
             await self._fewer.wait()

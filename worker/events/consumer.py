@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from bridge.brokers.contract.consuming import Consumer, Delivery
 from bridge.controls import pause_of
-from bridge.moments import Taken, Tell, tell_nobody
+from bridge.moments import Taken, Tell, hears, tell_nobody
 from bridge.status import QueueStatus, ServingStatus
 from worker.events.at_gate import AtGate
 from worker.events.broker_link import BrokerLink
@@ -21,7 +21,7 @@ from worker.events.gate import GO, GateState, Go, Wait, may_begin
 from worker.events.in_flight import EventInFlight, InFlight
 from worker.events.metering import Meter
 from worker.events.ordered_runs import OrderedRuns
-from worker.events.prefetch import LOOKED_EVERY, Pace, limits_of, rooms_of
+from worker.events.prefetch import HELD_WHILE_FAST, LOOKED_EVERY, Pace, limits_of, rooms_of
 from worker.events.replay import Replayer
 from worker.events.steering import Steering, Unsteered, instead_of_begin, may_not_begin, paused_patterns
 from worker.events.unrun import acknowledge, end_failed, leave_out
@@ -43,6 +43,7 @@ class EventConsumer:
         gate: Gate = may_begin,
         steering: Steering | None = None,
         meter: Meter | None = None,
+        held_while_fast: int = HELD_WHILE_FAST,
     ) -> None:
         self._broker = broker
         self._slots = slots
@@ -55,11 +56,12 @@ class EventConsumer:
         self._meter = meter or Meter()
         self._at_gate = AtGate(self._ask, self._begin)
         self._in_flight = InFlight(lambda: broker.trouble, self._hold_back, self._at_gate.look)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[EventInFlight, asyncio.Task[None]] = {}
         self._draining = False
         self._defects = Defects()
         self._ordered = OrderedRuns([queue for queue, rules in replayer.rules.items() if rules.ordered])
         self._pace = Pace()
+        self._held_while_fast = held_while_fast
         self._weighted = len({rules.weight for rules in replayer.rules.values()}) > 1
         self._prefetch: Mapping[str, int] = {}
         self._limits: Mapping[str, int] = {}
@@ -79,8 +81,9 @@ class EventConsumer:
     def serving(self, deadline: float) -> ServingStatus:
         """Return how well events are taken and settled. `deadline` is the longest time that a replay may take, in
         seconds."""
+        held = self._broker.held
         return ServingStatus(
-            queues={queue: self._queue_status(queue) for queue in self._replayer.rules},
+            queues={queue: self._queue_status(queue, held.get(queue, 0)) for queue in self._replayer.rules},
             why=self._broker.trouble,
             slots=len(self._slots),
             unconfirmed=self._in_flight.unconfirmed,
@@ -89,10 +92,11 @@ class EventConsumer:
             deadline=deadline,
         )
 
-    def _queue_status(self, queue: str) -> QueueStatus:
+    def _queue_status(self, queue: str, held: int) -> QueueStatus:
         answer = self._ask(queue)
         waits = answer.why if isinstance(answer, Wait) else paused_patterns(self._steering.pauses)
-        return QueueStatus(live=queue in self._broker.live, waits=waits)
+        settled = self._in_flight.settled[queue]
+        return QueueStatus(live=queue in self._broker.live, waits=waits, held=held, settled=settled)
 
     async def start(self) -> None:
         """Start receiving deliveries."""
@@ -104,20 +108,25 @@ class EventConsumer:
         that still wait for a slot return to their queue."""
         try:
             while self._limit is None or self.taken < self._limit:
-                await self._fewer_wait_than(self._slots.size)
-                delivery = await self._broker.receive()
-                if delivery.redelivered and self._needs_no_run(delivery):
-                    continue
-                self.taken += 1
-                self._tell(Taken(delivery.envelope, delivery.queue))
-                self._admit(self._in_flight.hold(delivery))
-                await asyncio.sleep(0)  # let the event's task line up, so that the next check counts it
+                for _ in range(await self._room()):
+                    self._take(await self._broker.receive())
+                    if self.taken == self._limit:
+                        break
+                await asyncio.sleep(0)  # let the events' tasks line up, so that the next look counts them
             await self._at_gate.fewer_than(1)
-            await self._slots.line_shorter_than(1)
+            await self._slots.all_begun()
         except asyncio.CancelledError:
             self._return_waiting_events()
             raise
         return f"{self.taken} events were begun, as many as asked for"
+
+    def _take(self, delivery: Delivery) -> None:
+        if delivery.redelivered and self._needs_no_run(delivery):
+            return
+        self.taken += 1
+        if hears(self._tell, Taken):
+            self._tell(Taken(delivery.envelope, delivery.queue))
+        self._admit(self._in_flight.hold(delivery))
 
     async def keep_pace(self) -> NoReturn:
         """Adjust the prefetch to the pace of the events and the size of the pool, and watch the link to the broker."""
@@ -159,8 +168,8 @@ class EventConsumer:
         self._return_waiting_events()
         self._in_flight.expect_no_more()
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=grace)
-        unfinished = list(self._tasks)
+            await asyncio.wait(self._tasks.values(), timeout=grace)
+        unfinished = [task for task in self._tasks.values() if not task.done()]
         for task in unfinished:
             task.cancel()
         await asyncio.gather(*unfinished, return_exceptions=True)
@@ -171,7 +180,8 @@ class EventConsumer:
         slots = self._slots.size
         rooms = rooms_of({queue: rules.slots for queue, rules in self._replayer.rules.items()}, slots)
         rooms = self._meter.rooms(rooms)
-        self._limits, prefetch = limits_of(rooms, slots), self._pace.prefetch(rooms, slots, weighted=self._weighted)
+        self._limits = limits_of(rooms, slots)
+        prefetch = self._pace.prefetch(rooms, slots, weighted=self._weighted, held_while_fast=self._held_while_fast)
         prefetch = self._meter.prefetch(prefetch, rooms, self._in_flight.begun)
         stuck = self._in_flight.stuck
         self._prefetch = {
@@ -179,11 +189,12 @@ class EventConsumer:
             for queue, most in prefetch.items()
         }
 
-    async def _fewer_wait_than(self, number: int) -> None:
-        """Wait until fewer events than `number` are at the gate or in line for a slot. Events of metered queues that
-        wait at the gate do not count: they are few, and may wait for long."""
-        at_gate = await self._at_gate.fewer_than(number, without=self._meter.queues)
-        await self._slots.line_shorter_than(number - at_gate)
+    async def _room(self) -> int:
+        """Wait until events may be taken, and return how many. Events of metered queues that wait at the gate do not
+        count: they are few, and may wait for long."""
+        size = self._slots.size
+        at_gate = await self._at_gate.fewer_than(size, without=self._meter.queues)
+        return await self._slots.room_in_line(at_gate)
 
     def _needs_no_run(self, delivery: Delivery) -> bool:
         """Return True if a redelivery's event is in flight in this worker, or was settled by it: then the redelivery
@@ -237,15 +248,14 @@ class EventConsumer:
 
     def _start(self, held: EventInFlight, work: Callable[[], Awaitable[None]]) -> "asyncio.Task[None]":
         """Start the work that ends an event, which is then in flight no more."""
-        task = asyncio.create_task(self._ended(held, work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task = self._tasks[held] = asyncio.get_running_loop().create_task(self._ended(held, work))
         return task
 
     async def _ended(self, held: EventInFlight, work: Callable[[], Awaitable[None]]) -> None:
         try:
             await work()
         finally:
+            del self._tasks[held]
             self._meter.left(held.queue, held.token)
             self._in_flight.leave(held)
 

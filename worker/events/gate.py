@@ -7,15 +7,18 @@ terms allow: the other events stay in the broker, where another worker can take 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import inf
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from bridge.controls import Pause, pause_of
 from bridge.rates import Bucket
 
+NONE: Mapping[str, Any] = MappingProxyType({})
 
-@dataclass(frozen=True, slots=True)
-class GateState:
+
+class GateState(NamedTuple):
     """The state of a worker at one moment, for the terms.
 
     `in_flight` counts the events of each queue that have begun and are not settled. `limits` has the highest such count
@@ -33,9 +36,9 @@ class GateState:
     pauses: Sequence[Pause] = ()
     controls_unknown: bool = False
     event: str | None = None
-    buckets: Mapping[str, Bucket | None] = field(default_factory=dict)
-    promised: Mapping[str, int] = field(default_factory=dict)
-    site_slots: Mapping[str, int] = field(default_factory=dict)
+    buckets: Mapping[str, Bucket | None] = NONE
+    promised: Mapping[str, int] = NONE
+    site_slots: Mapping[str, int] = NONE
 
 
 @dataclass(frozen=True, slots=True)

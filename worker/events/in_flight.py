@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import random
 from collections import Counter, OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import datetime
 
 from bridge.back_off import BackOff
@@ -46,14 +46,21 @@ class InFlight:
         self._settled: OrderedDict[str, None] = OrderedDict()
         self._unconfirmed = Unconfirmed(trouble, hold_back, self._count_no_more)
         self._begun: Counter[str] = Counter()
+        self._settling: dict[EventInFlight, float] = {}
+        self._look_at_settling: asyncio.TimerHandle | None = None
         self._moved = 0.0
-        self.finished = 0
-        """The number of events that this worker has settled."""
+        self.settled: Counter[str] = Counter()
+        """The number of attempts that this worker has settled, by queue."""
 
     def __len__(self) -> int:
         """The number of events that this worker holds. An event whose delivery was lost is not counted, because it is
         redelivered, here or to another worker."""
         return sum(not held.lost for held in self._held)
+
+    @property
+    def finished(self) -> int:
+        """The number of events that this worker has settled."""
+        return self.settled.total()
 
     @property
     def unconfirmed(self) -> int:
@@ -73,9 +80,9 @@ class InFlight:
 
     @property
     def begun(self) -> Mapping[str, int]:
-        """The number of events of each queue that have begun, without those that are settled or whose delivery was
+        """The number of events of each queue that have begun now, without those that are settled or whose delivery was
         lost."""
-        return dict(self._begun)
+        return self._begun
 
     def progress(self) -> float:
         """Return the seconds since an event was settled, or since one was delivered while the worker held none."""
@@ -121,7 +128,7 @@ class InFlight:
         """Remove an event, and remember it if it was settled. An event that was not settled here runs again if it is
         delivered to this worker again."""
         if held.settled:
-            self.finished += 1
+            self.settled[held.queue] += 1
             self._moved = asyncio.get_running_loop().time()
             self._settled[held.token] = None
             if len(self._settled) > SETTLED_REMEMBERED:
@@ -139,6 +146,28 @@ class InFlight:
         """Note that the broker does not confirm the settlement of an event. `why` is used if `trouble` knows no
         reason."""
         self._unconfirmed.add(held, why)
+
+    def begin_to_settle(self, held: "EventInFlight") -> None:
+        """Note that the broker is asked now to settle an event."""
+        loop = asyncio.get_running_loop()
+        self._settling[held] = loop.time()
+        if self._look_at_settling is None:  # one timer for all, because most settlements are confirmed at once
+            self._look_at_settling = loop.call_later(UNCONFIRMED_AFTER, self._find_unconfirmed)
+
+    def end_settling(self, held: "EventInFlight") -> None:
+        """Note that the broker has answered."""
+        self._settling.pop(held, None)
+
+    def _find_unconfirmed(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._look_at_settling = None
+        while self._settling:
+            held, since = next(iter(self._settling.items()))  # the oldest one
+            if since + UNCONFIRMED_AFTER > loop.time():
+                self._look_at_settling = loop.call_at(since + UNCONFIRMED_AFTER, self._find_unconfirmed)
+                return
+            del self._settling[held]
+            self.unconfirm(held, f"no confirmation within {UNCONFIRMED_AFTER:g} s")
 
     def lost(self, held: "EventInFlight") -> None:
         """Stop counting an event, because it is over or its delivery was lost. A lost event must not hold up others:
@@ -202,13 +231,14 @@ class EventInFlight:
     async def settle(self, verb: Callable[[Delivery], Awaitable[None]]) -> bool:
         """Settle the event by a verb of `Delivery`, repeated until the broker has confirmed it. Return False if the
         delivery was lost and not redelivered to this worker: then another worker settles the event."""
-        waits = SETTLE_BACK_OFF.waits(random.random)
+        waits: Iterator[float] | None = None
         while True:
             delivery = self.delivery
             try:
                 await self._carry_out(verb, delivery)
             except BrokerUnavailable as error:
                 self._events.unconfirm(self, str(error))
+                waits = waits or SETTLE_BACK_OFF.waits(random.random)
                 await asyncio.sleep(next(waits))
             except DeliveryLost:
                 self._events.lost(self)
@@ -217,7 +247,8 @@ class EventInFlight:
                 self._deliveries.remove(delivery)
             else:
                 self.settled = True
-                await self._ack_all_but(delivery)
+                if len(self._deliveries) > 1:
+                    await self._ack_all_but(delivery)
                 return True
 
     async def give_back(self) -> bool:
@@ -235,13 +266,11 @@ class EventInFlight:
         return True
 
     async def _carry_out(self, verb: Callable[[Delivery], Awaitable[None]], delivery: Delivery) -> None:
-        timer = asyncio.get_running_loop().call_later(
-            UNCONFIRMED_AFTER, self._events.unconfirm, self, f"no confirmation within {UNCONFIRMED_AFTER:g} s"
-        )
+        self._events.begin_to_settle(self)
         try:
             await verb(delivery)
         finally:
-            timer.cancel()
+            self._events.end_settling(self)
 
     async def _ack_all_but(self, settled: Delivery) -> None:
         """Acknowledge the other deliveries of the same message. One may have arrived during the settlement, or the

@@ -48,6 +48,10 @@ class InternalPublisher:
         self._line: asyncio.Queue[tuple[Event, str]] = asyncio.Queue(LINE)
         self._dropped = 0
 
+    def hears(self, kind: type) -> bool:
+        """Return whether a queue asks for internal events."""
+        return bool(self._queues)
+
     def __call__(self, moment: Moment) -> None:
         """Put the internal event of this moment into the line, once for each queue that asks for it."""
         if not self._queues:

@@ -11,6 +11,7 @@ from math import ceil
 
 from bridge.queues import Queue
 from bridge.rates import Bucket, Limit
+from worker.events.gate import NONE
 
 LOOK_AHEAD = 0.5
 """Seconds for which events are held at the gate, so that a token does not wait for the broker."""
@@ -26,6 +27,11 @@ class Meter:
     buckets: dict[str, Bucket | None] = field(default_factory=dict)
     site_slots: dict[str, int] = field(default_factory=dict)
     _in_line: dict[str, set[str]] = field(default_factory=dict)
+    queues: frozenset[str] = field(init=False)
+    """The metered queues."""
+
+    def __post_init__(self) -> None:
+        self.queues = frozenset({*self.limits, *self.site_slots})
 
     @classmethod
     def of(cls, queues: Iterable[Queue]) -> "Meter":
@@ -36,14 +42,9 @@ class Meter:
         return cls(limits, dict.fromkeys(limits), slots, {name: set() for name in limits})
 
     @property
-    def queues(self) -> frozenset[str]:
-        """The metered queues."""
-        return frozenset({*self.limits, *self.site_slots})
-
-    @property
     def promised(self) -> Mapping[str, int]:
         """The number of events of each queue that have passed the gate and have not begun."""
-        return {queue: len(tokens) for queue, tokens in self._in_line.items()}
+        return {queue: len(tokens) for queue, tokens in self._in_line.items()} if self._in_line else NONE
 
     def share(self, queue: str, workers: int | None, now: float) -> None:
         """Set how many workers share the rate of a queue; None: not known yet."""

@@ -18,8 +18,8 @@ SLOW = 20.0
 changes, so that the prefetch does not flip back and forth."""
 
 HELD_WHILE_FAST = 16
-"""Deliveries held for each slot while events are fast: a slot runs about as many during a few round trips."""
-
+"""Deliveries held for each slot while events are fast, unless the setting `in_flight` says otherwise: a slot runs about
+as many during a few round trips."""
 
 HELD_FOR_A_CHOICE = 2
 """Deliveries held for each slot if queues have different weights: with one, a queue whose events fill the slots would
@@ -47,9 +47,11 @@ class Pace:
         rate = finished / seconds / slots
         return Pace(rate >= (SLOW if self.fast else FAST))
 
-    def prefetch(self, rooms: dict[str, int], slots: int, *, weighted: bool = False) -> dict[str, int]:
+    def prefetch(
+        self, rooms: dict[str, int], slots: int, *, weighted: bool = False, held_while_fast: int = HELD_WHILE_FAST
+    ) -> dict[str, int]:
         """Return how many deliveries of each queue to hold. `rooms` has how many events of each queue may be in
         flight. A queue that may not fill all slots gets no more than that: its deliveries would only wait at the
         gate. `weighted`: the queues have different weights."""
-        factor = HELD_WHILE_FAST if self.fast else HELD_FOR_A_CHOICE if weighted else 1
+        factor = held_while_fast if self.fast else HELD_FOR_A_CHOICE if weighted else 1
         return rooms | {queue: room * factor for queue, room in rooms.items() if room >= slots}

@@ -8,14 +8,15 @@ from typing import assert_never
 from bridge.brokers.contract.consuming import Delivery
 from bridge.cancellations import Cancellation
 from bridge.envelope import Envelope
-from bridge.fastcgi import InvalidRequest, encode_request
+from bridge.fastcgi import InvalidRequest
 from bridge.ledger import Letter, Transcript
 from bridge.logger import log
-from bridge.moments import Begun, Settled, Tell
+from bridge.moments import Begun, Settled, Tell, hears
 from bridge.outcome import Evidence, Failed, OutOfTime, Reply, TooLate, Trust, Unsendable, outcome_of
 from bridge.request import ReplayTarget, parameters
 from bridge.settlement import Ack, DeadLetter, Drop, Halt, Policies, RetryAfter, Settlement, decide, expired_at
 from worker.events.in_flight import EventInFlight
+from worker.events.request_encoder import RequestEncoder
 from worker.slots.slot import Request
 from worker.slots.slots import Slots
 
@@ -24,7 +25,8 @@ from worker.slots.slots import Slots
 class Rules:
     """The rules for the events of one queue: the seconds that a replay may take, the retry policies, how many events
     may be in flight in this worker (None: as many as it has slots), the queue's weight, the seconds that a replay may
-    take if its listener asks for more time (None: it cannot), and whether the queue is ordered."""
+    take if its listener asks for more time (None: it cannot), whether the queue is ordered, and whether its events have
+    to begin when they are sent, as those of a queue with a rate."""
 
     deadline: float
     policies: Policies
@@ -32,6 +34,7 @@ class Rules:
     weight: int = 1
     deadline_at_most: float | None = None
     ordered: bool = False
+    at_once: bool = False
 
 
 class _Expired(Exception):
@@ -81,13 +84,16 @@ class Replayer:
     begins: Callable[[str, str], None] = _nothing_begins
     halt: Halting = field(default=cannot_halt)
     cancellation: Callable[[Envelope], Cancellation | None] = field(default=lambda envelope: None)
+    _encoder: RequestEncoder = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_encoder", RequestEncoder(self.target))
 
     async def replay(self, held: EventInFlight, slots: Slots) -> None:
         """Replay and settle one event. Raise `NoSlotToCome` if the worker drains before the event has a slot."""
         envelope, queue = held.delivery.envelope, held.queue
         rules = self.rules[queue]
-        fields = parameters(envelope, queue, self.target)
-        request = _request(envelope, queue, fields, self.max_body, rules.deadline_at_most)
+        request = self._request(envelope, queue, rules)
         evidence, seconds, child = await self._exchange(held, slots, request, rules.deadline)
         now = self.now()
         outcome = outcome_of(evidence, self.trust, now)
@@ -97,9 +103,33 @@ class Replayer:
         if isinstance(settlement, Halt):
             settled = await self._halt(held, settlement)
         else:
-            settled = await held.settle(_verb(settlement, lambda dead: _letter(dead, queue, fields, evidence, now)))
+            settled = await held.settle(
+                _verb(settlement, lambda dead: self._letter(dead, envelope, queue, evidence, now))
+            )
         if settled:
             self.tell(Settled(envelope, queue, outcome, settlement, seconds, child))
+
+    def _request(self, envelope: Envelope, queue: str, rules: Rules) -> Request | Unsendable:
+        event = envelope.event
+        if self.max_body is not None and len(event.data) > self.max_body:
+            return Unsendable(f"the data is {len(event.data)} bytes: expected at most {self.max_body} (max_body)")
+        try:
+            encoded = self._encoder.encode(envelope, queue)
+        except InvalidRequest as error:
+            return Unsendable(str(error))
+        return Request(
+            event.name,
+            event.id,
+            queue,
+            envelope.attempt_number,
+            encoded,
+            rules.deadline_at_most,
+            at_once=rules.at_once or event.handling.expires is not None,  # it must not begin later than it is sent
+        )
+
+    def _letter(self, dead: DeadLetter, envelope: Envelope, queue: str, evidence: Evidence, now: datetime) -> Letter:
+        transcript = _transcript(parameters(envelope, queue, self.target), evidence)
+        return Letter(now, queue, dead.reason, dead.envelope, dead.error, transcript)
 
     async def _exchange(
         self, held: EventInFlight, slots: Slots, request: Request | Unsendable, deadline: float
@@ -114,7 +144,8 @@ class Replayer:
         def begin() -> None:
             self._check_time(envelope)
             self.begins(queue, held.token)
-            self.tell(Begun(envelope, queue))
+            if hears(self.tell, Begun):
+                self.tell(Begun(envelope, queue))
 
         try:
             self._check_time(envelope)
@@ -144,19 +175,6 @@ class Replayer:
             self.tell(Settled(envelope, queue, Failed(settlement.error), settlement, 0.0))
 
 
-def _request(
-    envelope: Envelope, queue: str, fields: Mapping[str, str], max_body: int | None, deadline_at_most: float | None
-) -> Request | Unsendable:
-    event = envelope.event
-    if max_body is not None and len(event.data) > max_body:
-        return Unsendable(f"the data is {len(event.data)} bytes: expected at most {max_body} (max_body)")
-    try:
-        encoded = encode_request(fields, event.data)
-    except InvalidRequest as error:
-        return Unsendable(str(error))
-    return Request(event.name, event.id, queue, envelope.attempt_number, encoded, deadline_at_most)
-
-
 def _verb(
     settlement: Ack | RetryAfter | DeadLetter | Drop, letter: Callable[[DeadLetter], Letter]
 ) -> Callable[[Delivery], Awaitable[None]]:
@@ -171,10 +189,6 @@ def _verb(
             written = letter(settlement)
             return lambda delivery: delivery.dead_letter(written)
     assert_never(settlement)
-
-
-def _letter(dead: DeadLetter, queue: str, fields: Mapping[str, str], evidence: Evidence, now: datetime) -> Letter:
-    return Letter(now, queue, dead.reason, dead.envelope, dead.error, _transcript(fields, evidence))
 
 
 def _spent(settlement: Settlement, envelope: Envelope) -> Envelope:

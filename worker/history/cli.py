@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
@@ -14,18 +14,20 @@ from bridge.config.settings import Settings
 from bridge.config.values import HistorySettings
 from bridge.console import options
 from bridge.console.exit_codes import ExitCode
-from bridge.console.option_values import read_by
+from bridge.console.option_values import positive_time, read_by
 from bridge.console.printable import printable
 from bridge.console.program import HELP, Failure, ProgramGroup, version_option
 from bridge.console.site_options import Site, existing_broker, site_options
 from bridge.console.terminal import print_json_lines, print_text, terminal
 from bridge.history import Entry, Filter, to_json
+from bridge.progress_records import ProgressEntry
+from bridge.progress_records import to_json as progress_to_json
 from bridge.queues import route
 from bridge.site_logs import HISTORY
 from worker.history.finding import Wanted, find
-from worker.history.options import filter_options, positive_seconds, which_event
+from worker.history.options import filter_options, which_event
 from worker.history.reading import newest
-from worker.history.rendering import moment_text, print_entries, sentence
+from worker.history.rendering import moment_text, print_entries, progress_sentence, sentence
 from worker.history.story import Known, to_document, unknowns_of
 from worker.history.story_page import print_story
 from worker.history.watching import watch as follow
@@ -120,11 +122,12 @@ def show(site: Site, /, wanted: Wanted, as_json: bool) -> None:
 @site_options
 @which_event
 @click.option("--exit-status", is_flag=True, help="Exit with 1 unless the event is delivered.")
-@click.option("--timeout", callback=read_by(positive_seconds), metavar="TIME", help="Wait at most TIME: 30s, 5m.")
-@options.as_json("Print a JSON object for each attempt.")
+@click.option("--timeout", callback=read_by(positive_time), metavar="TIME", help="Wait at most TIME: 30s, 5m.")
+@options.as_json("Print a JSON object for each attempt, and for each progress.")
 @click.pass_obj
-def watch(site: Site, /, wanted: Wanted, exit_status: bool, timeout: float | None, as_json: bool) -> None:
-    """Show each attempt of an event, those of before first, until the event has ended in each of its queues.
+def watch(site: Site, /, wanted: Wanted, exit_status: bool, timeout: timedelta | None, as_json: bool) -> None:
+    """Show each attempt of an event, those of before first, and the progress that its listener tells, until the event
+    has ended in each of its queues.
 
     ID is the whole id of the event or its end. The event may be one that has not been deferred yet.
 
@@ -137,16 +140,18 @@ def watch(site: Site, /, wanted: Wanted, exit_status: bool, timeout: float | Non
     if not settings.values.history.keep:
         raise Failure("the settings keep no history, so the end of an event is not known", ExitCode.USAGE)
 
-    def shown(entry: Entry) -> None:
+    def shown(entry: Entry | ProgressEntry) -> None:
         if as_json:
-            print_json_lines([to_json(entry)])
+            print_json_lines([to_json(entry) if isinstance(entry, Entry) else progress_to_json(entry)])
         else:
-            print_text(terminal(), f"{moment_text(entry.time)}  {entry.name}  {sentence(entry)}")
+            text = sentence(entry) if isinstance(entry, Entry) else progress_sentence(entry)
+            print_text(terminal(), f"{moment_text(entry.time)}  {entry.name}  {text}")
         sys.stdout.flush()
 
-    delivered = asyncio.run(_watch(settings, wanted, timeout, shown))
+    seconds = None if timeout is None else timeout.total_seconds()
+    delivered = asyncio.run(_watch(settings, wanted, seconds, shown))
     if delivered is None:
-        raise Failure(f"an event with the {wanted} has not ended within {timeout:g} s", ExitCode.INCOMPLETE)
+        raise Failure(f"an event with the {wanted} has not ended within {seconds:g} s", ExitCode.INCOMPLETE)
     sys.exit(ExitCode.INCOMPLETE if exit_status and not delivered else ExitCode.DONE)
 
 
@@ -159,7 +164,7 @@ async def _find(settings: Settings, wanted: Wanted) -> list[Known]:
 
 
 async def _watch(
-    settings: Settings, wanted: Wanted, timeout: float | None, shown: Callable[[Entry], None]
+    settings: Settings, wanted: Wanted, timeout: float | None, shown: Callable[[Entry | ProgressEntry], None]
 ) -> bool | None:
     """Return whether the events were delivered; None at the timeout."""
     queues = settings.queues()

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from bridge.config.notation import duration, positive_duration
+from bridge.config.notation import duration
 from bridge.console.option_values import read_by
 from bridge.console.printable import printable
 from bridge.event import parse_time
@@ -17,14 +17,6 @@ from worker.history.finding import Wanted
 
 _ID = re.compile(r"[A-Za-z0-9._:-]{4,255}")
 _MOMENT = "expected an age such as 10m, 2h or 4d, or a moment such as 2026-11-29T14:00+01:00"
-
-
-def positive_seconds(text: str) -> float:
-    """Return a duration above 0 in seconds. Raise `ValueError`."""
-    try:
-        return positive_duration(text).total_seconds()
-    except ValueError as error:
-        raise ValueError(f"{text!r:.80}: {error}") from error
 
 
 def time_of(text: str) -> datetime:

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from bridge.console.terminal import Column, print_table
 from bridge.history import Entry
+from bridge.progress_records import ProgressEntry
 
 _COLUMNS = (
     Column("settled", narrow=True),
@@ -57,6 +58,11 @@ def sentence(entry: Entry) -> str:
         f"{entry.end} in queue {entry.queue}: attempt {entry.attempt} took {took_text(entry.seconds)} in"
         f" {worker_text(entry)}{release}{due}{f': {error}' if error else ''}"
     )
+
+
+def progress_sentence(entry: ProgressEntry) -> str:
+    """Return a progress as a line of a story."""
+    return f"runs in queue {entry.queue}: attempt {entry.attempt} in {entry.host}:{entry.pid}: {entry.progress}"
 
 
 def _rows(entries: Iterable[Entry]) -> Iterator[tuple[str, ...]]:

@@ -3,7 +3,7 @@ known. Pure.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -84,6 +84,7 @@ def present_of(known: Known, now: datetime) -> list[str]:
     running = [
         f"queue {each.slot.queue}: it runs in worker {each.worker.host}:{each.worker.pid}, child {each.slot.pid},"
         f" attempt {each.slot.attempt}, for {each.slot.seconds or 0:.1f} s"
+        f"{'' if each.slot.progress is None else f': {each.slot.progress}'}"
         for each in known.running
     ]
     busy = {each.slot.queue for each in known.running}
@@ -132,6 +133,11 @@ def to_document(known: Known, now: datetime, unknown: Iterable[str]) -> dict[str
             {"time": fact.time.isoformat(), "source": fact.source, "text": fact.text} for fact in facts_of(known)
         ],
         "now": present_of(known, now),
+        "progress": [
+            {"queue": each.slot.queue, "attempt": each.slot.attempt, **asdict(each.slot.progress)}
+            for each in known.running
+            if each.slot.progress is not None
+        ],
         "unknown": list(unknown),
     }
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterable
 
 from bridge.brokers.contract.logs import Log
 from bridge.history import DELIVERED, Entry, entries_of
+from bridge.progress_records import ProgressEntry, progress_of
 from worker.history.finding import Wanted, attempts_of
 
 QueuesOf = Callable[[str], Collection[str]]
@@ -28,6 +29,10 @@ class Watch:
             self._newest[key] = entry
         return True
 
+    def names(self, event_id: str) -> bool:
+        """Return whether an attempt of the event with this id is known."""
+        return any(event == event_id for event, _ in self._newest)
+
     @property
     def is_over(self) -> bool:
         """True if an event is known, and each known event has ended in every queue that takes it."""
@@ -42,9 +47,9 @@ class Watch:
         return all(entry.end == DELIVERED for entry in self._newest.values())
 
 
-async def watch(log: Log, wanted: Wanted, queues_of: QueuesOf, show: Callable[[Entry], None]) -> bool:
-    """Show each attempt of the wanted events, those of before first, until the events have ended. Return whether all
-    were delivered."""
+async def watch(log: Log, wanted: Wanted, queues_of: QueuesOf, show: Callable[[Entry | ProgressEntry], None]) -> bool:
+    """Show each attempt of the wanted events, those of before first, and the progress of those that run, until the
+    events have ended. Return whether all were delivered."""
     state = Watch(queues_of)
 
     def add(entries: Iterable[Entry]) -> bool:
@@ -57,6 +62,9 @@ async def watch(log: Log, wanted: Wanted, queues_of: QueuesOf, show: Callable[[E
         if add(await attempts_of(log, wanted)):
             return state.all_delivered
         async for record in records:
+            for progress in progress_of(record.content):
+                if wanted.names(progress.id) or state.names(progress.id):
+                    show(progress)
             if add(each for each in entries_of(record.content) if wanted.names(each.id, each.key)):
                 break
     return state.all_delivered

@@ -20,63 +20,82 @@ from bridge.console.site_options import existing_broker
 from bridge.controls import Pause, Purge, Resume
 from bridge.queues import Queue
 from worker.control.controls_log import ControlsLog, new_pause
+from worker.operating.looking import two_looks
+from worker.operating.looks import Rates, rates
 
 
 @dataclass(frozen=True, slots=True)
 class QueueLine:
-    """One queue of a list. `counts` is None if the broker has no such queue."""
+    """One queue of a list. `counts` is None if the broker has no such queue. `held` is the number of its events that
+    workers have in hand. `held` and `rates` are None if they are not known."""
 
     queue: Queue
     counts: QueueCounts | None
     pauses: tuple[Pause, ...]
+    held: int | None = None
+    rates: Rates | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
     """All queues of a site, the pauses by event pattern, and the number of events that wait for their time. `skipped`
-    counts the records of controls that do not count."""
+    counts the records of controls that do not count. `seconds` is the time for which the rates were measured. `unasked`
+    says which workers are not counted in what is in hand and in the rates, and why; it is empty if all are."""
 
     site: str
     lines: tuple[QueueLine, ...]
     pauses: tuple[Pause, ...]
     waiting: int
     skipped: int
+    seconds: float
+    unasked: str
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One queue with its purges, and the pauses by event pattern that may concern it."""
+    """One queue with its purges, and the pauses by event pattern that may concern it. `seconds` and `unasked` are those
+    of `Overview`."""
 
     line: QueueLine
     patterns: tuple[Pause, ...]
     purges: tuple[Purge, ...]
+    seconds: float
+    unasked: str
 
 
-async def overview(settings: Settings) -> Overview:
-    """Return the queues with their counts and pauses. Raise `BrokerUnavailable` or `BrokerRefused`."""
+async def overview(settings: Settings, seconds: float) -> Overview:
+    """Return the queues with their counts and pauses, and with their rates over these `seconds`, which it takes. Raise
+    `BrokerUnavailable` or `BrokerRefused`."""
     queues = settings.queues()
     async with _opened(settings) as (broker, log):
-        counted, _ = await asyncio.gather(
-            broker.operator().counts([queue.name for queue in queues]), log.read_controls()
+        (before, after, unasked), _ = await asyncio.gather(
+            two_looks(broker, [queue.name for queue in queues], seconds), log.read_controls()
         )
         pauses = log.controls.pauses(datetime.now(UTC))
         lines = tuple(
-            QueueLine(queue, counted.queues.get(queue.name), tuple(each for each in pauses if each.queue == queue.name))
+            QueueLine(
+                queue,
+                after.counts.queues.get(queue.name),
+                tuple(each for each in pauses if each.queue == queue.name),
+                after.held(queue.name),
+                rates(before, after, queue.name),
+            )
             for queue in queues
         )
         by_pattern = tuple(each for each in pauses if each.events is not None)
-        return Overview(broker.name, lines, by_pattern, counted.waiting, log.controls.skipped)
+        waiting, skipped = after.counts.waiting, log.controls.skipped
+        return Overview(broker.name, lines, by_pattern, waiting, skipped, after.time - before.time, unasked)
 
 
-async def page(settings: Settings, name: str) -> Page:
+async def page(settings: Settings, name: str, seconds: float) -> Page:
     """Return everything about one queue. Raise `Failure` if the settings have no such queue."""
     _check_queue(settings, name)
-    found = await overview(settings)
+    found = await overview(settings, seconds)
     async with _opened(settings) as (_, log):
         await log.read_controls()
         purges = log.controls.purges(name)
     line = next(line for line in found.lines if line.queue.name == name)
-    return Page(line, found.pauses, purges)
+    return Page(line, found.pauses, purges, found.seconds, found.unasked)
 
 
 async def pause(settings: Settings, queue: str | None, events: str | None, until: datetime | None, why: str) -> Pause:
@@ -122,13 +141,19 @@ def confirmed(settings: Settings, queue: str) -> bool:
     terminal."""
     if not sys.stdin.isatty():
         raise Failure("there is no terminal to ask on: give purge --yes, or list to look first", ExitCode.USAGE)
-    counts = asyncio.run(page(settings, queue)).line.counts
-    ready = 0 if counts is None else sum(counts.ready.values())
+    ready = asyncio.run(_ready(settings, queue))
     try:
         return click.confirm(f"Delete the {ready:,} ready events of queue {queue} for good?", err=True)
     except click.Abort:  # Ctrl-C or the end of input, in place of an answer
         click.echo(err=True)
         return False
+
+
+async def _ready(settings: Settings, queue: str) -> int:
+    _check_queue(settings, queue)
+    async with existing_broker(settings) as broker:
+        counts = (await broker.operator().counts([queue])).queues.get(queue)
+    return 0 if counts is None else sum(counts.ready.values())
 
 
 def _check_queue(settings: Settings, name: str) -> None:

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from bridge.console.terminal import Column, print_table, print_text
 from bridge.controls import Pause, fields_of
+from worker.operating.looks import Rates
 from worker.operating.queue_acts import Overview, Page, QueueLine
 
 UNKNOWN = "?"
@@ -17,18 +18,22 @@ _COLUMNS = (
     Column("ready", right=True, narrow=True),
     Column("in hand", right=True, narrow=True),
     Column("waiting", right=True, narrow=True),
+    Column("in/s", right=True, narrow=True),
+    Column("out/s", right=True, narrow=True),
     Column("consumers", right=True, narrow=True),
     Column("paused"),
 )
 
 
 def print_overview(console: Console, overview: Overview) -> None:
-    """Print all queues, the pauses by event pattern, and the events that wait."""
+    """Print all queues, the pauses by event pattern, the events that wait, and what is not known."""
     print_table(console, _COLUMNS, map(_row, overview.lines))
     for pause in overview.pauses:
         print_text(console, f"{pause.target}: {pause.reason}")
     if overview.waiting:
         print_text(console, f"{overview.waiting:,} events of all queues wait for their time")
+    if overview.unasked:
+        print_text(console, overview.unasked)
     if overview.skipped:
         print_text(console, f"{overview.skipped} records of controls are damaged or not signed, and do not count")
 
@@ -45,6 +50,8 @@ def print_page(console: Console, page: Page) -> None:
             run = f"bridge-queues resume {queue.name}"
             print_text(console, f"  event {pause.event} holds the queue; to run it again: {run}")
             print_text(console, f"  to end it instead, cancel it before that: bridge-events cancel {pause.event}")
+    if page.unasked:
+        print_text(console, page.unasked)
     for purge in page.purges:
         deleted = "an unknown number of" if purge.events is None else f"{purge.events:,}"
         print_text(console, f"{purge.time:%Y-%m-%d %H:%M:%S} UTC: {purge.who} deleted {deleted} events: {purge.why}")
@@ -58,6 +65,8 @@ def overview_to_json(overview: Overview) -> dict[str, Any]:
         "pauses": _pauses_to_json(overview.pauses),
         "waiting": overview.waiting,
         "skipped": overview.skipped,
+        "measured_seconds": round(overview.seconds, 3),
+        "unasked": overview.unasked,
     }
 
 
@@ -70,6 +79,8 @@ def page_to_json(page: Page) -> dict[str, Any]:
         "catch_all": page.line.queue.catch_all,
         "pauses": [*line["pauses"], *_pauses_to_json(page.patterns)],
         "purges": [fields_of(purge) for purge in page.purges],
+        "measured_seconds": round(page.seconds, 3),
+        "unasked": page.unasked,
     }
 
 
@@ -80,9 +91,11 @@ def _line_to_json(line: QueueLine) -> dict[str, Any]:
         "exists": counts is not None,
         "ready": None if counts is None else sum(counts.ready.values()),
         "ready_by_priority": None if counts is None else {str(key): value for key, value in counts.ready.items()},
-        "held": None if counts is None else counts.held,
+        "held": line.held,
         "waiting": None if counts is None else counts.waiting,
         "consumers": None if counts is None else counts.consumers,
+        "rate_in": None if line.rates is None else round(line.rates.into, 2),
+        "rate_out": None if line.rates is None else round(line.rates.out, 2),
         "pauses": _pauses_to_json(line.pauses),
     }
 
@@ -95,10 +108,20 @@ def _row(line: QueueLine) -> tuple[str, ...]:
     counts = line.counts
     paused = "; ".join(pause.reason for pause in line.pauses)
     if counts is None:
-        return line.queue.name, "-", "-", "-", "-", f"the broker has no such queue yet{f'; {paused}' if paused else ''}"
+        return line.queue.name, *["-"] * 6, f"the broker has no such queue yet{f'; {paused}' if paused else ''}"
     by_priority = [f"{number:,} {priority}" for priority, number in counts.ready.items() if number]
     ready = " + ".join(by_priority) if len(counts.ready) > 1 and by_priority else f"{sum(counts.ready.values()):,}"
-    return line.queue.name, ready, *map(_count, (counts.held, counts.waiting, counts.consumers)), paused
+    numbers = (_count(line.held), _count(counts.waiting), *_rates(line.rates), _count(counts.consumers))
+    return line.queue.name, ready, *numbers, paused
+
+
+def _rates(rates: Rates | None) -> tuple[str, str]:
+    return (UNKNOWN, UNKNOWN) if rates is None else (_rate(rates.into), _rate(rates.out))
+
+
+def _rate(rate: float) -> str:
+    """Return a rate with one decimal below 10, and without one from there on."""
+    return f"{rate:,.1f}".removesuffix(".0") if rate < 10 else f"{rate:,.0f}"
 
 
 def _count(number: int | None) -> str:

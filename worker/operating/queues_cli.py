@@ -2,15 +2,15 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
 
-from bridge.config.notation import positive_duration
 from bridge.console import options
 from bridge.console.encoding import argument_text
 from bridge.console.exit_codes import ExitCode
+from bridge.console.option_values import positive_time, read_by
 from bridge.console.printable import json_text, printable
 from bridge.console.program import HELP, ProgramGroup, version_option
 from bridge.console.site_options import Site, site_options
@@ -20,30 +20,24 @@ from bridge.topics import check_pattern
 from worker.operating import queue_acts as acts
 from worker.operating.queue_pages import overview_to_json, page_to_json, print_overview, print_page
 
-
-def _as_text(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    return None if value is None else argument_text(value)
-
-
-def _read_by(read: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str | None], Any]:
-    """Return an option callback that reads the text with `read`. The text of its `ValueError` is the error message."""
-
-    def callback(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
-        try:
-            return None if value is None else read(value)
-        except ValueError as error:
-            raise click.BadParameter(printable(f"{value!r:.100}: {error}")) from error
-
-    return callback
-
-
 _events = click.option(
-    "--events", callback=_read_by(check_pattern), metavar="PATTERN", help="Instead of a queue: order.paid, order.#"
+    "--events", callback=read_by(check_pattern), metavar="PATTERN", help="Instead of a queue: order.paid, order.#"
+)
+
+_over = click.option(
+    "--over",
+    callback=read_by(positive_time),
+    metavar="TIME",
+    default="1s",
+    show_default=True,
+    help="Measure the rates for this time: 1s, 1m.",
 )
 
 
 def _why(**attributes: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    return click.option("--why", callback=_as_text, metavar="TEXT", help="The reason, for the record.", **attributes)
+    return click.option(
+        "--why", callback=read_by(argument_text), metavar="TEXT", help="The reason, for the record.", **attributes
+    )
 
 
 @click.group(cls=ProgramGroup, invoke_without_command=True, context_settings=HELP)
@@ -74,20 +68,22 @@ def main(ctx: click.Context) -> None:
 
 @main.command("list")
 @site_options
+@_over
 @options.as_json("Print one JSON object.")
 @click.pass_obj
-def list_queues(site: Site | None, /, as_json: bool) -> None:
+def list_queues(site: Site | None, /, over: timedelta, as_json: bool) -> None:
     """List the queues with their counts and pauses.
 
-    RabbitMQ does not report how many events are in hand, and which queue an event that waits belongs to: both are shown
-    as "?".
+    Events per second in and out are measured meanwhile, for the time of --over. RabbitMQ does not report which queue an
+    event that waits belongs to, which is shown as "?".
 
     \b
     Examples:
       bridge-queues list
+      bridge-queues list --over 1m
       bridge-queues list --json | jq '.queues[] | select(.ready > 1000)'
     """
-    overview = asyncio.run(acts.overview((site or Site()).settings()))
+    overview = asyncio.run(acts.overview((site or Site()).settings(), over.total_seconds()))
     if as_json:
         click.echo(json_text(overview_to_json(overview), indent=2))
     else:
@@ -97,17 +93,18 @@ def list_queues(site: Site | None, /, as_json: bool) -> None:
 @main.command()
 @site_options
 @click.argument("name")
+@_over
 @options.as_json("Print one JSON object.")
 @click.pass_obj
-def show(site: Site | None, /, name: str, as_json: bool) -> None:
-    """Show one queue: counts, patterns, pauses with the event that halted it, and purges.
+def show(site: Site | None, /, name: str, over: timedelta, as_json: bool) -> None:
+    """Show one queue: counts, rates, patterns, pauses with the event that halted it, and purges.
 
     \b
     Examples:
       bridge-queues show mail
       bridge-queues show mail --json | jq .pauses
     """
-    page = asyncio.run(acts.page((site or Site()).settings(), name))
+    page = asyncio.run(acts.page((site or Site()).settings(), name, over.total_seconds()))
     if as_json:
         click.echo(json_text(page_to_json(page), indent=2))
     else:
@@ -118,7 +115,7 @@ def show(site: Site | None, /, name: str, as_json: bool) -> None:
 @site_options
 @click.argument("name", required=False)
 @_events
-@click.option("--for", "seconds", callback=_read_by(positive_duration), metavar="TIME", help="Resume after: 30m, 2h.")
+@click.option("--for", "seconds", callback=read_by(positive_time), metavar="TIME", help="Resume after: 30m, 2h.")
 @_why(required=True)
 @options.as_json("Print the pause as one JSON object.")
 @click.pass_obj

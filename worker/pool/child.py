@@ -5,17 +5,23 @@ import contextlib
 import os
 import signal
 import socket
+from collections.abc import Callable
 
 from bridge.child_protocol import MAX_REPORT, STACKS_SIGNAL, CannotBoot, Inherited, Ready, read_report
 from worker.pool.news import News
 from worker.pool.output import OnPrinted, Output
 from worker.pool.process import BootFailed, Process, Starter, ending, memory_of, signal_group
 from worker.pool.recycling import Wear
+from worker.pool.start_tokens import StartTokens
 
 STACKS_WITHIN = 0.5
 STACKS_QUIET = 0.05
 """Seconds without a further byte after which the stacks count as complete: faulthandler writes no end mark."""
 STACKS_KEPT = 64 * 1024
+
+
+def _do_nothing() -> None:
+    """Do nothing when the process has ended."""
 
 
 class Child:
@@ -38,6 +44,9 @@ class Child:
         self.used = False
         self.output = output
         self.news = News(channels.news, process.pid)
+        self.tokens = channels.tokens
+        self.on_end: Callable[[], None] = _do_nothing
+        """Called when the process has ended, before its channels are closed."""
         self._process = process
         self._stacks = channels.stacks
 
@@ -60,8 +69,10 @@ class Child:
 
     def forget(self) -> None:
         """Read the rest of the child's output, and close its other channels, after the child has ended."""
+        self.on_end()
         self.output.drain()
         self.news.close()
+        self.tokens.close()
         if self._stacks >= 0:
             os.close(self._stacks)
             self._stacks = -1
@@ -135,6 +146,7 @@ class _Channels:
         self.printed, self._output = os.pipe()
         try:
             self.news, self._news = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            self.tokens = StartTokens()
             self.stacks, self._stacks = os.pipe()
         except OSError:
             os.close(self.printed)
@@ -142,7 +154,8 @@ class _Channels:
             raise
         os.set_blocking(self.stacks, False)
         self.inherited = Inherited(
-            *(self._theirs.fileno(), self._control.fileno(), self._stacks, self._output, self._news.fileno())
+            *(self._theirs.fileno(), self._control.fileno(), self._stacks, self._output, self._news.fileno()),
+            self.tokens.fileno(),
         )
 
     def hand_over(self) -> None:
@@ -158,6 +171,7 @@ class _Channels:
         self.ours.close()
         self.reports.close()
         self.news.close()
+        self.tokens.close()
         os.close(self.stacks)
 
 

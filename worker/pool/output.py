@@ -5,6 +5,7 @@ import contextlib
 import os
 from collections.abc import Callable
 
+from bridge.child_protocol import BEGINNING_OF_MARK, OUTPUT_MARK
 from bridge.console.app_output import PrintedRecords
 from bridge.console.printable import printable
 
@@ -40,6 +41,31 @@ class Lines:
         return [_safe(rest)] if rest else []
 
 
+class Marks:
+    """Cuts a stream into its text and the output marks in it."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def add(self, data: bytes) -> list[bytes | int]:
+        """Return the pieces of the text, and the request id of each mark, in their order. The beginning of a mark waits
+        for the next piece of the stream."""
+        text = self._rest + data
+        self._rest = b""
+        if b"\0" not in text:
+            return [text]
+        if (beginning := BEGINNING_OF_MARK.search(text)) is not None:
+            text, self._rest = text[: beginning.start()], beginning[0]
+        found: list[bytes | int] = [*OUTPUT_MARK.split(text)]
+        found[1::2] = [int(number) for number in found[1::2]]
+        return found
+
+    def end(self) -> bytes:
+        """Return what has waited, because nothing follows."""
+        rest, self._rest = self._rest, b""
+        return rest
+
+
 class Output:
     """Reads a pipe until every process that could write to it has ended: a process that a child started may outlive
     the child."""
@@ -49,6 +75,9 @@ class Output:
         self._pid = pid
         self.on_printed = on_printed
         """Called for each record from now on."""
+        self.on_mark: Callable[[int], None] = lambda request: None
+        """Called for each output mark, between what was printed before it and what was printed after it."""
+        self._marks = Marks()
         self._lines = Lines()
         self._records = PrintedRecords()
         self._ending: asyncio.TimerHandle | None = None
@@ -75,6 +104,10 @@ class Output:
         with contextlib.suppress(RuntimeError):  # the loop has ended before us
             asyncio.get_running_loop().remove_reader(self._pipe)
         os.close(self._pipe)
+        self._pass_on(self._lines.add(self._marks.end()))
+        self._end_line()
+
+    def _end_line(self) -> None:
         self._pass_on(self._lines.end())
         self._end_record()
 
@@ -83,7 +116,12 @@ class Output:
             data = os.read(self._pipe, AT_ONCE)
         except BlockingIOError:
             return
-        self._pass_on(self._lines.add(data))
+        for piece in self._marks.add(data):
+            if isinstance(piece, int):
+                self._end_line()
+                self.on_mark(piece)
+            else:
+                self._pass_on(self._lines.add(piece))
         if not data:
             self.close()
 

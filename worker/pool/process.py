@@ -89,7 +89,7 @@ class Execution:
         return await execute(
             self._launch,
             *inherited.options(),
-            keep=(inherited.serve, inherited.control, inherited.stacks, inherited.news),
+            keep=(inherited.serve, inherited.control, inherited.stacks, inherited.news, inherited.tokens),
             output=inherited.output,
         )
 

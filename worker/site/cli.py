@@ -4,10 +4,8 @@ import asyncio
 import importlib.util
 import os
 import signal
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO, cast
@@ -15,26 +13,22 @@ from typing import Any, TextIO, cast
 import click
 
 from bridge.config.dot_env import environment
-from bridge.config.settings import Settings, load_settings
+from bridge.config.settings import load_settings
 from bridge.console import options
 from bridge.console.exit_codes import ExitCode
 from bridge.console.log_setup import configure_logging
 from bridge.console.printable import json_text, printable
 from bridge.console.program import HELP, Failure, ProgramGroup, version_option
-from bridge.console.quantities import duration_text
 from bridge.console.service_manager import ServiceManager
-from bridge.console.terminal import Column, print_table, print_text, terminal
+from worker.site.background import detach_site, site_that_is_up, wait_until_ready
 from worker.site.members import members_of
 from worker.site.output import OneLog, OwnLines
-from worker.site.presence import AlreadyUp, SiteProcess
+from worker.site.rendering import Planned, print_schedules, print_site
 from worker.site.running import RESTART, SiteOptions, changes, programs, run_site
 from worker.site.units import Host, units_of
 
 OWN_NAME = "site"
 """The name of `bridge-site` itself in the log."""
-
-NOT_UP = "bridge-site is not up for these settings"
-_POLL_SECONDS = 0.1
 
 
 def config_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -98,7 +92,7 @@ def up(
     """
     settings = load_settings(file=config, environ=environment())
     if detach:
-        sys.exit(_detach(settings, Path(log_file or "bridge-site.log")))
+        sys.exit(detach_site(settings, Path(log_file or "bridge-site.log")))
     if dev and importlib.util.find_spec("watchfiles") is None:
         raise click.UsageError("--dev needs watchfiles: install the extra dev-reload of deferred-event-bridge.")
     before = dict(os.environ)  # `ServiceManager` removes its variables, and a restart needs them again
@@ -126,7 +120,7 @@ def down(config: str | None, /) -> None:
       bridge-site down
     """
     settings = load_settings(file=config)
-    with _found(settings) as site:
+    with site_that_is_up(settings) as site:
         site.send(signal.SIGTERM)
         while not site.has_ended(60.0):
             click.echo(f"process {site.pid} still runs: it waits for running events", err=True)
@@ -145,10 +139,10 @@ def restart(config: str | None, /) -> None:
       bridge-site restart
     """
     settings = load_settings(file=config)
-    with _found(settings) as site:
+    with site_that_is_up(settings) as site:
         before = site.status.get("started")
         site.send(RESTART)
-        code = _ready(settings, lambda: site.has_ended(0), before)
+        code = wait_until_ready(settings, lambda: site.has_ended(0), before)
     if code:
         raise Failure("bridge-site ended instead of beginning anew; its log has the reason", ExitCode(code))
     click.echo(f"process {site.pid} has begun anew")
@@ -166,17 +160,12 @@ def status(config: str | None, /, as_json: bool) -> None:
       bridge-site status --json | jq .ready
     """
     settings = load_settings(file=config)
-    with _found(settings) as site:
+    with site_that_is_up(settings) as site:
         found = site.status
     if as_json:
         click.echo(json_text(found, indent=2))
     else:
-        print_text(
-            terminal(),
-            f"site {site.pid}: {'ready' if found.get('ready') else found.get('trouble', 'not ready')}",
-            "bold",
-        )
-        print_table(terminal(), _COLUMNS, _rows(found.get("processes", [])))
+        print_site(site.pid, found)
     sys.exit(ExitCode.DONE if found.get("ready") else ExitCode.INCOMPLETE)
 
 
@@ -220,103 +209,15 @@ def schedules(config: str | None, /, as_json: bool) -> None:
       bridge-site schedules --json | jq '.[].next'
     """
     now = datetime.now(UTC)
-    found = [(each, next(each.moments(now), None)) for each in load_settings(file=config).schedules()]
+    found = [Planned(each, next(each.moments(now), None)) for each in load_settings(file=config).schedules()]
     if as_json:
-        listed = [
-            {
-                "name": each.name,
-                "event": each.event,
-                "cron": each.cron,
-                "timezone": each.timezone,
-                "words": each.words,
-                "next": moment.isoformat() if moment is not None else None,
-                "catch_up": each.catch_up.total_seconds(),
-            }
-            for each, moment in found
-        ]
-        click.echo(json_text(listed, indent=2))
-        return
-    if not found:
-        click.echo("there are no schedules")
-        return
-    columns = (Column("schedule"), Column("event"), Column("when"), Column("next (UTC)"), Column("in", right=True))
-    rows = [
-        (
-            *(each.name, each.event, each.words),
-            *(
-                ("never", "")
-                if moment is None
-                else (f"{moment:%Y-%m-%d %H:%M:%S}", _time((moment - now).total_seconds()))
-            ),
-        )
-        for each, moment in found
-    ]
-    print_table(terminal(), columns, rows)
-
-
-_COLUMNS = (
-    Column("process"),
-    Column("state", narrow=True),
-    Column("pid", right=True, narrow=True),
-    Column("for", right=True, narrow=True),
-    Column("restarts", right=True, narrow=True),
-    Column("says"),
-)
-
-
-def _rows(processes: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, ...]]:
-    for each in processes:
-        pid = "" if each["pid"] is None else str(each["pid"])
-        yield each["name"], each["state"], pid, _time(each["seconds"]), str(each["restarts"]), each["text"]
-
-
-def _time(seconds: float) -> str:
-    return duration_text(seconds, 1)
+        click.echo(json_text([each.document() for each in found], indent=2))
+    else:
+        print_schedules(found, now)
 
 
 def _app(given: str | None) -> str | None:
     return given or environment().get("FLASK_APP")
-
-
-def _found(settings: Settings) -> SiteProcess:
-    """Return the running site. Raise `Failure` if there is none."""
-    found = SiteProcess.found(settings.values)
-    if found is None:
-        raise Failure(NOT_UP, ExitCode.INCOMPLETE)
-    return found
-
-
-def _detach(settings: Settings, log_file: Path) -> int:
-    """Run the same command in the background, without `--detach`; return when all is ready, or its exit code."""
-    if (found := SiteProcess.found(settings.values)) is not None:
-        with found:
-            raise AlreadyUp(f"bridge-site is up already: process {found.pid}")
-    command = [sys.executable, *(word for word in sys.orig_argv[1:] if word != "--detach")]
-    with log_file.open("ab") as output:
-        at = output.tell()
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
-        )
-    code = _ready(settings, lambda: process.poll() is not None, None)
-    if not code:
-        click.echo(f"bridge-site is up: process {process.pid}; its log is {log_file.absolute()}")
-        return ExitCode.DONE
-    with log_file.open("rb") as written:
-        written.seek(at)
-        click.echo(printable(written.read().decode(errors="backslashreplace"), lines=True), err=True, nl=False)
-    return process.returncode or ExitCode.INCOMPLETE
-
-
-def _ready(settings: Settings, has_ended: Callable[[], bool], before: object) -> int:
-    """Wait until a site that began at another time than `before` is ready; return 0. Return 1 if it has ended."""
-    while True:
-        if (found := SiteProcess.found(settings.values)) is not None:
-            with found:
-                if found.status.get("ready") and found.status.get("started") != before:
-                    return ExitCode.DONE
-        if has_ended():
-            return ExitCode.INCOMPLETE
-        time.sleep(_POLL_SECONDS)
 
 
 def _this_user() -> str:

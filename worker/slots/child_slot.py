@@ -1,29 +1,34 @@
 """A slot that is a child of the worker's own pool. A fault on its connection ends that child only.
 
-Lines that the child prints while an event runs in it belong to that event: they are logged with the event, and are in
-its transcript.
+The first request in flight runs in the child; those behind it wait for their turn, and can be recalled. Lines that the
+child prints while an event runs in it belong to that event: they are logged with the event, and are in its transcript.
 """
 
 import asyncio
 import logging
+from collections import deque
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 from bridge.child_protocol import Extend, Extended, Progress
 from bridge.console.app_output import level_of
 from bridge.console.printable import printable
-from bridge.fastcgi import Limits
+from bridge.fastcgi import ReplyEvent
 from bridge.logger import log
 from bridge.moments import Progressed, Tell, tell_nobody
 from bridge.outcome import BrokenOff, Exchange, OutOfTime, Reply
 from worker.pool.child import Child
 from worker.pool.supervisor import CLEAN_UP_WITHIN, EXIT_SEEN_WITHIN
-from worker.slots.slot import NotTaken, Request
-from worker.slots.transcript import Excerpt, log_error_output
-from worker.slots.transport import Transport
+from worker.slots.child_connection import ChildConnection
+from worker.slots.depth import Depth
+from worker.slots.in_child import InChild, joined
+from worker.slots.slot import NotTaken, Request, Run
+from worker.slots.transcript import log_error_output
+from worker.slots.watch import Watch
 
-PRINTED_KEPT = 32 * 1024
-"""Bytes of a child's output during one attempt that are kept for the transcript."""
+RECALLED_AFTER = 0.005
+"""Seconds that an event may run before those behind it are recalled."""
 
 
 class Keeper(Protocol):
@@ -40,25 +45,31 @@ class Keeper(Protocol):
 
 
 class ChildSlot:
-    """Room for one request in flight, in a child of the worker's own pool."""
+    """Room for requests in a child of the worker's own pool: one runs, and as many as `depth` says are in flight."""
 
-    def __init__(self, child: Child, transport: Transport, keeper: Keeper, tell: Tell = tell_nobody) -> None:
+    def __init__(self, child: Child, keeper: Keeper, depth: Depth, tell: Tell = tell_nobody) -> None:
         self.child = child
-        self.running: Request | None = None
-        """The request that runs in the child; None while it is idle."""
-        self.since = 0.0
-        """When that request began, by the loop's clock."""
         self.broken_by: Request | None = None
         """The request in which the connection broke or the time ran out; None while the child is sound."""
-        self.progress: Progress | None = None
-        """The progress that its listener has told last."""
-        self._transport = transport
         self._keeper = keeper
+        self._depth = depth
         self._tell = tell
-        self._printed: Excerpt | None = None
-        self._interrupted = False
+        self._clock = asyncio.get_running_loop().time
+        self._sent: deque[InChild] = deque()
+        self._printing: InChild | None = None
+        self._known: dict[int, InChild] = {}
+        self._closed_to_more = False
+        self._gathering = False
+        self._ends: set[asyncio.Task[None]] = set()
+        self._deadline = Watch(self._check_deadline)
+        self._patience = Watch(self._check_patience)
+        self._connection = ChildConnection(
+            child.socket, child.tokens, self._take_replies, self._refused, self._connection_ended
+        )
         child.output.on_printed = self._log_printed
+        child.output.on_mark = self._take_mark
         child.news.on_news = self._take_news
+        child.on_end = self._child_ended
 
     def __repr__(self) -> str:
         return f"<ChildSlot {self.child.pid}>"
@@ -69,56 +80,202 @@ class ChildSlot:
         return self.child.pid
 
     @property
-    def usable(self) -> bool:
-        """True if the child can run a further request."""
-        return self._transport.usable
+    def first(self) -> InChild | None:
+        """The request that runs in the child, as far as its replies have arrived; None while the child is idle."""
+        return self._sent[0] if self._sent else None
 
     @property
-    def deadline(self) -> float | None:
-        """The seconds that the running request may take; None while the child is idle."""
-        return self._transport.deadline
+    def usable(self) -> bool:
+        """True if the child can run a further request."""
+        return self._connection.takes_more
 
-    async def exchange(self, request: Request, deadline: float) -> Exchange | NotTaken:
-        """Send a request and return its exchange, with the lines that the child printed meanwhile. If the request timed
-        out or the connection broke, the child has ended by then."""
-        self.running, self.since = request, asyncio.get_running_loop().time()
+    @property
+    def room(self) -> int:
+        """How many further requests the child takes now."""
+        if not self.usable or self._closed_to_more:
+            return 0
+        if not self._sent:
+            return 1
+        return 0 if self._connection.stalled else max(self._depth.requests - len(self._sent), 0)
+
+    def begin(self, run: Run) -> None:
+        """Send the request of a run: at once if the child is idle, else together with others in the next turn of the
+        loop."""
+        idle = not self._sent
+        number = self._connection.give(run.request.encoded, marked=not idle)
+        sent = self._known[number] = InChild(run, number, self._clock())
+        self._sent.append(sent)
         self.child.used = True
-        try:
-            answer = await self._transport.exchange(request.encoded, deadline, keep=True, room=request.room)
-            exchange = await self._outcome(answer)
-            self.child.output.drain()
-            log_error_output(request, answer)
-            return self._with_printed_lines(exchange)
-        except asyncio.CancelledError:
+        if idle:
+            self._printing = sent
+            self._watch()
+            if not self._gathering:
+                self._connection.flush()
+        else:
+            self._watch()
+
+    def recall(self) -> Sequence[Run]:
+        """Return the runs behind the first one that have not begun."""
+        return self._recall(first=False)
+
+    def abandon(self, run: Run) -> None:
+        """Drop a run. If it has begun, kill the child."""
+        left = self._leave_what_runs(first=True)
+        if any(sent.run is run and not sent.ending for sent in self._sent):
             self.child.kill()
-            raise
+            self._connection.end("its event was given up")
+        run.line.recalled([each for each in left if each is not run])
+
+    def interrupt(self, run: Run) -> None:
+        """End a run, and its child, as at its deadline."""
+        left = self._leave_what_runs(first=False)
+        if (first := self.first) is not None and first.run is run and not first.ending:
+            self._run_out(first, "ends with its cancelled event")
+        run.line.recalled(left)
+
+    def _recall(self, *, first: bool) -> list[Run]:
+        sent = [self._known.pop(number) for number in self._connection.recall(first=first)]
+        for each in sent:
+            self._sent.remove(each)
+        return [each.run for each in sent]
+
+    def _leave_what_runs(self, *, first: bool) -> list[Run]:
+        """Leave the child at most the run that has begun and not ended, and return those that have not begun. Unless
+        `first`, the first one stays in any case."""
+        self._closed_to_more = True
+        try:
+            runs = self._recall(first=first)
+            self._connection.read()
         finally:
-            self.running, self.progress, self._printed = None, None, None
+            self._closed_to_more = False
+        return runs
 
-    def interrupt(self) -> None:
-        """End the request that runs, and its child, as at its deadline."""
-        self._interrupted = self.running is not None
-        self._transport.cut_short()
+    def _watch(self) -> None:
+        """Watch the time of the first run, and of those behind it."""
+        first = self._sent[0]
+        self._deadline.by(first.due)
+        if len(self._sent) > 1:
+            self._patience.by(first.since + RECALLED_AFTER)
 
-    async def _outcome(self, exchange: Exchange | NotTaken) -> Exchange | NotTaken:
-        match exchange:
-            case Reply():
-                self._keeper.served(self.child)
-            case BrokenOff(why=why):
-                self.broken_by = self.running
-                return replace(exchange, why=f"{await self._end()}; {why}")
-            case OutOfTime():
-                self.broken_by = self.running
-                timed_out = f"timed out after {exchange.deadline:g} s"
-                self._keeper.condemn(self.child, "ends with its cancelled event" if self._interrupted else timed_out)
-                stacks = await self.child.stacks()
-                await self.child.destroy(CLEAN_UP_WITHIN)
-                return replace(exchange, error_output=_joined(exchange.error_output, stacks))
-            case NotTaken():
-                pass
-        return exchange
+    def _check_patience(self) -> None:
+        """Recall what waits behind a run that takes long."""
+        self._connection.read()  # this worker may be late itself
+        if len(self._sent) < 2:
+            return
+        first = self._sent[0]
+        if self._clock() < first.since + RECALLED_AFTER:
+            self._watch()
+            return
+        self._depth.note_slow()
+        first.run.line.recalled(self.recall())
 
-    async def _end(self) -> str:
+    def _check_deadline(self) -> None:
+        """End a run whose time is over. One that has not begun by then goes elsewhere, because the child hangs."""
+        self._connection.read()  # this worker may be late itself
+        first = self.first
+        if first is None or first.ending:
+            return
+        if self._clock() < first.due:
+            self._watch()
+            return
+        left = self._leave_what_runs(first=True)
+        if self.first is first and not first.ending:
+            self._run_out(first, f"timed out after {first.deadline:g} s")
+        elif first.run in left:
+            self._end_child(self._destroy(f"did not begin an event within {first.deadline:g} s"))
+        first.run.line.recalled(left)
+
+    def _take_replies(self, events: list[tuple[int, ReplyEvent]]) -> None:
+        ended: list[tuple[InChild, Exchange | NotTaken, float]] = []
+        now = self._clock()
+        for _, event in events:
+            first = self._sent[0]
+            exchange = first.reply.take(event)
+            if exchange is not None:
+                self._sent.popleft()
+                seconds = now - first.since
+                self._depth.note(seconds)
+                ended.append((first, exchange, seconds))
+                if self._sent:
+                    self._sent[0].since = now
+        if not ended:
+            return
+        if self._sent:
+            self._watch()
+        self.child.output.drain()
+        self._gathering = True
+        try:
+            for sent, exchange, seconds in ended:
+                if isinstance(exchange, Reply):
+                    self._keeper.served(self.child)
+                self._end(sent, exchange, seconds)
+        finally:
+            self._gathering = False
+            self._connection.flush()
+
+    def _end(self, sent: InChild, exchange: Exchange | NotTaken, seconds: float) -> None:
+        """Tell the end of a run. All that the child printed for it has been read."""
+        del self._known[sent.number]
+        if self._printing is sent:
+            self._printing = None
+        log_error_output(sent.run.request, exchange)
+        sent.run.line.ended(sent.run, sent.with_printed_lines(exchange), seconds)
+
+    def _refused(self) -> None:
+        """Send what the child has not taken elsewhere: it ends after the run that has begun."""
+        if self._sent:
+            line = self._sent[0].run.line
+            line.recalled(self._recall(first=True))
+
+    def _child_ended(self) -> None:
+        self._connection.read()
+        self._connection.end("the process has ended")
+
+    def _connection_ended(self, why: str) -> None:
+        self._deadline.stop()
+        self._patience.stop()
+        line = self._sent[0].run.line if self._sent else None
+        left = self._recall(first=True)
+        for sent in self._sent:
+            self.broken_by = self.broken_by or sent.run.request
+            self._end_child(self._break_off(sent, why))
+        self._keeper.cut_off(self.child)
+        if line is not None:
+            line.recalled(left)
+
+    def _run_out(self, sent: InChild, why: str) -> None:
+        sent.ending = True
+        self.broken_by = sent.run.request
+        self._end_child(self._end_out_of_time(sent, why))
+
+    def _end_child(self, work: Coroutine[None, None, None]) -> None:
+        self._connection.close()
+        for sent in self._sent:
+            sent.ending = True
+        task = asyncio.create_task(work)
+        self._ends.add(task)
+        task.add_done_callback(self._ends.discard)
+
+    async def _end_out_of_time(self, sent: InChild, why: str) -> None:
+        self._keeper.condemn(self.child, why)
+        stacks = await self.child.stacks()
+        await self.child.destroy(CLEAN_UP_WITHIN)
+        out_of_time = sent.reply.out_of_time(sent.deadline)
+        self._end_last(sent, replace(out_of_time, error_output=joined(out_of_time.error_output, stacks)))
+
+    async def _break_off(self, sent: InChild, why: str) -> None:
+        self._end_last(sent, sent.reply.broken_off(f"{await self._how_it_ended()}; {why}"))
+
+    async def _destroy(self, why: str) -> None:
+        self._keeper.condemn(self.child, why)
+        await self.child.destroy(CLEAN_UP_WITHIN)
+
+    def _end_last(self, sent: InChild, exchange: OutOfTime | BrokenOff) -> None:
+        self.child.output.drain()
+        self._sent.remove(sent)
+        self._end(sent, exchange, self._clock() - sent.since)
+
+    async def _how_it_ended(self) -> str:
         try:
             async with asyncio.timeout(EXIT_SEEN_WITHIN):
                 return f"the process {await self.child.exited()}"
@@ -128,46 +285,40 @@ class ChildSlot:
 
     def _take_news(self, news: Progress | Extend) -> None:
         """Take the news of the event that runs. A thread that the app has left running may tell of an earlier one."""
-        running = self.running
-        current = running if running is not None and running.id == news.id else None
+        current = self._running(news.id)
         match news:
             case Extend():
-                at_most = None if current is None else current.deadline_at_most
-                granted = at_most is not None and self._transport.extend(news.seconds, at_most)
+                at_most = None if current is None else current.run.request.deadline_at_most
+                granted = (
+                    current is not None and at_most is not None and current.extend(news.seconds, at_most, self._clock())
+                )
                 self.child.news.answer(Extended(news.number, granted))
             case Progress() if current is not None:
-                note = printable(news.note)
-                self.progress = replace(news, note=note)
+                request, note = current.run.request, printable(news.note)
+                current.progress = replace(news, note=note)
                 self._tell(
-                    Progressed(current.event, news.id, current.queue, current.attempt, news.done, news.total, note)
+                    Progressed(request.event, news.id, request.queue, request.attempt, news.done, news.total, note)
                 )
             case Progress():
                 pass
 
+    def _running(self, event: str) -> InChild | None:
+        """Return the run of this event, if it runs. News may be here before the replies to the requests before it."""
+        first = self.first
+        if first is not None and first.run.request.id != event:
+            self._connection.read()
+            first = self.first
+        return first if first is not None and first.run.request.id == event else None
+
+    def _take_mark(self, number: int) -> None:
+        self._printing = self._known.get(number, self._printing)
+
     def _log_printed(self, pid: int, record: str) -> None:
         level = level_of(record, logging.INFO)
-        if self.running is None:
+        printing = self._printing
+        if printing is None:
             log.log(level, "%s", record, extra={"child": pid})
             return
-        log.log(level, "%s", record, extra={"child": pid, "event": self.running.event, "id": self.running.id})
-        if self._printed is None:
-            self._printed = Excerpt(PRINTED_KEPT)
-        self._printed.add(f"{record}\n".encode())
-
-    def _with_printed_lines(self, exchange: Exchange | NotTaken) -> Exchange | NotTaken:
-        if self._printed is None or isinstance(exchange, NotTaken):
-            return exchange
-        return replace(exchange, error_output=_joined(self._printed.bytes(), exchange.error_output))
-
-
-def _joined(first: bytes, second: bytes) -> bytes:
-    return first + b"\n" + second if first and second and not first.endswith(b"\n") else first + second
-
-
-async def open_slot(child: Child, keeper: Keeper, tell: Tell = tell_nobody) -> ChildSlot:
-    """Return the slot of a child that is ready."""
-    loop = asyncio.get_running_loop()
-    _, transport = await loop.create_connection(
-        lambda: Transport(Limits(), lambda: keeper.cut_off(child)), sock=child.socket
-    )
-    return ChildSlot(child, transport, keeper, tell)
+        request = printing.run.request
+        log.log(level, "%s", record, extra={"child": pid, "event": request.event, "id": request.id})
+        printing.add_printed(record)

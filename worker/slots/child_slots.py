@@ -16,14 +16,16 @@ from worker.pool.client import PoolClient
 from worker.pool.operator import Operator
 from worker.pool.status import children_status, kind_of
 from worker.pool.supervisor import Supervisor
-from worker.slots.child_slot import ChildSlot, open_slot
+from worker.slots.child_slot import ChildSlot
+from worker.slots.depth import Depth
 from worker.slots.slots import Slots
 
 
 class OwnPool:
     """The worker's own pool. It opens a slot for each seated child.
 
-    `agreed` is the report of the first children. Later children must report the same settings.
+    `agreed` is the report of the first children. Later children must report the same settings. At most `in_flight`
+    requests are sent to a child before it has answered.
     """
 
     def __init__(
@@ -31,12 +33,14 @@ class OwnPool:
         pool: Supervisor,
         slots: Slots,
         agreed: Ready,
+        in_flight: int,
         tell: Tell = tell_nobody,
         manager: ServiceManager | None = None,
     ) -> None:
         self._pool = pool
         self._slots = slots
         self._agreed = agreed
+        self._in_flight = in_flight
         self._tell = tell
         self._release = agreed.release
         self._slot_of: dict[Child, ChildSlot] = {}
@@ -54,17 +58,18 @@ class OwnPool:
 
     def _described(self, child: Child, slot: SlotStatus) -> SlotStatus:
         own = self._slot_of.get(child)
-        if own is None or (running := own.running) is None:
+        if own is None or (first := own.first) is None:
             return slot
+        running = first.run.request
         return replace(
             slot,
             event=running.event,
             id=running.id,
             queue=running.queue,
             attempt=running.attempt,
-            seconds=round(asyncio.get_running_loop().time() - own.since, 3),
-            deadline=own.deadline,
-            progress=None if (last := own.progress) is None else ProgressStatus(last.done, last.total, last.note),
+            seconds=round(asyncio.get_running_loop().time() - first.since, 3),
+            deadline=first.deadline,
+            progress=None if (last := first.progress) is None else ProgressStatus(last.done, last.total, last.note),
         )
 
     def client(self) -> PoolClient:
@@ -96,7 +101,7 @@ class OwnPool:
         return None
 
     async def _ready(self, child: Child) -> None:
-        self._slot_of[child] = await open_slot(child, self._pool, self._tell)
+        self._slot_of[child] = ChildSlot(child, self._pool, Depth(self._in_flight), self._tell)
         self._trouble = None
 
     def _seated(self, child: Child) -> None:
@@ -111,9 +116,9 @@ class OwnPool:
         slot = self._slot_of.pop(child)
         self._slots.condemn(slot)
         next_step = "the worker is stopping" if self._stopping else "another child takes its place"
-        kind = kind_of(self._pool.seats, child, busy=slot.running is not None)
+        kind = kind_of(self._pool.seats, child, busy=slot.first is not None)
         log.warning("%s %s; %s", kind, how, next_step, extra={"pid": child.pid})
-        ran = slot.running or slot.broken_by
+        ran = slot.broken_by if slot.first is None else slot.first.run.request
         self._tell(ChildLost(child.pid, how, child.requests, None if ran is None else ran.event))
 
     def _gone(self, child: Child, why: str) -> None:

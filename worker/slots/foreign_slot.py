@@ -13,7 +13,8 @@ from bridge.fastcgi import Limits
 from bridge.logger import log
 from bridge.outcome import Exchange
 from worker.slots.connecting import connect
-from worker.slots.slot import NotTaken, Request
+from worker.slots.one_at_a_time import OneAtATime
+from worker.slots.slot import NotTaken, Request, Run
 from worker.slots.transcript import log_error_output
 from worker.slots.transport import Transport
 
@@ -105,7 +106,7 @@ class ForeignServer:
             slot.retire()
 
 
-class ForeignSlot:
+class ForeignSlot(OneAtATime):
     """Room for one request in flight at one server. With `keep`, one connection serves request after request, which
     occupies a process of the server. Without it, each request has a connection of its own."""
 
@@ -150,7 +151,7 @@ class ForeignSlot:
             self._server.taken()
         return exchange
 
-    def interrupt(self) -> None:
+    def interrupt(self, run: Run) -> None:
         """End the request that runs as at its deadline: its connection is closed."""
         if self._used is not None:
             self._used.cut_short()

@@ -1,5 +1,6 @@
-"""A slot runs a `Request`, and returns an `Exchange`, or `NotTaken`."""
+"""A slot runs a `Run`, which ends in an `Exchange` or `NotTaken`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,7 +18,8 @@ class Request:
 
     `event` (its name), `id`, `queue` and `attempt` are for the log and the status. Of a reply's body, `room` bytes are
     kept whole; the middle of a longer one is cut. `deadline_at_most` is the seconds that the attempt may take if its
-    listener asks for more time; None if it cannot.
+    listener asks for more time; None if it cannot. `at_once`: the request has to begin when it is sent, so it is sent
+    only to a slot that runs nothing.
     """
 
     event: str
@@ -27,6 +29,7 @@ class Request:
     encoded: EncodedRequest
     deadline_at_most: float | None = None
     room: int = EXCERPT
+    at_once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +41,30 @@ class NotTaken:
     for_ever: bool = False
 
 
+@dataclass(eq=False, slots=True)
+class Run:
+    """A request in a slot. It may take `deadline` seconds from its own beginning. Its end is told to `line`."""
+
+    request: Request
+    deadline: float
+    line: "Line"
+
+
+class Line(Protocol):
+    """Where runs come from. A slot tells it the end of each run once."""
+
+    def ended(self, run: Run, exchange: Exchange | NotTaken, seconds: float) -> None:
+        """Note the exchange of a run, and how many seconds it took."""
+
+    def failed(self, run: Run, error: Exception) -> None:
+        """Note that the worker itself has failed with a run."""
+
+    def recalled(self, runs: Sequence[Run]) -> None:
+        """Take runs back, in their order, that have not begun and will not begin in the slot."""
+
+
 class Slot(Protocol):
-    """Room for one request in flight: an own child, or a connection to a foreign pool."""
-
-    async def exchange(self, request: Request, deadline: float) -> Exchange | NotTaken:
-        """Send a request and return its exchange, at most `deadline` seconds later. Raise nothing for a fault of the
-        server: the exchange describes it."""
-
-    def interrupt(self) -> None:
-        """End the request that runs as at its deadline; do nothing if none runs."""
+    """Room for requests: an own child, or a connection to a foreign pool. One of them runs; others may wait in it."""
 
     @property
     def pid(self) -> int | None:
@@ -55,3 +73,20 @@ class Slot(Protocol):
     @property
     def usable(self) -> bool:
         """True if the slot can run a further request."""
+
+    @property
+    def room(self) -> int:
+        """How many further requests the slot takes now."""
+
+    def begin(self, run: Run) -> None:
+        """Send the request of a run, which begins when the requests before it have ended. Raise nothing for a fault of
+        the server: the exchange describes it."""
+
+    def recall(self) -> Sequence[Run]:
+        """Return the runs that wait in the slot behind another, in their order. They will not begin in it."""
+
+    def abandon(self, run: Run) -> None:
+        """End a run in whose end nobody is interested any more."""
+
+    def interrupt(self, run: Run) -> None:
+        """End a run as at its deadline, if it has begun and not ended."""

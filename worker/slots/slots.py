@@ -3,15 +3,20 @@ for whose answers somebody waits, come before events, but leave events their sha
 
 The line is short on purpose: a few encoded requests wait in it, so that a slot is idle for no longer than one turn of
 the event loop. The other deliveries stay with the broker's consumer, which can return them to their queue.
+
+A slot may take several requests, of which one runs. Those that have not begun can be recalled: then they are first in
+line again, in their order. So whatever holds for a request in line holds for them too.
 """
 
 import asyncio
+from bisect import insort
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from bridge.outcome import Exchange
-from worker.slots.slot import NotTaken, Request, Slot
+from worker.slots.slot import NotTaken, Request, Run, Slot
 
 
 class NoSlotToCome(Exception):
@@ -31,9 +36,21 @@ class Ran(NamedTuple):
     child: int | None = None
 
 
-Turn = asyncio.Future[Slot]
-"""The slot that a request in line will get."""
-Line = deque[tuple[Request, Turn]]
+@dataclass(eq=False, slots=True)
+class _InLine(Run):
+    """A request in line, or in a slot. `begun` is called before each time that a slot gets it. A call has to end at
+    `until`, a time of the loop's clock."""
+
+    place: int
+    result: asyncio.Future[Ran]
+    begun: Callable[[], None]
+    until: float | None = None
+    slot: Slot | None = None
+
+    @property
+    def at_once(self) -> bool:
+        """True if it has to begin when a slot gets it."""
+        return self.request.at_once or self.until is not None
 
 
 def _do_nothing() -> None:
@@ -41,7 +58,7 @@ def _do_nothing() -> None:
 
 
 class Slots:
-    """The slots of one pool: free, or leased to a request.
+    """The slots of one pool: free, or leased to requests.
 
     `size` is how many slots the pool should have; there are fewer while children boot or servers cannot be reached.
     With `in_turn`, the free slot that was used longest ago is next, so that each server has its share. Without it, the
@@ -53,15 +70,16 @@ class Slots:
         self.size = size
         self._calls = calls
         self._running_calls: set[Slot] = set()
-        self._line_of_calls: Line = deque()
         self._owed = False
         self._next = 0 if in_turn else -1
         self._free: list[Slot] = []
-        self._leased: set[Slot] = set()
-        self._running: dict[Slot, Request] = {}
+        self._leased: dict[Slot, set[_InLine]] = {}
+        self._condemned: dict[Slot, set[_InLine]] = {}
         self._vacating: dict[Slot, asyncio.Event] = {}
-        self._line: Line = deque()
+        self._line: deque[_InLine] = deque()
+        self._line_of_calls: deque[_InLine] = deque()
         self._line_moved = asyncio.Event()
+        self._places = 0
         self._held_back = False
         self._draining = False
 
@@ -79,64 +97,37 @@ class Slots:
 
     async def exchange(self, request: Request, deadline: float, begun: Callable[[], None] = _do_nothing) -> Ran:
         """Wait in line for a slot, send the request through it, and return its exchange. The exchange ends at most
-        `deadline` seconds after it began. `begun` is called each time that a slot is about to send the request; if it
-        raises, the request is not sent. If a slot does not take the request, that spends no attempt, and the request is
-        first in line again.
+        `deadline` seconds after the request began. `begun` is called each time that a slot is about to get the request;
+        if it raises, the request is not sent. If a slot does not take the request, or the request is recalled, that
+        spends no attempt, and the request is first in line again.
 
-        Raise `NoSlotToCome` if the worker drains, or recalls the request, before the request has a slot.
+        Raise `NoSlotToCome` if the worker drains, or recalls the request, before the request has begun.
         """
-        loop = asyncio.get_running_loop()
-        turn = self._line_up(request, loop.create_future(), self._line, first=False)
-        while True:
-            try:
-                slot = await turn
-            except asyncio.CancelledError:
-                self._leave_line(request, turn)
-                raise
-            try:
-                begun()
-                began = loop.time()
-                self._running[slot] = request
-                exchange = await slot.exchange(request, deadline)
-                seconds = loop.time() - began
-                if isinstance(exchange, NotTaken):  # line up before the slot is free, so that no request overtakes
-                    turn = self._line_up(request, loop.create_future(), self._line, first=True)
-            finally:
-                self._running.pop(slot, None)
-                self._release(slot)
-            if not isinstance(exchange, NotTaken):
-                await asyncio.sleep(0)  # the slot sends its next request before the caller settles this event
-                return Ran(exchange, seconds, slot.pid)
+        return await self._end(self._new(request, deadline, begun))
 
     async def call(self, request: Request, until: float) -> Ran:
         """Run a call as `exchange` runs an event, but before the events in line. It ends at `until` by the clock of the
         event loop. Raise `NoSlotInTime` if it has no slot by then, `NoSlotToCome` if the worker drains before."""
-        loop = asyncio.get_running_loop()
-        turn = self._line_up(request, loop.create_future(), self._line_of_calls, first=False)
-        while True:
-            try:
-                async with asyncio.timeout_at(until):
-                    slot = await turn
-            except (asyncio.CancelledError, TimeoutError) as error:
-                self._leave_line(request, turn)
-                if isinstance(error, TimeoutError):
-                    raise NoSlotInTime from None
-                raise
-            try:
-                began = loop.time()
-                exchange = await slot.exchange(request, max(until - began, 0.0))
-                if isinstance(exchange, NotTaken):
-                    turn = self._line_up(request, loop.create_future(), self._line_of_calls, first=True)
-            finally:
-                self._release(slot)
-            if not isinstance(exchange, NotTaken):
-                return Ran(exchange, loop.time() - began, slot.pid)
+        run = self._new(request, 0.0, _do_nothing, until)
+        expiry = asyncio.get_running_loop().call_at(until, self._expire, run)
+        try:
+            return await self._end(run)
+        finally:
+            expiry.cancel()
 
-    async def line_shorter_than(self, length: int) -> None:
-        """Wait until fewer requests than `length` wait for a slot."""
-        while len(self._line) >= length:
+    async def all_begun(self) -> None:
+        """Wait until no request waits, neither in line nor in a slot behind another."""
+        while self._line or any(len(runs) > 1 for runs in self._leased.values()):
             self._line_moved.clear()
             await self._line_moved.wait()
+
+    async def room_in_line(self, taken: int) -> int:
+        """Wait until the line is shorter than the slots and the places in it that are `taken`, and return by how many
+        requests."""
+        while (room := self.size - taken - len(self._line)) <= 0:
+            self._line_moved.clear()
+            await self._line_moved.wait()
+        return room
 
     def open(self, slot: Slot) -> None:
         """Use a further slot from now on. Raise `ValueError` if the slot is in use already."""
@@ -149,13 +140,14 @@ class Slots:
         """Give a slot no further request; a request that runs in it finishes. A second call changes nothing."""
         if slot in self._free:
             self._free.remove(slot)
-        self._leased.discard(slot)
+        elif slot in self._leased:
+            self._condemned[slot] = self._leased.pop(slot)
+            self.recalled(slot.recall())
 
     async def vacate(self, slot: Slot) -> None:
         """Give a slot no further request, and return when no request runs in it."""
-        leased = slot in self._leased
         self.condemn(slot)
-        if leased:
+        if slot in self._condemned:
             vacant = self._vacating[slot] = asyncio.Event()
             await vacant.wait()
 
@@ -163,50 +155,134 @@ class Slots:
         """Start no request while `hold` is set. Running requests finish."""
         if hold != self._held_back:
             self._held_back = hold
-            self._assign()
+            self.recalled(self._recall_from(self._leased) if hold else ())
 
     def recall(self, which: Callable[[Request], bool]) -> None:
         """Take requests out of the line, which end with `NoSlotToCome`. Running requests finish."""
-        for request, turn in tuple(self._line):
-            if not turn.done() and which(request):
-                self._line.remove((request, turn))
-                turn.set_exception(NoSlotToCome())
+        slots = [slot for slot, runs in self._leased.items() if any(which(run.request) for run in runs)]
+        self._line_up_again(self._recall_from(slots))
+        for run in tuple(self._line):
+            if not run.result.done() and which(run.request):
+                self._line.remove(run)
+                run.result.set_exception(NoSlotToCome())
         self._line_moved.set()
+        self._assign()
 
     def interrupt(self, events: Collection[str]) -> None:
         """End the running requests of the events with these ids as at their deadline."""
-        for slot, request in tuple(self._running.items()):
-            if request.id in events:
-                slot.interrupt()
+        for slots in (self._leased, self._condemned):
+            for slot, run in [(slot, run) for slot, runs in slots.items() for run in runs]:
+                if run.request.id in events and run.until is None:
+                    slot.interrupt(run)
 
     def drain(self) -> None:
         """Start no request any more: requests in line, and new ones, end with `NoSlotToCome`."""
         self._draining = True
+        self.recalled(self._recall_from(self._leased))
         for line in (self._line, self._line_of_calls):
-            for _request, turn in line:
-                if not turn.done():
-                    turn.set_exception(NoSlotToCome())
+            for run in line:
+                if not run.result.done():
+                    run.result.set_exception(NoSlotToCome())
             line.clear()
         self._line_moved.set()
 
-    def _assign(self) -> None:
-        """Give slots to the requests in line. This is the whole policy: the requests of `_next_line` in its order,
-        slots by `in_turn`. Free slots that broke are removed."""
-        while (line := self._next_line()) is not None:
-            _request, turn = line[0]
-            if not turn.done():  # otherwise the request was cancelled, and is about to leave the line
-                while self._free and not self._free[self._next].usable:
-                    self._free.pop(self._next)
-                if not self._free:
-                    return
-                slot = self._free.pop(self._next)
-                self._leased.add(slot)
-                self._note_turn(slot, is_call=line is self._line_of_calls)
-                turn.set_result(slot)
-            line.popleft()
+    def ended(self, run: Run, exchange: Exchange | NotTaken, seconds: float) -> None:
+        """Note the exchange of a run. If the slot did not take it, it is first in line again."""
+        assert isinstance(run, _InLine)
+        slot = run.slot
+        if slot is None:
+            return  # nobody waits for it any more
+        self._leave(run)
+        if isinstance(exchange, NotTaken):
+            self._line_up_again((run,))
+        self._assign()  # the slot sends its next request before the caller settles this event
+        if not isinstance(exchange, NotTaken) and not run.result.done():
+            run.result.set_result(Ran(exchange, seconds, slot.pid))
+
+    def failed(self, run: Run, error: Exception) -> None:
+        """Note that the worker itself has failed with a run."""
+        assert isinstance(run, _InLine)
+        self._leave(run)
+        self._assign()
+        if not run.result.done():
+            run.result.set_exception(error)
+
+    def recalled(self, runs: Sequence[Run]) -> None:
+        """Take runs back that have not begun: they are first in line again."""
+        self._line_up_again(runs)
+        self._assign()
+
+    def _new(self, request: Request, deadline: float, begun: Callable[[], None], until: float | None = None) -> _InLine:
+        if self._draining:
+            raise NoSlotToCome
+        self._places += 1
+        result: asyncio.Future[Ran] = asyncio.get_running_loop().create_future()
+        return _InLine(request, deadline, self, self._places, result, begun, until)
+
+    async def _end(self, run: _InLine) -> Ran:
+        """Line the run up, and wait for its end."""
+        self._line_of(run).append(run)
+        self._assign()
+        try:
+            return await run.result
+        except asyncio.CancelledError:
+            self._abandon(run)
+            raise
+
+    def _line_of(self, run: _InLine) -> deque[_InLine]:
+        return self._line if run.until is None else self._line_of_calls
+
+    def _line_up_again(self, runs: Iterable[Run]) -> None:
+        """Put runs before all that have lined up after them."""
+        for run in runs:
+            assert isinstance(run, _InLine)
+            self._leave(run)
+            if run.result.done():
+                continue
+            if self._draining:
+                run.result.set_exception(NoSlotToCome())
+                continue
+            insort(self._line_of(run), run, key=lambda each: each.place)
+
+    def _recall_from(self, slots: Iterable[Slot]) -> list[Run]:
+        return [run for slot in tuple(slots) for run in slot.recall()]
+
+    def _abandon(self, run: _InLine) -> None:
+        slot, line = run.slot, self._line_of(run)
+        if slot is not None:
+            run.slot = None  # its end is of no interest
+            slot.abandon(run)
+            run.slot = slot
+            self._leave(run)
+            self._assign()
+        elif run in line:
+            line.remove(run)
             self._line_moved.set()
 
-    def _next_line(self) -> "Line | None":
+    def _expire(self, run: _InLine) -> None:
+        """End a call that has no slot by its time."""
+        if run in self._line_of_calls and not run.result.done():
+            self._line_of_calls.remove(run)
+            run.result.set_exception(NoSlotInTime())
+
+    def _assign(self) -> None:
+        """Give slots to the requests in line. This is the whole policy: the requests of `_next_line` in its order,
+        slots by `_slot_for`."""
+        while (line := self._next_line()) is not None:
+            run = line[0]
+            if not run.result.done():  # otherwise the request was cancelled, and is about to leave the line
+                slot = self._slot_for(run)
+                if slot is None:
+                    if run.until is not None:
+                        self._make_room_for_a_call()
+                    return
+                line.popleft()
+                self._hand_over(run, slot)
+            else:
+                line.popleft()
+            self._line_moved.set()
+
+    def _next_line(self) -> "deque[_InLine] | None":
         """Return the line whose first request is next: calls before events, while calls have room. If calls have
         filled all slots, an event that waits is next after one of them. While events are held back, only calls run."""
         events = self._line if not self._held_back else None
@@ -214,38 +290,64 @@ class Slots:
             return self._line_of_calls
         return events or None
 
+    def _slot_for(self, run: _InLine) -> Slot | None:
+        """Return a free slot, the one that is next by `in_turn`, else the slot with the fewest requests that takes
+        another; None if there is none. Nothing waits behind a call. Free slots that broke are removed."""
+        while self._free and not self._free[self._next].usable:
+            self._free.pop(self._next)
+        free = self._free[self._next] if self._free else None
+        if free is not None and free.room:
+            return free
+        if run.at_once:
+            return None
+        best, fewest = None, 0
+        for slot, runs in self._leased.items():
+            if (best is None or len(runs) < fewest) and slot.room and slot not in self._running_calls:
+                best, fewest = slot, len(runs)
+        return best
+
+    def _make_room_for_a_call(self) -> None:
+        """Let no event wait in a slot before a call."""
+        self._line_up_again(self._recall_from(slot for slot, runs in self._leased.items() if len(runs) > 1))
+
+    def _hand_over(self, run: _InLine, slot: Slot) -> None:
+        if run.until is not None:
+            run.deadline = max(run.until - asyncio.get_running_loop().time(), 0.0)
+        try:
+            run.begun()
+        except Exception as error:  # such as an event that has expired: it is its caller's
+            run.result.set_exception(error)
+            return
+        if slot not in self._leased:
+            self._free.remove(slot)
+            self._leased[slot] = set()
+        self._leased[slot].add(run)
+        run.slot = slot
+        self._note_turn(slot, is_call=run.until is not None)
+        slot.begin(run)
+
     def _note_turn(self, slot: Slot, *, is_call: bool) -> None:
         if is_call:
             self._running_calls.add(slot)
         self._owed = is_call and (self._owed or len(self._running_calls) >= len(self._leased) + len(self._free))
 
-    def _line_up(self, request: Request, turn: Turn, line: Line, *, first: bool) -> Turn:
-        if self._draining:
-            raise NoSlotToCome
-        if first:
-            line.appendleft((request, turn))
-        else:
-            line.append((request, turn))
-        self._assign()
-        return turn
-
-    def _leave_line(self, request: Request, turn: Turn) -> None:
-        if turn.done() and not turn.cancelled():
-            if turn.exception() is None:
-                self._release(turn.result())  # the request got a slot in the moment in which it was cancelled
-        else:
-            for line in (self._line, self._line_of_calls):
-                if (request, turn) in line:
-                    line.remove((request, turn))
-                    self._line_moved.set()
-
-    def _release(self, slot: Slot) -> None:
-        """Make a leased slot free again, unless it was condemned meanwhile or is no longer usable."""
+    def _leave(self, run: _InLine) -> None:
+        """Take a run out of its slot. A slot without a run is free again, unless it was condemned meanwhile or is no
+        longer usable."""
+        slot, run.slot = run.slot, None
+        if slot is None:
+            return
+        self._line_moved.set()
         self._running_calls.discard(slot)
-        if slot in self._leased:
-            self._leased.remove(slot)
-            if slot.usable:
-                self._free.append(slot)
-        if self._vacating and (vacant := self._vacating.pop(slot, None)):
-            vacant.set()
-        self._assign()
+        if (runs := self._leased.get(slot)) is not None:
+            runs.discard(run)
+            if not runs:
+                del self._leased[slot]
+                if slot.usable:
+                    self._free.append(slot)
+        elif (runs := self._condemned.get(slot)) is not None:
+            runs.discard(run)
+            if not runs:
+                del self._condemned[slot]
+                if (vacant := self._vacating.pop(slot, None)) is not None:
+                    vacant.set()

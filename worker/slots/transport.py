@@ -5,23 +5,10 @@ import select
 from collections.abc import Callable
 from typing import cast
 
-from bridge.fastcgi import (
-    Connection,
-    EncodedRequest,
-    ErrorOutput,
-    Limits,
-    NotFastCGI,
-    ProtocolError,
-    ProtocolStatus,
-    Refused,
-    ReplyBody,
-    ReplyEnd,
-    ReplyEvent,
-    ReplyHead,
-)
-from bridge.outcome import BrokenOff, Exchange, OutOfTime, Reply
+from bridge.fastcgi import Connection, EncodedRequest, Limits, NotFastCGI, ProtocolError, ReplyEvent
+from bridge.outcome import Exchange
+from worker.slots.arriving_reply import ArrivingReply
 from worker.slots.slot import EXCERPT, NotTaken
-from worker.slots.transcript import Excerpt
 
 _ROUNDING = 0.001
 """Seconds."""
@@ -36,9 +23,7 @@ class _Pending:
         self._loop = result.get_loop()
         self._began = self._loop.time()
         self._timer = self._loop.call_later(deadline, self.run_out)
-        self._head: ReplyHead | None = None
-        self._body = Excerpt(room)
-        self._error_output = Excerpt(EXCERPT)
+        self._reply = ArrivingReply(room)
 
     def extend(self, seconds: float, at_most: float) -> bool:
         """Let the reply arrive up to `seconds` from now, but at most `at_most` after the request. Return True if it has
@@ -57,36 +42,18 @@ class _Pending:
         self._timer.cancel()
 
     def take(self, event: ReplyEvent) -> None:
-        match event:
-            case ReplyHead():
-                self._head = event
-            case ReplyBody(data=data):
-                self._body.add(data)
-            case ErrorOutput(data=data):
-                self._error_output.add(data)
-            case ReplyEnd(overlong=overlong):
-                self.settle(self._reply(overlong))
-            case Refused(protocol_status=status):
-                self.settle(NotTaken(f"the server answered {status.name}", status is ProtocolStatus.UNKNOWN_ROLE))
+        if (exchange := self._reply.take(event)) is not None:
+            self.settle(exchange)
 
     def break_off(self, why: str) -> None:
-        self.settle(BrokenOff(why, self._error_output.bytes()))
+        self.settle(self._reply.broken_off(why))
 
     def run_out(self) -> None:
-        self.settle(OutOfTime(self.deadline, self._error_output.bytes()))
+        self.settle(self._reply.out_of_time(self.deadline))
 
     def settle(self, exchange: Exchange | NotTaken) -> None:
         if not self.result.done():
             self.result.set_result(exchange)
-
-    def _reply(self, overlong: bool) -> Exchange:
-        if self._head is None:  # the protocol's states exclude this; it must not count as a reply
-            return BrokenOff("the reply ended without a header block", self._error_output.bytes())
-        fields: dict[str, list[str]] = {}
-        for name, value in self._head.headers:
-            fields.setdefault(name.lower(), []).append(value)
-        headers = {name: ", ".join(values) for name, values in fields.items()}
-        return Reply(self._head.status, headers, self._body.bytes(), self._error_output.bytes(), overlong)
 
 
 def _do_nothing() -> None:

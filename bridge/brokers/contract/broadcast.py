@@ -2,7 +2,7 @@
 No message is stored.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -10,6 +10,9 @@ from bridge.logs import Content
 
 Listener = Callable[[Content], Awaitable[Content | None]]
 """Called with one message. Its result is the answer to a question; None sends no answer."""
+
+Complete = Callable[[Sequence[Content]], bool]
+"""Called with the answers that have arrived; returns True if no further answer is expected."""
 
 
 class Broadcast(Protocol):
@@ -24,10 +27,12 @@ class Broadcast(Protocol):
         """Send a message to all listeners of the subject, also those of this process. Raise `TooLarge`,
         `BrokerRefused`, or `BrokerUnavailable` after some 5 s."""
 
-    async def ask_all(self, question: Content, within: float) -> list[Content]:
-        """Send a question to all listeners of the subject, and return the answers that arrive within `within` seconds.
-        The call always takes that long. Raise what `tell` raises; `BrokerUnavailable` if the question cannot be sent
-        within these seconds."""
+    async def ask_all(
+        self, question: Content, within: float, complete: Complete | None = None, patience: float = 0.0
+    ) -> list[Content]:
+        """Send a question to all listeners of the subject, and return the answers that arrive within `within` seconds
+        after that. The call always takes that long. If the answers are not `complete` then, wait up to `patience`
+        seconds more until they are. Raise what `tell` raises."""
 
     async def close(self) -> None:
         """Close the connections; a second call does nothing."""

@@ -87,6 +87,10 @@ class Consumer(Protocol):
     def trouble(self) -> str:
         """The current or last reason why events cannot be taken or settled, for people; empty if there is none."""
 
+    @property
+    def held(self) -> Mapping[str, int]:
+        """The number of unsettled deliveries of each queue that this consumer holds, handed out or not."""
+
     async def start(self, prefetch: Mapping[str, int]) -> None:
         """Start to take events. `prefetch` has the queues and the most unsettled deliveries of each at a time."""
 

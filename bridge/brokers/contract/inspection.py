@@ -14,7 +14,8 @@ class SiteOnBroker:
     """A broker, and the objects that a site needs there. `declares`: the site's programs declare these objects.
     `management_url` is the address of RabbitMQ's management API (None: the broker's host). `tls` is for both. `served`
     has the queues of each worker of this machine that could be asked, by process id, whatever its settings are.
-    `history` is the part of the history that is kept; None if none is written."""
+    `history` is the part of the history that is kept; None if none is written. `paused` has the reason for each paused
+    queue, such as "paused by ana@web1: provider down"."""
 
     url: str = field(repr=False)
     namespace: str
@@ -24,6 +25,7 @@ class SiteOnBroker:
     tls: Tls = DEFAULT_TLS
     served: Mapping[int, frozenset[str]] = field(default_factory=dict)
     history: Retention | None = None
+    paused: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
-from bridge.child_protocol import CannotBoot, Inherited, read_report
+from bridge.child_protocol import CannotBoot, Inherited, StartToken, read_report, write_tokens
 from bridge.envelope import Envelope
 from bridge.event import Event
 from bridge.fastcgi import Connection, ErrorOutput, ReplyBody, ReplyEnd, ReplyHead
@@ -90,16 +90,17 @@ class Child:
         self.socket, theirs = socket.socketpair()
         self.news, news = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.news.settimeout(SECONDS)
+        self.tokens, tokens = socket.socketpair()
         self.socket.settimeout(SECONDS)
         self._connection = Connection()
+        self._requests = 0
         reading, writing = os.pipe()
         command = [sys.executable, "-P", "-m", "app_adapter.app_server"]
-        with self.errors.open("wb") as errors, (directory / "stacks").open("wb") as stacks, theirs, news:
-            inherited = Inherited(theirs.fileno(), writing, stacks.fileno(), output=1, news=news.fileno())
+        with self.errors.open("wb") as errors, (directory / "stacks").open("wb") as stacks, theirs, news, tokens:
+            inherited = Inherited(theirs.fileno(), writing, stacks.fileno(), 1, news.fileno(), tokens.fileno())
             command += [*inherited.options(), target]
-            self.process = subprocess.Popen(
-                command, cwd=directory, pass_fds=(*inherited[:3], inherited.news), stderr=errors
-            )
+            keep = (*inherited[:3], inherited.news, inherited.tokens)
+            self.process = subprocess.Popen(command, cwd=directory, pass_fds=keep, stderr=errors)
         os.close(writing)
         with os.fdopen(reading, "rb") as control:
             self.report = read_report(control.read())
@@ -110,6 +111,7 @@ class Child:
     def __exit__(self, *_: object) -> None:
         self.socket.close()
         self.news.close()
+        self.tokens.close()
         self.process.kill()
         self.process.wait()
 
@@ -124,6 +126,8 @@ class Child:
         """Send a replay."""
         event = Event("the-id", name, "till", NOW, "application/octet-stream", data)
         params = parameters(Envelope(event, NOW), "orders", ReplayTarget()) | changes
+        self._requests += 1
+        self.tokens.sendall(write_tokens([StartToken(self._requests, marked=False)]))
         self.socket.sendall(self._connection.begin_request(params, keep_connection=True))
         self.socket.sendall(self._connection.body(data) + self._connection.end_of_body())
 

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
+from typing import cast
 
 from bridge.brokers.contract.broadcast import Broadcast
 from bridge.brokers.contract.calling import Caller, CallServer
@@ -13,10 +14,11 @@ from bridge.brokers.contract.consuming import Consumer
 from bridge.brokers.contract.ledger import Ledger
 from bridge.brokers.contract.logs import Log
 from bridge.brokers.contract.operating import QueueOperator
+from bridge.brokers.contract.publishing import Post
 from bridge.deadline import Deadline
 from bridge.envelope import Envelope
 from bridge.event import Event
-from bridge.logs import KEEP_ALL, Retention
+from bridge.logs import KEEP_ALL, Content, Retention
 from bridge.queues import Queue
 
 Verb = Callable[[], Awaitable[None]]
@@ -42,6 +44,7 @@ class FakeBroker:
         self.at_a_time = 0
         self.most_at_a_time = 0
         self.threads: set[str] = set()
+        self.logs: list[FakeLog] = []
 
     async def declare(self, queues: Sequence[Queue]) -> None:
         raise NotImplementedError
@@ -74,8 +77,9 @@ class FakeBroker:
             self.at_a_time -= 1
         self.published.append((event, due, deadline))
 
-    def at_once(self, event: Event, due: datetime | None = None, *, deadline: Deadline) -> None:
+    def at_once(self, event: Event, due: datetime | None = None, *, deadline: Deadline) -> Post | None:
         """Publish nothing without waiting."""
+        return None
 
     async def close(self) -> None:
         await self.closing()
@@ -92,7 +96,8 @@ class FakeBroker:
         raise NotImplementedError
 
     def log(self, name: str, retention: Retention = KEEP_ALL) -> Log:
-        raise NotImplementedError
+        self.logs.append(FakeLog(name, self.publishing))
+        return cast(Log, self.logs[-1])
 
     def claim(self, name: str) -> AbstractAsyncContextManager[Claim]:
         raise NotImplementedError
@@ -108,6 +113,20 @@ class FakeBroker:
 
     def call_server(self) -> CallServer:
         raise NotImplementedError
+
+
+class FakeLog:
+    """A log that can only be appended to."""
+
+    def __init__(self, name: str, appending: Verb) -> None:
+        self.name = name
+        self.records: list[Content] = []
+        self._appending = appending
+
+    async def append(self, content: Content, *, deadline: Deadline | None = None) -> None:
+        """Append a record when `appending` returns."""
+        await self._appending()
+        self.records.append(content)
 
 
 async def for_ever() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bridge.child_protocol import StartToken, write_tokens
 from tests.unit.app_adapter.children import SECONDS, SHOP, Child
 
 
@@ -104,6 +105,7 @@ def test_a_client_that_leaves_in_mid_body_ends_the_child_without_an_error(tmp_pa
         child.send(CONTENT_LENGTH="2")
         child.receive()
         (tmp_path / "received").unlink()
+        child.tokens.sendall(write_tokens([StartToken(7, marked=False)]))
         begun = b"\1\1\0\7\0\x08\0\0" + b"\0\1\1\0\0\0\0\0" + b"\1\4\0\7\0\x12\0\0" + b"\x0e\x02CONTENT_LENGTH50"
         child.socket.sendall(begun + b"\1\4\0\7\0\0\0\0" + b"\1\5\0\7\0\1\0\0x")
         child.socket.close()
@@ -115,6 +117,7 @@ def test_a_client_that_leaves_in_mid_body_ends_the_child_without_an_error(tmp_pa
 def test_a_pair_may_be_split_over_two_records(tmp_path: Path) -> None:
     """PARAMS is a stream, whose records may end anywhere."""
     with Child(tmp_path, SHOP) as child:
+        child.tokens.sendall(write_tokens([StartToken(7, marked=False)]))
         begun = b"\1\1\0\7\0\x08\0\0" + b"\0\1\1\0\0\0\0\0"
         pair = b"\x0e\x03REQUEST_METHODGET"
         for part in (pair[:9], pair[9:], b"\x0b\x01SCRIPT_NAME/", b""):

@@ -16,6 +16,11 @@ def test_an_app_is_made_without_publishers_and_brokers(program: str) -> None:
     assert imported(program) == set()
 
 
+def test_an_app_with_a_spool_is_made_with_what_writes_to_it() -> None:
+    """The first `defer()` has its whole budget then. A broker is imported meanwhile."""
+    assert imported(f"import os; os.environ['BRIDGE_PUBLISH'] = 'spool'; {APP}") == {"asyncio", "sqlite3", "tenacity"}
+
+
 def test_a_child_boots_without_brokers() -> None:
     """The child can serve before it defers an event."""
     assert imported("import app_adapter.app_server") & BROKERS == set()

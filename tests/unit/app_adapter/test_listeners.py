@@ -10,6 +10,7 @@ from app_adapter import Event
 from app_adapter.listeners import FEW, Listeners
 from bridge.reply import MAX_FINISHED, MAX_LISTENER_NAME, size_of_name
 from bridge.retry_table import RetryTable
+from bridge.topics import BENCHMARK
 
 
 def bill(event: Event) -> None:
@@ -33,6 +34,16 @@ def test_a_listener_takes_events_that_match_a_pattern() -> None:
     assert names(listeners, "order.paid") == ["bill"]
     assert names(listeners, "invoice.paid") == ["bill"]
     assert names(listeners, "invoice.sent") == []
+
+
+def test_an_event_of_bridge_bench_calls_no_listener_of_the_app() -> None:
+    """Not even a listener of all events: a benchmark of thousands of events has no effect."""
+    listeners = Listeners()
+    listeners.on("#", observer=True)(bill)
+    listeners.on("bridge.#")(ship)
+
+    assert names(listeners, BENCHMARK) == ["bridge-bench"]
+    assert names(listeners, "bridge.dead_letter.rejected") == ["bill", "ship"]
 
 
 def test_a_function_that_is_decorated_twice_is_one_listener() -> None:

@@ -134,8 +134,8 @@ def test_other_bytes_are_no_order(data: bytes) -> None:
 
 def test_the_options_name_the_descriptors() -> None:
     """The options name each descriptor except `output`, which a started program has as its stdout and stderr."""
-    assert Inherited(serve=3, control=4, stacks=5, output=6, news=9).options() == (
-        *("--fd", "3", "--control", "4", "--stacks", "5", "--news", "9"),
+    assert Inherited(serve=3, control=4, stacks=5, output=6, news=9, tokens=10).options() == (
+        *("--fd", "3", "--control", "4", "--stacks", "5", "--news", "9", "--tokens", "10"),
     )
     assert nursery_options(orders=7, control=8) == ("--nursery", "7", "--control", "8")
     assert len(FORK) <= MAX_ORDER

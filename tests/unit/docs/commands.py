@@ -11,6 +11,7 @@ import app_adapter.call_cli
 import app_adapter.cli
 import app_adapter.relay_cli
 import dead_letter.cli
+import worker.bench.cli
 import worker.cli
 import worker.control.status_cli
 import worker.doctor.cli
@@ -33,6 +34,7 @@ PROGRAMS: dict[str, click.Command] = {
     "bridge-events": worker.history.cli.main,
     "bridge-relay": app_adapter.relay_cli.main,
     "bridge-site": worker.site.cli.main,
+    "bridge-bench": worker.bench.cli.main,
 }
 OTHERS = {"cd", "mkdir", "python3", ".", "pip", "flask", "curl", "make", "docker", "rabbitmqctl", "jq"}
 """The commands that a block may run in addition to our programs."""

@@ -21,6 +21,7 @@ from bridge.queues import Queue
 from examples.demo.accounts import Tally
 from examples.demo.display import show_summary
 from tests.unit.docs.markdown import README, ROOT, blocks
+from worker.bench.result import KEPT, PROMISE, Drain, Result, Times
 from worker.doctor import exposure, pauses, rendering
 
 QUEUES = (Queue("mail", ("mail.#",)), Queue("default"))
@@ -47,10 +48,11 @@ def a_night() -> list[Finding]:
         amqp_findings.missing_objects(site, [], 53),
         amqp_findings.alarms(blocked=False),
         amqp_findings.unrouted_messages(site, QueueCount(0, 0)),
-        *amqp_findings.consumers(held),
+        *amqp_findings.consumers(held, {}),
         amqp_findings.waiting_events(held, 31),
         *management_findings.bindings(site, expected, [], [*map(binding_fields, expected), left_over]),
         *management_findings.policies(site, [], Policies([], [])),
+        *management_findings.delayed(site, 0),
         *amqp_findings.consumer_timeouts(QUEUES, {}),
         management_findings.clock(now, now),
         dead_letters([_letter(now - timedelta(hours=2)), *[_letter(now)] * 2], now),
@@ -65,6 +67,25 @@ def test_the_doctor_prints_what_the_page_shows() -> None:
     """Each sentence and each next step is the code's."""
     [example] = blocks(ROOT / "docs" / "doctor.md", "text")
     assert f"{rendering.as_text(a_night())}\n" == example.text
+
+
+def test_bridge_bench_prints_what_the_page_shows() -> None:
+    """With the figures of the run that is shown."""
+    [example] = blocks(ROOT / "docs" / "bridge-bench.md", "text")
+    drain = Drain(9_000, 2.986, worker=2.007, children=2.259, others=0.981, processes=2, cores=2)
+    result = Result(
+        app="shop:app",
+        broker="RabbitMQ at localhost:5672, namespace 'bridge-bench-5f0c2a17'",
+        event="bridge.benchmark",
+        promise=PROMISE.format(kept=KEPT[False]),
+        publish_rate=4812,
+        publish=Times(0.87, 1.18),
+        drain=drain,
+        pace=50,
+        latency=Times(2.53, 3.61),
+        failed=0,
+    )
+    assert f"{result.text()}\n" == example.text
 
 
 def test_the_demo_prints_what_the_readme_shows() -> None:

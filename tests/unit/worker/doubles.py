@@ -11,7 +11,8 @@ from bridge.envelope import Envelope
 from bridge.ledger import Letter
 from bridge.outcome import Exchange, Reply
 from tests.unit.bridge.examples import envelope
-from worker.slots.slot import NotTaken, Request
+from worker.slots.one_at_a_time import OneAtATime
+from worker.slots.slot import NotTaken, Request, Run
 
 DELIVERED = Reply(200, {"bridge-outcome": "delivered"})
 FAILED = Reply(500, {"bridge-outcome": "failed"})
@@ -57,6 +58,7 @@ class FakeBroker:
         self.live: frozenset[str] = frozenset()
         self.trouble = ""
         self.prefetch: Mapping[str, int] = {}
+        self.held: Mapping[str, int] = {}
 
     async def start(self, prefetch: Mapping[str, int]) -> None:
         self.prefetch = prefetch
@@ -77,11 +79,12 @@ class FakeBroker:
         """Do nothing."""
 
 
-class FakeSlot:
+class FakeSlot(OneAtATime):
     """A slot whose exchanges a test answers. `requests` has the requests that the slot was sent."""
 
+    usable = True
+
     def __init__(self) -> None:
-        self.usable = True
         self.pid: int | None = None
         self.requests: list[Request] = []
         self.deadlines: list[float] = []
@@ -94,7 +97,7 @@ class FakeSlot:
         self.asked.put_nowait(answer)
         return await answer
 
-    def interrupt(self) -> None:
+    def interrupt(self, run: Run) -> None:
         """Do nothing."""
 
     async def answer(self, exchange: Exchange | NotTaken) -> None:

@@ -28,6 +28,7 @@ from bridge.brokers.rabbitmq.connection.client_internals import (
     write_frames,
 )
 from bridge.brokers.rabbitmq.connection.connecting import BROKEN, cancelled_by_us_alone, engine_of, is_open
+from bridge.brokers.rabbitmq.connection.delivery_stream import Deliver
 from bridge.brokers.rabbitmq.connection.errors import error_text
 from bridge.brokers.rabbitmq.connection.link import Link
 from bridge.brokers.rabbitmq.topology.names import Names, calls_keys
@@ -194,21 +195,21 @@ class RabbitCallServer:
         await engine.basic_consume(self._names.calls_queue(key), ignore_delivery, consumer_tag=tag)
         self._consuming[key] = tag
 
-    def _take(self, engine: Engine, method: Basic.Deliver, properties: Basic.Properties, body: bytes) -> None:
-        tag = method.delivery_tag or 0
+    def _take(self, engine: Engine, method: Deliver, properties: Basic.Properties, body: bytes) -> None:
+        tag = method.delivery_tag
         try:
             question = decode_question(body)
         except UnreadableEnvelope as error:
             log.warning("dropping a call that cannot be read: %s", error)
             self._acknowledge(engine, tag)
             return
-        queue = self._queue_of[method.consumer_tag or ""]
+        queue = self._queue_of[method.consumer_tag]
         self._ready.put_nowait(
             RabbitCall(
                 self,
                 question,
                 queue,
-                bool(method.redelivered),
+                method.redelivered,
                 engine,
                 tag,
                 properties.reply_to or "",

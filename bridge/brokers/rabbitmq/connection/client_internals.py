@@ -14,14 +14,16 @@ from aio_pika.abc import TimeoutType, UnderlayConnection
 from aiormq.abc import ChannelFrame
 from aiormq.channel import Channel as Engine
 from aiormq.connection import Connection as EngineConnection
-from aiormq.exceptions import ChannelInvalidStateError
+from aiormq.connection import SSLContextProvider, TransportFactory
+from aiormq.exceptions import AMQPConnectionError, ChannelInvalidStateError
 from pamqp import commands, decode
 from pamqp.base import Frame as Method
-from pamqp.body import ContentBody
 from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 from yarl import URL
 
+from bridge.brokers.rabbitmq.connection.acknowledgements import encode_acknowledgement
+from bridge.brokers.rabbitmq.connection.delivery_stream import HEARTBEAT, DeliveryStream, TakeDelivery
 from bridge.brokers.rabbitmq.connection.field_tables import short_string, table, time
 
 USUAL_FRAME_MAX = 131_072
@@ -31,9 +33,14 @@ _REFUSAL = "Connection.Close"
 SENT_TOGETHER = 500
 """Methods that are sent before their answers are read: all answers must fit in the buffers of the socket."""
 
+UNSENT_AT_MOST = 64 * 1024
+"""Bytes of acknowledgements that may wait for the socket."""
+
 log = logging.getLogger(__name__)
 
-Deliver = Callable[[Basic.Deliver, Basic.Properties, bytes], None]
+ALIVE_EVERY = 1.0
+"""Seconds after which aiormq gets a heartbeat while all frames that arrive are deliveries. It closes a connection that
+brings no frame for some time, and RabbitMQ sends no heartbeat on a connection that is busy."""
 
 
 def adapt_client() -> None:
@@ -67,12 +74,68 @@ def read_header(header: ContentHeader, data: bytes) -> None:
         log.warning("a message has properties that cannot be read: %s: %s", type(error).__name__, error)
 
 
+class DeliveringReader(asyncio.StreamReader):
+    """The stream that aiormq reads, without the deliveries that `DeliveryStream` takes.
+
+    aiormq reads each frame in four steps, puts it into a queue, reads it there in another task, and starts a third task
+    for each message, which takes half of a worker's time for an event.
+    """
+
+    def __init__(self, deliveries: DeliveryStream, clock: Callable[[], float]) -> None:
+        super().__init__()
+        self._deliveries = deliveries
+        self._clock = clock
+        self._fed = clock()
+
+    def feed_data(self, data: Any) -> None:
+        left = self._deliveries.feed(data)
+        if left:
+            super().feed_data(left)
+        elif self._clock() - self._fed >= ALIVE_EVERY:
+            super().feed_data(HEARTBEAT)
+        else:
+            return
+        self._fed = self._clock()
+
+
+class Transports(TransportFactory):
+    """Opens the socket of an aiormq connection, as aiormq does, with a `DeliveringReader`."""
+
+    def __init__(self, deliveries: DeliveryStream) -> None:
+        self._deliveries = deliveries
+        self.writer: asyncio.StreamWriter | None = None
+
+    async def create(self, url: URL, **kwargs: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        contexts: SSLContextProvider = kwargs.pop("ssl_context_provider")
+        context = await contexts.get_context() if url.scheme == "amqps" else None
+        loop = asyncio.get_running_loop()
+        reader = DeliveringReader(self._deliveries, loop.time)
+        protocol = asyncio.StreamReaderProtocol(reader)
+        try:
+            transport, _ = await loop.create_connection(
+                lambda: protocol, host=url.host or "", port=url.port or 0, ssl=context, **kwargs
+            )
+        except OSError as error:
+            raise AMQPConnectionError(*error.args) from error
+        self.writer = asyncio.StreamWriter(transport, protocol, reader, loop)
+        return reader, self.writer
+
+
+class DeliveringConnection(EngineConnection):
+    """An aiormq connection whose deliveries can be read before aiormq reads them."""
+
+    def __init__(self, url: URL, **kwargs: Any) -> None:
+        self.deliveries = DeliveryStream()
+        self.transports = Transports(self.deliveries)
+        super().__init__(url, transport_factory=self.transports, **kwargs)
+
+
 class _Underlay(UnderlayConnection):
     @classmethod
     async def make_connection(
         cls, url: URL, timeout: TimeoutType = None, *, vhost: str = "/", **kwargs: Any
     ) -> EngineConnection:
-        connection = EngineConnection(url, **kwargs)
+        connection = DeliveringConnection(url, **kwargs)
         connection.vhost = vhost
         await asyncio.wait_for(connection.connect(), timeout)
         await connection.ready()
@@ -128,14 +191,21 @@ def frame_max(channel: Engine) -> int:
 
 
 def write_frames(channel: Engine, frames: Iterable[Basic.Ack | Basic.Nack]) -> None:
-    """Give frames to the connection's writer in one piece, without waiting for the socket. Raise `asyncio.QueueFull` if
-    `can_write` is False."""
-    channel.write_queue.put_nowait(ChannelFrame.marshall(channel.number, frames))
+    """Give acknowledgements to the socket in one piece, without waiting for it. They do not pass through the queue and
+    the task of aiormq's writer, and may overtake what waits there."""
+    payload = b"".join([encode_acknowledgement(channel.number, frame) for frame in frames])
+    _writer(channel).write(payload)
 
 
 def can_write(channel: Engine) -> bool:
-    """Return True if the connection's writer takes frames now."""
-    return not channel.write_queue.full()
+    """Return True if the socket takes frames now."""
+    return _writer(channel).transport.get_write_buffer_size() <= UNSENT_AT_MOST
+
+
+def _writer(channel: Engine) -> asyncio.StreamWriter:
+    writer = cast(DeliveringConnection, channel.connection).transports.writer
+    assert writer is not None  # a channel has an open connection
+    return writer
 
 
 async def call_together(channel: Engine, methods: Sequence[Method]) -> list[Any]:
@@ -161,61 +231,11 @@ async def call_together(channel: Engine, methods: Sequence[Method]) -> list[Any]
     return answered
 
 
-def read_deliveries(channel: Engine, deliver: Deliver) -> None:
-    """Call `deliver` for each delivery of the channel, directly from the connection's reader. The channel may consume,
-    and must neither get nor publish."""
-    channel.frames = DeliveryReader(channel.frames, deliver)  # type: ignore[assignment]  # has the methods that are used
+def read_deliveries(channel: Engine, deliver: TakeDelivery) -> None:
+    """Call `deliver` for each delivery of the channel, as soon as its bytes are read. Other frames of the
+    channel reach aiormq."""
+    cast(DeliveringConnection, channel.connection).deliveries.take(channel.number, deliver)
 
 
 async def ignore_delivery(message: object) -> None:
     """Do nothing: the callback for `basic_consume` on a channel whose deliveries never reach aiormq."""
-
-
-class DeliveryReader:
-    """Replaces a channel's queue of frames: joins the parts of a delivery, and queues all other frames for aiormq.
-
-    aiormq puts every frame into that queue, reads it in another task, and starts a third task for each message, which
-    takes a third of a worker's time for an event.
-    """
-
-    def __init__(self, frames: "asyncio.Queue[Any]", deliver: Deliver) -> None:
-        self._frames = frames
-        self._deliver = deliver
-        self._method: Basic.Deliver | None = None
-        self._properties = Basic.Properties()
-        self._missing = 0
-        self._parts: list[bytes] = []
-
-    async def put(self, item: tuple[int, Any]) -> None:
-        """Take a frame from the connection's reader."""
-        frame = item[1]
-        if isinstance(frame, Basic.Deliver):
-            self._method = frame
-        elif self._method is None:
-            await self._frames.put(item)
-        elif isinstance(frame, ContentHeader):
-            self._properties, self._missing = frame.properties, frame.body_size
-            self._deliver_if_whole()
-        elif isinstance(frame, ContentBody):
-            self._parts.append(frame.value)
-            self._missing -= len(frame.value)
-            self._deliver_if_whole()
-        else:  # the channel closes in the middle of a delivery
-            self._method = None
-            await self._frames.put(item)
-
-    async def get(self) -> tuple[int, Any]:
-        """Return the next frame that is no part of a delivery."""
-        item: tuple[int, Any] = await self._frames.get()
-        return item
-
-    def task_done(self) -> None:
-        """Note that the last frame from `get` has been processed."""
-        self._frames.task_done()
-
-    def _deliver_if_whole(self) -> None:
-        if self._missing > 0 or self._method is None:
-            return
-        method, parts = self._method, self._parts
-        self._method, self._parts = None, []
-        self._deliver(method, self._properties, parts[0] if len(parts) == 1 else b"".join(parts))

@@ -157,6 +157,16 @@ def is_open(engine: Engine) -> bool:
     return not (engine.is_closed or engine.connection.is_closed)
 
 
+def cause_of_close(engine: Engine) -> BaseException:
+    """Return the error that closed a channel or its connection, which is closed."""
+    for closing in (engine.closing, engine.connection.closing):
+        if closing.done() and not closing.cancelled():
+            error = closing.exception()
+            if error is not None:
+                return error
+    return AMQPConnectionError("the connection was closed")
+
+
 async def disconnect(connection: Connection) -> None:
     """Close the connection within some 2 s, even if the other side is frozen; a second call does nothing."""
     engine = detach_engine(connection)

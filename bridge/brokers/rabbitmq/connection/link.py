@@ -26,6 +26,7 @@ from bridge.brokers.rabbitmq.connection.connecting import (
     CLOSE_SECONDS,
     again_and_again,
     cancelled_by_us_alone,
+    cause_of_close,
     connect,
     disconnect,
     engine_of,
@@ -229,7 +230,7 @@ class Link:
         every = None if self._confirms else ASK_SECONDS
         while not (await asyncio.wait(ends, timeout=every, return_when=asyncio.FIRST_COMPLETED))[0]:
             self.doubt()
-        cause = _cause(channel)
+        cause = cause_of_close(channel)
         self._note(cause)
         self._tell()
         await self.drop()
@@ -247,15 +248,6 @@ class Link:
         """Wake all tasks that wait for a change of the state."""
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
-
-
-def _cause(channel: Engine) -> BaseException:
-    for closing in (channel.closing, channel.connection.closing):
-        if closing.done() and not closing.cancelled():
-            error = closing.exception()
-            if error is not None:
-                return error
-    return AMQPConnectionError("the connection was closed")
 
 
 async def _until_unblocked_or_closed(connection: EngineConnection) -> None:

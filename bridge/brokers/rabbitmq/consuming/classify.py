@@ -4,9 +4,11 @@ yet. Pure.
 Any program may publish to the bridge's exchanges, so every part of a message is checked.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from pamqp.commands import Basic
 
@@ -54,16 +56,16 @@ class Bury:
 Action = HandOut | PutBack | Bury
 
 
-@dataclass(frozen=True, slots=True)
-class ReceivedMessage:
-    """A message as it was received from a queue, with the time and the random bytes that classifying needs."""
+class ReceivedMessage(NamedTuple):
+    """A message as it was received from a queue, with the time that classifying needs. `randomness` returns random
+    bytes; only a message without an id needs them."""
 
     queue: str
     routing_key: str
     properties: Basic.Properties
     body: bytes
     now: datetime
-    randomness: bytes
+    randomness: Callable[[], bytes]
     lane: Priority = Priority.NORMAL
     by_name: bool = False
     """True if the message came by an exchange of ours, so that the routing key has the event's name."""
@@ -76,17 +78,19 @@ class ReceivedMessage:
 
 def classify(message: ReceivedMessage) -> Action:
     """Return what to do with the message."""
+    headers = message.headers
+    own = ENVELOPE in headers
     try:
-        envelope = _own(message) if ENVELOPE in message.headers else foreign(message)
+        envelope = _own(message) if own else foreign(message)
     except UnreadableEnvelope as error:
         return Bury(unreadable(message, error))
-    if not is_name(envelope.event.name):
+    if not _is_name(envelope.event.name):
         return Bury(_no_event(message, envelope))
     if (published_as := _published_as(message)) not in (None, envelope.event.name):
         return Bury(_forged(message, envelope, str(published_as)))
-    if ENVELOPE not in message.headers or not message.properties.message_id:
+    if not own or not message.properties.message_id:
         return PutBack(envelope)  # a foreign message id may not be unique, so it could not identify a redelivery
-    due = still_due(message.headers, message.now)
+    due = still_due(headers, message.now)
     if due is None:
         return HandOut(envelope)
     early = due - message.now
@@ -148,8 +152,16 @@ def _published_as(message: ReceivedMessage) -> str | None:
     message was published to one queue."""
     if not message.by_name:
         return None
-    bound_for = destination(message.routing_key)
-    return message.routing_key if bound_for is None else event_in(bound_for)
+    return _name_in(message.routing_key)
+
+
+@lru_cache(maxsize=1024)
+def _name_in(routing_key: str) -> str | None:
+    bound_for = destination(routing_key)
+    return routing_key if bound_for is None else event_in(bound_for)
+
+
+_is_name = lru_cache(maxsize=1024)(is_name)
 
 
 def _name(message: ReceivedMessage) -> str:
@@ -164,7 +176,7 @@ def _name(message: ReceivedMessage) -> str:
 def _id(message: ReceivedMessage) -> str:
     """Return the message's own id, or one that is derived from it, or a new one for a message without an id."""
     own = message.properties.message_id
-    return plain_id(own) if isinstance(own, str) and own else event_id(message.now, message.randomness)
+    return plain_id(own) if isinstance(own, str) and own else event_id(message.now, message.randomness())
 
 
 def _attribute(value: object) -> str | None:

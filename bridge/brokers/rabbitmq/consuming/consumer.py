@@ -6,7 +6,7 @@ import os
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, cast
 
 from aio_pika.abc import AbstractChannel
@@ -18,6 +18,7 @@ from bridge.brokers.contract.consuming import Backlog
 from bridge.brokers.rabbitmq.connection.address import Address
 from bridge.brokers.rabbitmq.connection.client_internals import read_deliveries
 from bridge.brokers.rabbitmq.connection.connecting import BROKEN, cancelled_by_us_alone, engine_of
+from bridge.brokers.rabbitmq.connection.delivery_stream import Deliver
 from bridge.brokers.rabbitmq.connection.link import Link
 from bridge.brokers.rabbitmq.consuming.classify import Bury, HandOut, PutBack, ReceivedMessage, classify
 from bridge.brokers.rabbitmq.consuming.consumer_channel import ConsumerChannel
@@ -45,6 +46,10 @@ deliveries. AMQP does not report the value that a server is configured with."""
 log = logging.getLogger(__name__)
 
 
+def _randomness() -> bytes:
+    return os.urandom(10)
+
+
 class RabbitConsumer:
     """A consumer with a connection of its own, and a publisher with others. When RabbitMQ runs short of memory, it
     stops reading from connections that publish, and acknowledgements must still reach it."""
@@ -70,6 +75,7 @@ class RabbitConsumer:
         self._subscriptions: Subscriptions | None = None
         self._hand = Hand[RabbitDelivery](declared, self._prefetch)
         self._contended: set[str] = set()
+        self._routes_by_name = lru_cache(names.routes_by_name)
         self._arrival = asyncio.Event()
         self._aside: set[asyncio.Task[None]] = set()
         self._asking: asyncio.Task[Mapping[str, Backlog]] | None = None
@@ -88,6 +94,11 @@ class RabbitConsumer:
     def trouble(self) -> str:
         """The reason why events cannot be taken or settled, for people; empty if there is none."""
         return self._link.trouble or self._publisher.trouble or self._replacing.trouble
+
+    @property
+    def held(self) -> Mapping[str, int]:
+        """The unsettled deliveries of each queue on the present connection."""
+        return self._subscriptions.channel.unacked.by_queue() if self._subscriptions is not None else {}
 
     async def start(self, prefetch: Mapping[str, int]) -> None:
         """Start to take events; see the contract. Wait while the broker is unreachable. Raise `BrokerRefused`."""
@@ -144,8 +155,7 @@ class RabbitConsumer:
         lanes = [lane for queue in {*self._declared, *self._prefetch} for lane in self._lanes(queue)]
         counts = await counts_of(channel, self._names, lanes)
         # An event that left a queue before the count was sent to this channel before the last answer, so it is held.
-        held = self._subscriptions.channel.unacked.by_queue() if self._subscriptions is not None else {}
-        return counts.backlogs(held)
+        return counts.backlogs(self.held)
 
     async def close(self) -> None:
         """Close the connections within some 2 s. RabbitMQ delivers unsettled events again, to any consumer."""
@@ -171,6 +181,9 @@ class RabbitConsumer:
         contended = lane.priority is not Priority.NORMAL or lane.queue in self._contended
         return lane_prefetch(self._prefetch[lane.queue], contended=contended)
 
+    def _held_at_most(self, queue: str) -> int:
+        return 1 if self._is_ordered(queue) else self._prefetch.get(queue, 0)
+
     def _warn_of_long_deadlines(self) -> None:
         for name in self._prefetch.keys() & self._declared.keys():
             if (deadline := self._declared[name].longest) >= CONSUMER_TIMEOUT:
@@ -182,7 +195,8 @@ class RabbitConsumer:
 
     async def _prepare(self, channel: AbstractChannel) -> None:
         engine = await engine_of(channel)
-        subscriptions = Subscriptions(ConsumerChannel(engine, lambda: not self._hand, self._arrival.set), self._names)
+        consuming = ConsumerChannel(engine, lambda: bool(self._hand), self._held_at_most, self._arrival.set)
+        subscriptions = Subscriptions(consuming, self._names)
         engine.on_consumer_cancel_callbacks.add(partial(self._cancelled_by_broker, subscriptions))
         read_deliveries(engine, partial(self._arrived, subscriptions))
         if not self._stopped:
@@ -228,16 +242,14 @@ class RabbitConsumer:
                 delivery.return_now()
 
     def _arrived(
-        self, subscriptions: Subscriptions, deliver: Basic.Deliver, properties: Basic.Properties, body: bytes
+        self, subscriptions: Subscriptions, deliver: Deliver, properties: Basic.Properties, body: bytes
     ) -> None:
-        tag, consumer_tag = int(deliver.delivery_tag or 0), str(deliver.consumer_tag)
+        tag, consumer_tag, redelivered, exchange, routing_key = deliver
         channel, (queue, lane) = subscriptions.channel, subscriptions.lane_of(consumer_tag)
         channel.unacked.delivered(tag, queue)
-        routing_key = str(deliver.routing_key)
-        by_name = self._names.routes_by_name(str(deliver.exchange))
-        now, randomness = datetime.now(UTC), os.urandom(10)
+        by_name, now = self._routes_by_name(exchange), datetime.now(UTC)
         try:
-            action = classify(ReceivedMessage(queue, routing_key, properties, body, now, randomness, lane, by_name))
+            action = classify(ReceivedMessage(queue, routing_key, properties, body, now, _randomness, lane, by_name))
         except Exception:  # raised here, it would end the connection, and others would be redelivered with it
             log.exception("internal error while reading a message; RabbitMQ moves it to the ledger as it is")
             set_aside(channel, tag)
@@ -246,12 +258,11 @@ class RabbitConsumer:
             case HandOut(envelope=envelope, early=early):
                 origin = Origin(tag, consumer_tag, channel)
                 if self._is_ordered(queue):
-                    arrival = Arrival(queue, str(properties.message_id), bool(deliver.redelivered), early, origin)
+                    arrival = Arrival(queue, str(properties.message_id), redelivered, early, origin)
                     self._ordered.arrived(arrival, envelope)
                     return
                 token = f"{queue}:{properties.message_id}"
                 priority = priority_of(envelope.event.handling, self._declared.get(queue))
-                redelivered = bool(deliver.redelivered)
                 delivery = RabbitDelivery(envelope, queue, priority, token, redelivered, origin, self._publisher)
                 if lane is not Priority.NORMAL and queue not in self._contended:
                     self._contended.add(queue)

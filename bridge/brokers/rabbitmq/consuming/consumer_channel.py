@@ -19,20 +19,41 @@ from bridge.errors import DeliveryLost
 
 GATHER_SECONDS = 0.002
 
+SENT_AT_SHARE = 4
+"""Acknowledgements are sent when they are a quarter of a queue's prefetch, so that RabbitMQ can send further deliveries
+while the rest are run."""
+
+
+def sent_at_once(*, waiting: bool, running: int, settled: int, prefetch: int) -> bool:
+    """Return whether acknowledgements are sent now, and not within `GATHER_SECONDS`.
+
+    While deliveries are `waiting` for the worker, it has enough to do, and they are collected. While others are
+    `running`, they are collected until RabbitMQ would have too little room: `settled` of the `prefetch` of a queue.
+    """
+    return not waiting and (running == 0 or settled * SENT_AT_SHARE >= prefetch)
+
 
 class ConsumerChannel:
-    """The settlements of one channel. `idle` returns True if no delivery waits for the worker: collecting more
-    settlements would then only add latency. `fewer` is called when a delivery that was handed out is settled.
+    """The settlements of one channel. `waiting` returns True if deliveries wait for the worker. `prefetch` returns how
+    many deliveries of a queue are held at most. `fewer` is called when a delivery that was handed out is settled.
 
     `handed_out` counts the deliveries of each queue that are handed out and not settled.
     """
 
-    def __init__(self, engine: Engine, idle: Callable[[], bool], fewer: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        waiting: Callable[[], bool],
+        prefetch: Callable[[str], int],
+        fewer: Callable[[], None],
+    ) -> None:
         self.engine = engine
         self.unacked = Unacked()
         self.handed_out: Counter[str] = Counter()
         self._queues: dict[int, str] = {}
-        self._idle = idle
+        self._acked: Counter[str] = Counter()
+        self._waiting = waiting
+        self._prefetch = prefetch
         self._fewer = fewer
         self._loop = asyncio.get_running_loop()
         self._flush_at: asyncio.TimerHandle | asyncio.Handle | None = None
@@ -54,9 +75,10 @@ class ConsumerChannel:
     def ack(self, tag: int) -> None:
         """Acknowledge a delivery within some 2 ms. Raise `DeliveryLost`."""
         self.check()
-        self.unacked.ack(tag)
+        queue = self.unacked.ack(tag)
         self._settled(tag)
-        self._flush_soon()
+        self._acked[queue] += 1
+        self._flush_soon(queue)
 
     def ack_replaced(self, tag: int) -> None:
         """Acknowledge a delivery whose replacement is confirmed. If the channel is gone, RabbitMQ delivers the event
@@ -99,6 +121,7 @@ class ConsumerChannel:
             write_frames(self.engine, frames)
 
     def _frames(self) -> list[Basic.Nack | Basic.Ack]:
+        self._acked.clear()
         settled = self.unacked.take_acknowledgements()
         frames: list[Basic.Nack | Basic.Ack] = [Basic.Nack(tag, requeue=True) for tag in settled.requeued]
         frames += [Basic.Nack(tag, requeue=False) for tag in settled.set_aside]
@@ -113,10 +136,22 @@ class ConsumerChannel:
             self.handed_out[queue] -= 1
             self._fewer()
 
-    def _flush_soon(self) -> None:
-        if self._flush_at is not None:
+    def _flush_soon(self, queue: str) -> None:
+        if isinstance(self._flush_at, asyncio.TimerHandle):
+            if not self._is_due(queue):
+                return
+            self._flush_at.cancel()
+        elif self._flush_at is not None:
             return
-        if self._idle():
-            self._flush_at = self._loop.call_soon(self.flush)
-        else:
+        elif not self._is_due(queue):
             self._flush_at = self._loop.call_later(GATHER_SECONDS, self.flush)
+            return
+        self._flush_at = self._loop.call_soon(self.flush)
+
+    def _is_due(self, queue: str) -> bool:
+        return sent_at_once(
+            waiting=self._waiting(),
+            running=len(self._queues),
+            settled=self._acked[queue],
+            prefetch=self._prefetch(queue),
+        )

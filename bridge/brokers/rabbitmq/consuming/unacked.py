@@ -35,10 +35,11 @@ class Unacked:
         """Add a delivery."""
         self._open[tag] = queue
 
-    def ack(self, tag: int) -> None:
-        """Settle a delivery as done. Raise `RuntimeError` if it was settled before."""
+    def ack(self, tag: int) -> str:
+        """Settle a delivery as done, and return its queue. Raise `RuntimeError` if it was settled before."""
         self._check(tag)
         self._acked.add(tag)
+        return self._open[tag]
 
     def requeue(self, tag: int) -> None:
         """Settle a delivery by returning it to its queue. Raise `RuntimeError` if it was settled before."""

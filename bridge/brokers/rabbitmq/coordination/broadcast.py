@@ -16,8 +16,9 @@ from aiormq.abc import DeliveredMessage
 from aiormq.channel import Channel as Engine
 from pamqp.commands import Basic
 
+from bridge.brokers.any_broker.answers import Answers
 from bridge.brokers.any_broker.listener_inbox import ListenerInbox
-from bridge.brokers.contract.broadcast import Listener
+from bridge.brokers.contract.broadcast import Complete, Listener
 from bridge.brokers.rabbitmq.connection.address import Address
 from bridge.brokers.rabbitmq.connection.connecting import BROKEN, cancelled_by_us_alone, engine_of
 from bridge.brokers.rabbitmq.connection.link import Link
@@ -48,7 +49,7 @@ class RabbitBroadcast:
         self._telling = Link(address, _no_preparation, repair, names.question, confirms=False)
         self._reply_to = f"answers.{uuid.uuid4().hex}"
         self._asking = self._receiving(self._reply_to, self._answered)
-        self._answers: dict[str, list[Content]] = {}
+        self._answers: dict[str, Answers] = {}
 
     @asynccontextmanager
     async def listen(self, listener: Listener) -> AsyncIterator[None]:
@@ -74,21 +75,25 @@ class RabbitBroadcast:
 
     async def tell(self, content: Content) -> None:
         """Send a message to all listeners."""
-        await self._send(self._telling, encode_record(content), Basic.Properties(), TELL_SECONDS)
+        await self._send(self._telling, encode_record(content), Basic.Properties())
 
-    async def ask_all(self, question: Content, within: float) -> list[Content]:
+    async def ask_all(
+        self, question: Content, within: float, complete: Complete | None = None, patience: float = 0.0
+    ) -> list[Content]:
         """Send a question to all listeners, and return the answers that arrive in time."""
         identity, loop = uuid.uuid4().hex, asyncio.get_running_loop()
-        until = loop.time() + within
-        answers = self._answers[identity] = []
+        answers = self._answers[identity] = Answers()
         try:
-            expires = str(round(within * 1000))  # nobody waits for a later answer
+            expires = str(round((within + patience) * 1000))  # nobody waits for a later answer
             properties = Basic.Properties(reply_to=self._reply_to, correlation_id=identity, expiration=expires)
-            await self._send(self._asking, encode_record(question), properties, within)
-            await asyncio.sleep(until - loop.time())
+            await self._send(self._asking, encode_record(question), properties)
+            until = loop.time() + within + patience
+            await asyncio.sleep(within)
+            if complete is not None:
+                await answers.completed(complete, until)
         finally:
             del self._answers[identity]
-        return answers
+        return answers.arrived
 
     async def close(self) -> None:
         """Close the connections that tell and ask."""
@@ -99,9 +104,9 @@ class RabbitBroadcast:
         link = queue.link = Link(self._address, queue.prepare, self._repair, self._names.question, confirms=False)
         return link
 
-    async def _send(self, link: Link, data: bytes, properties: Basic.Properties, within: float) -> None:
+    async def _send(self, link: Link, data: bytes, properties: Basic.Properties) -> None:
         try:
-            async with asyncio.timeout(within):
+            async with asyncio.timeout(TELL_SECONDS):
                 channel = await link.channel()
                 with cancelled_by_us_alone():
                     await channel.basic_publish(
@@ -111,14 +116,14 @@ class RabbitBroadcast:
                         properties=properties,
                     )
         except BROKEN as error:
-            why = str(error) or link.trouble
-            raise BrokerUnavailable(f"RabbitMQ at {self._address}: not sent within {within:g} s: {why}") from error
+            why = f"not sent within {TELL_SECONDS:g} s: {str(error) or link.trouble}"
+            raise BrokerUnavailable(f"RabbitMQ at {self._address}: {why}") from error
 
     async def _answered(self, engine: Engine, message: DeliveredMessage) -> None:
         answers = self._answers.get(message.header.properties.correlation_id or "")
         content = decode_record(message.body)
         if answers is not None and content is not None:
-            answers.append(content)
+            answers.add(content)
 
 
 class _OwnQueue:

@@ -97,17 +97,15 @@ def unrouted_messages(remedies: Remedies, count: QueueCount) -> Finding:
     return wrong("unrouted", sentence, step)
 
 
-def consumers(counts: Mapping[str, QueueCount]) -> Sequence[Finding]:
-    """Judge whether each queue has a consumer."""
-    idle = {queue: count.ready for queue, count in counts.items() if not count.consumers}
-    findings = [
-        wrong(
-            "consumers",
-            f"queue {queue} has no consumer and holds {counted(ready, 'event')}",
-            "start bridge-worker with these settings",
-        )
-        for queue, ready in idle.items()
-    ]
+def consumers(counts: Mapping[str, QueueCount], paused: Mapping[str, str]) -> Sequence[Finding]:
+    """Judge whether each queue has a consumer. A worker of a paused queue has none; `paused` has the reasons."""
+    findings = []
+    for queue, count in counts.items():
+        sentence = f"queue {queue} has no consumer and holds {counted(count.ready, 'event')}"
+        if not count.consumers and queue in paused:
+            findings.append(wrong("consumers", f"{sentence}: {paused[queue]}", f"bridge-queues resume {queue}"))
+        elif not count.consumers:
+            findings.append(wrong("consumers", sentence, "start bridge-worker with these settings"))
     served = [f"{queue} {count.consumers}" for queue, count in counts.items() if count.consumers]
     return [*findings, *([ok("consumers", some(served, 10))] if served else [])]
 

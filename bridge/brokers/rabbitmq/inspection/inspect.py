@@ -189,7 +189,7 @@ def _judge_by_amqp(remedies: Remedies, site: SiteOnBroker, answers: AmqpAnswers)
         ),
         amqp_findings.alarms(blocked=answers.blocked),
         *([amqp_findings.unrouted_messages(remedies, last_resort)] if last_resort is not None else []),
-        *amqp_findings.consumers(counts),
+        *amqp_findings.consumers(counts, site.paused),
         amqp_findings.waiting_events(counts, sum(ladder)),
     ]
 

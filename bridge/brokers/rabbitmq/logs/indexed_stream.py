@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from bridge.brokers.rabbitmq.connection.address import Address
+from bridge.brokers.rabbitmq.connection.connecting import again_for
 from bridge.brokers.rabbitmq.connection.translation import as_bridge_errors
-from bridge.brokers.rabbitmq.logs.replica import furthest
+from bridge.brokers.rabbitmq.logs.replica import NOT_READY, PATIENCE, furthest
 from bridge.brokers.rabbitmq.logs.stream import Stream, StreamMessage
 from bridge.local_database.local_index import IndexTable, new_index, open_index
 
@@ -59,7 +60,7 @@ class IndexedStream(Generic[T]):
         """Read the new messages, and return the index, which is closed when the block ends. Raise `BrokerUnavailable`
         or `BrokerRefused`."""
         with as_bridge_errors(self._address):
-            snapshot = await self._read_on()
+            snapshot = await again_for(PATIENCE, self._read_on, NOT_READY)
         try:
             yield snapshot
         finally:

@@ -3,16 +3,18 @@
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Set
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
 from itertools import islice
 
 from bridge.brokers.contract.ledger import BEFORE_ALL, LETTERS_AHEAD, LETTERS_AHEAD_BYTES
 from bridge.brokers.rabbitmq.connection.address import Address
+from bridge.brokers.rabbitmq.connection.connecting import again_for
 from bridge.brokers.rabbitmq.connection.translation import as_bridge_errors
 from bridge.brokers.rabbitmq.coordination.claim import hold
 from bridge.brokers.rabbitmq.logs.decisions import RabbitDecisions
 from bridge.brokers.rabbitmq.logs.indexed_stream import IndexedStream, in_pages
 from bridge.brokers.rabbitmq.logs.ledger_records import LedgerReader, is_decision, letter
-from bridge.brokers.rabbitmq.logs.replica import Replica, furthest
+from bridge.brokers.rabbitmq.logs.replica import NOT_READY, PATIENCE, Replica, furthest
 from bridge.brokers.rabbitmq.logs.stream import StreamMessage
 from bridge.brokers.rabbitmq.publishing.publisher import RabbitPublisher
 from bridge.brokers.rabbitmq.topology.names import Names
@@ -90,28 +92,31 @@ class RabbitLedger:
 
     async def _read(self, numbers: Set[int]) -> dict[int, StreamMessage]:
         """Return the messages of these numbers that the stream has, up to some `LETTERS_AHEAD_BYTES` of data."""
+        with as_bridge_errors(self._address):
+            return await again_for(PATIENCE, partial(self._read_once, numbers), NOT_READY)
+
+    async def _read_once(self, numbers: Set[int]) -> dict[int, StreamMessage]:
         found: dict[int, StreamMessage] = {}
         first = min(numbers)
-        with as_bridge_errors(self._address):
-            replica = await self._reaching(max(numbers))
-            if first < 0 or replica.end is None or first > replica.end:
-                return found
-            last = min(max(numbers), replica.end)
-            size = 0
-            try:
-                async with (
-                    replica.stream(prefetch=last - first + 1) as stream,
-                    aclosing(stream.read(first, last)) as messages,
-                ):
-                    async for message in messages:
-                        if message.number in numbers:
-                            found[message.number] = message
-                            size += len(message.body)
-                        if size > LETTERS_AHEAD_BYTES:
-                            break
-            except BaseException:
-                await self.close()
-                raise
+        replica = await self._reaching(max(numbers))
+        if first < 0 or replica.end is None or first > replica.end:
+            return found
+        last = min(max(numbers), replica.end)
+        size = 0
+        try:
+            async with (
+                replica.stream(prefetch=last - first + 1) as stream,
+                aclosing(stream.read(first, last)) as messages,
+            ):
+                async for message in messages:
+                    if message.number in numbers:
+                        found[message.number] = message
+                        size += len(message.body)
+                    if size > LETTERS_AHEAD_BYTES:
+                        break
+        except BaseException:
+            await self.close()
+            raise
         return found
 
     async def _reaching(self, number: int) -> Replica:

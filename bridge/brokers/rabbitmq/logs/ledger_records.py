@@ -134,7 +134,9 @@ def _foreign(message: StreamMessage) -> Envelope:
     keys = deaths[-1].get("routing-keys") if deaths else None
     routing_key = str(keys[0]) if isinstance(keys, list) and keys else message.routing_key
     identity = uuid.uuid5(uuid.NAMESPACE_OID, str(message.number)).bytes  # the same at every reading
-    return foreign(ReceivedMessage("", routing_key, message.properties, message.body, _time(message), identity[:10]))
+    return foreign(
+        ReceivedMessage("", routing_key, message.properties, message.body, _time(message), lambda: identity[:10])
+    )
 
 
 def _time(message: StreamMessage) -> datetime:

@@ -12,7 +12,7 @@ from bridge.brokers.rabbitmq.connection.connecting import BROKEN, cancelled_by_u
 from bridge.brokers.rabbitmq.connection.link import Link
 from bridge.brokers.rabbitmq.connection.translation import as_bridge_errors
 from bridge.brokers.rabbitmq.logs.indexed_stream import IndexedStream, in_pages
-from bridge.brokers.rabbitmq.logs.replica import Replica, furthest
+from bridge.brokers.rabbitmq.logs.pages import StreamPages
 from bridge.brokers.rabbitmq.logs.stream import Stream, StreamMessage, StreamReading
 from bridge.brokers.rabbitmq.publishing.publication import log_batch
 from bridge.brokers.rabbitmq.publishing.stream_sender import StreamSender
@@ -23,11 +23,6 @@ from bridge.local_database.log_table import LogTable
 from bridge.logs import BEFORE_ALL, MAX_BATCH, Batch
 
 FOLLOW_PREFETCH = 200
-_READ_PREFETCH = 64
-"""Batches that RabbitMQ sends ahead. A batch can have 256 KiB, so these bound the memory of a reader to some 16 MiB."""
-_FIRST_PAGE_BACK = 8
-_MOST_PAGE_BACK = 64
-"""Batches of a page that is read backwards. Attaching to a stream takes some 25 ms, so pages grow."""
 _AGAIN_SECONDS = 0.1
 
 Declare = Callable[[], Awaitable[None]]
@@ -59,36 +54,27 @@ class RabbitBatchLog:
                 for batch in in_pages(snapshot.index, after, snapshot.end):
                     yield batch
             return
+        pages = StreamPages(self._address, self._stream)
         with as_bridge_errors(self._address):
-            replica = await furthest(self._address, self._stream)
             try:
-                start = max(after + 1, 0)
-                if replica.end is None or start > replica.end:
-                    return
-                async with (
-                    replica.stream(_READ_PREFETCH) as stream,
-                    aclosing(stream.read(start, replica.end)) as messages,
-                ):
-                    async for message in messages:
-                        yield _batch(message)
+                async with aclosing(pages.forwards(max(after + 1, 0))) as found:
+                    async for page in found:
+                        for message in page:
+                            yield _batch(message)
             finally:
-                await replica.close()
+                await pages.close()
 
     async def read_back(self) -> AsyncGenerator[Batch, None]:
         """Yield all present batches, newest first."""
+        pages = StreamPages(self._address, self._stream)
         with as_bridge_errors(self._address):
-            replica = await furthest(self._address, self._stream)
             try:
-                end, size = -1 if replica.end is None else replica.end, _FIRST_PAGE_BACK
-                while end >= 0:
-                    page = await _page(replica, max(end - size + 1, 0), end)
-                    if not page:
-                        return  # the retention has removed the older ones
-                    while page:
-                        yield page.pop()
-                    end, size = end - size, min(2 * size, _MOST_PAGE_BACK)
+                async with aclosing(pages.backwards()) as found:
+                    async for page in found:
+                        while page:
+                            yield _batch(page.pop())
             finally:
-                await replica.close()
+                await pages.close()
 
     @asynccontextmanager
     async def follow(self, after: int | None) -> AsyncIterator["_Following"]:
@@ -170,11 +156,6 @@ class _Following:
     def _cancelled(self, _: object) -> None:
         """Reconnect after the stream was deleted or got another leader: the new connection attaches again."""
         self._dropping = asyncio.create_task(self._link.drop())
-
-
-async def _page(replica: Replica, start: int, end: int) -> list[Batch]:
-    async with replica.stream(prefetch=end - start + 1) as stream, aclosing(stream.read(start, end)) as messages:
-        return [_batch(message) async for message in messages]
 
 
 def _batch(message: StreamMessage) -> Batch:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from aio_pika import Connection
-from aiormq.exceptions import ChannelPreconditionFailed
+from aiormq.exceptions import ChannelPreconditionFailed, ConnectionInternalError
 
 from bridge.brokers.rabbitmq.connection.address import Address
 from bridge.brokers.rabbitmq.connection.connecting import (
@@ -23,6 +23,10 @@ from bridge.errors import BrokerRefused
 
 PATIENCE = 10.0
 """Seconds that a node may need to start its replica. If one address leads to several nodes, another one may answer."""
+
+NOT_READY = (ChannelPreconditionFailed, ConnectionInternalError)
+"""The errors of a node whose replica does not run, or that fails to open the replica's files (541, as under load). Both
+pass."""
 
 
 class Replica:
@@ -54,8 +58,7 @@ class Replica:
 async def furthest(address: Address, name: str) -> Replica:
     """Return the replica with the newest message, of all nodes that answer. Only the stream's leader is sure to have
     all confirmed messages, so the address should name every node. Raise one of `BROKEN`, or `BrokerRefused`."""
-    no_replica_runs = (ChannelPreconditionFailed,)
-    return await again_for(PATIENCE, partial(_furthest, address, name), no_replica_runs)
+    return await again_for(PATIENCE, partial(_furthest, address, name), NOT_READY)
 
 
 async def _furthest(address: Address, name: str) -> Replica:
@@ -69,7 +72,7 @@ async def _furthest(address: Address, name: str) -> Replica:
             except (*BROKEN, BrokerRefused) as error:
                 errors.append(error)
         if not replicas:
-            raise next((error for error in errors if isinstance(error, ChannelPreconditionFailed)), errors[-1])
+            raise next((error for error in errors if isinstance(error, NOT_READY)), errors[-1])
         best = max(replicas, key=_reach)
         return best
     finally:

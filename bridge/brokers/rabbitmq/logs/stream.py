@@ -7,10 +7,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
-from aiormq.exceptions import AMQPConnectionError, ChannelNotFoundEntity
+from aio_pika.abc import AbstractChannel
+from aiormq.channel import Channel as Engine
+from aiormq.exceptions import ChannelNotFoundEntity
 from pamqp.commands import Basic
 
+from bridge.brokers.rabbitmq.connection.client_internals import ignore_delivery, read_deliveries
+from bridge.brokers.rabbitmq.connection.connecting import cause_of_close, engine_of, is_open
+from bridge.brokers.rabbitmq.connection.delivery_stream import Deliver
 from bridge.brokers.rabbitmq.topology.declaring import message_count
 
 PREFETCH = 1000
@@ -36,12 +40,18 @@ class StreamMessage:
 
 
 class Stream:
-    """A stream, read through one channel, one reading at a time."""
+    """A stream, read through one channel, which does nothing else but declare, one reading at a time.
+
+    A reading has at most `prefetch` messages in memory. aiormq's own way to deliver a message takes most of the time of
+    a long reading, so the deliveries are taken from the connection's reader.
+    """
 
     def __init__(self, channel: AbstractChannel, name: str, prefetch: int = PREFETCH) -> None:
         self._channel = channel
         self._name = name
         self._prefetch = prefetch
+        self._readings: dict[str, StreamReading] = {}
+        self._number = 0
 
     async def last(self) -> int | None:
         """Return the offset of the newest message; None if the stream is empty or was not declared yet."""
@@ -63,7 +73,7 @@ class Stream:
 
     async def read(self, start: int, end: int) -> AsyncGenerator[StreamMessage, None]:
         """Yield the messages from the offset `start`, or the oldest one after it, to `end`, which must exist."""
-        async with self._attached(start) as reading:
+        async with self._attached(start, end) as reading:
             while True:
                 record = await reading.next(QUIET_SECONDS)
                 if start <= record.number <= end:
@@ -78,69 +88,89 @@ class Stream:
 
     async def attach(self, offset: int | str) -> "StreamReading":
         """Read from an offset on, until the channel is closed. RabbitMQ may also deliver some earlier messages."""
-        reading, _, _ = await self._consume(offset)
-        return reading
+        return await self._consume(offset)
 
     @asynccontextmanager
-    async def _attached(self, offset: int | str) -> AsyncIterator["StreamReading"]:
-        reading, queue, tag = await self._consume(offset)
+    async def _attached(self, offset: int | str, end: int | None = None) -> AsyncIterator["StreamReading"]:
+        reading = await self._consume(offset, end)
         try:
             yield reading
         finally:
-            if not self._channel.is_closed:
-                await queue.cancel(tag)
+            if is_open(reading.engine):
+                await reading.engine.basic_cancel(reading.tag)
                 await reading.settle()
+            del self._readings[reading.tag]
 
-    async def _consume(self, offset: int | str) -> tuple["StreamReading", AbstractQueue, str]:
-        await self._channel.set_qos(prefetch_count=self._prefetch)
-        reading = StreamReading(self._channel, settled_every=max(self._prefetch // 2, 1))
-        queue = await self._channel.get_queue(self._name, ensure=False)
-        return reading, queue, await queue.consume(reading.arrived, arguments={"x-stream-offset": offset})
+    async def _consume(self, offset: int | str, end: int | None = None) -> "StreamReading":
+        engine = await engine_of(self._channel)
+        if not self._number:
+            read_deliveries(engine, self._arrived)
+        self._number += 1
+        tag = f"reading.{self._number}"
+        reading = self._readings[tag] = StreamReading(engine, tag, self._prefetch, end)
+        await engine.basic_qos(prefetch_count=self._prefetch)
+        await engine.basic_consume(self._name, ignore_delivery, consumer_tag=tag, arguments={"x-stream-offset": offset})
+        return reading
+
+    def _arrived(self, deliver: Deliver, properties: Basic.Properties, body: bytes) -> None:
+        reading = self._readings.get(str(deliver.consumer_tag))
+        if reading is not None:  # else it has ended, and RabbitMQ had more on the way
+            reading.arrived(deliver, properties, body)
 
 
 class StreamReading:
-    """The messages of one consumer of the stream. It acknowledges them, so that RabbitMQ sends more."""
+    """The messages of one consumer of the stream, which is read to the offset `end` (None: without end). It
+    acknowledges them so that RabbitMQ sends more, and no more than are needed."""
 
-    def __init__(self, channel: AbstractChannel, settled_every: int) -> None:
-        self._channel = channel
-        self._settled_every = settled_every
-        self._arrived: deque[AbstractIncomingMessage] = deque()
+    def __init__(self, engine: Engine, tag: str, prefetch: int, end: int | None) -> None:
+        self.engine = engine
+        self.tag = tag
+        self._prefetch = prefetch
+        self._end = end
+        self._arrived: deque[StreamMessage] = deque()
         self._news = asyncio.Event()
         self._unsettled = 0
-        self._newest: AbstractIncomingMessage | None = None
-        channel.close_callbacks.add(lambda *_: self._news.set())
+        self._newest_tag = 0
+        self._newest_offset = -1
+        for closing in (engine.closing, engine.connection.closing):
+            closing.add_done_callback(lambda _: self._news.set())
 
     @property
     def waiting(self) -> bool:
         """True if a message has arrived that `next` has not returned yet."""
         return bool(self._arrived)
 
-    async def arrived(self, message: AbstractIncomingMessage) -> None:
+    def arrived(self, deliver: Deliver, properties: Basic.Properties, body: bytes) -> None:
         """Add a message from RabbitMQ."""
-        self._newest = message
+        offset = int(str((properties.headers or {})["x-stream-offset"]))
+        self._newest_tag, self._newest_offset = int(deliver.delivery_tag or 0), offset
         self._unsettled += 1
-        self._arrived.append(message)
+        self._arrived.append(StreamMessage(offset, str(deliver.routing_key or ""), properties, body))
         self._news.set()
 
     async def next(self, within: float | None) -> StreamMessage:
         """Return the next message. Raise `TimeoutError` if none comes within these seconds (None: wait without end),
-        `AMQPConnectionError` once the channel is closed."""
-        if self._unsettled >= self._settled_every:
+        and the error that closed the channel once it is closed."""
+        if self._needs_more():
             await self.settle()
         while not self._arrived:
-            if self._channel.is_closed:
-                raise AMQPConnectionError("the connection broke while a stream was read")
+            if not is_open(self.engine):
+                raise cause_of_close(self.engine)
             self._news.clear()
             if within is None:
                 await self.settle()  # else the consumer timeout would close the channel of a quiet stream
             async with asyncio.timeout(within):
                 await self._news.wait()
-        message = self._arrived.popleft()
-        offset = int(str(message.headers["x-stream-offset"]))
-        return StreamMessage(offset, message.routing_key or "", message.properties, message.body)
+        return self._arrived.popleft()
 
     async def settle(self) -> None:
         """Acknowledge all messages that have arrived."""
-        if self._newest is not None:
-            newest, self._newest, self._unsettled = self._newest, None, 0
-            await newest.ack(multiple=True)
+        if self._unsettled:
+            self._unsettled = 0
+            await self.engine.basic_ack(self._newest_tag, multiple=True, wait=False)
+
+    def _needs_more(self) -> bool:
+        """Return True if half of what RabbitMQ may send has arrived, and the rest does not reach the end."""
+        if 2 * self._unsettled < self._prefetch:
+            return False
+        return self._end is None or self._newest_offset + self._prefetch - self._unsettled < self._end

@@ -26,6 +26,8 @@ def permissions(names: Names, role: Role, *, declares: bool) -> Permissions:
         return Permissions(own, own, own)
     logs = "log\\.(controls|cancellations)$"
     publishes = "events(\\.(high|low))?|direct|delay\\.[0-9]+"
+    # To ask the workers for their status, a program declares an exclusive queue for the answers.
+    asks, answers = "broadcast", f"{own}listener\\."
     # Each connection may ask, by the queue `question`, whether its node is cut off from the cluster. Who calls has a
     # queue of its own for the answers; a worker declares the queues of the calls that it takes.
     match role:
@@ -42,15 +44,14 @@ def permissions(names: Names, role: Role, *, declares: bool) -> Permissions:
                 f"{own}(q\\.|log\\.|(dead|question|broadcast|calls|answers)$|({owned})\\.)",
             )
         case Role.READER:
-            # To ask the workers for their status, a reader declares an exclusive queue for the answers.
-            asks, answers = "broadcast", f"{own}listener\\."
             read = f"{own}(dead|question|log\\.(history|workers)|{asks})$"
             return Permissions(answers, f"{own}{asks}$|{answers}", f"{read}|{answers}")
         case Role.DECIDER:
             return Permissions(f"{own}deciding$", f"{own}({publishes}|dlx)$", f"{own}(dead|deciding|question)$")
         case Role.OPERATOR:
             # RabbitMQ 4.2.6 and later tells the count of a delay queue only to a user with a right to it.
-            return Permissions(NOTHING, f"{own}(direct|delay\\.[0-9]+)$", f"{own}(q\\.|question$|{logs})")
+            read = f"{own}(q\\.|(question|log\\.workers|{asks})$|{logs}|listener\\.)"
+            return Permissions(answers, f"{own}(direct|delay\\.[0-9]+|{asks})$|{answers}", read)
         case Role.DOCTOR:
             return Permissions(NOTHING, NOTHING, NOTHING)
 

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TypeVar
 
 from bridge.brokers.any_broker.listener_inbox import ListenerInbox
-from bridge.brokers.contract.broadcast import Listener
+from bridge.brokers.contract.broadcast import Complete, Listener
 from bridge.brokers.sqlite.coordination.broadcast_table import BroadcastTable, Message
 from bridge.brokers.sqlite.coordination.changes import Changes
 from bridge.errors import BridgeError, BrokerUnavailable
@@ -21,6 +21,8 @@ T = TypeVar("T")
 
 TELL_SECONDS = 5.0
 _AGAIN_SECONDS = 0.7
+_LOOK_SECONDS = 0.05
+"""Seconds between two looks for answers. An answer wakes nobody: it would wake every process of the file."""
 
 log = logging.getLogger(__name__)
 
@@ -53,16 +55,22 @@ class SqliteBroadcast:
 
     async def tell(self, content: Content) -> None:
         """Send a message to all listeners."""
-        await self._send(encode_record(content), TELL_SECONDS, asks=False)
+        await self._send(encode_record(content), asks=False)
 
-    async def ask_all(self, question: Content, within: float) -> list[Content]:
+    async def ask_all(
+        self, question: Content, within: float, complete: Complete | None = None, patience: float = 0.0
+    ) -> list[Content]:
         """Send a question to all listeners, and return the answers that arrive in time."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + within
-        number = await self._send(encode_record(question), within, asks=True)
-        await asyncio.sleep(until - loop.time())
-        answers = await self._run(lambda table: table.take_answers(number))
-        return [content for content in map(decode_record, answers) if content is not None]
+        number = await self._send(encode_record(question), asks=True)
+        until = loop.time() + within + patience
+        await asyncio.sleep(within)
+        if complete is not None:
+            while loop.time() < until:
+                if complete(_decoded(await self._run(lambda table: table.answers(number), writes=False))):
+                    break
+                await asyncio.sleep(_LOOK_SECONDS)
+        return _decoded(await self._run(lambda table: table.take_answers(number)))
 
     async def close(self) -> None:
         """Do nothing: the broker closes its own connection."""
@@ -85,14 +93,14 @@ class SqliteBroadcast:
     async def _answer(self, question: int, data: bytes) -> None:
         await self._run(lambda table: table.answer(question, data))
 
-    async def _send(self, data: bytes, within: float, *, asks: bool) -> int:
+    async def _send(self, data: bytes, *, asks: bool) -> int:
         """Write a message to all listeners, and return its number."""
         try:
-            async with asyncio.timeout(within):
+            async with asyncio.timeout(TELL_SECONDS):
                 number = await self._run(lambda table: table.send(self._subject, data, asks=asks), wakes=LISTENER_MARK)
         except TimeoutError:
             name = self._database.name
-            raise BrokerUnavailable(f"{name}: kept busy by others for {within:g} s") from None
+            raise BrokerUnavailable(f"{name}: kept busy by others for {TELL_SECONDS:g} s") from None
         self._changes.tell(LISTENER_MARK)
         return number
 
@@ -102,6 +110,10 @@ class SqliteBroadcast:
 
         # A power cut ends those who listen, so a message need not survive it.
         return await self._database.run(run, writes=writes, durable=False, wakes=wakes)
+
+
+def _decoded(answers: list[bytes]) -> list[Content]:
+    return [content for content in map(decode_record, answers) if content is not None]
 
 
 def _messages(subject: str, after: int, table: BroadcastTable) -> tuple[int, list[Message]]:

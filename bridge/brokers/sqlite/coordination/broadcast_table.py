@@ -45,12 +45,16 @@ class BroadcastTable:
         )
         return [(number, bool(asks), data) for number, asks, data in rows]
 
-    def take_answers(self, question: int) -> list[bytes]:
-        """Return the answers to a question, and delete the question and its answers."""
+    def answers(self, question: int) -> list[bytes]:
+        """Return the answers to a question so far."""
         rows = self._connection.execute(
             f"SELECT data FROM {self._table} WHERE number > ? AND question = ? ORDER BY number", (question, question)
         )
-        answers = [data for (data,) in rows]
+        return [data for (data,) in rows]
+
+    def take_answers(self, question: int) -> list[bytes]:
+        """Return the answers to a question, and delete the question and its answers."""
+        answers = self.answers(question)
         self._connection.execute(f"DELETE FROM {self._table} WHERE ? IN (number, question)", (question,))
         return answers
 

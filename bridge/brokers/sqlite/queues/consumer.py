@@ -6,6 +6,7 @@ the time when an event is due, and at each heartbeat, which also releases the le
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -76,6 +77,10 @@ class SqliteConsumer:
     @property
     def trouble(self) -> str:
         return self._trouble
+
+    @property
+    def held(self) -> Mapping[str, int]:
+        return self._holding.handed_out + Counter(delivery.queue for delivery in self._hand)
 
     async def start(self, prefetch: Mapping[str, int]) -> None:
         self._lease = Wakeup.make(self._database.path, CONSUMER_MARK)

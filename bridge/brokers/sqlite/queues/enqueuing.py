@@ -3,6 +3,7 @@ the transaction that is open.
 """
 
 import sqlite3
+from collections.abc import Sequence
 from datetime import timedelta
 
 from bridge.brokers.sqlite.queues.keys import Keys
@@ -24,17 +25,27 @@ class Enqueuing:
 
     def publish(self, connection: sqlite3.Connection, row: Row) -> None:
         """Write a row for every queue that takes the event. If it is not due yet, write one row that is routed then."""
+        (error,) = self.publish_all(connection, (row,))
+        if error is not None:
+            raise error
+
+    def publish_all(self, connection: sqlite3.Connection, rows: Sequence[Row]) -> list[Unroutable | None]:
+        """Publish events in order. Return the error of each, None if it is written."""
         now = now_microseconds()
-        if row.due is not None and row.due > now:
-            self._insert(connection, row, None, row.due)
-            return
-        queues = self._routing.of(connection)(row.name)
-        if not queues:
-            raise Unroutable(
-                f"event {row.name!r}: no queue takes it; a [queues.default] would catch what no other does"
-            )
-        for queue in queues:
-            self._insert(connection, row, lane_name(queue, row.lane), now - COME_DUE)
+        route = self._routing.of(connection)
+        written: list[tuple[str | None, int, str, str, bytes]] = []
+        errors: list[Unroutable | None] = []
+        for row in rows:
+            if row.due is not None and row.due > now:
+                written.append((None, row.due, row.name, row.head, row.data))
+                errors.append(None)
+                continue
+            queues = route(row.name)
+            for queue in queues:
+                written.append((lane_name(queue, row.lane), now - COME_DUE, row.name, row.head, row.data))
+            errors.append(None if queues else _unroutable(row))
+        connection.executemany(self._insertion, written)
+        return errors
 
     def publish_unless_held(self, connection: sqlite3.Connection, row: Row, event: Event, within: timedelta) -> None:
         """Publish the event, which then holds its key for this time. Raise `DuplicateEvent` if another event of the
@@ -55,3 +66,7 @@ class Enqueuing:
 
     def _insert(self, connection: sqlite3.Connection, row: Row, queue: str | None, due: int) -> None:
         connection.execute(self._insertion, (queue, due, row.name, row.head, row.data))
+
+
+def _unroutable(row: Row) -> Unroutable:
+    return Unroutable(f"event {row.name!r}: no queue takes it; a [queues.default] would catch what no other does")

@@ -6,15 +6,16 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TypeVar, cast
+from typing import TypeVar
 
-from bridge.brokers.any_broker.expiries import Expiries
 from bridge.brokers.contract.publishing import PUBLISH_SECONDS, Answered, Post, Withdraw
 from bridge.brokers.sqlite.queues.enqueuing import Enqueuing
+from bridge.brokers.sqlite.queues.late import late
+from bridge.brokers.sqlite.queues.posts import Posted, Posts
 from bridge.brokers.sqlite.queues.row import Row, row_of
 from bridge.deadline import Deadline
 from bridge.envelope import Envelope
-from bridge.errors import BrokerUnavailable, DeferRejected, DeferUnconfirmed
+from bridge.errors import BrokerUnavailable, DeferRejected
 from bridge.event import Event
 from bridge.local_database.connection import WriteRefused
 from bridge.local_database.database import Database
@@ -32,7 +33,7 @@ class SqlitePublisher:
         self._enqueuing = enqueuing
         self._wake_consumers = wake_consumers
         self._closed = False
-        self._expiries = Expiries()
+        self._posts = Posts(database, enqueuing, wake_consumers)
 
     async def ready(self, deadline: Deadline) -> None:
         """Return at once: a publish waits for the file."""
@@ -63,27 +64,8 @@ class SqlitePublisher:
         return partial(self._post, row, event, deadline)
 
     def _post(self, row: Row, event: Event, deadline: Deadline, answered: Answered) -> Withdraw:
-        operation = self._database.submit(
-            lambda connection: self._enqueuing.publish(connection, row), wakes=CONSUMER_MARK
-        )
-        self._wake_consumers()
-        is_over = False
-
-        def expired() -> None:
-            nonlocal is_over
-            is_over = True
-            answered(late(operation, self._database.name, event, deadline))
-
-        def done(future: asyncio.Future[None]) -> None:
-            if is_over:
-                return
-            self._expiries.discard(number)
-            error = cast("Exception | None", future.exception())  # nothing cancels the future
-            answered(DeferRejected(str(error)) if isinstance(error, WriteRefused) else error)
-
-        number = self._expiries.add(deadline, expired)
-        operation.future.add_done_callback(done)
-        return lambda: None
+        self._posts.add(Posted(row, event, deadline, answered))
+        return _nothing_to_withdraw
 
     async def put(
         self, envelope: Envelope, queue: str, due: datetime | None = None, *, deadline: Deadline | None = None
@@ -111,17 +93,11 @@ async def committed(operation: Operation[T], database: str, event: Event, deadli
     except WriteRefused as error:
         raise DeferRejected(str(error)) from error
     except TimeoutError:
-        raise late(operation, database, event, deadline) from None
+        raise late(event, database, deadline, withdrawn=operation.withdraw()) from None
     except asyncio.CancelledError:
         operation.withdraw()
         raise
 
 
-def late(
-    operation: Operation[T], database: str, event: Event, deadline: Deadline
-) -> BrokerUnavailable | DeferUnconfirmed:
-    """Withdraw the writing of an event at its deadline; return the error."""
-    seconds = f"{deadline.budget:g} s"
-    if operation.withdraw():
-        return BrokerUnavailable(f"{database}: kept busy by others for {seconds}")
-    return DeferUnconfirmed(event.id, f"event {event.id}: written, not confirmed within {seconds}")
+def _nothing_to_withdraw() -> None:
+    """Do nothing: an event is written once."""

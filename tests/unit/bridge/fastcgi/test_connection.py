@@ -261,7 +261,7 @@ def test_large_replies_are_handed_out_as_they_come() -> None:
     for _ in range(256):
         assert len(connection.receive(record(STDOUT, bytes(65_535)) + record(STDERR, bytes(65_535)))) == 2
     assert connection._reader.pending == 0
-    assert connection._reply._block == b""
+    assert connection._request._reply._block == b""
 
 
 def test_repr() -> None:

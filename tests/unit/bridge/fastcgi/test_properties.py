@@ -47,7 +47,7 @@ def outcome(data: list[bytes], limits: Limits = ROOMY) -> tuple[list[ReplyEvent]
         for piece in data:
             events += connection.receive(piece)
             assert connection._reader.pending < 8 + 65_535 + 255
-            assert len(connection._reply._block) <= limits.header
+            assert len(connection._request._reply._block) <= limits.header
         events += connection.receive(b"")
     except ProtocolError as error:
         assert connection.state is ConnectionState.BROKEN

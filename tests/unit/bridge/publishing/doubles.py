@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
+from bridge.brokers.contract.publishing import Answered, Post, Withdraw
 from bridge.deadline import Deadline
 from bridge.errors import BrokerUnavailable, DeferForbidden, DeferRejected, DeferUnconfirmed, TooLarge, Unroutable
 from bridge.event import Event
@@ -33,7 +34,7 @@ ROOM = 1024**3
 
 class SwitchedBroker(FakeBroker):
     """A broker that answers every event as `answer` says, or by the event's name as `answers` says. It notes the events
-    that it has taken."""
+    that it has taken. If it `posts`, it publishes without waiting, too."""
 
     name = "the test's broker"
 
@@ -44,6 +45,9 @@ class SwitchedBroker(FakeBroker):
         self.taken: list[tuple[Event, datetime | None]] = []
         self.unconfirmed: list[Event] = []
         self.tries = 0
+        self.posts = False
+        self.posted: list[asyncio.Task[None]] = []
+        self.withdrawn: list[Event] = []
         self.before_answer: Callable[[], None] = lambda: None
 
     @property
@@ -70,6 +74,25 @@ class SwitchedBroker(FakeBroker):
             await self._answer(event, due, 0.0 if deadline is None else deadline.remaining(time.monotonic()))
         finally:
             self.at_a_time -= 1
+
+    def at_once(self, event: Event, due: datetime | None = None, *, deadline: Deadline) -> Post | None:
+        if not self.posts:
+            return None
+
+        async def publish(answered: Answered) -> None:
+            try:
+                await self.publish(event, due, deadline=deadline)
+            except Exception as error:
+                answered(error)
+            else:
+                answered(None)
+
+        def post(answered: Answered) -> Withdraw:
+            task = asyncio.create_task(publish(answered))
+            self.posted.append(task)
+            return lambda: self.withdrawn.append(event)
+
+        return post
 
     async def _answer(self, event: Event, due: datetime | None, seconds: float) -> None:
         match self.answers.get(event.name, self.answer):

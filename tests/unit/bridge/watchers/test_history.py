@@ -6,8 +6,9 @@ import pytest
 
 from bridge.history import Entry, entries_of
 from bridge.logs import Content, encode_record
-from bridge.moments import Settled, Taken
+from bridge.moments import Progressed, Settled, Taken
 from bridge.outcome import Succeeded
+from bridge.progress_records import progress_of, record_of
 from bridge.settlement import Ack
 from bridge.watchers import history
 from bridge.watchers.history import HistoryWatcher
@@ -73,6 +74,52 @@ async def test_the_rest_at_the_end() -> None:
     watcher.flush()
 
     assert len(appended.entries) == len(appended.records) == 1
+
+
+def progressed(done: float, id: str = "e1", note: str = "resizing") -> Progressed:
+    """Return the moment of a progress."""
+    return Progressed("do.this", id, "mail", 1, done, 10, note)
+
+
+async def test_the_newest_progress_of_each_event() -> None:
+    """It is written before the end of its event, and what it replaced is not written."""
+    appended = Appended()
+    watcher = HistoryWatcher(appended)
+    ended = settled()
+    for moment in (progressed(1, ended.event.id), progressed(5, "e2"), progressed(3, ended.event.id), ended):
+        watcher(moment)
+
+    assert len(appended.records) == 1
+    watcher.flush()
+    watcher.flush()
+
+    first, second = appended.records
+    found = {each.id: str(each.progress) for each in progress_of(first)}
+    assert found == {ended.event.id: "3 of 10, resizing", "e2": "5 of 10, resizing"}
+    assert len(list(entries_of(second))) == 1
+    assert list(entries_of(first)) == []
+
+
+async def test_a_progress_waits_for_no_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is written soon, although its event goes on."""
+    monkeypatch.setattr(history, "PROGRESS_SECONDS", 0.01)
+    appended = Appended()
+    HistoryWatcher(appended)(progressed(1, note="x" * 100_000))
+
+    async with asyncio.timeout(20):
+        await appended.any.wait()
+
+    assert len(list(progress_of(appended.records[0]))) == 1
+
+
+@pytest.mark.parametrize("row", [[], 7, *([1.0, "e1", "do", "mail", 1, done, None, ""] for done in ("3", True, 1e300))])
+def test_a_progress_that_cannot_be_read(row: object) -> None:
+    """It is left out, and the others are read."""
+    good = [1.0, "e1", "do", "mail", 1, 3, None, ""]
+
+    found = list(progress_of(record_of([row, good], "web1", 11)))  # type: ignore[list-item]
+
+    assert [str(each.progress) for each in found] == ["3"]
 
 
 @pytest.mark.parametrize("character", ["x", "𝄞"])

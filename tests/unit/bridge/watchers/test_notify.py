@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from bridge.moments import BrokerBack, BrokerLost, Moment
+from bridge.moments import BrokerBack, BrokerLost, Moment, hears
 from bridge.watchers.counters import Counters
 from bridge.watchers.notify import Watchers, check, name_of
 
@@ -23,6 +23,66 @@ def test_every_watcher_is_called_in_order() -> None:
     tell(BrokerBack(2.5))
 
     assert calls == [("first", LOST), ("second", LOST), ("first", BrokerBack(2.5)), ("second", BrokerBack(2.5))]
+
+
+class OnlyBack:
+    """A watcher of one type of moments."""
+
+    def __init__(self, received: list[Moment]) -> None:
+        self.received = received
+
+    def hears(self, kind: type) -> bool:
+        """Return whether moments of this type are wanted."""
+        return kind is BrokerBack
+
+    def __call__(self, moment: Moment) -> None:
+        self.received.append(moment)
+
+
+def test_a_watcher_says_which_moments_it_receives() -> None:
+    """A moment that nobody receives need not be made. A watcher that does not say receives all."""
+    received: list[Moment] = []
+    tell = Watchers([OnlyBack(received)])
+
+    tell(LOST)
+    tell(BrokerBack(1.0))
+
+    assert received == [BrokerBack(1.0)]
+    assert (tell.hears(BrokerLost), tell.hears(BrokerBack)) == (False, True)
+    tell.add(received.append)
+    assert hears(tell, BrokerLost)
+    assert hears(received.append, BrokerLost)
+
+
+def test_a_watcher_that_cannot_say_receives_all(caplog: pytest.LogCaptureFixture) -> None:
+    """Its failure is logged, and the emitter is not disturbed."""
+    received: list[Moment] = []
+
+    class Broken(OnlyBack):
+        hears = None  # type: ignore[assignment]
+
+    class Raising(OnlyBack):
+        def hears(self, kind: type) -> bool:
+            raise RuntimeError("broken")
+
+    Watchers([Broken(received), Raising(received)])(LOST)
+
+    assert received == [LOST, LOST]
+    assert "Raising failed" in caplog.text
+
+
+def test_watchers_come_and_go() -> None:
+    """A watcher receives the moments between `add` and `remove`."""
+    received: list[Moment] = []
+    watchers = Watchers()
+
+    watchers(LOST)
+    watchers.add(received.append)
+    watchers(LOST)
+    watchers.remove(received.append)
+    watchers(LOST)
+
+    assert received == [LOST]
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,13 @@ async def test_a_worker_that_takes_over_tells_no_old_news() -> None:
     assert await told(Claims(), [old, new], [old, new], [old, new]) == [2]
 
 
+async def test_a_look_that_fails_is_no_reason_to_tell_again() -> None:
+    """The worker gets the claim again, and knows what it has told."""
+    gone = missing(1)
+    failed = BrokerUnavailable("away")
+    assert await told(Claims(), [], [gone], [gone], failed, [gone], [gone], [gone]) == [1]
+
+
 async def test_a_broker_that_refuses_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     """The look goes on when the broker permits it, and after it was away."""
     gone = missing(2)

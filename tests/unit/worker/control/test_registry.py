@@ -11,7 +11,7 @@ from bridge.logs import Content, encode_record
 from bridge.status import WorkerStatus, from_object, to_json
 from tests.unit.bridge.examples import NOW
 from tests.unit.bridge.statuses import BUSY, WORKER
-from worker.control.registry import MISSING_FOR, Sighting, Step, answer_of, record_of, roll_of, sighting_of
+from worker.control.registry import MISSING_FOR, Sighting, Step, answer_of, expected_of, record_of, roll_of, sighting_of
 
 HOUR = timedelta(hours=1)
 
@@ -29,7 +29,7 @@ def received(answer: Content) -> Content:
 
 def missing(*sightings: Sighting, answers: tuple[Content, ...] = ()) -> list[tuple[int, timedelta]]:
     """Return the process ids of the missing workers, and when they were last seen."""
-    return [(each.pid, NOW - each.seen) for each in roll_of(answers, sightings, NOW).missing]
+    return [(each.pid, NOW - each.seen) for each in roll_of(answers, expected_of(sightings, NOW)).missing]
 
 
 def test_a_worker_that_recorded_no_end_is_missing() -> None:
@@ -46,7 +46,9 @@ def test_a_worker_that_ended_is_not_missing() -> None:
 
 def test_a_worker_that_answers_is_not_missing() -> None:
     """It is listed by its answer."""
-    roll = roll_of([received(to_json(WORKER))], [seen("started", HOUR, WORKER.instance)], NOW)
+    expected = expected_of([seen("started", HOUR, WORKER.instance)], NOW)
+
+    roll = roll_of([received(to_json(WORKER))], expected)
 
     assert (roll.workers, roll.missing) == ((WORKER,), ())
 
@@ -64,7 +66,9 @@ def test_a_worker_is_not_missing_for_ever() -> None:
 
 def test_a_worker_of_another_version() -> None:
     """Its answer cannot be shown, but it is not missing."""
-    roll = roll_of([{**to_json(WORKER), "format": 99}], [seen("started", HOUR, WORKER.instance)], NOW)
+    expected = expected_of([seen("started", HOUR, WORKER.instance)], NOW)
+
+    roll = roll_of([{**to_json(WORKER), "format": 99}], expected)
 
     assert (roll.workers, roll.missing) == ((), ())
     assert "has the format 99" in roll.unreadable[0]
@@ -72,7 +76,7 @@ def test_a_worker_of_another_version() -> None:
 
 def test_an_answer_that_is_no_status() -> None:
     """Anything may be sent as an answer."""
-    assert len(roll_of([{}, {"instance": 7}, {"kind": "worker"}], [], NOW).unreadable) == 3
+    assert len(roll_of([{}, {"instance": 7}, {"kind": "worker"}], {}).unreadable) == 3
 
 
 def test_an_answer_fits_into_a_record() -> None:

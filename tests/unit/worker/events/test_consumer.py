@@ -215,7 +215,7 @@ async def test_an_event_whose_delivery_is_lost_for_long_does_not_count_as_settle
     first, again = FakeDelivery(faults=[DeliveryLost("gone")]), FakeDelivery(redelivered=True)
     await bench.take(first)
     await bench.slot.answer(FAILED)
-    await asyncio.gather(*bench.events._tasks)
+    await asyncio.gather(*bench.events._tasks.values())
     await bench.take(again)
     assert again.verbs == []
     await bench.slot.answer(DELIVERED)

@@ -23,6 +23,7 @@ from worker.events import unrun
 from worker.events.consumer import EventConsumer
 from worker.events.replay import Replayer, Rules
 from worker.events.steering import ComeBack, GiveBack, Unsteered, instead_of_begin
+from worker.slots.slot import Run
 from worker.slots.slots import Slots
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -62,7 +63,7 @@ class Steered(Unsteered):
 class InterruptibleSlot(FakeSlot):
     """A slot whose request can be interrupted."""
 
-    def interrupt(self) -> None:
+    def interrupt(self, run: Run) -> None:
         asyncio.create_task(self.answer(OutOfTime(1.0)))  # noqa: RUF006  # it ends in this turn
 
 

@@ -241,3 +241,31 @@ async def test_a_pool_of_another_size_has_another_prefetch(at_work: Worker, monk
         while at_work.broker.prefetch != {"default": 5, "reports": 1}:
             await asyncio.sleep(0.001)
     pacing.cancel()
+
+
+async def test_as_many_events_are_taken_at_once_as_may_wait() -> None:
+    """Of a backlog, one event runs in each slot and as many wait in line. The others stay with the broker."""
+    held = worker()
+    names = [f"m{number}" for number in range(4 * SLOTS)]
+    held.hand_out(*names)
+
+    await settle_down()
+    assert (held.events.taken, held.begun) == (2 * SLOTS, set(names[:SLOTS]))
+    await held.answer(names[1])
+    await settle_down()
+
+    assert (held.events.taken, held.begun) == (2 * SLOTS + 1, set(names[: SLOTS + 1]))
+    assert held.broker.deliveries.qsize() == 2 * SLOTS - 1
+    await ended(held)
+
+
+async def test_no_event_is_taken_beyond_the_limit() -> None:
+    """The limit may be reached while more events could be taken at once."""
+    held = worker(limit=SLOTS - 1)
+    held.hand_out(*(f"m{number}" for number in range(2 * SLOTS)))
+
+    reason = await held.running
+
+    assert reason == "2 events were begun, as many as asked for"
+    assert (held.events.taken, held.broker.deliveries.qsize()) == (2, 2 * SLOTS - 2)
+    await ended(held)

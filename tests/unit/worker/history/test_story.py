@@ -56,7 +56,10 @@ def test_one_line_of_time() -> None:
         ({"letters": [dead()], "decisions": [Discarded(18, 17, NOW, "ada", "")]}, "queue mail: dead, and discarded"),
         ({"letters": [dead(timedelta(hours=1))], "entries": [entry()]}, "queue mail: delivered"),
         ({"entries": [entry(end="dead")], "letters": [dead(2 * SECOND)]}, "queue mail: dead; letter 17 waits"),
-        ({"running": [Running(WORKER, BUSY)]}, "queue mail: it runs in worker web1:11, child 12, attempt 1, for 0.2 s"),
+        (
+            {"running": [Running(WORKER, BUSY)]},
+            "queue mail: it runs in worker web1:11, child 12, attempt 1, for 0.2 s: 3 of 10, resizing",
+        ),
         ({"running": [Running(WORKER, BUSY)], "entries": [RETRIED]}, "queue mail: it runs in worker"),
     ],
 )

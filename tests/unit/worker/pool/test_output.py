@@ -5,7 +5,8 @@ import os
 
 import pytest
 
-from worker.pool.output import MAX_LINE, Lines, Output
+from bridge.child_protocol import output_mark
+from worker.pool.output import MAX_LINE, Lines, Marks, Output
 
 PRINTED = b"one\ntwo\r\n\nthr\x00ee\t\xff\xe2\x80\xa6\nrest"
 LINES = ["one", "two", "", "thr\\x00ee\t\\xff…"]
@@ -83,3 +84,21 @@ async def test_a_traceback_is_passed_on_whole() -> None:
     output.close()
     os.close(writing)
     assert printed[1] == "Traceback (most recent call last):\n  half"
+
+
+@pytest.mark.parametrize("piece", [1, 3, 1000])
+def test_marks_divide_a_stream(piece: int) -> None:
+    """However the stream is cut. A NUL that begins no mark is text."""
+    stream = b"of before\n" + output_mark(7) + b"of 7\0\n" + output_mark(65_535) + output_mark(8) + b"of 8"
+    marks = Marks()
+    found: list[bytes | int] = []
+    for at in range(0, len(stream), piece):
+        found += marks.add(stream[at : at + piece])
+    found.append(marks.end())
+    joined: list[bytes | int] = []
+    for each in found:
+        if isinstance(each, bytes) and joined and isinstance(joined[-1], bytes):
+            joined[-1] += each
+        elif each != b"":
+            joined.append(each)
+    assert joined == [b"of before\n", 7, b"of 7\0\n", 65_535, 8, b"of 8"]

@@ -16,7 +16,7 @@ from tests.journey.lying_server import LyingServer, truth
 from tests.unit.bridge.fastcgi.application import OVERLOADED, STDIN, UNKNOWN_ROLE, end, record
 from tests.unit.worker.requests import a_request
 from worker.slots import connecting
-from worker.slots.foreign_slot import ForeignServer
+from worker.slots.foreign_slot import ForeignServer, ForeignSlot
 from worker.slots.foreign_slots import ForeignPool
 from worker.slots.slot import NotTaken, Slot
 from worker.slots.slots import Slots
@@ -37,14 +37,16 @@ class SlotsWithList(Slots):
 
     def __init__(self, size: int) -> None:
         super().__init__(size, in_turn=True)
-        self.opened: list[Slot] = []
+        self.opened: list[ForeignSlot] = []
 
     def open(self, slot: Slot) -> None:
         super().open(slot)
+        assert isinstance(slot, ForeignSlot)
         self.opened.append(slot)
 
     def condemn(self, slot: Slot) -> None:
         super().condemn(slot)
+        assert isinstance(slot, ForeignSlot)
         self.opened.remove(slot)
 
 
@@ -61,7 +63,7 @@ class Site:
         """Return the path where the server of this name listens."""
         return self.directory / name
 
-    async def opened(self) -> list[Slot]:
+    async def opened(self) -> list[ForeignSlot]:
         """Wait until all slots are open, and return them."""
         await until(lambda: len(self.slots.opened) == self.slots.size)
         return list(self.slots.opened)

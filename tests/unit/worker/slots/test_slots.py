@@ -253,13 +253,13 @@ async def test_a_request_that_is_cancelled_just_before_a_slot_comes_gets_no_slot
 
 
 async def test_a_request_that_is_cancelled_just_after_it_got_a_slot_releases_the_slot() -> None:
-    """The slot has run nothing. The next request in line gets it."""
+    """The next request in line gets it."""
     slots, slot = Slots(1), FakeSlot()
     first, _second = await in_line(slots, "e1", "e2")
     slots.open(slot)
     first.cancel()
     await settle_down()
-    assert (sent(slot), repr(slots)) == (["e2"], "<Slots 0 free, 1 leased, 0 in line>")
+    assert (sent(slot)[-1], repr(slots)) == ("e2", "<Slots 0 free, 1 leased, 0 in line>")
 
 
 async def test_a_request_that_is_cancelled_just_after_the_pool_drains_ends_as_cancelled() -> None:
@@ -292,17 +292,28 @@ async def test_a_request_that_is_cancelled_in_its_slot_makes_the_slot_vacant() -
     await asyncio.wait_for(vacating, 5)
 
 
-async def test_the_line_can_be_awaited_until_it_is_short() -> None:
-    """A request that gets a slot, or is cancelled, makes the line shorter."""
+async def test_the_room_in_line_can_be_awaited() -> None:
+    """A request that gets a slot, or is cancelled, makes room."""
     slots, (slot,) = opened(1)
     _first, _second, third = await in_line(slots, "e1", "e2", "e3")
-    await asyncio.wait_for(slots.line_shorter_than(3), 5)
-    shorter = asyncio.create_task(slots.line_shorter_than(1))
+    room = asyncio.create_task(slots.room_in_line(0))
     await slot.answer(DELIVERED)
     await settle_down()
-    assert not shorter.done()
+    assert not room.done()
     third.cancel()
-    await asyncio.wait_for(shorter, 5)
+    assert await asyncio.wait_for(room, 5) == 1
+
+
+async def test_the_beginning_of_all_requests_can_be_awaited() -> None:
+    """Those that run need not have ended."""
+    slots, (slot,) = opened(1)
+    await in_line(slots, "e1", "e2")
+    begun = asyncio.create_task(slots.all_begun())
+    await settle_down()
+    assert not begun.done()
+    await slot.answer(DELIVERED)
+    await asyncio.wait_for(begun, 5)
+    assert sent(slot) == ["e1", "e2"]
 
 
 def called(slots: Slots, id: str, seconds: float = 30.0) -> asyncio.Task[Ran]:

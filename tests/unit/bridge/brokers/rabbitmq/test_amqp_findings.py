@@ -83,6 +83,21 @@ def test_what_is_missing_is_imported_where_nothing_is_declared() -> None:
     assert found.next_step == "bridge-doctor --definitions | rabbitmqctl import_definitions"
 
 
+def test_a_paused_queue_needs_no_worker_but_a_person() -> None:
+    """Its workers have no consumer: the finding says who paused it and how it is resumed. A pause alone is no fault."""
+    counts = {"mail": QueueCount(1812, 0), "news": QueueCount(1, 0), "default": QueueCount(0, 2)}
+    reason = "paused by ana@web1 until 2026-11-20 14:00 UTC: provider down"
+
+    mail, news, served = amqp_findings.consumers(counts, {"mail": reason, "default": reason})
+
+    assert (mail.sentence, mail.next_step) == (
+        f"queue mail has no consumer and holds 1812 events: {reason}",
+        "bridge-queues resume mail",
+    )
+    assert news.next_step == "start bridge-worker with these settings"
+    assert served.state is FindingState.OK
+
+
 def test_the_deadline_that_a_listener_may_reach_counts_too() -> None:
     """The default is below RabbitMQ's default, and a policy may be below it."""
     queue = Queue("nightly")

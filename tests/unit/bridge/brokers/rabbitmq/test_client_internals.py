@@ -26,9 +26,13 @@ from pamqp import commands, encode
 from pamqp.body import ContentBody
 from pamqp.commands import Basic
 from pamqp.header import ContentHeader
+from pamqp.heartbeat import Heartbeat
 from yarl import URL
 
 from bridge.brokers.rabbitmq.connection.client_internals import (
+    ALIVE_EVERY,
+    DeliveringConnection,
+    DeliveringReader,
     adapt_client,
     can_write,
     detach_engine,
@@ -37,6 +41,7 @@ from bridge.brokers.rabbitmq.connection.client_internals import (
     read_deliveries,
     write_frames,
 )
+from bridge.brokers.rabbitmq.connection.delivery_stream import DeliveryStream
 from bridge.brokers.rabbitmq.connection.field_tables import MAX_DEPTH, MAX_VALUES, short_string, table, time
 
 FOREIGN = pamqp.frame.marshal(Basic.Deliver("tag", 1, False, "", "k"), 1).replace(b"\x01k", b"\x01\xff")
@@ -102,9 +107,9 @@ def test_aiormq_reports_why_a_virtual_host_is_refused() -> None:
 
 
 @pytest.fixture
-async def connection() -> EngineConnection:
+async def connection() -> DeliveringConnection:
     """An open aiormq connection, without a socket."""
-    connection = EngineConnection("amqp://nowhere/")
+    connection = DeliveringConnection(URL("amqp://nowhere/"))
     connection.connection_tune = commands.Connection.Tune(channel_max=10, frame_max=131072, heartbeat=0)
     connection.connected.set()
     handler(connection, "unblocked")(commands.Connection.Unblocked())
@@ -140,100 +145,127 @@ async def channel(connection: EngineConnection) -> AsyncIterator[Engine]:
     await channel.close()
 
 
-async def test_frames_are_written_in_one_piece(connection: EngineConnection, channel: Engine) -> None:
-    """The connection's writer takes `ChannelFrame`s from its queue, and sends their bytes unchanged."""
-    write_frames(channel, [Basic.Nack(3, requeue=True), Basic.Ack(7, multiple=True)])
+class Socket(asyncio.Transport):
+    """A transport that keeps what is written."""
 
-    written = connection.write_queue.get_nowait()
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[bytes] = []
 
-    assert isinstance(written, aiormq.abc.ChannelFrame)
-    assert written.payload == b"".join(
-        pamqp.frame.marshal(frame, 1) for frame in (Basic.Nack(3, requeue=True), Basic.Ack(7, multiple=True))
-    )
-    assert not written.should_close
-    assert "FrameGenerator(self.write_queue)" in inspect.getsource(aiormq.connection)
+    def write(self, data: Any) -> None:
+        self.writes.append(bytes(data))
+
+    def get_write_buffer_size(self) -> int:
+        return sum(map(len, self.writes))
 
 
-async def test_a_full_queue_takes_no_frames(connection: EngineConnection, channel: Engine) -> None:
-    """The queue of the connection's writer is bounded."""
+def socket_of(connection: DeliveringConnection) -> Socket:
+    """Give the connection a socket."""
+    socket, loop = Socket(), asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    connection.transports.writer = asyncio.StreamWriter(socket, asyncio.StreamReaderProtocol(reader), reader, loop)
+    return socket
+
+
+async def test_acknowledgements_are_written_in_one_piece(connection: DeliveringConnection, channel: Engine) -> None:
+    """They go to the socket at once. aiormq's writer gives whole frames to the same socket, in one piece each."""
+    socket = socket_of(connection)
+    frames: list[Basic.Ack | Basic.Nack] = [Basic.Nack(3, requeue=True), Basic.Nack(4, requeue=False)]
+    frames += [Basic.Ack(7, multiple=True), Basic.Ack(2**63 - 1)]
+
+    write_frames(channel, frames)
+
+    assert socket.writes == [b"".join(pamqp.frame.marshal(frame, 1) for frame in frames)]
+    written = re.findall(r"writer\.write\((.*)\)", inspect.getsource(aiormq.connection).partition("def __writer")[2])
+    assert set(written) == {"channel_frame.payload", "ChannelFrame.marshall(0, [frame]).payload"}
+
+
+async def test_a_socket_that_is_stuck_takes_no_frames(connection: DeliveringConnection, channel: Engine) -> None:
+    """What is not sent yet is bounded."""
+    socket_of(connection)
     before = can_write(channel)
     while can_write(channel):
-        write_frames(channel, [Basic.Ack(1)])
+        write_frames(channel, [Basic.Ack(1)] * 1000)
 
     assert before
-    with pytest.raises(asyncio.QueueFull):
-        write_frames(channel, [Basic.Ack(1)])
 
 
-def test_aiormq_uses_three_methods_of_a_channels_frames() -> None:
-    """A channel's queue of frames can be replaced by an object with these three methods."""
-    used = re.findall(r"\bframes\.(\w+)", inspect.getsource(aiormq.channel) + inspect.getsource(aiormq.connection))
+def test_aiormq_opens_its_socket_through_a_factory() -> None:
+    """The factory of a connection gets these arguments, and returns the two streams that aiormq uses."""
+    source = inspect.getsource(aiormq.connection)
 
-    assert sorted(used) == ["get", "put", "task_done"]
-    assert "await ch.frames.put((weight, frame))" in inspect.getsource(aiormq.connection)
-
-
-Delivered = list[tuple[int, str | None, bytes]]
+    assert re.search(r"reader, writer = await self\._transport_factory\.create\(\s*self\.url,", source)
+    assert "ssl_context_provider=SSLContextProvider(" in source
+    assert 'kwargs.pop("ssl_context_provider")' in source
 
 
-@pytest.fixture
-async def delivered(channel: Engine) -> Delivered:
-    """The deliveries of the channel: tag, content type and body."""
-    delivered: Delivered = []
+async def test_aiormq_uses_two_methods_of_the_reader() -> None:
+    """What a reader returns is all that aiormq gets of the frames."""
+    used = re.findall(r"\breader\.(\w+)", inspect.getsource(aiormq.connection))
 
-    def deliver(method: Basic.Deliver, properties: Basic.Properties, body: bytes) -> None:
-        delivered.append((method.delivery_tag or 0, properties.content_type, body))
-
-    read_deliveries(channel, deliver)
-    return delivered
+    assert set(used) == {"readexactly", "at_eof", "read"}
 
 
-async def from_the_reader(channel: Engine, *frames: Any) -> None:
-    """Put frames as the connection's reader does."""
-    for frame in frames:
-        await channel.frames.put((0, frame))
+class Clock:
+    """A clock that the test sets."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
-def deliver_frame(tag: int) -> Basic.Deliver:
-    """Return the first frame of a delivery."""
-    return Basic.Deliver("consumer", tag, False, "", "key")
+DELIVERY = b"".join(
+    pamqp.frame.marshal(frame, 1)
+    for frame in (
+        Basic.Deliver("consumer", 1, False, "", "key"),
+        ContentHeader(0, 5, Basic.Properties(content_type="text/plain")),
+        ContentBody(b"hello"),
+    )
+)
 
 
-def header_frame(size: int) -> ContentHeader:
-    """Return the second frame of a delivery."""
-    return ContentHeader(0, size, Basic.Properties(content_type="text/plain"))
+async def test_aiormq_reads_all_but_the_deliveries(channel: Engine) -> None:
+    """The deliveries of a channel go to its callback, and the other frames to aiormq."""
+    delivered: list[tuple[int, bytes]] = []
+    reader = DeliveringReader(deliveries_of(channel), Clock())
+    receiver = aiormq.connection.FrameReceiver(reader)
+    read_deliveries(channel, lambda method, properties, body: delivered.append((method.delivery_tag, body)))
 
-
-async def test_a_delivery_in_parts(channel: Engine, delivered: Delivered) -> None:
-    """A delivery is passed on with its last part; an empty one has no body frame."""
-    await from_the_reader(channel, deliver_frame(1), header_frame(0))
-    await from_the_reader(channel, deliver_frame(2), header_frame(5), ContentBody(b"he"))
-    halfway = list(delivered)
-    await from_the_reader(channel, ContentBody(b"llo"), deliver_frame(3), header_frame(1), ContentBody(b"!"))
-
-    assert halfway == [(1, "text/plain", b"")]
-    assert delivered[1:] == [(2, "text/plain", b"hello"), (3, "text/plain", b"!")]
-
-
-async def test_other_frames_reach_aiormq(channel: Engine, delivered: Delivered) -> None:
-    """The reply to a request reaches aiormq, between deliveries."""
-    asking = asyncio.create_task(channel.basic_qos(prefetch_count=7))
-    await from_the_reader(channel, deliver_frame(1), header_frame(1), ContentBody(b"x"), Basic.QosOk())
-
+    reader.feed_data(DELIVERY + pamqp.frame.marshal(Basic.QosOk(), 1))
     async with asyncio.timeout(5):
-        assert isinstance(await asking, Basic.QosOk)
-    assert len(delivered) == 1
+        _, number, frame = await receiver.get_frame()
+
+    assert (number, type(frame)) == (1, Basic.QosOk)
+    assert delivered == [(1, b"hello")]
 
 
-async def test_a_channel_that_is_closed_within_a_delivery(channel: Engine, delivered: Delivered) -> None:
-    """If a channel closes within a delivery, aiormq gets the close, and the part of the delivery is dropped."""
-    closing = channel.closing
-    await from_the_reader(channel, deliver_frame(1), header_frame(5), commands.Channel.Close(406, "too large"))
+async def test_deliveries_keep_a_connection_alive(channel: Engine) -> None:
+    """aiormq closes a connection that brings no frame for long. While only deliveries come, it reads heartbeats."""
+    clock = Clock()
+    reader = DeliveringReader(deliveries_of(channel), clock)
+    receiver = aiormq.connection.FrameReceiver(reader)
+    read_deliveries(channel, lambda method, properties, body: None)
 
+    reader.feed_data(DELIVERY)
+    at_once = len(reader._buffer)  # type: ignore[attr-defined]
+    clock.now = ALIVE_EVERY
+    reader.feed_data(DELIVERY)
+    reader.feed_data(DELIVERY)
     async with asyncio.timeout(5):
-        with pytest.raises(aiormq.exceptions.ChannelPreconditionFailed, match="too large"):
-            await closing
-    assert delivered == []
+        _, number, frame = await receiver.get_frame()
+
+    assert at_once == 0
+    assert (number, type(frame)) == (0, Heartbeat)
+    assert reader._buffer == b""  # type: ignore[attr-defined]
+    assert "self.__last_frame_time = self.loop.time()" in inspect.getsource(aiormq.connection)
+
+
+def deliveries_of(channel: Engine) -> DeliveryStream:
+    """Return the stream that takes the deliveries of a channel's connection."""
+    connection = channel.connection
+    assert isinstance(connection, DeliveringConnection)
+    return connection.deliveries
 
 
 class Transport:

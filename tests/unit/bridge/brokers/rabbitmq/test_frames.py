@@ -40,7 +40,7 @@ def by_pamqp(properties: Properties, body: bytes) -> bytes:
         message_type=properties.type,
     )
     most = FRAME_MAX - FRAME_OVERHEAD
-    frames = [
+    frames: list[Basic.Publish | ContentHeader | ContentBody] = [
         Basic.Publish(exchange="bridge.events", routing_key="konto.eröffnet", mandatory=True),
         ContentHeader(0, len(body), header),
         *(ContentBody(body[start : start + most]) for start in range(0, len(body), most)),

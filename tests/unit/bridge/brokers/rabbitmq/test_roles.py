@@ -39,7 +39,7 @@ CONFIGURES = {
     Role.WORKER: {ANSWERS, CALLS, LISTENER, CLAIM},
     Role.READER: {LISTENER},
     Role.DECIDER: {NAMES.deciding},
-    Role.OPERATOR: set(),
+    Role.OPERATOR: {LISTENER},
     Role.DOCTOR: set(),
 }
 WRITES = {
@@ -48,7 +48,7 @@ WRITES = {
     | {NAMES.dead_letters, NAMES.calls, CALLS, NAMES.answers, ANSWERS, NAMES.broadcast, LISTENER, CLAIM},
     Role.READER: {NAMES.broadcast, LISTENER},
     Role.DECIDER: PUBLISHED | {NAMES.dead_letters},
-    Role.OPERATOR: {NAMES.direct, *(NAMES.delay(level) for level in range(20))},
+    Role.OPERATOR: {NAMES.direct, *(NAMES.delay(level) for level in range(20)), NAMES.broadcast, LISTENER},
     Role.DOCTOR: set(),
 }
 QUEUES = {*(NAMES.queue("mail", lane) for lane in LANES), NAMES.queue("orders")}
@@ -61,7 +61,7 @@ READS = {
     },
     Role.READER: {NAMES.ledger, NAMES.question, NAMES.log("workers"), NAMES.broadcast, LISTENER},
     Role.DECIDER: {NAMES.ledger, NAMES.deciding, NAMES.question},
-    Role.OPERATOR: QUEUES | {NAMES.question, *LOGS},
+    Role.OPERATOR: QUEUES | {NAMES.question, *LOGS, NAMES.log("workers"), NAMES.broadcast, LISTENER},
     Role.DOCTOR: set(),
 }
 

@@ -1,0 +1,212 @@
+"""Takes the deliveries of some channels out of the bytes that RabbitMQ sends, and leaves the other frames. Pure.
+
+AMQP sends a delivery as frames: a method, a header, and the parts of the body. A frame is
+
+    type, 1 byte | channel, 2 | size, 4 | payload of that size | 0xCE
+"""
+
+import logging
+import struct
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple
+
+from pamqp.commands import Basic
+
+from bridge.brokers.rabbitmq.connection.field_tables import UNDECODABLE, short_string, table, time
+
+FRAME = struct.Struct(">BHI")
+END = 0xCE
+OVERHEAD = FRAME.size + 1
+METHOD, HEADER, BODY, BEAT = 1, 2, 3, 8
+HEARTBEAT = FRAME.pack(BEAT, 0, 0) + bytes([END])
+
+_DELIVER = struct.pack(">HH", 60, 60)
+_ENDS_OF_CHANNEL = (struct.pack(">HH", 20, 40), struct.pack(">HH", 20, 41))
+_BODY_SIZE_AND_FLAGS = struct.Struct(">4xQH")
+_MORE_FLAGS = 1
+_TYPES = frozenset((METHOD, HEADER, BODY, BEAT))
+
+log = logging.getLogger(__name__)
+
+
+class Deliver(NamedTuple):
+    """The method of a delivery: how it came to this consumer."""
+
+    delivery_tag: int
+    consumer_tag: str
+    redelivered: bool
+    exchange: str
+    routing_key: str
+
+
+TakeDelivery = Callable[[Deliver, Basic.Properties, bytes], None]
+
+
+class DeliveryStream:
+    """The bytes of one connection, from its first one."""
+
+    def __init__(self) -> None:
+        self._channels: dict[int, _Channel] = {}
+        self._held = bytearray()
+        self._wanted = 0
+        self._damaged = False
+
+    def take(self, channel: int, deliver: TakeDelivery) -> None:
+        """Pass the deliveries of this channel to `deliver` until the channel is closed."""
+        self._channels[channel] = _Channel(deliver)
+
+    def feed(self, data: bytes) -> bytes:
+        """Process the bytes that were read, and pass on the deliveries in them. Return the whole frames that are left.
+        After bytes that are no frames, all bytes are left."""
+        if self._damaged:
+            return data
+        if self._held:
+            self._held += data
+            if len(self._held) < self._wanted:
+                return b""
+            data = bytes(self._held)
+            self._held.clear()
+        at, size = 0, len(data)
+        left: list[bytes] = []
+        kept = 0  # bytes before it are taken, or in `left`
+        while at < size:
+            if data[at] not in _TYPES:
+                return self._give_up(data, kept, left)
+            if size - at < OVERHEAD:
+                self._wanted = OVERHEAD
+                break
+            kind, number, length = FRAME.unpack_from(data, at)
+            end = at + length + OVERHEAD
+            if end > size:
+                self._wanted = end - at
+                break
+            if data[end - 1] != END:
+                return self._give_up(data, kept, left)
+            channel = self._channels.get(number)
+            if channel is not None and self._takes(number, channel, kind, data[at + FRAME.size : end - 1]):
+                if kept < at:
+                    left.append(data[kept:at])
+                kept = end
+            at = end
+        self._held += data[at:]
+        if kept < at:
+            left.append(data[kept:at])
+        return left[0] if len(left) == 1 else b"".join(left)
+
+    def _give_up(self, data: bytes, kept: int, left: list[bytes]) -> bytes:
+        """Leave these bytes and all others: what listens is no RabbitMQ, and aiormq says so."""
+        self._damaged = True
+        return b"".join((*left, data[kept:]))
+
+    def _takes(self, number: int, channel: "_Channel", kind: int, payload: bytes) -> bool:
+        """Return whether a frame is part of a delivery, and take it then."""
+        if kind == METHOD:
+            if payload.startswith(_DELIVER):
+                channel.begin(payload)
+                return True
+            channel.drop()
+            if payload.startswith(_ENDS_OF_CHANNEL):
+                del self._channels[number]
+            return False
+        return channel.goes_on(kind, payload)
+
+
+class _Channel:
+    """The delivery of one channel that is arriving."""
+
+    def __init__(self, deliver: TakeDelivery) -> None:
+        self._deliver = deliver
+        self._method: Deliver | None = None
+        self._properties = Basic.Properties()
+        self._missing = 0
+        self._parts: list[bytes] = []
+
+    def begin(self, payload: bytes) -> None:
+        self._method = read_method(payload)
+        self._parts = []
+
+    def drop(self) -> None:
+        self._method = None
+
+    def goes_on(self, kind: int, payload: bytes) -> bool:
+        method = self._method
+        if method is None:
+            return False
+        if kind == HEADER:
+            self._missing, self._properties = read_header(payload)
+        elif kind == BODY:
+            self._parts.append(payload)
+            self._missing -= len(payload)
+        else:
+            return False
+        if self._missing <= 0:
+            self._method = None
+            parts = self._parts
+            self._deliver(method, self._properties, parts[0] if len(parts) == 1 else b"".join(parts))
+        return True
+
+
+def read_method(payload: bytes) -> Deliver:
+    """Decode `basic.deliver`. Raise `IndexError` if it is cut off."""
+    tag_at = 5 + payload[4]
+    redelivered_at = tag_at + 8
+    exchange, routing_key = _two_strings(payload[redelivered_at + 1 :])
+    return Deliver(
+        int.from_bytes(payload[tag_at:redelivered_at]),
+        _string(payload[5:tag_at]),
+        payload[redelivered_at] & 1 == 1,
+        exchange,
+        routing_key,
+    )
+
+
+def read_header(payload: bytes) -> tuple[int, Basic.Properties]:
+    """Decode the header of a message: return the size of its body and its properties, as far as they can be decoded.
+    Any program may have published the message, so nothing in its properties raises. Raise `struct.error` if the size is
+    cut off."""
+    size, flags = _BODY_SIZE_AND_FLAGS.unpack_from(payload)
+    properties = Basic.Properties()
+    try:
+        at = _BODY_SIZE_AND_FLAGS.size
+        more = flags
+        while more & _MORE_FLAGS:  # further flags, of which AMQP 0-9-1 defines none
+            more = int.from_bytes(payload[at : at + 2])
+            at += 2
+        for name, decode in _decoders(flags):
+            if decode is None:
+                used = payload[at] + 1
+                value: object = payload[at + 1 : at + used].decode(errors=UNDECODABLE)
+            else:
+                used, value = decode(payload[at:])
+            setattr(properties, name, value)
+            at += used
+    except Exception as error:
+        log.warning("a message has properties that cannot be read: %s: %s", type(error).__name__, error)
+    return size, properties
+
+
+def _octet(data: bytes) -> tuple[int, int]:
+    return 1, data[0]
+
+
+_Decode = Callable[[bytes], tuple[int, object]]
+_KINDS: dict[str, _Decode] = {"headers": table, "delivery_mode": _octet, "priority": _octet, "timestamp": time}
+
+
+@lru_cache(maxsize=256)
+def _decoders(flags: int) -> tuple[tuple[str, _Decode | None], ...]:
+    """Return the names of the properties that a message has by its flags, and how each is decoded; None: it is a short
+    string."""
+    return tuple((name, _KINDS.get(name)) for name, flag in Basic.Properties.flags.items() if flags & flag)
+
+
+@lru_cache(maxsize=256)
+def _string(data: bytes) -> str:
+    return data.decode(errors=UNDECODABLE)
+
+
+@lru_cache(maxsize=1024)
+def _two_strings(data: bytes) -> tuple[str, str]:
+    used, first = short_string(data)
+    return first, short_string(data[used:])[1]

@@ -1,0 +1,1 @@
+"""`bridge-bench`, without a worker."""

@@ -1,0 +1,1 @@
+"""`bridge-bench`: measures the user's own broker, app and machine."""

@@ -1,0 +1,49 @@
+"""The reply to one request, as far as it has arrived."""
+
+from bridge.fastcgi import ErrorOutput, ProtocolStatus, Refused, ReplyBody, ReplyEnd, ReplyEvent, ReplyHead
+from bridge.outcome import BrokenOff, Exchange, OutOfTime, Reply
+from worker.slots.slot import EXCERPT, NotTaken
+from worker.slots.transcript import Excerpt
+
+
+class ArrivingReply:
+    """Gathers the events of a reply. `room` bytes of its body are kept."""
+
+    __slots__ = ("_body", "_error_output", "_head")
+
+    def __init__(self, room: int) -> None:
+        self._head: ReplyHead | None = None
+        self._body = Excerpt(room)
+        self._error_output = Excerpt(EXCERPT)
+
+    def take(self, event: ReplyEvent) -> Exchange | NotTaken | None:
+        """Add an event; return the exchange if the event ends it."""
+        match event:
+            case ReplyHead():
+                self._head = event
+            case ReplyBody(data=data):
+                self._body.add(data)
+            case ErrorOutput(data=data):
+                self._error_output.add(data)
+            case ReplyEnd(overlong=overlong):
+                return self._reply(overlong)
+            case Refused(protocol_status=status):
+                return NotTaken(f"the server answered {status.name}", status is ProtocolStatus.UNKNOWN_ROLE)
+        return None
+
+    def broken_off(self, why: str) -> BrokenOff:
+        """Return the exchange of a reply that does not go on."""
+        return BrokenOff(why, self._error_output.bytes())
+
+    def out_of_time(self, deadline: float) -> OutOfTime:
+        """Return the exchange of a reply that has not come within `deadline` seconds."""
+        return OutOfTime(deadline, self._error_output.bytes())
+
+    def _reply(self, overlong: bool) -> Exchange:
+        if self._head is None:  # the protocol's states exclude this; it must not count as a reply
+            return self.broken_off("the reply ended without a header block")
+        fields: dict[str, list[str]] = {}
+        for name, value in self._head.headers:
+            fields.setdefault(name.lower(), []).append(value)
+        headers = {name: ", ".join(values) for name, values in fields.items()}
+        return Reply(self._head.status, headers, self._body.bytes(), self._error_output.bytes(), overlong)
