@@ -13,9 +13,10 @@ from bridge.errors import BrokerRefused, BrokerUnavailable
 from bridge.local_database.one_name import check_one_name
 from bridge.local_database.private_files import make_database_file
 
-BUSY_SECONDS = 0.0005
-"""Seconds between two attempts to use a busy file. The caller sleeps, and not SQLite: its handler sleeps longer each
-time, and under gevent or eventlet, where the caller is a greenlet, a sleep within SQLite stops the whole process."""
+BUSY_SECONDS, BUSY_AT_MOST = 0.0005, 0.002
+"""Seconds between the first two attempts to use a busy file, and at most; each wait is twice the one before. The caller
+sleeps, and not SQLite: its handler sleeps longer each time, and under gevent or eventlet, where the caller is a
+greenlet, a sleep within SQLite stops the whole process."""
 _WAL_BYTES_KEPT = 64 * 1024 * 1024
 _WRITES_REFUSED = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT}
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge.errors import BridgeError, BrokerUnavailable
-from bridge.local_database.connection import BUSY_SECONDS, Tables, connect, file_at, is_busy, translated
+from bridge.local_database.connection import BUSY_AT_MOST, BUSY_SECONDS, Tables, connect, file_at, is_busy, translated
 from bridge.local_database.foreign_commits import LOOK_SECONDS, ForeignCommits
 from bridge.local_database.forks import Gate
 from bridge.local_database.one_name import one_name
@@ -59,6 +59,7 @@ class Database:
         """The number of times that the open file was found removed or replaced. Read only on the database thread."""
         self.busy = False
         """True while another process uses the file, and this one waits for it."""
+        self._wait = BUSY_SECONDS
         self._synced = True
         self._foreign_commits = ForeignCommits()
 
@@ -198,7 +199,7 @@ class Database:
         while any(not operation.withdrawn for operation in operations):
             try:
                 self._begin_transaction(begin, durable=any(operation.durable for operation in operations))
-                self.busy = False
+                self.busy, self._wait = False, BUSY_SECONDS
             except (sqlite3.Error, OSError, BridgeError) as error:
                 if is_busy(error) and self._waited():
                     self._gate.give_way()
@@ -215,7 +216,8 @@ class Database:
         if self._closing or time.monotonic() >= self._patient_until:
             return False
         self.busy = True
-        time.sleep(BUSY_SECONDS)
+        time.sleep(self._wait)
+        self._wait = min(2 * self._wait, BUSY_AT_MOST)
         return True
 
     def _look_around(self) -> None:

@@ -32,6 +32,8 @@ LOOK_SECONDS = 0.25
 KEPT_SECONDS = 5.0
 """Seconds that the caller's wake-up file stays after the last answer. To make one costs more than a round trip."""
 
+CLOSED = "this process has closed the database before the answer came"
+
 
 class SqliteCaller:
     """Asks and waits; see the contract."""
@@ -75,7 +77,7 @@ class SqliteCaller:
             self._reading.cancel()
             await asyncio.wait({self._reading})
         for number in list(self._waiting):
-            self._fail(number, CallLost("this process has closed the database before the answer came"))
+            self._fail(number, CallLost(CLOSED))
 
     async def _ask(self, data: bytes, queues: Sequence[str], deadline: Deadline) -> int | None:
         if self._closed:
@@ -97,6 +99,8 @@ class SqliteCaller:
         return number
 
     async def _answer(self, number: int) -> Answer:
+        if self._closed:
+            raise CallLost(CLOSED)
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting[number] = answer
         if self._read_too_soon:

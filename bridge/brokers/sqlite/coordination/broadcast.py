@@ -108,7 +108,8 @@ class SqliteBroadcast:
         def run(connection: sqlite3.Connection) -> T:
             return work(BroadcastTable(connection, self._table))
 
-        return await self._database.run(run, writes=writes, wakes=wakes)
+        # A power cut ends those who listen, so a message need not survive it.
+        return await self._database.run(run, writes=writes, durable=False, wakes=wakes)
 
 
 def _decoded(answers: list[bytes]) -> list[Content]:

@@ -1,7 +1,8 @@
 """The transactions of one consumer: each writes the settlements that wait, and looks for events in the same round.
 
-While the consumer has events to hand out, a round begins at most every `TICK` seconds, so that many settlements share
-one commit, one write to the disk and one change of threads. Otherwise a round begins at once.
+While the consumer has events to hand out, a round begins when the one before has ended, and at most every `TICK`
+seconds, so that many settlements share one commit, one write to the disk and one change of threads. Otherwise a round
+begins at once.
 """
 
 import asyncio
@@ -58,9 +59,11 @@ class Rounds:
         self._looking = False
         self._settlements: list[Settlement] = []
         self._looks: set[asyncio.Future[_Done]] = set()
+        self._under_way = 0
+        self._again = False
         self._look_again = False
         self._next: asyncio.Handle | None = None
-        self._next_is_soon = False
+        self._next_is_soon = self._again = False
         self._began = 0.0
 
     def start(self, owner: str) -> None:
@@ -78,8 +81,8 @@ class Rounds:
             self._plan()
 
     def hurry(self) -> None:
-        """Begin the round that waits for its tick at once: there is nothing to hand out meanwhile."""
-        if self._next is not None:
+        """Begin the round that waits sooner if it may: there is nothing to hand out any more, or a round has ended."""
+        if self._next is not None or self._again:
             self._plan()
 
     async def looked(self) -> None:
@@ -107,7 +110,7 @@ class Rounds:
         if self._next is not None:
             self._next.cancel()
             self._next = None
-        self._next_is_soon = False
+        self._next_is_soon = self._again = False
         self._began = asyncio.get_running_loop().time()
         settlements, self._settlements = self._settlements, []
         rooms: dict[str, int] = {}
@@ -121,7 +124,11 @@ class Rounds:
         if self._next_is_soon:
             return
         loop = asyncio.get_running_loop()
-        wait = self._began + TICK - loop.time() if self._looking and self._busy() else 0.0
+        in_hand = self._looking and self._busy()
+        if in_hand and self._under_way:
+            self._again = True
+            return
+        wait = self._began + TICK - loop.time() if in_hand else 0.0
         if wait > 0.0:
             if self._next is None:
                 self._next = loop.call_later(wait, self.begin)
@@ -150,11 +157,15 @@ class Rounds:
         if rooms:
             self._looks.add(done)
         self._holding.reserve(rooms, 1)
+        self._under_way += 1
         done.add_done_callback(lambda done: self._end(settlements, rooms, done))
 
     def _end(self, settlements: Sequence[Settlement], rooms: Mapping[str, int], ended: "asyncio.Future[_Done]") -> None:
         self._looks.discard(ended)
+        self._under_way -= 1
         self._holding.reserve(rooms, -1)
+        if self._again:
+            asyncio.get_running_loop().call_soon(self.hurry)
         try:
             done = ended.result()
         except Exception as error:
