@@ -195,4 +195,4 @@ async def test_a_relay_goes_on_with_the_events_that_are_permitted(
 
     await eventually(left, lambda count: count == 2)
     await relay.close()
-    assert [each.envelope.event.name for each in taken] == ["order.paid", "order.sent"]
+    assert sorted(each.envelope.event.name for each in taken) == ["order.paid", "order.sent"]

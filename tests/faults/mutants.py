@@ -24,7 +24,7 @@ from bridge.brokers.rabbitmq.publishing.frames import Properties
 from bridge.brokers.rabbitmq.publishing.publication import retry
 from bridge.brokers.rabbitmq.publishing.trials import Trials
 from bridge.brokers.sqlite.queues import leases
-from bridge.brokers.sqlite.queues.consumer import SqliteConsumer
+from bridge.brokers.sqlite.queues.holding import Holding
 from bridge.envelope import Envelope
 from bridge.handling import Priority
 from bridge.ledger import Redriven
@@ -168,7 +168,7 @@ def order_skipped() -> None:
         await self._replace(retry(envelope, self.queue, wait, time.monotonic()), "the retry")
 
     put(RabbitDelivery, "retry", to_the_back)
-    put(SqliteConsumer, "_is_ordered", lambda self, queue: False)
+    put(Holding, "is_ordered", lambda self, queue: False)
 
 
 def schedules_by_every_worker() -> None:
