@@ -19,7 +19,7 @@ from worker.slots.child_slot import ChildSlot
 from worker.slots.depth import Depth
 from worker.slots.slots import Slots
 
-SECONDS = 30.0
+SECONDS = 20.0
 
 
 @dataclass
@@ -81,6 +81,7 @@ class HandChild:
 
     def take_token(self) -> int:
         """Take the next token, as the child does before it begins a request."""
+        assert select.select([self.tokens], [], [], SECONDS)[0], "the worker has given no token"
         # The worker's object keeps the end that the child inherits.
         ((number, self.marked),) = read_tokens(os.read(self.tokens.fileno(), TOKEN_SIZE))
         return number
