@@ -45,6 +45,7 @@ class EventConsumer:
         meter: Meter | None = None,
         held_while_fast: int = HELD_WHILE_FAST,
     ) -> None:
+        self._loop = asyncio.get_running_loop()
         self._broker = broker
         self._slots = slots
         self._replayer = replayer
@@ -233,7 +234,7 @@ class EventConsumer:
             promised=meter.promised,
             site_slots=meter.site_slots,
         )
-        return self._gate(queue, asyncio.get_running_loop().time(), state)
+        return self._gate(queue, self._loop.time(), state)
 
     def _return_waiting_events(self) -> None:
         """Return the events without a slot to their queue: the slots refuse each request from now on."""
@@ -248,7 +249,7 @@ class EventConsumer:
 
     def _start(self, held: EventInFlight, work: Callable[[], Awaitable[None]]) -> "asyncio.Task[None]":
         """Start the work that ends an event, which is then in flight no more."""
-        task = self._tasks[held] = asyncio.get_running_loop().create_task(self._ended(held, work))
+        task = self._tasks[held] = self._loop.create_task(self._ended(held, work))
         return task
 
     async def _ended(self, held: EventInFlight, work: Callable[[], Awaitable[None]]) -> None:

@@ -41,6 +41,7 @@ class InFlight:
         self, trouble: Callable[[], str], hold_back: Callable[[bool], None], fewer: Callable[[], None]
     ) -> None:
         self._fewer = fewer
+        self._loop = asyncio.get_running_loop()  # kept, because to ask for it is a system call before Python 3.12
         self._held: set[EventInFlight] = set()
         self._by_token: dict[str, EventInFlight] = {}
         self._settled: OrderedDict[str, None] = OrderedDict()
@@ -86,7 +87,7 @@ class InFlight:
 
     def progress(self) -> float:
         """Return the seconds since an event was settled, or since one was delivered while the worker held none."""
-        return asyncio.get_running_loop().time() - self._moved
+        return self._loop.time() - self._moved
 
     def late(self, now: datetime) -> float:
         """Return for how many seconds the oldest event in this worker has been due. Retries do not count, because they
@@ -109,7 +110,7 @@ class InFlight:
     def hold(self, delivery: Delivery) -> "EventInFlight":
         """Add the event of a delivery, and return it."""
         if not self._held:
-            self._moved = asyncio.get_running_loop().time()
+            self._moved = self._loop.time()
         held = self._by_token[delivery.token] = EventInFlight(delivery, self)
         self._held.add(held)
         return held
@@ -129,7 +130,7 @@ class InFlight:
         delivered to this worker again."""
         if held.settled:
             self.settled[held.queue] += 1
-            self._moved = asyncio.get_running_loop().time()
+            self._moved = self._loop.time()
             self._settled[held.token] = None
             if len(self._settled) > SETTLED_REMEMBERED:
                 self._settled.popitem(last=False)
@@ -149,7 +150,7 @@ class InFlight:
 
     def begin_to_settle(self, held: "EventInFlight") -> None:
         """Note that the broker is asked now to settle an event."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         self._settling[held] = loop.time()
         if self._look_at_settling is None:  # one timer for all, because most settlements are confirmed at once
             self._look_at_settling = loop.call_later(UNCONFIRMED_AFTER, self._find_unconfirmed)
@@ -159,7 +160,7 @@ class InFlight:
         self._settling.pop(held, None)
 
     def _find_unconfirmed(self) -> None:
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         self._look_at_settling = None
         while self._settling:
             held, since = next(iter(self._settling.items()))  # the oldest one
