@@ -11,6 +11,7 @@ from bridge.fastcgi import EncodedRequest, InvalidRequest
 from bridge.fastcgi.params import decode_params
 from bridge.public_url import PublicUrl
 from bridge.request import OF_THE_EVENT, ReplayTarget, parameters
+from tests.unit.bridge.fastcgi.application import pairs_of
 from worker.events.request_encoder import RequestEncoder
 
 NOW = datetime(2030, 1, 2, 3, 4, 5, 6, UTC)
@@ -53,7 +54,7 @@ def test_the_app_gets_the_parameters_of_the_event(target: ReplayTarget) -> None:
             request = encoder.encode(envelope, queue)
 
             assert params_of(request) == parameters(envelope, queue, target)
-            names = [name for content in request.params for name in decode_params(content)]
+            names = [name for content in request.params for name, _ in pairs_of(content)]
             assert len(names) == len(set(names))
             assert (request.body, request.bodiless) == (envelope.event.data, False)
 

@@ -137,6 +137,16 @@ def test_a_message_that_is_no_delivery(method: object) -> None:
     assert bodies(taken) == [(1, b"y")]
 
 
+def test_a_delivery_that_another_message_interrupts() -> None:
+    """RabbitMQ does not do that. The header of the other message is not taken for that of the delivery."""
+    deliveries, taken = stream()
+    begun = octets(Basic.Deliver("consumer", 1, False, "", "key"))
+    message = octets(Basic.GetOk(1, False, "", "key", 0), ContentHeader(0, 1, Basic.Properties()), ContentBody(b"x"))
+
+    assert deliveries.feed(begun + message) == message
+    assert taken == []
+
+
 def test_bytes_that_are_no_frames() -> None:
     """Bytes after a frame without its end are all left, so that aiormq reports them."""
     deliveries, taken = stream()
