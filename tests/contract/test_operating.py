@@ -1,13 +1,14 @@
 """An operator counts and purges queues without a consumer, and decides in the log of controls."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from app_adapter.fork_safe_publishing import cancel
+from app_adapter import fork_safe_publishing
+from app_adapter.fork_safe_publishing import PublishingThreads, cancel
 from bridge.brokers.contract.broker import Broker
 from bridge.brokers.contract.consuming import Consumer
 from bridge.brokers.contract.operating import QueueCounts, SiteCounts
@@ -54,6 +55,15 @@ async def counted(broker: Broker, mail: int, *, waiting: int = 0) -> SiteCounts:
         lambda: broker.operator().counts(["mail", "default", "none"]),
         lambda found: (ready(found.queues["mail"]), found.waiting) == (mail, waiting),
     )
+
+
+@pytest.fixture(autouse=True)
+def threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[PublishingThreads]:
+    """Publishing threads of the test's own, which do not go on after it."""
+    threads = PublishingThreads()
+    monkeypatch.setattr(fork_safe_publishing, "_threads_of_this_process", threads)
+    yield threads
+    threads.close()
 
 
 async def test_counts_without_a_consumer(declared: Broker, another_broker: OpenBroker) -> None:

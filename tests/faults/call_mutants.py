@@ -19,7 +19,7 @@ from tests.faults.replacing import put
 
 def callers_time_not_asked() -> None:
     """Run calls whose callers have given up, and answer them."""
-    put(Question, "remaining", lambda self, now: 600.0)
+    put(Question, "remaining", lambda self, now: 20.0)
 
 
 def call_runs_again() -> None:

@@ -8,17 +8,18 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from bridge.brokers.rabbitmq.consuming.consumer_channel import ConsumerChannel
 from bridge.brokers.rabbitmq.consuming.delivery import RabbitDelivery
-from bridge.brokers.rabbitmq.publishing.publisher import RabbitPublisher
+from bridge.brokers.rabbitmq.publishing.confirming import ConfirmingChannel
 from bridge.brokers.rabbitmq.publishing.sender import Sender
 from bridge.brokers.sqlite.queues.delivery import SqliteDelivery
-from bridge.brokers.sqlite.queues.publisher import SqlitePublisher
+from bridge.brokers.sqlite.queues.posts import Posts
 from bridge.local_database.database import Database
+from bridge.publishing.lazy_publisher import LazyPublisher
 from tests.faults import publisher
 from worker.cli import main as worker
 
@@ -28,7 +29,7 @@ IN_FLIGHT = 0.0005
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A moment to die, relative to a method call: `before` it, `after` its end, or `soon after` its beginning."""
+    """A moment to die, relative to a method call: `before` it, or `soon after` its beginning."""
 
     owner: type
     method: str
@@ -50,13 +51,13 @@ POINTS = {
     },
     "publisher": {
         "rabbitmq": {
-            "invoked, not published": Point(RabbitPublisher, "publish", "before"),
-            "published, not confirmed": Point(Sender, "_try", "soon after"),
-            "confirmed, caller not informed": Point(RabbitPublisher, "publish", "after"),
+            "invoked, not published": Point(LazyPublisher, "at_once", "before"),
+            "published, not confirmed": Point(ConfirmingChannel, "_numbered", "soon after"),
+            "confirmed, caller not informed": Point(ConfirmingChannel, "_confirmed", "before"),
         },
         "sqlite": {
-            "invoked, not published": Point(SqlitePublisher, "publish", "before"),
-            "published, not committed": Point(SqlitePublisher, "publish", "soon after"),
+            "invoked, not published": Point(LazyPublisher, "at_once", "before"),
+            "published, not committed": Point(Posts, "_submit", "soon after"),
             "committed, caller not informed": Point(Database, "_resolve", "before"),
         },
     },
@@ -83,22 +84,12 @@ def die_at(point: Point, number: int) -> None:
             _die()
         return method(*arguments, **named)
 
-    async def after(*arguments: Any, **named: Any) -> Any:
-        result = await method(*arguments, **named)
-        if due():
-            _die()
-        return result
-
-    async def soon_after(*arguments: Any, **named: Any) -> Any:
+    def soon_after(*arguments: Any, **named: Any) -> Any:
         if due():
             asyncio.get_running_loop().call_later(IN_FLIGHT, _die)
-        return await method(*arguments, **named)
+        return method(*arguments, **named)
 
-    doomed: dict[str, Callable[..., Any | Awaitable[Any]]] = {
-        "before": before,
-        "after": after,
-        "soon after": soon_after,
-    }
+    doomed: dict[str, Callable[..., Any]] = {"before": before, "soon after": soon_after}
     setattr(point.owner, point.method, doomed[point.when])
 
 

@@ -52,9 +52,10 @@ async def kill_in_order(stage: Stage, mutant: str | None) -> None:
 
 
 async def fill_the_slots(stage: Stage, mutant: str | None) -> Path:
-    """Start a worker whose slots are all taken until the returned file exists."""
+    """Start a worker that takes calls, and whose slots are all taken until the returned file exists."""
     stage.configure(PATIENT)
     await stage.start_worker(mutant=mutant)
+    await served(stage)
     done = stage.site.directory / "done.log"
     await defer(stage, "long", f"wait:{done}", count=CHILDREN)
     await noted(stage, "attempt", CHILDREN)
@@ -92,7 +93,6 @@ async def run_a_schedule(stage: Stage, mutant: str | None) -> None:
 async def outlive_the_callers(stage: Stage, mutant: str | None) -> None:
     """Let a call wait for a slot, and another one run, until their callers have given up."""
     done = await fill_the_slots(stage, mutant)
-    await served(stage)
     await stage.call("waits", "ok", TIMEOUT).ended(STEP)
     await asyncio.sleep(GONE)
     done.touch()

@@ -8,7 +8,7 @@ from typing import cast
 from aiormq.abc import ChannelFrame
 from aiormq.channel import Channel as Engine
 
-from bridge.brokers.rabbitmq.connection.client_internals import DeliveringConnection, can_write
+from bridge.brokers.rabbitmq.connection.client_internals import DeliveringConnection
 from bridge.brokers.rabbitmq.connection.confirms import Confirms
 
 
@@ -22,7 +22,7 @@ class Outgoing:
     @property
     def has_room(self) -> bool:
         """True if `add` and `drained` may be called now."""
-        return can_write(self._channel) or self._is_open(self._batch)
+        return not self._channel.write_queue.full() or self._is_open(self._batch)
 
     def add(self, frames: bytes) -> None:
         """Send these frames, without waiting for the socket. Raise `asyncio.QueueFull` if there is no room."""
