@@ -5,13 +5,19 @@ from types import ModuleType
 
 import pytest
 
+from tests.faults import call_faults, steering_faults
 from tests.faults.catalogue import FAMILIES, FAULTS, PAIRS, ordeals
+
+MOSTLY_LONG = (call_faults, steering_faults)
+"""Families that repeat the faults of others under another load. One of each kind has a short ordeal."""
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.__name__.rpartition(".")[2])
 def test_each_fault_has_a_short_ordeal(family: ModuleType) -> None:
-    """None is left for the long run alone."""
-    assert {fault for group in family.SHORT for fault in group} == set(family.FAULTS)
+    """None is left for the long run alone, but for most of those that are another family's."""
+    short = {fault for group in family.SHORT for fault in group}
+
+    assert short == set(family.FAULTS) or (family in MOSTLY_LONG and short and short < set(family.FAULTS))
 
 
 def test_each_fault_has_a_long_ordeal_on_each_of_its_stages() -> None:
