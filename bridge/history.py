@@ -11,6 +11,7 @@ from typing import Any
 
 from bridge.attempt import encodable
 from bridge.json_fields import any_text, count, cut_text, items, mapping, optional, seconds
+from bridge.log_rows import MAX_TEXT, read_rows, rows_record
 from bridge.logs import Content
 from bridge.moments import Settled
 from bridge.settlement import Ack, DeadLetter, Drop, Halt, RetryAfter
@@ -30,7 +31,6 @@ GOES_ON = frozenset({RETRIED, SNOOZED, HALTED})
 _OF_REASON = frozenset({"expired", "cancelled"})
 """The reasons of a dead letter that are ends of their own."""
 
-_MAX_TEXT = 1000
 _MOST_SECONDS = 10.0**11
 
 
@@ -105,22 +105,12 @@ def row_of(moment: Settled, now: float) -> list[Any]:
 
 def record_of(rows: Sequence[Sequence[Any]], host: str, pid: int) -> Content:
     """Return the record of these rows, written by the worker with this host and process id."""
-    return {"kind": ATTEMPTS, "host": host, "pid": pid, "rows": rows}
+    return rows_record(ATTEMPTS, rows, host, pid)
 
 
 def entries_of(record: Content) -> Iterator[Entry]:
     """Yield the attempts of a record, oldest first. Rows that cannot be read are left out, as are other records."""
-    if record.get("kind") != ATTEMPTS:
-        return
-    try:
-        host, pid, rows = cut_text(record["host"], _MAX_TEXT), count(record["pid"], 2**31), items(record["rows"])
-    except (KeyError, ValueError):
-        return
-    for row in rows:
-        try:
-            yield _entry(row, host, pid)
-        except (KeyError, IndexError, ValueError, OverflowError):
-            continue
+    return read_rows(ATTEMPTS, record, _entry)
 
 
 def to_json(entry: Entry) -> dict[str, Any]:
@@ -189,11 +179,11 @@ def _entry(row: object, host: str, pid: int) -> Entry:
     return Entry(
         time=_time(time),
         seconds=seconds(duration, _MOST_SECONDS),
-        id=cut_text(event, _MAX_TEXT),
-        name=cut_text(name, _MAX_TEXT),
-        queue=cut_text(queue, _MAX_TEXT),
+        id=cut_text(event, MAX_TEXT),
+        name=cut_text(name, MAX_TEXT),
+        queue=cut_text(queue, MAX_TEXT),
         attempt=count(attempt, 2**31),
-        end=cut_text(end, _MAX_TEXT),
+        end=cut_text(end, MAX_TEXT),
         host=host,
         pid=pid,
         child=optional(lambda value: count(value, 2**31), more.get("child")),

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bridge.json_fields import count, cut_text, items, optional, seconds
+from bridge.log_rows import MAX_TEXT, read_rows, rows_record
 from bridge.logs import Content
 from bridge.moments import Progressed
 from bridge.status import ProgressStatus
@@ -16,13 +17,12 @@ from bridge.status import ProgressStatus
 PROGRESS = "progress"
 """The `kind` of a record with progress."""
 
-_MAX_TEXT = 1000
 _MOST = 2.0**63
 
 
 @dataclass(frozen=True, slots=True)
 class ProgressEntry:
-    """What a listener told of an event in a queue. `time` is by the clock of its worker."""
+    """The progress of an event in a queue, as its listener told it. `time` is by the clock of its worker."""
 
     time: datetime
     id: str
@@ -37,27 +37,17 @@ class ProgressEntry:
 def row_of(moment: Progressed, now: float) -> list[Any]:
     """Return the row of a progress that was told `now` (seconds since 1970)."""
     about = [round(now, 3), moment.id, moment.name, moment.queue, moment.attempt]
-    return [*about, moment.done, moment.total, moment.note[:_MAX_TEXT]]
+    return [*about, moment.done, moment.total, moment.note[:MAX_TEXT]]
 
 
 def record_of(rows: Sequence[Sequence[Any]], host: str, pid: int) -> Content:
     """Return the record of these rows, written by the worker with this host and process id."""
-    return {"kind": PROGRESS, "host": host, "pid": pid, "rows": rows}
+    return rows_record(PROGRESS, rows, host, pid)
 
 
 def progress_of(record: Content) -> Iterator[ProgressEntry]:
     """Yield the progress in a record, oldest first. Rows that cannot be read are left out, as are other records."""
-    if record.get("kind") != PROGRESS:
-        return
-    try:
-        host, pid, rows = cut_text(record["host"], _MAX_TEXT), count(record["pid"], 2**31), items(record["rows"])
-    except (KeyError, ValueError):
-        return
-    for row in rows:
-        try:
-            yield _entry(row, host, pid)
-        except (ValueError, OverflowError):
-            continue
+    return read_rows(PROGRESS, record, _entry)
 
 
 def to_json(entry: ProgressEntry) -> dict[str, Any]:
@@ -77,11 +67,11 @@ def _entry(row: object, host: str, pid: int) -> ProgressEntry:
     time, event, name, queue, attempt, done, total, note = items(row)
     return ProgressEntry(
         time=datetime.fromtimestamp(seconds(time, 10.0**11), UTC),
-        id=cut_text(event, _MAX_TEXT),
-        name=cut_text(name, _MAX_TEXT),
-        queue=cut_text(queue, _MAX_TEXT),
+        id=cut_text(event, MAX_TEXT),
+        name=cut_text(name, MAX_TEXT),
+        queue=cut_text(queue, MAX_TEXT),
         attempt=count(attempt, 2**31),
-        progress=ProgressStatus(_number(done), optional(_number, total), cut_text(note, _MAX_TEXT)),
+        progress=ProgressStatus(_number(done), optional(_number, total), cut_text(note, MAX_TEXT)),
         host=host,
         pid=pid,
     )
