@@ -22,9 +22,9 @@ from pamqp.commands import Basic
 
 from bridge.brokers.rabbitmq.connection.address import Address
 from bridge.brokers.rabbitmq.connection.client_internals import (
-    can_write,
     ignore_delivery,
     read_deliveries,
+    socket_has_room,
     write_frames,
 )
 from bridge.brokers.rabbitmq.connection.connecting import BROKEN, cancelled_by_us_alone, engine_of, is_open
@@ -150,7 +150,7 @@ class RabbitCallServer:
     def _acknowledge(self, engine: Engine, tag: int) -> None:
         if not is_open(engine):
             return
-        if can_write(engine):
+        if socket_has_room(engine):
             write_frames(engine, [Basic.Ack(tag)])
         else:
             asyncio.get_running_loop().call_later(0.002, self._acknowledge, engine, tag)

@@ -197,7 +197,7 @@ def write_frames(channel: Engine, frames: Iterable[Basic.Ack | Basic.Nack]) -> N
     _writer(channel).write(payload)
 
 
-def can_write(channel: Engine) -> bool:
+def socket_has_room(channel: Engine) -> bool:
     """Return True if the socket takes frames now."""
     return _writer(channel).transport.get_write_buffer_size() <= UNSENT_AT_MOST
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from aiormq.channel import Channel as Engine
 from pamqp.commands import Basic
 
-from bridge.brokers.rabbitmq.connection.client_internals import can_write, write_frames
+from bridge.brokers.rabbitmq.connection.client_internals import socket_has_room, write_frames
 from bridge.brokers.rabbitmq.connection.connecting import is_open
 from bridge.brokers.rabbitmq.consuming.unacked import Unacked
 from bridge.errors import DeliveryLost
@@ -113,7 +113,7 @@ class ConsumerChannel:
             self._flush_at = None
         if self.lost:
             return
-        if not can_write(self.engine):
+        if not socket_has_room(self.engine):
             self._flush_at = self._loop.call_later(GATHER_SECONDS, self.flush)
             return
         frames = self._frames()

@@ -34,11 +34,11 @@ from bridge.brokers.rabbitmq.connection.client_internals import (
     DeliveringConnection,
     DeliveringReader,
     adapt_client,
-    can_write,
     detach_engine,
     engine_connection,
     is_blocked,
     read_deliveries,
+    socket_has_room,
     write_frames,
 )
 from bridge.brokers.rabbitmq.connection.delivery_stream import DeliveryStream
@@ -181,10 +181,10 @@ async def test_acknowledgements_are_written_in_one_piece(connection: DeliveringC
 
 
 async def test_a_socket_that_is_stuck_takes_no_frames(connection: DeliveringConnection, channel: Engine) -> None:
-    """What is not sent yet is bounded."""
+    """Only so many bytes may wait for the socket."""
     socket_of(connection)
-    before = can_write(channel)
-    while can_write(channel):
+    before = socket_has_room(channel)
+    while socket_has_room(channel):
         write_frames(channel, [Basic.Ack(1)] * 1000)
 
     assert before

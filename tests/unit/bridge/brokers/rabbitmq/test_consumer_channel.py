@@ -32,7 +32,7 @@ class Channel:
         self.written: list[list[Any]] = []
         self.waiting = False
         monkeypatch.setattr(consumer_channel, "is_open", lambda engine: True)
-        monkeypatch.setattr(consumer_channel, "can_write", lambda engine: True)
+        monkeypatch.setattr(consumer_channel, "socket_has_room", lambda engine: True)
         monkeypatch.setattr(consumer_channel, "write_frames", lambda engine, frames: self.written.append(frames))
         self.consuming = ConsumerChannel(cast(Any, None), lambda: self.waiting, lambda queue: 8, lambda: None)
         for tag in range(1, 9):
