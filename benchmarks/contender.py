@@ -15,7 +15,7 @@ Send = Callable[[float], object]
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """What a contender promises for its figures.
+    """The promises behind the figures of a contender.
 
     `confirmed`: a send returns when the broker has confirmed the event. `kept` is where the event waits, and whether it
     is on the disk. `runs` is what one event runs. `killed` is what becomes of an event whose worker is killed.

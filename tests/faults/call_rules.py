@@ -9,7 +9,7 @@ NOTHING_RAN = frozenset({"NobodyServes", "CallUnavailable"})
 """The errors after which no listener has run, and none will."""
 
 ENDS = NOTHING_RAN | {"answered", "CallTimedOut", "CallLost", "CallFailed", "CallRejected"}
-"""What a caller may be told."""
+"""The answers that a caller may get."""
 
 
 OUTLIVED = CLEAN_UP + STARVED

@@ -1,4 +1,4 @@
-"""What the judge tolerates, in seconds."""
+"""The tolerances of the judge, in seconds."""
 
 GRACE = 0.25
 """Beyond its budget or timeout, after which a `defer()` or a call counts as hung."""

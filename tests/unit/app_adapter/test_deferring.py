@@ -83,7 +83,7 @@ def test_rabbitmq_knows_no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_many_events_are_deferred_in_order(events: DeferredEvents) -> None:
-    """Each is a name and a payload, or a `Deferral`. A watcher is told of each."""
+    """`defer_many()` takes names with payloads, and `Deferral`s. A watcher is told of each event."""
     moments: list[Moment] = []
     app = Flask("shop")
     app.config["BRIDGE_PUBLISH_TIMEOUT"] = "60s"
