@@ -28,7 +28,8 @@ def end(number, frame):
 for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
     signal.signal(number, end)
 print("ready", flush=True)
-time.sleep(60)
+while True:
+    time.sleep(0.1)  # short, for a signal just before the call does not interrupt it
 """
 
 ORPHAN = """
