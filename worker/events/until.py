@@ -15,6 +15,10 @@ AGREED_FOR = 0.5
 """Seconds during which all answers must agree: a message on its way to this worker, or between two levels of RabbitMQ's
 delay ladder, is counted nowhere."""
 
+DOUBTED_FOR = 15.0
+"""Seconds after an outage of the broker during which its counts are not believed: RabbitMQ says 0 for a quorum queue
+that has no leader yet (`stat` in RabbitMQ's rabbit_quorum_queue.erl), and a node that boots elects them one by one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Until:
@@ -44,8 +48,11 @@ async def reached(until: Until, events: EventConsumer, broker: Consumer, queues:
     loop = asyncio.get_running_loop()
     taken, since = events.taken, loop.time()
     agreed_since: float | None = None
+    doubted_until = since
     while True:
         await asyncio.sleep(LOOKED_EVERY)
+        if broker.trouble:
+            doubted_until = loop.time() + DOUBTED_FOR
         if events.running or events.taken != taken:
             taken, since, agreed_since = events.taken, loop.time(), None
             continue
@@ -55,7 +62,7 @@ async def reached(until: Until, events: EventConsumer, broker: Consumer, queues:
             continue
         looked = loop.time()
         backlog = await _empty(until, events, broker, queues)
-        if backlog is None or events.taken != taken:
+        if backlog is None or events.taken != taken or looked < doubted_until:
             agreed_since = None
             continue
         agreed_since = looked if agreed_since is None else agreed_since
