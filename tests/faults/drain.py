@@ -19,8 +19,7 @@ from tests.faults.whereabouts import backlogs, unsettled
 from tests.journey.site import Program
 
 AGREED_FOR = 1.0
-"""Seconds for which the queues must stay empty. A message that moves between two levels of the delay ladder is in no
-queue's count for a moment."""
+"""Seconds for which the queues must stay empty. A message on its way to this consumer is in no count for a moment."""
 
 EXPECTED = ("*.py", "*.toml", "*.log", "history", "bridge.db", "bridge-spool.db", "__pycache__", "control")
 """The files that a site may have when all its programs have ended."""

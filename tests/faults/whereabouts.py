@@ -17,6 +17,17 @@ SHOWN = 200
 """The most characters of a process's command line, and of an error."""
 
 
+_ON_THEIR_WAY = """
+lists:sum([case ra:leader_query(amqqueue:get_pid(Q), fun rabbit_fifo:query_stat_dlx/1) of
+        {{ok, {{_, {{Number, _}}}}, _}} -> Number;
+        _ -> 1
+    end || Q <- rabbit_amqqueue:list(), amqqueue:get_type(Q) =:= rabbit_quorum_queue,
+        string:prefix(element(4, amqqueue:get_name(Q)), <<"{namespace}.">>) =/= nomatch]).
+"""
+"""The Erlang expression for the number of messages that have left a queue for another one, and that the other one has
+not confirmed: RabbitMQ counts them in neither. A queue that has no leader now counts as one."""
+
+
 class InQueue(NamedTuple):
     """The numbers of messages in a queue of RabbitMQ, and of its consumers."""
 
@@ -37,8 +48,13 @@ def messages(stage: Stage) -> Mapping[str, InQueue]:
 
 
 def unsettled(stage: Stage) -> int:
-    """Return the number of messages in the queues of RabbitMQ, with unacknowledged ones."""
-    return sum(queue.ready + queue.unacknowledged for queue in messages(stage).values())
+    """Return the number of messages in the queues of RabbitMQ, with unacknowledged ones, and those on their way from
+    one queue to another."""
+    node = next((node for node in stage.nodes if node.running), None)
+    if node is None:
+        return 0
+    on_their_way = node.eval(_ON_THEIR_WAY.format(namespace=stage.site.namespace))
+    return int(on_their_way) + sum(queue.ready + queue.unacknowledged for queue in messages(stage).values())
 
 
 def _messages_on(node: RabbitNode, names: Names) -> Mapping[str, InQueue]:
