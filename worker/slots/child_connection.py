@@ -18,7 +18,11 @@ READ_SIZE = 64 * 1024
 MOST_READS = 64
 """Reads in a row of one connection, after which the other connections have their turn."""
 
-OnReplies = Callable[[list[tuple[int, ReplyEvent]]], None]
+TICK = 0.001
+"""Seconds between two reads of a connection whose child has enough to do: many replies are then read at once, and no
+reply wakes the worker."""
+
+OnReplies = Callable[[list[tuple[ReplyEvent, ...]]], None]
 
 
 class ChildConnection:
@@ -26,6 +30,7 @@ class ChildConnection:
 
     `on_replies` is called with what has arrived, `on_refusal` if the child takes no further request, and `on_end` once
     with the reason when the connection has ended, in whatever way. The tokens can still be taken back then.
+    `has_enough` returns whether the child has enough to do for more than a tick.
     """
 
     def __init__(
@@ -35,17 +40,20 @@ class ChildConnection:
         on_replies: OnReplies,
         on_refusal: Callable[[], None],
         on_end: Callable[[str], None],
+        has_enough: Callable[[], bool],
     ) -> None:
         self._socket = sock
         self._tokens = tokens
         self._on_replies = on_replies
         self._on_refusal = on_refusal
         self._on_end = on_end
+        self._has_enough = has_enough
         self._loop = asyncio.get_running_loop()
         self._pipeline = Pipeline(Limits())
         self._given: list[tuple[StartToken, bytes]] = []
         self._unsent = b""
         self._flushing: asyncio.Handle | None = None
+        self._tick: asyncio.TimerHandle | None = None
         self.open = True
         """True until the connection has ended."""
         self.takes_more = True
@@ -85,6 +93,9 @@ class ChildConnection:
         elif rest := self._send(requests):
             self._unsent = rest
             self._loop.add_writer(self._socket, self._writable)
+        if self._tick is None and self._has_enough():
+            self._loop.remove_reader(self._socket)
+            self._tick = self._loop.call_later(TICK, self._read_in_tick)
 
     def recall(self, *, first: bool) -> list[int]:
         """Return the numbers of the requests that have not begun, in their order: they will not begin any more. Unless
@@ -108,6 +119,17 @@ class ChildConnection:
         for _ in range(MOST_READS):
             if self._read() is None:
                 return
+
+    def _read_in_tick(self) -> None:
+        enough = self._has_enough()
+        self._readable()
+        if not self.open:
+            return
+        if enough:
+            self._tick = self._loop.call_later(TICK, self._read_in_tick)
+        else:
+            self._tick = None
+            self._loop.add_reader(self._socket, self._readable)
 
     def _readable(self) -> None:
         for _ in range(MOST_READS):
@@ -138,19 +160,20 @@ class ChildConnection:
         self.open = self.takes_more = False
         self._loop.remove_reader(self._socket)
         self._loop.remove_writer(self._socket)
-        if self._flushing is not None:
-            self._flushing.cancel()
+        for handle in (self._flushing, self._tick):
+            if handle is not None:
+                handle.cancel()
         self._socket.close()
 
     def _receive(self, data: bytes) -> None:
-        events: list[tuple[int, ReplyEvent]] = []
+        replies: list[tuple[ReplyEvent, ...]] = []
         broken: ProtocolError | None = None
         try:
-            events.extend(self._pipeline.receive(data))
+            replies.extend(events for _, events in self._pipeline.receive(data))
         except ProtocolError as error:
             broken = error
-        if events:
-            self._on_replies(events)
+        if replies:
+            self._on_replies(replies)
         if broken is not None:
             self.end(str(broken))
 

@@ -20,7 +20,8 @@ from bridge.moments import Progressed, Tell, tell_nobody
 from bridge.outcome import BrokenOff, Exchange, OutOfTime, Reply
 from worker.pool.child import Child
 from worker.pool.supervisor import CLEAN_UP_WITHIN, EXIT_SEEN_WITHIN
-from worker.slots.child_connection import ChildConnection
+from worker.slots.arriving_reply import LastReply
+from worker.slots.child_connection import TICK, ChildConnection
 from worker.slots.depth import Depth
 from worker.slots.in_child import InChild, joined
 from worker.slots.slot import NotTaken, Request, Run
@@ -56,6 +57,7 @@ class ChildSlot:
         self._tell = tell
         self._clock = asyncio.get_running_loop().time
         self._sent: deque[InChild] = deque()
+        self._last_reply = LastReply()
         self._printing: InChild | None = None
         self._known: dict[int, InChild] = {}
         self._closed_to_more = False
@@ -64,7 +66,7 @@ class ChildSlot:
         self._deadline = Watch(self._check_deadline)
         self._patience = Watch(self._check_patience)
         self._connection = ChildConnection(
-            child.socket, child.tokens, self._take_replies, self._refused, self._connection_ended
+            child.socket, child.tokens, self._take_replies, self._refused, self._connection_ended, self._has_enough
         )
         child.output.on_printed = self._log_printed
         child.output.on_mark = self._take_mark
@@ -134,7 +136,9 @@ class ChildSlot:
         run.line.recalled(left)
 
     def _recall(self, *, first: bool) -> list[Run]:
-        sent = [self._known.pop(number) for number in self._connection.recall(first=first)]
+        recalled = self._connection.recall(first=first)
+        # A child may have answered without its token, since an app can write to its descriptors.
+        sent = [self._known.pop(number) for number in recalled if number in self._known]
         for each in sent:
             self._sent.remove(each)
         return [each.run for each in sent]
@@ -185,27 +189,25 @@ class ChildSlot:
             self._end_child(self._destroy(f"did not begin an event within {first.deadline:g} s"))
         first.run.line.recalled(left)
 
-    def _take_replies(self, events: list[tuple[int, ReplyEvent]]) -> None:
-        ended: list[tuple[InChild, Exchange | NotTaken, float]] = []
-        now = self._clock()
-        for _, event in events:
-            first = self._sent[0]
-            exchange = first.reply.take(event)
+    def _take_replies(self, replies: list[tuple[ReplyEvent, ...]]) -> None:
+        """Take the events of replies. Runs whose replies arrive together count as equally long."""
+        ended: list[tuple[InChild, Exchange | NotTaken]] = []
+        for events in replies:
+            exchange = self._sent[0].take(events, self._last_reply)
             if exchange is not None:
-                self._sent.popleft()
-                seconds = now - first.since
-                self._depth.note(seconds)
-                ended.append((first, exchange, seconds))
-                if self._sent:
-                    self._sent[0].since = now
+                ended.append((self._sent.popleft(), exchange))
         if not ended:
             return
+        now = self._clock()
+        seconds = (now - ended[0][0].since) / len(ended)
+        self._depth.note(seconds, len(ended))
         if self._sent:
+            self._sent[0].since = now
             self._watch()
         self.child.output.drain()
         self._gathering = True
         try:
-            for sent, exchange, seconds in ended:
+            for sent, exchange in ended:
                 if isinstance(exchange, Reply):
                     self._keeper.served(self.child)
                 self._end(sent, exchange, seconds)
@@ -220,6 +222,11 @@ class ChildSlot:
             self._printing = None
         log_error_output(sent.run.request, exchange)
         sent.run.line.ended(sent.run, sent.with_printed_lines(exchange), seconds)
+
+    def _has_enough(self) -> bool:
+        """Return whether the child has work for two ticks and more, in several events."""
+        in_flight = len(self._sent)
+        return in_flight > 2 and in_flight * self._depth.seconds >= 2 * TICK
 
     def _refused(self) -> None:
         """Send what the child has not taken elsewhere: it ends after the run that has begun."""

@@ -122,12 +122,12 @@ class Slots:
             await self._line_moved.wait()
 
     async def room_in_line(self, taken: int) -> int:
-        """Wait until the line is shorter than the slots and the places in it that are `taken`, and return by how many
-        requests."""
+        """Wait until the line, without the places in it that are `taken`, has room for a request for each slot. Return
+        for how many it has, and those that slots would take at once."""
         while (room := self.size - taken - len(self._line)) <= 0:
             self._line_moved.clear()
             await self._line_moved.wait()
-        return room
+        return room if self._line else room + sum(slot.room for slot in self._leased)
 
     def open(self, slot: Slot) -> None:
         """Use a further slot from now on. Raise `ValueError` if the slot is in use already."""
