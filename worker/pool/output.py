@@ -92,8 +92,7 @@ class Output:
 
     def drain(self) -> None:
         """Read all that has been written so far."""
-        if self._open:
-            self._read()
+        if self._open and (self._read() or self.holds_back):
             self._end_record()
 
     def close(self) -> None:
@@ -111,11 +110,12 @@ class Output:
         self._pass_on(self._lines.end())
         self._end_record()
 
-    def _read(self) -> None:
+    def _read(self) -> bool:
+        """Read once. Return False if there is nothing to read."""
         try:
             data = os.read(self._pipe, AT_ONCE)
         except BlockingIOError:
-            return
+            return False
         for piece in self._marks.add(data):
             if isinstance(piece, int):
                 self._end_line()
@@ -124,6 +124,7 @@ class Output:
                 self._pass_on(self._lines.add(piece))
         if not data:
             self.close()
+        return True
 
     def _pass_on(self, lines: list[str]) -> None:
         if self._ending is not None:

@@ -52,6 +52,8 @@ class ChildConnection:
         self._pipeline = Pipeline(Limits())
         self._given: list[tuple[StartToken, bytes]] = []
         self._unsent = b""
+        self.stalled = False
+        """True if the child has not read all that was sent, so that the rest waits in this process."""
         self._flushing: asyncio.Handle | None = None
         self._tick: asyncio.TimerHandle | None = None
         self.open = True
@@ -60,11 +62,6 @@ class ChildConnection:
         """False if the child takes no further token, because it ends after the request that runs."""
         sock.setblocking(False)
         self._loop.add_reader(sock, self._readable)
-
-    @property
-    def stalled(self) -> bool:
-        """True if the child has not read all that was sent, so that the rest waits in this process."""
-        return bool(self._unsent)
 
     def give(self, request: EncodedRequest, *, marked: bool) -> int:
         """Return the number of a further request, which `flush` sends, at the latest in the next turn of the loop.
@@ -88,10 +85,10 @@ class ChildConnection:
             return
         requests = b"".join(data for _, data in self._given)
         self._given.clear()
-        if self._unsent:
+        if self.stalled:
             self._unsent += requests
         elif rest := self._send(requests):
-            self._unsent = rest
+            self._unsent, self.stalled = rest, True
             self._loop.add_writer(self._socket, self._writable)
         if self._tick is None and self._has_enough():
             self._loop.remove_reader(self._socket)
@@ -194,5 +191,6 @@ class ChildConnection:
 
     def _writable(self) -> None:
         self._unsent = self._send(self._unsent)
-        if not self._unsent:
+        self.stalled = bool(self._unsent)
+        if not self.stalled:
             self._loop.remove_writer(self._socket)

@@ -94,11 +94,12 @@ class ChildSlot:
     @property
     def room(self) -> int:
         """How many further requests the child takes now."""
-        if not self.usable or self._closed_to_more:
+        connection = self._connection
+        if not connection.takes_more or self._closed_to_more:
             return 0
         if not self._sent:
             return 1
-        return 0 if self._connection.stalled else max(self._depth.requests - len(self._sent), 0)
+        return 0 if connection.stalled else max(self._depth.requests - len(self._sent), 0)
 
     def begin(self, run: Run) -> None:
         """Send the request of a run: at once if the child is idle, else together with others in the next turn of the
