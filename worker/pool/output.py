@@ -83,12 +83,27 @@ class Output:
         self._ending: asyncio.TimerHandle | None = None
         self._open = True
         os.set_blocking(pipe, False)
-        asyncio.get_running_loop().add_reader(pipe, self._read)
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(pipe, self._read)
 
     @property
     def holds_back(self) -> bool:
         """True if the child has printed the beginning of a traceback."""
         return self._records.unfinished
+
+    def watch(self, *, by_loop: bool) -> None:
+        """Read what is printed at once, or when `read` is called."""
+        if not self._open:
+            return
+        if by_loop:
+            self._loop.add_reader(self._pipe, self._read)
+        else:
+            self._loop.remove_reader(self._pipe)
+
+    def read(self) -> None:
+        """Read what was printed."""
+        if self._open:
+            self._read()
 
     def drain(self) -> None:
         """Read all that has been written so far."""
@@ -101,7 +116,7 @@ class Output:
             return
         self._open = False
         with contextlib.suppress(RuntimeError):  # the loop has ended before us
-            asyncio.get_running_loop().remove_reader(self._pipe)
+            self._loop.remove_reader(self._pipe)
         os.close(self._pipe)
         self._pass_on(self._lines.add(self._marks.end()))
         self._end_line()
@@ -132,7 +147,7 @@ class Output:
             self._ending = None
         self._tell(self._records.add(lines))
         if self._records.unfinished and self._open:
-            self._ending = asyncio.get_running_loop().call_later(ENDED_AFTER, self._end_record)
+            self._ending = self._loop.call_later(ENDED_AFTER, self._end_record)
 
     def _end_record(self) -> None:
         self._tell(self._records.end())

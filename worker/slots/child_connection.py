@@ -18,10 +18,6 @@ READ_SIZE = 64 * 1024
 MOST_READS = 64
 """Reads in a row of one connection, after which the other connections have their turn."""
 
-TICK = 0.001
-"""Seconds between two reads of a connection whose child has enough to do: many replies are then read at once, and no
-reply wakes the worker."""
-
 OnReplies = Callable[[list[tuple[ReplyEvent, ...]]], None]
 
 
@@ -30,7 +26,6 @@ class ChildConnection:
 
     `on_replies` is called with what has arrived, `on_refusal` if the child takes no further request, and `on_end` once
     with the reason when the connection has ended, in whatever way. The tokens can still be taken back then.
-    `has_enough` returns whether the child has enough to do for more than a tick.
     """
 
     def __init__(
@@ -40,14 +35,12 @@ class ChildConnection:
         on_replies: OnReplies,
         on_refusal: Callable[[], None],
         on_end: Callable[[str], None],
-        has_enough: Callable[[], bool],
     ) -> None:
         self._socket = sock
         self._tokens = tokens
         self._on_replies = on_replies
         self._on_refusal = on_refusal
         self._on_end = on_end
-        self._has_enough = has_enough
         self._loop = asyncio.get_running_loop()
         self._pipeline = Pipeline(Limits())
         self._given: list[tuple[StartToken, bytes]] = []
@@ -55,13 +48,12 @@ class ChildConnection:
         self.stalled = False
         """True if the child has not read all that was sent, so that the rest waits in this process."""
         self._flushing: asyncio.Handle | None = None
-        self._tick: asyncio.TimerHandle | None = None
         self.open = True
         """True until the connection has ended."""
         self.takes_more = True
         """False if the child takes no further token, because it ends after the request that runs."""
         sock.setblocking(False)
-        self._loop.add_reader(sock, self._readable)
+        self.watch(by_loop=True)
 
     def give(self, request: EncodedRequest, *, marked: bool) -> int:
         """Return the number of a further request, which `flush` sends, at the latest in the next turn of the loop.
@@ -90,9 +82,6 @@ class ChildConnection:
         elif rest := self._send(requests):
             self._unsent, self.stalled = rest, True
             self._loop.add_writer(self._socket, self._writable)
-        if self._tick is None and self._has_enough():
-            self._loop.remove_reader(self._socket)
-            self._tick = self._loop.call_later(TICK, self._read_in_tick)
 
     def recall(self, *, first: bool) -> list[int]:
         """Return the numbers of the requests that have not begun, in their order: they will not begin any more. Unless
@@ -111,27 +100,20 @@ class ChildConnection:
         self._pipeline.withdraw(numbers)
         return numbers
 
-    def read(self) -> None:
-        """Process all that has arrived."""
-        for _ in range(MOST_READS):
-            if self._read() is None:
-                return
-
-    def _read_in_tick(self) -> None:
-        enough = self._has_enough()
-        self._readable()
+    def watch(self, *, by_loop: bool) -> None:
+        """Process what arrives at once, or when `read` is called."""
         if not self.open:
             return
-        if enough:
-            self._tick = self._loop.call_later(TICK, self._read_in_tick)
+        if by_loop:
+            self._loop.add_reader(self._socket, self.read)
         else:
-            self._tick = None
-            self._loop.add_reader(self._socket, self._readable)
+            self._loop.remove_reader(self._socket)
 
-    def _readable(self) -> None:
+    def read(self) -> None:
+        """Process what has arrived, all of it if that is not very much."""
         for _ in range(MOST_READS):
             if (self._read() or 0) < READ_SIZE:
-                return  # there is no more, or it wakes the loop again
+                return  # there is no more, or it wakes the loop
 
     def _read(self) -> int | None:
         """Process the result of one read. Return its number of bytes, or None if there is nothing more to read."""
@@ -157,9 +139,8 @@ class ChildConnection:
         self.open = self.takes_more = False
         self._loop.remove_reader(self._socket)
         self._loop.remove_writer(self._socket)
-        for handle in (self._flushing, self._tick):
-            if handle is not None:
-                handle.cancel()
+        if self._flushing is not None:
+            self._flushing.cancel()
         self._socket.close()
 
     def _receive(self, data: bytes) -> None:

@@ -21,10 +21,11 @@ from bridge.outcome import BrokenOff, Exchange, OutOfTime, Reply
 from worker.pool.child import Child
 from worker.pool.supervisor import CLEAN_UP_WITHIN, EXIT_SEEN_WITHIN
 from worker.slots.arriving_reply import LastReply
-from worker.slots.child_connection import TICK, ChildConnection
+from worker.slots.child_connection import ChildConnection
 from worker.slots.depth import Depth
 from worker.slots.in_child import InChild, joined
 from worker.slots.slot import NotTaken, Request, Run
+from worker.slots.ticks import TICK, Ticks
 from worker.slots.transcript import log_error_output
 from worker.slots.watch import Watch
 
@@ -66,8 +67,9 @@ class ChildSlot:
         self._deadline = Watch(self._check_deadline)
         self._patience = Watch(self._check_patience)
         self._connection = ChildConnection(
-            child.socket, child.tokens, self._take_replies, self._refused, self._connection_ended, self._has_enough
+            child.socket, child.tokens, self._take_replies, self._refused, self._connection_ended
         )
+        self._ticks = Ticks(self._has_enough, self._connection, child.output)
         child.output.on_printed = self._log_printed
         child.output.on_mark = self._take_mark
         child.news.on_news = self._take_news
@@ -116,6 +118,7 @@ class ChildSlot:
                 self._connection.flush()
         else:
             self._watch()
+            self._ticks.look()
 
     def recall(self) -> Sequence[Run]:
         """Return the runs behind the first one that have not begun."""
@@ -242,6 +245,7 @@ class ChildSlot:
     def _connection_ended(self, why: str) -> None:
         self._deadline.stop()
         self._patience.stop()
+        self._ticks.end()
         line = self._sent[0].run.line if self._sent else None
         left = self._recall(first=True)
         for sent in self._sent:
@@ -257,6 +261,7 @@ class ChildSlot:
         self._end_child(self._end_out_of_time(sent, why))
 
     def _end_child(self, work: Coroutine[None, None, None]) -> None:
+        self._ticks.end()
         self._connection.close()
         for sent in self._sent:
             sent.ending = True

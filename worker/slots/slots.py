@@ -80,6 +80,7 @@ class Slots:
         self._line_of_calls: deque[_InLine] = deque()
         self._line_moved = asyncio.Event()
         self._places = 0
+        self._loop: asyncio.AbstractEventLoop | None = None  # kept: to ask for it is a system call before Python 3.12
         self._held_back = False
         self._draining = False
 
@@ -216,7 +217,9 @@ class Slots:
         if self._draining:
             raise NoSlotToCome
         self._places += 1
-        result: asyncio.Future[Ran] = asyncio.get_running_loop().create_future()
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        result: asyncio.Future[Ran] = self._loop.create_future()
         return _InLine(request, deadline, self, self._places, result, begun, until)
 
     async def _end(self, run: _InLine) -> Ran:

@@ -14,7 +14,7 @@ from bridge.moments import Moment, Progressed
 from bridge.outcome import BrokenOff, OutOfTime, Reply
 from tests.unit.worker.requests import a_request
 from tests.unit.worker.slots.hand_child import HandChild, hand_child
-from worker.slots import child_connection, child_slot
+from worker.slots import child_slot, ticks
 from worker.slots.slots import NoSlotToCome, Ran, Slots
 
 SECONDS = 20.0
@@ -74,7 +74,7 @@ async def test_replies_of_a_child_that_has_enough_to_do_are_read_together(
 ) -> None:
     """They do not wake the worker one by one. Those of a child with few requests do."""
     tick = 0.2
-    monkeypatch.setattr(child_connection, "TICK", tick)
+    monkeypatch.setattr(ticks, "TICK", tick)
     tasks = send(slots, *(f"e{number}" for number in range(8)))
     await turn()
     began = asyncio.get_running_loop().time()
