@@ -7,11 +7,14 @@ from dataclasses import dataclass
 
 from bridge.fastcgi.errors import InvalidRequest
 from bridge.fastcgi.params import encode_params
-from bridge.fastcgi.records import SENT_CONTENT, RecordType, encode_header, encode_record
+from bridge.fastcgi.records import HEADER, SENT_CONTENT, VERSION, RecordType, encode_header, encode_record
 
 _RESPONDER = 1
 _KEEP_CONN = 1
 _BEGIN = struct.Struct(">HB5x")
+_BEGIN_AND_PARAMS = struct.Struct(">BBHHxxHB5xBBHHxx")
+_END_AND_STDIN = struct.Struct(">BBHHxxBBHHxx")
+_TYPE_BEGIN, _TYPE_PARAMS, _TYPE_STDIN = map(int, (RecordType.BEGIN_REQUEST, RecordType.PARAMS, RecordType.STDIN))
 _LENGTH = re.compile(r"[0-9]{1,18}")
 
 
@@ -79,6 +82,22 @@ def encode_body(request_id: int, data: bytes) -> list[bytes | memoryview]:
 
 def encode_whole(request_id: int, request: EncodedRequest, *, keep: bool) -> bytes:
     """Return the bytes of a whole request, including its body."""
+    body = request.body
+    if len(request.params) == 1 and len(body) <= SENT_CONTENT:
+        return _encode_small(request_id, request.params[0], body, keep=keep)
     beginning = encode_beginning(request_id, request.params, keep=keep)
-    body = encode_body(request_id, request.body)
-    return b"".join((*beginning, *body, encode_record(RecordType.STDIN, request_id)))
+    return b"".join((*beginning, *encode_body(request_id, body), encode_record(RecordType.STDIN, request_id)))
+
+
+def _encode_small(request_id: int, params: bytes, body: bytes, *, keep: bool) -> bytes:
+    """Encode a request with one record of PARAMS, and at most one of STDIN: most events are so."""
+    if not 0 < request_id <= 0xFFFF:
+        raise InvalidRequest(f"request id {request_id}: expected 1 to 65535")
+    beginning = _BEGIN_AND_PARAMS.pack(
+        *(VERSION, _TYPE_BEGIN, request_id, _BEGIN.size, _RESPONDER, _KEEP_CONN * keep),
+        *(VERSION, _TYPE_PARAMS, request_id, len(params)),
+    )
+    middle = _END_AND_STDIN.pack(VERSION, _TYPE_PARAMS, request_id, 0, VERSION, _TYPE_STDIN, request_id, len(body))
+    if not body:
+        return beginning + params + middle  # a STDIN record without content is the end
+    return b"".join((beginning, params, middle, body, HEADER.pack(VERSION, _TYPE_STDIN, request_id, 0, 0)))

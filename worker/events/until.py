@@ -45,6 +45,8 @@ class Until:
 
 async def reached(until: Until, events: EventConsumer, broker: Consumer, queues: Collection[str]) -> str:
     """Wait until the condition is met; return the reason. Wait without limit if there is no condition."""
+    if until == Until():
+        await asyncio.Event().wait()
     loop = asyncio.get_running_loop()
     taken, since = events.taken, loop.time()
     agreed_since: float | None = None

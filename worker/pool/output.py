@@ -83,17 +83,31 @@ class Output:
         self._ending: asyncio.TimerHandle | None = None
         self._open = True
         os.set_blocking(pipe, False)
-        asyncio.get_running_loop().add_reader(pipe, self._read)
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(pipe, self._read)
 
     @property
     def holds_back(self) -> bool:
         """True if the child has printed the beginning of a traceback."""
         return self._records.unfinished
 
-    def drain(self) -> None:
-        """Read all that has been written so far."""
+    def watch(self, *, by_loop: bool) -> None:
+        """Read what is printed at once, or when `read` is called."""
+        if not self._open:
+            return
+        if by_loop:
+            self._loop.add_reader(self._pipe, self._read)
+        else:
+            self._loop.remove_reader(self._pipe)
+
+    def read(self) -> None:
+        """Read what was printed."""
         if self._open:
             self._read()
+
+    def drain(self) -> None:
+        """Read all that has been written so far."""
+        if self._open and (self._read() or self.holds_back):
             self._end_record()
 
     def close(self) -> None:
@@ -102,7 +116,7 @@ class Output:
             return
         self._open = False
         with contextlib.suppress(RuntimeError):  # the loop has ended before us
-            asyncio.get_running_loop().remove_reader(self._pipe)
+            self._loop.remove_reader(self._pipe)
         os.close(self._pipe)
         self._pass_on(self._lines.add(self._marks.end()))
         self._end_line()
@@ -111,11 +125,12 @@ class Output:
         self._pass_on(self._lines.end())
         self._end_record()
 
-    def _read(self) -> None:
+    def _read(self) -> bool:
+        """Read once. Return False if there is nothing to read."""
         try:
             data = os.read(self._pipe, AT_ONCE)
         except BlockingIOError:
-            return
+            return False
         for piece in self._marks.add(data):
             if isinstance(piece, int):
                 self._end_line()
@@ -124,6 +139,7 @@ class Output:
                 self._pass_on(self._lines.add(piece))
         if not data:
             self.close()
+        return True
 
     def _pass_on(self, lines: list[str]) -> None:
         if self._ending is not None:
@@ -131,7 +147,7 @@ class Output:
             self._ending = None
         self._tell(self._records.add(lines))
         if self._records.unfinished and self._open:
-            self._ending = asyncio.get_running_loop().call_later(ENDED_AFTER, self._end_record)
+            self._ending = self._loop.call_later(ENDED_AFTER, self._end_record)
 
     def _end_record(self) -> None:
         self._tell(self._records.end())

@@ -1,4 +1,6 @@
-"""The reply to one request, as far as it has arrived."""
+"""The reply to one request, as far as it has arrived, and the whole one that comes again."""
+
+from collections.abc import Iterable, Sequence
 
 from bridge.fastcgi import ErrorOutput, ProtocolStatus, Refused, ReplyBody, ReplyEnd, ReplyEvent, ReplyHead
 from bridge.outcome import BrokenOff, Exchange, OutOfTime, Reply
@@ -16,19 +18,20 @@ class ArrivingReply:
         self._body = Excerpt(room)
         self._error_output = Excerpt(EXCERPT)
 
-    def take(self, event: ReplyEvent) -> Exchange | NotTaken | None:
-        """Add an event; return the exchange if the event ends it."""
-        match event:
-            case ReplyHead():
-                self._head = event
-            case ReplyBody(data=data):
-                self._body.add(data)
-            case ErrorOutput(data=data):
-                self._error_output.add(data)
-            case ReplyEnd(overlong=overlong):
-                return self._reply(overlong)
-            case Refused(protocol_status=status):
-                return NotTaken(f"the server answered {status.name}", status is ProtocolStatus.UNKNOWN_ROLE)
+    def take(self, events: Iterable[ReplyEvent]) -> Exchange | NotTaken | None:
+        """Add events; return the exchange if the last one ends it."""
+        for event in events:
+            match event:
+                case ReplyHead():
+                    self._head = event
+                case ReplyBody(data=data):
+                    self._body.add(data)
+                case ErrorOutput(data=data):
+                    self._error_output.add(data)
+                case ReplyEnd(overlong=overlong):
+                    return self._reply(overlong)
+                case Refused(protocol_status=status):
+                    return NotTaken(f"the server answered {status.name}", status is ProtocolStatus.UNKNOWN_ROLE)
         return None
 
     def broken_off(self, why: str) -> BrokenOff:
@@ -47,3 +50,20 @@ class ArrivingReply:
             fields.setdefault(name.lower(), []).append(value)
         headers = {name: ", ".join(values) for name, values in fields.items()}
         return Reply(self._head.status, headers, self._body.bytes(), self._error_output.bytes(), overlong)
+
+
+class LastReply:
+    """The last whole reply that came as one tuple of events. The same tuple stands for the same reply, whose exchange
+    is not made again."""
+
+    __slots__ = ("_events", "_exchange")
+
+    def __init__(self) -> None:
+        self._events: Sequence[ReplyEvent] = ()
+        self._exchange: Exchange | NotTaken | None = None
+
+    def exchange(self, events: Sequence[ReplyEvent]) -> Exchange | NotTaken | None:
+        """Return the exchange of the whole reply that these events are."""
+        if events is not self._events:
+            self._events, self._exchange = events, ArrivingReply(EXCERPT).take(events)
+        return self._exchange

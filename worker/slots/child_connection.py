@@ -18,7 +18,7 @@ READ_SIZE = 64 * 1024
 MOST_READS = 64
 """Reads in a row of one connection, after which the other connections have their turn."""
 
-OnReplies = Callable[[list[tuple[int, ReplyEvent]]], None]
+OnReplies = Callable[[list[tuple[ReplyEvent, ...]]], None]
 
 
 class ChildConnection:
@@ -45,18 +45,15 @@ class ChildConnection:
         self._pipeline = Pipeline(Limits())
         self._given: list[tuple[StartToken, bytes]] = []
         self._unsent = b""
+        self.stalled = False
+        """True if the child has not read all that was sent, so that the rest waits in this process."""
         self._flushing: asyncio.Handle | None = None
         self.open = True
         """True until the connection has ended."""
         self.takes_more = True
         """False if the child takes no further token, because it ends after the request that runs."""
         sock.setblocking(False)
-        self._loop.add_reader(sock, self._readable)
-
-    @property
-    def stalled(self) -> bool:
-        """True if the child has not read all that was sent, so that the rest waits in this process."""
-        return bool(self._unsent)
+        self.watch(by_loop=True)
 
     def give(self, request: EncodedRequest, *, marked: bool) -> int:
         """Return the number of a further request, which `flush` sends, at the latest in the next turn of the loop.
@@ -80,10 +77,10 @@ class ChildConnection:
             return
         requests = b"".join(data for _, data in self._given)
         self._given.clear()
-        if self._unsent:
+        if self.stalled:
             self._unsent += requests
         elif rest := self._send(requests):
-            self._unsent = rest
+            self._unsent, self.stalled = rest, True
             self._loop.add_writer(self._socket, self._writable)
 
     def recall(self, *, first: bool) -> list[int]:
@@ -103,16 +100,20 @@ class ChildConnection:
         self._pipeline.withdraw(numbers)
         return numbers
 
-    def read(self) -> None:
-        """Process all that has arrived."""
-        for _ in range(MOST_READS):
-            if self._read() is None:
-                return
+    def watch(self, *, by_loop: bool) -> None:
+        """Process what arrives at once, or when `read` is called."""
+        if not self.open:
+            return
+        if by_loop:
+            self._loop.add_reader(self._socket, self.read)
+        else:
+            self._loop.remove_reader(self._socket)
 
-    def _readable(self) -> None:
+    def read(self) -> None:
+        """Process what has arrived, all of it if that is not very much."""
         for _ in range(MOST_READS):
             if (self._read() or 0) < READ_SIZE:
-                return  # there is no more, or it wakes the loop again
+                return  # there is no more, or it wakes the loop
 
     def _read(self) -> int | None:
         """Process the result of one read. Return its number of bytes, or None if there is nothing more to read."""
@@ -143,14 +144,14 @@ class ChildConnection:
         self._socket.close()
 
     def _receive(self, data: bytes) -> None:
-        events: list[tuple[int, ReplyEvent]] = []
+        replies: list[tuple[ReplyEvent, ...]] = []
         broken: ProtocolError | None = None
         try:
-            events.extend(self._pipeline.receive(data))
+            replies.extend(events for _, events in self._pipeline.receive(data))
         except ProtocolError as error:
             broken = error
-        if events:
-            self._on_replies(events)
+        if replies:
+            self._on_replies(replies)
         if broken is not None:
             self.end(str(broken))
 
@@ -171,5 +172,6 @@ class ChildConnection:
 
     def _writable(self) -> None:
         self._unsent = self._send(self._unsent)
-        if not self._unsent:
+        self.stalled = bool(self._unsent)
+        if not self.stalled:
             self._loop.remove_writer(self._socket)

@@ -20,10 +20,12 @@ from bridge.moments import Progressed, Tell, tell_nobody
 from bridge.outcome import BrokenOff, Exchange, OutOfTime, Reply
 from worker.pool.child import Child
 from worker.pool.supervisor import CLEAN_UP_WITHIN, EXIT_SEEN_WITHIN
+from worker.slots.arriving_reply import LastReply
 from worker.slots.child_connection import ChildConnection
 from worker.slots.depth import Depth
 from worker.slots.in_child import InChild, joined
 from worker.slots.slot import NotTaken, Request, Run
+from worker.slots.ticks import TICK, Ticks
 from worker.slots.transcript import log_error_output
 from worker.slots.watch import Watch
 
@@ -56,6 +58,7 @@ class ChildSlot:
         self._tell = tell
         self._clock = asyncio.get_running_loop().time
         self._sent: deque[InChild] = deque()
+        self._last_reply = LastReply()
         self._printing: InChild | None = None
         self._known: dict[int, InChild] = {}
         self._closed_to_more = False
@@ -66,6 +69,7 @@ class ChildSlot:
         self._connection = ChildConnection(
             child.socket, child.tokens, self._take_replies, self._refused, self._connection_ended
         )
+        self._ticks = Ticks(self._has_enough, self._connection, child.output)
         child.output.on_printed = self._log_printed
         child.output.on_mark = self._take_mark
         child.news.on_news = self._take_news
@@ -92,11 +96,12 @@ class ChildSlot:
     @property
     def room(self) -> int:
         """How many further requests the child takes now."""
-        if not self.usable or self._closed_to_more:
+        connection = self._connection
+        if not connection.takes_more or self._closed_to_more:
             return 0
         if not self._sent:
             return 1
-        return 0 if self._connection.stalled else max(self._depth.requests - len(self._sent), 0)
+        return 0 if connection.stalled else max(self._depth.requests - len(self._sent), 0)
 
     def begin(self, run: Run) -> None:
         """Send the request of a run: at once if the child is idle, else together with others in the next turn of the
@@ -113,6 +118,7 @@ class ChildSlot:
                 self._connection.flush()
         else:
             self._watch()
+            self._ticks.look()
 
     def recall(self) -> Sequence[Run]:
         """Return the runs behind the first one that have not begun."""
@@ -134,7 +140,9 @@ class ChildSlot:
         run.line.recalled(left)
 
     def _recall(self, *, first: bool) -> list[Run]:
-        sent = [self._known.pop(number) for number in self._connection.recall(first=first)]
+        recalled = self._connection.recall(first=first)
+        # A child may have answered without its token, since an app can write to its descriptors.
+        sent = [self._known.pop(number) for number in recalled if number in self._known]
         for each in sent:
             self._sent.remove(each)
         return [each.run for each in sent]
@@ -185,27 +193,25 @@ class ChildSlot:
             self._end_child(self._destroy(f"did not begin an event within {first.deadline:g} s"))
         first.run.line.recalled(left)
 
-    def _take_replies(self, events: list[tuple[int, ReplyEvent]]) -> None:
-        ended: list[tuple[InChild, Exchange | NotTaken, float]] = []
-        now = self._clock()
-        for _, event in events:
-            first = self._sent[0]
-            exchange = first.reply.take(event)
+    def _take_replies(self, replies: list[tuple[ReplyEvent, ...]]) -> None:
+        """Take the events of replies. Runs whose replies arrive together count as equally long."""
+        ended: list[tuple[InChild, Exchange | NotTaken]] = []
+        for events in replies:
+            exchange = self._sent[0].take(events, self._last_reply)
             if exchange is not None:
-                self._sent.popleft()
-                seconds = now - first.since
-                self._depth.note(seconds)
-                ended.append((first, exchange, seconds))
-                if self._sent:
-                    self._sent[0].since = now
+                ended.append((self._sent.popleft(), exchange))
         if not ended:
             return
+        now = self._clock()
+        seconds = (now - ended[0][0].since) / len(ended)
+        self._depth.note(seconds, len(ended))
         if self._sent:
+            self._sent[0].since = now
             self._watch()
         self.child.output.drain()
         self._gathering = True
         try:
-            for sent, exchange, seconds in ended:
+            for sent, exchange in ended:
                 if isinstance(exchange, Reply):
                     self._keeper.served(self.child)
                 self._end(sent, exchange, seconds)
@@ -221,6 +227,11 @@ class ChildSlot:
         log_error_output(sent.run.request, exchange)
         sent.run.line.ended(sent.run, sent.with_printed_lines(exchange), seconds)
 
+    def _has_enough(self) -> bool:
+        """Return whether the child has work for two ticks and more, in several events."""
+        in_flight = len(self._sent)
+        return in_flight > 2 and in_flight * self._depth.seconds >= 2 * TICK
+
     def _refused(self) -> None:
         """Send what the child has not taken elsewhere: it ends after the run that has begun."""
         if self._sent:
@@ -234,6 +245,7 @@ class ChildSlot:
     def _connection_ended(self, why: str) -> None:
         self._deadline.stop()
         self._patience.stop()
+        self._ticks.end()
         line = self._sent[0].run.line if self._sent else None
         left = self._recall(first=True)
         for sent in self._sent:
@@ -249,6 +261,7 @@ class ChildSlot:
         self._end_child(self._end_out_of_time(sent, why))
 
     def _end_child(self, work: Coroutine[None, None, None]) -> None:
+        self._ticks.end()
         self._connection.close()
         for sent in self._sent:
             sent.ending = True

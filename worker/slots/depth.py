@@ -14,19 +14,20 @@ _SHARE = 1 / 8
 class Depth:
     """The depth by the time that the last events took, from 1 to `most`."""
 
-    __slots__ = ("_mean", "_most", "requests")
+    __slots__ = ("_most", "requests", "seconds")
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._mean = WORK_SENT
+        self.seconds = WORK_SENT
+        """The time that an event takes, as a mean in which the newest ones count most."""
         self.requests = 1
 
-    def note(self, seconds: float) -> None:
-        """Note the time that an event has taken, or has taken so far and goes on."""
-        self._mean += (min(seconds, WORK_SENT * 2) - self._mean) * _SHARE
-        self.requests = max(1, min(self._most, int(WORK_SENT / max(self._mean, 1e-6))))
+    def note(self, seconds: float, events: int = 1) -> None:
+        """Note the time that each of some events has taken."""
+        self.seconds += (min(seconds, WORK_SENT * 2) - self.seconds) * (1 - (1 - _SHARE) ** events)
+        self.requests = max(1, min(self._most, int(WORK_SENT / max(self.seconds, 1e-6))))
 
     def note_slow(self) -> None:
         """Note that an event is slow: the next ones go one by one, until they are fast."""
-        self._mean = WORK_SENT
+        self.seconds = WORK_SENT
         self.requests = 1

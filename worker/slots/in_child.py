@@ -1,11 +1,13 @@
 """A run in an own child: its time, its reply, its progress, and what the child prints for it."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from bridge.child_protocol import Progress
+from bridge.fastcgi import ReplyEnd, ReplyEvent
 from bridge.outcome import Exchange
-from worker.slots.arriving_reply import ArrivingReply
-from worker.slots.slot import NotTaken, Run
+from worker.slots.arriving_reply import ArrivingReply, LastReply
+from worker.slots.slot import EXCERPT, NotTaken, Run
 from worker.slots.transcript import Excerpt
 
 PRINTED_KEPT = 32 * 1024
@@ -22,7 +24,7 @@ class InChild:
     loop's clock, and may take `deadline` seconds from then. `ending`: its child is about to be ended.
     """
 
-    __slots__ = ("_printed", "deadline", "ending", "number", "progress", "reply", "run", "since")
+    __slots__ = ("_printed", "_reply", "deadline", "ending", "number", "progress", "run", "since")
 
     def __init__(self, run: Run, number: int, now: float) -> None:
         self.run = run
@@ -30,7 +32,7 @@ class InChild:
         self.since = now
         self.deadline = run.deadline
         self.ending = False
-        self.reply = ArrivingReply(run.request.room)
+        self._reply: ArrivingReply | None = None
         self.progress: Progress | None = None
         """The progress that its listener has told last."""
         self._printed: Excerpt | None = None
@@ -39,6 +41,20 @@ class InChild:
     def due(self) -> float:
         """The time by which it has to end."""
         return self.since + self.deadline
+
+    @property
+    def reply(self) -> ArrivingReply:
+        """The reply as far as it has arrived in pieces."""
+        if self._reply is None:
+            self._reply = ArrivingReply(self.run.request.room)
+        return self._reply
+
+    def take(self, events: Sequence[ReplyEvent], last: LastReply) -> Exchange | NotTaken | None:
+        """Add events of its reply; return the exchange if they end it. `last` knows the last whole reply."""
+        is_whole = self._reply is None and isinstance(events[-1], ReplyEnd)
+        if is_whole and self.run.request.room == EXCERPT:
+            return last.exchange(events)
+        return self.reply.take(events)
 
     def extend(self, seconds: float, at_most: float, now: float) -> bool:
         """Let the run take `seconds` from now, but at most `at_most` in all. Its deadline never comes sooner than

@@ -80,6 +80,7 @@ class Slots:
         self._line_of_calls: deque[_InLine] = deque()
         self._line_moved = asyncio.Event()
         self._places = 0
+        self._loop: asyncio.AbstractEventLoop | None = None  # kept: to ask for it is a system call before Python 3.12
         self._held_back = False
         self._draining = False
 
@@ -122,12 +123,12 @@ class Slots:
             await self._line_moved.wait()
 
     async def room_in_line(self, taken: int) -> int:
-        """Wait until the line is shorter than the slots and the places in it that are `taken`, and return by how many
-        requests."""
+        """Wait until the line, without the places in it that are `taken`, has room for a request for each slot. Return
+        for how many it has, and those that slots would take at once."""
         while (room := self.size - taken - len(self._line)) <= 0:
             self._line_moved.clear()
             await self._line_moved.wait()
-        return room
+        return room if self._line else room + sum(slot.room for slot in self._leased)
 
     def open(self, slot: Slot) -> None:
         """Use a further slot from now on. Raise `ValueError` if the slot is in use already."""
@@ -216,7 +217,9 @@ class Slots:
         if self._draining:
             raise NoSlotToCome
         self._places += 1
-        result: asyncio.Future[Ran] = asyncio.get_running_loop().create_future()
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        result: asyncio.Future[Ran] = self._loop.create_future()
         return _InLine(request, deadline, self, self._places, result, begun, until)
 
     async def _end(self, run: _InLine) -> Ran:

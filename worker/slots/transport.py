@@ -42,7 +42,7 @@ class _Pending:
         self._timer.cancel()
 
     def take(self, event: ReplyEvent) -> None:
-        if (exchange := self._reply.take(event)) is not None:
+        if (exchange := self._reply.take((event,))) is not None:
             self.settle(exchange)
 
     def break_off(self, why: str) -> None:

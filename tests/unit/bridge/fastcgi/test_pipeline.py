@@ -27,6 +27,11 @@ def events(number: int) -> list[tuple[int, ReplyEvent]]:
     return [(number, event) for event in of_one]
 
 
+def received(pipeline: Pipeline, data: bytes) -> list[tuple[int, ReplyEvent]]:
+    """Return each event in these bytes with the number of its request."""
+    return [(number, event) for number, events in pipeline.receive(data) for event in events]
+
+
 def sent(count: int) -> Pipeline:
     """Return a pipeline with requests in flight."""
     pipeline = Pipeline()
@@ -37,23 +42,60 @@ def sent(count: int) -> Pipeline:
 def test_replies_in_one_piece() -> None:
     """Each event comes with the number of its request."""
     pipeline = sent(3)
-    assert list(pipeline.receive(reply(1) + reply(2) + reply(3))) == events(1) + events(2) + events(3)
+    assert received(pipeline, reply(1) + reply(2) + reply(3)) == events(1) + events(2) + events(3)
     assert pipeline.first is None
 
 
 def test_replies_byte_by_byte() -> None:
     """The events are the same."""
     pipeline = sent(2)
-    got = [event for byte in reply(1) + reply(2) for event in pipeline.receive(bytes([byte]))]
+    got = [event for byte in reply(1) + reply(2) for event in received(pipeline, bytes([byte]))]
     assert got == events(1) + events(2)
+
+
+@pytest.mark.parametrize("cut", range(1, 2 * len(reply(1)), 5))
+def test_a_reply_that_comes_again_is_read_as_the_first_one_was(cut: int) -> None:
+    """Also if the bytes come in pieces, and other replies between them."""
+    pipeline = sent(6)
+    other = record(STDOUT, b"Status: 500 Error\r\n\r\n", request_id=3) + end(request_id=3)
+    assert received(pipeline, reply(1)) == events(1)
+
+    data = reply(2) + other + reply(4) + reply(5) + reply(6)
+    got = received(pipeline, data[:cut]) + received(pipeline, data[cut:])
+
+    of_other = [(3, ReplyHead(500, "Error", ())), (3, ReplyEnd(0, overlong=False))]
+    assert got == events(2) + of_other + events(4) + events(5) + events(6)
+    assert pipeline.first is None
+
+
+def test_a_reply_that_comes_again_has_the_same_events() -> None:
+    """Whoever has read them once need not read them again."""
+    pipeline = sent(3)
+    received(pipeline, reply(1))
+
+    (_, second), (_, third) = pipeline.receive(reply(2) + reply(3))
+
+    assert second is third
+
+
+def test_a_reply_without_a_body_is_no_measure_for_others() -> None:
+    """The reply to a HEAD request has a Content-Length, and no body."""
+    pipeline = Pipeline()
+    head = record(STDOUT, b"Content-Length: 4\r\n\r\n", request_id=1) + end(request_id=1)
+    for method in ("HEAD", "POST"):
+        pipeline.send(encode_request({"REQUEST_METHOD": method, "CONTENT_LENGTH": "0"}, b""))
+    received(pipeline, head)
+
+    with pytest.raises(ProtocolError, match="expected Content-Length 4"):
+        received(pipeline, head.replace(b"\0\1", b"\0\2"))
 
 
 def test_a_withdrawn_request_is_not_awaited() -> None:
     """The replies to the others come in their order."""
     pipeline = sent(4)
-    assert list(pipeline.receive(reply(1))) == events(1)
+    assert received(pipeline, reply(1)) == events(1)
     pipeline.withdraw([3])
-    assert list(pipeline.receive(reply(2) + reply(4))) == events(2) + events(4)
+    assert received(pipeline, reply(2) + reply(4)) == events(2) + events(4)
 
 
 @pytest.mark.parametrize("data", [reply(2), reply(1) + reply(1), b"HTTP/1.1 400 Bad\r\n\r\n", end(request_id=1)])
@@ -62,7 +104,8 @@ def test_what_no_application_may_send_is_an_error(data: bytes) -> None:
     pipeline = sent(2)
     got: list[tuple[int, ReplyEvent]] = []
     with pytest.raises(ProtocolError):
-        got.extend(pipeline.receive(data))
+        for number, of_one in pipeline.receive(data):
+            got += [(number, event) for event in of_one]
     assert got in ([], events(1))
 
 

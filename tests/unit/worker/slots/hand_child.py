@@ -34,7 +34,7 @@ class _News:
 class Deep(Depth):
     """A depth that does not change."""
 
-    def note(self, seconds: float) -> None:
+    def note(self, seconds: float, events: int = 1) -> None:
         """Keep the depth."""
 
     def note_slow(self) -> None:

@@ -14,7 +14,7 @@ from bridge.moments import Moment, Progressed
 from bridge.outcome import BrokenOff, OutOfTime, Reply
 from tests.unit.worker.requests import a_request
 from tests.unit.worker.slots.hand_child import HandChild, hand_child
-from worker.slots import child_slot
+from worker.slots import child_slot, ticks
 from worker.slots.slots import NoSlotToCome, Ran, Slots
 
 SECONDS = 20.0
@@ -67,6 +67,28 @@ async def test_requests_in_flight_are_answered_in_order(slots: Slots, child: Han
         assert isinstance(exchange, Reply)
         assert exchange.error_output == b"of %d" % number
     assert child.told == ["served"] * 3
+
+
+async def test_replies_of_a_child_that_has_enough_to_do_are_read_together(
+    monkeypatch: pytest.MonkeyPatch, slots: Slots, child: HandChild
+) -> None:
+    """They do not wake the worker one by one. Those of a child with few requests do."""
+    tick = 0.2
+    monkeypatch.setattr(ticks, "TICK", tick)
+    tasks = send(slots, *(f"e{number}" for number in range(8)))
+    await turn()
+    began = asyncio.get_running_loop().time()
+    child.reply(1, 2)
+    child.reply(3, 4, 5, 6)
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    assert [task.done() for task in tasks] == [True] * 6 + [False] * 2
+    assert asyncio.get_running_loop().time() - began >= tick * 0.9
+
+    await asyncio.sleep(tick * 1.5)  # it has found then that two are few
+    began = asyncio.get_running_loop().time()
+    child.reply(7)
+    await ended(tasks[6])
+    assert asyncio.get_running_loop().time() - began < tick * 0.9
 
 
 async def test_a_reply_in_pieces_is_one_reply(slots: Slots, child: HandChild) -> None:
@@ -442,6 +464,22 @@ async def test_nothing_follows_what_the_child_does_not_read(slots: Slots, child:
         await child.read_all()
         child.reply(number)
         assert isinstance((await ended(task)).exchange, Reply)
+
+
+async def test_a_reply_without_a_token_counts(slots: Slots, child: HandChild) -> None:
+    """The app can write to all descriptors of its process. The worker goes on."""
+    first, second = send(slots, "e1", "e2")
+    await turn()
+    child.reply(1)
+    assert isinstance((await ended(first)).exchange, Reply)
+
+    child.leave()
+    child.on_end()
+
+    await turn()
+    assert not second.done()
+    assert "1 in line" in repr(slots)
+    second.cancel()
 
 
 async def test_a_child_that_breaks_the_protocol_is_replaced(slots: Slots, child: HandChild) -> None:

@@ -38,3 +38,12 @@ def test_one_slow_event_ends_it() -> None:
     for _ in range(50):
         depth.note(0.0001)
     assert depth.requests == 16
+
+
+def test_events_that_end_together_count_as_many() -> None:
+    """Their replies were read at once."""
+    one_by_one, together = Depth(16), Depth(16)
+    for _ in range(6):
+        one_by_one.note(0.0002)
+    together.note(0.0002, 6)
+    assert together.seconds == pytest.approx(one_by_one.seconds)
