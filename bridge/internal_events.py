@@ -9,13 +9,16 @@
 | `bridge.queue.resumed` | `Resumed` | as `bridge.queue.paused` |
 | `bridge.worker.missing` | `WorkerMissing` | `host`, `pid`, `app`, `seen` |
 
+The event of a dead letter also has the letter's number in the ledger, as `number`. The broker does not tell it with the
+confirm, so the publisher of the event looks it up.
+
 An internal event causes no further one: neither its own dead letter, nor the loss of a child that ran it.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from bridge.controls import Pause
 from bridge.event import format_time
@@ -29,14 +32,23 @@ NEW_FOR = timedelta(minutes=1)
 workers have published."""
 
 
+class EventOfQueue(NamedTuple):
+    """An event that a queue took, by its id."""
+
+    event_id: str
+    queue: str
+
+
 @dataclass(frozen=True, slots=True)
 class InternalEvent:
     """The name of an internal event, and its payload as a JSON object. `fact` identifies what each worker of the site
-    publishes once: the events of all have one id. None for what only one worker knows."""
+    publishes once: the events of all have one id. None for what only one worker knows. `letter` says whose dead letter
+    the event is about; the payload lacks its number."""
 
     name: str
     payload: Mapping[str, Any]
     fact: str | None = None
+    letter: EventOfQueue | None = None
 
 
 def internal_event_of(moment: Moment, now: datetime) -> InternalEvent | None:
@@ -67,6 +79,7 @@ def _dead_letter(settled: Settled) -> InternalEvent | None:
             "attempts": settled.attempt,
             "error": {"type": error.type, "message": error.message, "traceback": error.traceback},
         },
+        letter=EventOfQueue(settled.event.id, settled.queue),
     )
 
 

@@ -68,7 +68,7 @@ async def take_from_broker(
         about = About(options.app or FOREIGN_POOL, broker.name, values.namespace, datetime.now(UTC))
         status = _status_of(about, pool, events, rules, watching.counters)
         await warn_of_other_apps(options.settings, about.app, options.queues)
-        await ends.enter_async_context(watching.internal.publishing(broker.publisher))
+        await ends.enter_async_context(watching.internal.publishing(broker.publisher, broker.ledger))
         async with told(broker, values, consumer, status, watching.metrics):
             with pool.signals():
                 log.info("ready for events and signals")

@@ -64,6 +64,13 @@ class LedgerTable:
         )
         return map(_entry, rows)
 
+    def entries_before(self, number: int, limit: int) -> list[Entry]:
+        """Return the newest entries below this number, newest first, at most `limit`."""
+        rows = self._connection.execute(
+            f"SELECT {_READ} FROM {self._table} WHERE number < ? ORDER BY number DESC LIMIT ?", (number, limit)
+        )
+        return list(map(_entry, rows))
+
     def add_many(self, entries: Iterable[Entry]) -> None:
         """Add entries with their own numbers, in one transaction. An existing entry is not changed."""
         with self._connection:

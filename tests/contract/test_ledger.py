@@ -106,6 +106,21 @@ async def test_read_on(broker: Broker) -> None:
     assert [entry async for entry in ledger.entries(after=third.number)] == []
 
 
+async def test_newest_first(broker: Broker) -> None:
+    """The ledger can be read from its end, decisions too, and no further than its user wants."""
+    await broker.declare([Queue("default")])
+    ledger = broker.ledger()
+    assert [entry async for entry in ledger.entries_back()] == []
+    dead = await _dead(broker, *map(str, range(20)))
+    async with ledger.deciding() as decisions:
+        await decisions.discard(dead[0].number, "ada", "")
+
+    assert [entry async for entry in ledger.entries_back()] == (await entries_of(broker))[::-1]
+    async with aclosing(ledger.entries_back()) as entries:
+        assert isinstance(await anext(entries), Discarded)
+        assert await anext(entries) == dead[-1]
+
+
 async def test_a_letter_is_decided_about_once(broker: Broker) -> None:
     """A letter that was decided about, and a number that is no letter's, are refused."""
     await broker.declare([Queue("default")])

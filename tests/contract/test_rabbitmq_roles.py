@@ -102,7 +102,7 @@ async def test_a_worker_shares_the_limits_of_a_site(open_as: OpenAs) -> None:
 
 async def test_each_role_does_its_work(open_as: OpenAs) -> None:
     """A web process publishes now and later; a worker takes, retries at once and later, dead-letters, and publishes;
-    a reader reads the ledger; a decider redrives and discards."""
+    a reader and a worker read the ledger; a decider redrives and discards."""
     web, worker, reader, decider = map(open_as, (Role.WEB, Role.WORKER, Role.READER, Role.DECIDER))
     for broker in (web, worker):
         await broker.declare(QUEUES)
@@ -125,6 +125,7 @@ async def test_each_role_does_its_work(open_as: OpenAs) -> None:
 
     letters = await entries_of(reader)
     assert len(letters) == 3
+    assert [entry async for entry in worker.ledger().entries_back()] == letters[::-1]
     async with decider.ledger().deciding() as decisions:
         letter = await decider.ledger().letter(letters[0].number)
         assert not isinstance(letter, BridgeError | None)

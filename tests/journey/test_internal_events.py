@@ -42,8 +42,12 @@ async def test_a_queue_that_names_internal_events_gets_one_for_each(site: Site) 
         "reason": "rejected",
         "attempts": 1,
         "error": {"type": "Reject", "message": "never", "traceback": None},
+        "number": dead["number"],
         "worker": None,
     }
+    shown = site.run("bridge-dlq", "show", str(dead["number"]), "--json")
+    assert await shown.ended() == 0, shown.log
+    assert json.loads(shown.log)["event"]["id"] == rejected
     assert dead["worker"]["pid"] == worker.process.pid
     assert [attempt for name, attempt, _ in alerts if name == "bridge.child.lost"] == [1, 2]
     assert {payload["event"] for payload in lost} == {"do.this"}

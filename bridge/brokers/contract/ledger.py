@@ -38,6 +38,9 @@ class Ledger(Protocol):
     def entries(self, after: int = BEFORE_ALL) -> AsyncIterator[Entry]:
         """Yield all present entries after the number `after`, oldest first, without bodies and transcripts."""
 
+    def entries_back(self) -> AsyncGenerator[Entry, None]:
+        """Yield all present entries, newest first. It reads only as much as its user takes."""
+
     async def letter(self, number: int) -> Letter | None:
         """Return the whole dead letter of this number; None if the ledger has no such letter. Raise
         `UnreadableEnvelope` if the letter is damaged, or of a later version."""

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from bridge.controls import Pause
-from bridge.internal_events import InternalEvent, asks_for_internal_events, internal_event_of
+from bridge.internal_events import EventOfQueue, InternalEvent, asks_for_internal_events, internal_event_of
 from bridge.moments import BrokerBack, BrokerLost, ChildLost, Moment, Paused, Resumed, Settled, WorkerMissing
 from bridge.outcome import Failed, Succeeded
 from bridge.queues import Queue
@@ -35,6 +35,7 @@ def test_a_dead_letter_causes_one_with_its_reason_in_the_name() -> None:
             "attempts": 2,
             "error": {"type": ERROR.type, "message": ERROR.message, "traceback": ERROR.traceback},
         },
+        letter=EventOfQueue("0190-id", "mail"),
     )
 
 

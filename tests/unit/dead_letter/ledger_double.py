@@ -57,6 +57,11 @@ class LedgerDouble:
                 self.yielded += 1
                 yield entry
 
+    async def entries_back(self) -> AsyncGenerator[Entry, None]:
+        for entry in reversed(self.all):
+            self.yielded += 1
+            yield entry
+
     async def letter(self, number: int) -> Letter | None:
         return self.whole.get(number)
 

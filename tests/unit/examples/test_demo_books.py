@@ -29,6 +29,9 @@ class Dying:
         for number, event_id in enumerate(self._event_ids):
             yield Dead(number, datetime.now(UTC), "default", "not retried", event_id, "hook.push", "E", "why", 1)
 
+    def entries_back(self) -> AsyncGenerator[Entry, None]:
+        raise NotImplementedError
+
     async def letter(self, number: int) -> Letter | None:
         raise NotImplementedError
 

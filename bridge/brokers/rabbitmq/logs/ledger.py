@@ -14,6 +14,7 @@ from bridge.brokers.rabbitmq.coordination.claim import hold
 from bridge.brokers.rabbitmq.logs.decisions import RabbitDecisions
 from bridge.brokers.rabbitmq.logs.indexed_stream import IndexedStream, in_pages
 from bridge.brokers.rabbitmq.logs.ledger_records import LedgerReader, is_decision, letter
+from bridge.brokers.rabbitmq.logs.pages import StreamPages
 from bridge.brokers.rabbitmq.logs.replica import NOT_READY, PATIENCE, Replica, furthest
 from bridge.brokers.rabbitmq.logs.stream import StreamMessage
 from bridge.brokers.rabbitmq.publishing.publisher import RabbitPublisher
@@ -39,8 +40,8 @@ class RabbitLedger:
         self._names = names
         self._publisher = publisher
         identity = f"{address} {names.namespace} ledger {INDEX_VERSION} {keys.fingerprint()}"
-        entry = LedgerReader(names.namespace, keys).entry
-        self._indexed = IndexedStream(address, names.ledger, identity, entry, LedgerTable)
+        self._entry = LedgerReader(names.namespace, keys).entry
+        self._indexed = IndexedStream(address, names.ledger, identity, self._entry, LedgerTable)
         self._replica: Replica | None = None
 
     async def entries(self, after: int = BEFORE_ALL) -> AsyncIterator[Entry]:
@@ -48,6 +49,15 @@ class RabbitLedger:
         async with self._indexed.snapshot() as snapshot:
             for each in in_pages(snapshot.index, after, snapshot.end):
                 yield each
+
+    async def entries_back(self) -> AsyncGenerator[Entry, None]:
+        """Yield all present entries, newest first, without the local index."""
+        pages = StreamPages(self._address, self._names.ledger)
+        with as_bridge_errors(self._address):
+            async with aclosing(pages), aclosing(pages.backwards()) as found:
+                async for page in found:
+                    while page:
+                        yield self._entry(page.pop())
 
     async def letter(self, number: int) -> Letter | None:
         """Return the whole dead letter of this number; None if the ledger has no such letter."""

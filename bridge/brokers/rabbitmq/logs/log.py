@@ -56,25 +56,19 @@ class RabbitBatchLog:
             return
         pages = StreamPages(self._address, self._stream)
         with as_bridge_errors(self._address):
-            try:
-                async with aclosing(pages.forwards(max(after + 1, 0))) as found:
-                    async for page in found:
-                        for message in page:
-                            yield _batch(message)
-            finally:
-                await pages.close()
+            async with aclosing(pages), aclosing(pages.forwards(max(after + 1, 0))) as found:
+                async for page in found:
+                    for message in page:
+                        yield _batch(message)
 
     async def read_back(self) -> AsyncGenerator[Batch, None]:
         """Yield all present batches, newest first."""
         pages = StreamPages(self._address, self._stream)
         with as_bridge_errors(self._address):
-            try:
-                async with aclosing(pages.backwards()) as found:
-                    async for page in found:
-                        while page:
-                            yield _batch(page.pop())
-            finally:
-                await pages.close()
+            async with aclosing(pages), aclosing(pages.backwards()) as found:
+                async for page in found:
+                    while page:
+                        yield _batch(page.pop())
 
     @asynccontextmanager
     async def follow(self, after: int | None) -> AsyncIterator["_Following"]:

@@ -58,7 +58,7 @@ class StreamPages:
             yield page
             end, size = end - size, next_size(page, size)
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Close the connection; a second call does nothing."""
         replica, self._replica = self._replica, None
         if replica is not None:
@@ -86,7 +86,7 @@ class StreamPages:
                 async with replica.stream(prefetch) as stream:
                     return await read(stream)
         except NOT_READY:
-            await self.close()
+            await self.aclose()
             raise
 
     async def _connected(self) -> Replica:

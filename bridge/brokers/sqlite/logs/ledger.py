@@ -42,6 +42,13 @@ class SqliteLedger:
                 yield entry
             after = page[-1].number
 
+    async def entries_back(self) -> AsyncGenerator[Entry, None]:
+        number = (await self._read(LedgerTable.last_number) or 0) + 1
+        while page := await self._read(partial(LedgerTable.entries_before, number=number, limit=_PAGE)):
+            for entry in page:
+                yield entry
+            number = page[-1].number
+
     async def letter(self, number: int) -> Letter | None:
         return await self._read(lambda table: table.letter(number))
 

@@ -3,7 +3,10 @@
 import asyncio
 import json
 import logging
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import NoReturn
 
 import pytest
 
@@ -12,8 +15,13 @@ from bridge.deadline import Deadline
 from bridge.envelope import Envelope
 from bridge.errors import BrokerUnavailable
 from bridge.event import Event
-from bridge.moments import BrokerBack, ChildLost, Paused, Resumed
+from bridge.ledger import Entry
+from bridge.moments import BrokerBack, ChildLost, Paused, Resumed, Settled
+from bridge.outcome import Failed
 from bridge.queues import Queue
+from bridge.settlement import DeadLetter
+from tests.unit.bridge.examples import ERROR, envelope, event
+from tests.unit.dead_letter.ledger_double import LedgerDouble, a_letter
 from worker.events import internal_publisher
 from worker.events.internal_publisher import InternalPublisher
 
@@ -60,11 +68,21 @@ class FakePublisher:
         self.closed = True
 
 
+def _same(publisher: FakePublisher) -> FakePublisher:
+    return publisher
+
+
+def _died(event_id: str, queue: str) -> Settled:
+    """Return the moment of a dead letter."""
+    whose = envelope(event=event(id=event_id))
+    return Settled(whose, queue, Failed(ERROR), DeadLetter(whose, "rejected", ERROR), 0.1)
+
+
 async def test_an_event_is_put_into_each_queue_that_names_it() -> None:
     """With one id. What waits at the end of the worker is published before it ends."""
     publisher, internal = FakePublisher(), InternalPublisher(ALERTS)
 
-    async with internal.publishing(lambda: publisher):
+    async with internal.publishing(lambda: publisher, LedgerDouble):
         internal(LOST)
         internal(BrokerBack(1.0))
 
@@ -83,23 +101,57 @@ async def test_what_each_worker_tells_has_one_id() -> None:
     ids = []
     for _ in range(2):
         publisher, internal = FakePublisher(), InternalPublisher(ALERTS)
-        async with internal.publishing(lambda publisher=publisher: publisher):  # type: ignore[misc]  # bound now
+        async with internal.publishing(partial(_same, publisher), LedgerDouble):
             internal(Paused(pause))
             internal(Resumed(pause))
-        ids.append([event.id for _, event in publisher.put_events])
+        ids.append([each.id for _, each in publisher.put_events])
 
     assert ids[0] == ids[1]
     assert len(set(ids[0])) == 2
+
+
+async def test_the_event_of_a_dead_letter_has_the_number_in_the_ledger() -> None:
+    """That of the newest letter of this event and this queue. The ledger is read once for many, and no further than
+    needed."""
+    of_mail, of_other = a_letter(event_id="7", queue="mail"), a_letter(event_id="7", queue="other")
+    ledger = LedgerDouble(of_mail, of_other, of_mail, a_letter(event_id="8", queue="mail"))
+    publisher, internal = FakePublisher(), InternalPublisher(ALERTS[:1])
+
+    async with internal.publishing(lambda: publisher, lambda: ledger):
+        internal(_died("8", "mail"))
+        internal(_died("7", "mail"))
+
+    assert [json.loads(each.data)["number"] for _, each in publisher.put_events] == [4, 3]
+    assert ledger.yielded == 2
+
+
+@pytest.mark.parametrize("error", [BrokerUnavailable("away"), KeyError("a defect")])
+async def test_a_ledger_that_cannot_be_read_drops_no_event(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    """The event is published without the number."""
+
+    class Unreadable(LedgerDouble):
+        async def entries_back(self) -> AsyncGenerator[Entry, None]:
+            raise error
+            yield
+
+    publisher, internal = FakePublisher(), InternalPublisher(ALERTS[:1])
+
+    async with internal.publishing(lambda: publisher, Unreadable):
+        internal(_died("7", "mail"))
+
+    ((_, published),) = publisher.put_events
+    assert json.loads(published.data)["number"] is None
+    assert "number" in caplog.text
 
 
 async def test_a_site_that_asks_for_none_has_no_publisher() -> None:
     """It costs such a site no connection."""
     internal = InternalPublisher([Queue("all", ("#",)), Queue("default")])
 
-    def refuse() -> FakePublisher:
-        raise AssertionError("no publisher is needed")
+    def refuse() -> NoReturn:
+        raise AssertionError("no connection is needed")
 
-    async with internal.publishing(refuse):
+    async with internal.publishing(refuse, refuse):
         internal(LOST)
 
 
@@ -108,7 +160,7 @@ async def test_what_the_broker_refuses_is_dropped(caplog: pytest.LogCaptureFixtu
     publisher, internal = FakePublisher(BrokerUnavailable("away")), InternalPublisher(ALERTS[:1])
 
     with caplog.at_level(logging.WARNING):
-        async with internal.publishing(lambda: publisher):
+        async with internal.publishing(lambda: publisher, LedgerDouble):
             for _ in range(10):
                 internal(LOST)
 
@@ -127,7 +179,7 @@ async def test_a_broker_that_hangs_holds_nothing_up(
     monkeypatch.setattr(internal_publisher, "LAST_WITHIN", 0.05)
     publisher, internal = FakePublisher(hangs=True), InternalPublisher(ALERTS[:1])
 
-    async with internal.publishing(lambda: publisher):
+    async with internal.publishing(lambda: publisher, LedgerDouble):
         for _ in range(5):
             internal(LOST)
 
