@@ -47,9 +47,9 @@ _CALLER = re.compile(r"[0-9a-f]{32}")
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class RabbitCall:
-    """A question that came over one channel; see the contract."""
+    """A question, and the channel that it came over last; see the contract."""
 
     server: "RabbitCallServer"
     question: Question
@@ -58,7 +58,7 @@ class RabbitCall:
     engine: Engine
     tag: int
     reply_to: str
-    correlation: str | None
+    correlation: str
 
     async def answer(self, answer: Answer) -> None:
         """Send the answer, and acknowledge the question."""
@@ -81,6 +81,8 @@ class RabbitCallServer:
         """The tags of the present consumers by routing key."""
         self._moved: set[str] = set()
         """The queues whose second key the next connection uses."""
+        self._held: dict[str, RabbitCall] = {}
+        """The questions that are not answered yet, by the identity of their publish."""
         self._starting: asyncio.Task[None] | None = None
         self._dropping: asyncio.Task[None] | None = None
         self._stopped = False
@@ -130,22 +132,32 @@ class RabbitCallServer:
         await self._link.close()
 
     async def answer(self, call: RabbitCall, answer: Answer) -> None:
-        """Send the answer over the present connection, and acknowledge the question on its own channel."""
+        """Send the answer over the present connection, and acknowledge the question on the channel that it came over
+        last."""
         if _CALLER.fullmatch(call.reply_to):
-            properties = Basic.Properties(delivery_mode=TRANSIENT, correlation_id=call.correlation)
             try:
                 async with asyncio.timeout(ANSWER_SECONDS):
-                    channel = await self._link.channel()
-                    with cancelled_by_us_alone():
-                        await channel.basic_publish(
-                            encode_answer(answer),
-                            exchange=self._names.answers,
-                            routing_key=call.reply_to,
-                            properties=properties,
-                        )
+                    await self._send(encode_answer(answer), call)
             except (*BROKEN, BridgeError) as error:
                 log.warning("the answer to the call of %r was not sent: %s", call.question.event.name, error)
+        self._held.pop(call.correlation, None)
         self._acknowledge(call.engine, call.tag)
+
+    async def _send(self, data: bytes, call: RabbitCall) -> None:
+        """Publish an answer, and again if the connection breaks meanwhile: its caller takes the first one."""
+        properties = Basic.Properties(delivery_mode=TRANSIENT, correlation_id=call.correlation)
+        while True:
+            channel = await self._link.channel()
+            try:
+                with cancelled_by_us_alone():
+                    await channel.basic_publish(
+                        data, exchange=self._names.answers, routing_key=call.reply_to, properties=properties
+                    )
+            except BROKEN:
+                if is_open(channel):
+                    raise
+            else:
+                return
 
     def _acknowledge(self, engine: Engine, tag: int) -> None:
         if not is_open(engine):
@@ -203,19 +215,15 @@ class RabbitCallServer:
             log.warning("dropping a call that cannot be read: %s", error)
             self._acknowledge(engine, tag)
             return
-        queue = self._queue_of[method.consumer_tag]
-        self._ready.put_nowait(
-            RabbitCall(
-                self,
-                question,
-                queue,
-                method.redelivered,
-                engine,
-                tag,
-                properties.reply_to or "",
-                properties.correlation_id,
-            )
-        )
+        correlation = properties.correlation_id or ""
+        held = self._held.get(correlation)
+        if held is not None and method.redelivered:  # after a reconnect, and no other worker had it meanwhile
+            held.engine, held.tag = engine, tag
+            return
+        queue, reply_to = self._queue_of[method.consumer_tag], properties.reply_to or ""
+        call = RabbitCall(self, question, queue, method.redelivered, engine, tag, reply_to, correlation)
+        self._held[correlation] = call
+        self._ready.put_nowait(call)
 
     def _cancelled(self, _: object) -> None:
         """Reconnect after a queue was deleted: the new connection declares it again."""

@@ -66,9 +66,11 @@ class CallTable:
         )
         for queue in queues:
             if self._is_served(queue, lives):
+                # Numbers begin at the time, so a number of a file that was replaced is no question in the new one.
                 written = self._connection.execute(
-                    f"INSERT INTO {self._calls} (until, queue, question) VALUES (?, ?, ?)",
-                    (now + round(seconds * 1_000_000), queue, question),
+                    f"INSERT INTO {self._calls} (number, until, queue, question)"
+                    f" SELECT max(coalesce(max(number), 0) + 1, ?), ?, ?, ? FROM {self._calls}",
+                    (now, now + round(seconds * 1_000_000), queue, question),
                 )
                 return written.lastrowid
         return None
@@ -102,6 +104,7 @@ class CallTable:
 
     def unanswered(self, numbers: Sequence[int], lives: Lives) -> Unanswered:
         """Return which of these questions get no answer any more, and delete those that no worker has taken."""
+        self._create()  # the file may be new
         rows = self._connection.execute(
             f"SELECT number, queue, owner, answer NOTNULL FROM {self._calls}"
             " WHERE number IN (SELECT value FROM json_each(?))",
