@@ -59,6 +59,8 @@ class Account:
         """By key: when the cancellation of an event was confirmed."""
         self.moments: dict[tuple[str, str], list[str]] = defaultdict(list)
         """By schedule and moment: the id of the event of each run."""
+        self.schedules: dict[str, float] = {}
+        """By schedule: the seconds between two moments."""
         self.calls: dict[str, Call] = defaultdict(Call)
         self.drained: list[Record] = []
         self.checked: list[str] = []
@@ -92,6 +94,8 @@ class Account:
                 self.pauses[-1] = (self.pauses[-1][0], record["at"])
             case "moment":
                 self.moments[record["key"], record["moment"]].append(record["id"])
+            case "schedule":
+                self.schedules[record["key"]] = record["every"]
             case "cancelled":
                 self.cancelled[record["key"]] = record["at"]
             case "ask" | "told" | "called" | "replied":

@@ -73,6 +73,12 @@ async def all_run(stage: Stage, following: Following, keys: Collection[str], lea
     await eventually(have_run, STEP, lambda: f"{len(missing)} of {len(keys)} have not run: {sorted(missing)[:5]}")
 
 
+def scheduled(stage: Stage, name: str) -> tuple[str, ...]:
+    """Return the settings of a schedule with a moment each second, after a note that the judge reads."""
+    stage.note("schedule", key=name, every=1.0)
+    return "[schedules.tick]", f'event = "scheduled.{name}"', 'cron = "* * * * * *"'
+
+
 async def served(stage: Stage) -> None:
     """Wait until a worker takes calls."""
     question = Question(new_event("probe.asked", b""), STEP)

@@ -28,6 +28,7 @@ judged; `expires`, the second at which the event expires; `id`, if an ordeal def
 | `attempt` | the app, when a listener begins | key, id, attempt, pid |
 | `failure` | the app, before the listener raises | key, id, attempt, pid |
 | `effect` | the app, when the listener's work is done | key, id, attempt, pid |
+| `schedule` | an ordeal, before it configures a schedule | key, and `every`, the seconds between two moments |
 | `moment` | the app, when the event of a schedule begins | key, id, pid, `moment` |
 | `ask` | a caller, before `call()` | key, pid, `timeout` in seconds |
 | `told` | the caller, after `call()` | key, pid, `end`: `answered` with the `answer`, or the type of the error |

@@ -176,6 +176,15 @@ def schedules_by_every_worker() -> None:
     put(scheduler, "CLAIM", f"{CLAIM}-{os.getpid()}")
 
 
+def missed_moments_forgotten() -> None:
+    """Let whoever gets the claim of the schedules begin with the next moment."""
+
+    async def none(self: object) -> dict[str, object]:
+        return {}
+
+    put(scheduler._Holder, "_last_records", none)
+
+
 def expiry_not_asked() -> None:
     """Begin an event without asking whether it has expired."""
     put(Replayer, "_check_time", lambda self, envelope: None)
@@ -206,6 +215,7 @@ MUTANTS: Mapping[str, Callable[[], None]] = {
     "an expired event begins": expiry_not_asked,
     "cancellations not followed": cancellations_not_followed,
     "a schedule runs twice": schedules_by_every_worker,
+    "a schedule skips a moment": missed_moments_forgotten,
     "priorities ignored": priorities_ignored,
     "low events starve": low_starved,
     **CALL_MUTANTS,

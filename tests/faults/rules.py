@@ -1,6 +1,8 @@
 """The rules: one pure function for each promise, which yields the events of an account that break it."""
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from itertools import pairwise
 
 from tests.faults.account import Account
 from tests.faults.call_rules import CALL_RULES
@@ -139,6 +141,18 @@ def _ran_again(account: Account) -> Iterable[str]:
         yield from (f"{schedule} at {moment}: {1 + more} runs" for (schedule, moment), more in again.items() if more)
 
 
+def _left_out(account: Account) -> Iterable[str]:
+    """A missed moment runs late, so between the first and the last moment none is left out."""
+    left_out: list[str] = []
+    for schedule, every in account.schedules.items():
+        ran = sorted(datetime.fromisoformat(moment) for name, moment in account.moments if name == schedule)
+        for earlier, later in pairwise(ran):
+            missed = round((later - earlier).total_seconds() / every) - 1
+            left_out += [f"{schedule}: after {earlier.isoformat()}"] * missed
+    if len(left_out) > account.allowed("losses"):
+        yield from left_out
+
+
 def _begun_late(account: Account) -> Iterable[str]:
     if not account.terms.timed:
         return
@@ -187,6 +201,7 @@ RULES: Mapping[str, Callable[[Account], Iterable[str]]] = {
     "an event of a paused queue began": _begun_in_a_pause,
     "a cancelled event began": _begun_although_cancelled,
     "a moment of a schedule ran twice": _ran_again,
+    "a moment of a schedule was left out": _left_out,
     "an expired event began": _begun_late,
     "an event of an ordered queue began before an earlier one ended": _overtook,
     "left over after the drain": _left_over,

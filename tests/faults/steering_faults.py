@@ -10,7 +10,7 @@ from typing import Any
 
 from bridge.handling import Priority
 from tests.faults import node_faults, process_faults
-from tests.faults.directed import all_run, cancel, defer
+from tests.faults.directed import all_run, cancel, defer, scheduled
 from tests.faults.drain import end
 from tests.faults.history import Following
 from tests.faults.ordeal import Fault, alone
@@ -32,8 +32,6 @@ EXPIRES = 0.5
 
 DUE = 12.0
 """Seconds until cancelled events are due, so that the cancellation holds by then."""
-
-SCHEDULE = ('cron = "* * * * * *"',)
 
 
 async def keep_order(stage: Stage, hurt: Hurt) -> None:
@@ -79,7 +77,7 @@ async def withdraw(stage: Stage, hurt: Hurt) -> None:
 async def run_schedules(stage: Stage, hurt: Hurt) -> None:
     """Replace the workers by two that run a schedule, and then by one that runs none: the drain could not end."""
     before = list(stage.workers)
-    stage.configure("[schedules.tick]", f'event = "scheduled.{_name(stage, "tick")}"', *SCHEDULE)
+    stage.configure(*scheduled(stage, _name(stage, "tick")))
     await asyncio.gather(*(stage.start_worker() for _ in range(2)))
     await _end(stage, before)
     await stage.reaches("moment", 2)

@@ -11,7 +11,7 @@ from bridge.handling import Priority
 from tests.faults.call_rules import OUTLIVED
 from tests.faults.caller import SHORT_TIMEOUT, TIMEOUT
 from tests.faults.conftest import marks
-from tests.faults.directed import broken, cancel, defer, noted, rules_broken, served
+from tests.faults.directed import broken, cancel, defer, noted, rules_broken, scheduled, served
 from tests.faults.drain import end
 from tests.faults.limits import STEP
 from tests.faults.ordeal import BOTH
@@ -28,6 +28,9 @@ FLOOD = 60
 
 GONE = OUTLIVED + 0.5
 """Seconds after the end of a call's time after which the judge tolerates no run of it."""
+
+DOWNTIME = 2.5
+"""Seconds: at least two moments of a schedule."""
 
 EXPIRES = 0.5
 """Seconds after which an event expires."""
@@ -82,12 +85,30 @@ async def cancel_behind_others(stage: Stage, mutant: str | None) -> None:
 
 async def run_a_schedule(stage: Stage, mutant: str | None) -> None:
     """Let two workers run a schedule for some seconds."""
-    stage.configure("[schedules.tick]", 'event = "scheduled.tick"', 'cron = "* * * * * *"')
+    stage.configure(*scheduled(stage, "tick"))
     await asyncio.gather(*(stage.start_worker(mutant=mutant) for _ in range(2)))
     await noted(stage, "moment", 6)
+    await end_schedule(stage)
+
+
+async def kill_the_scheduler(stage: Stage, mutant: str | None) -> None:
+    """Kill the worker that runs a schedule; another one starts some moments later."""
+    stage.configure(*scheduled(stage, "tick"))
+    worker = await stage.start_worker(mutant=mutant)
+    await noted(stage, "moment", 2)
+    killed = await stage.kill(worker)
+    stage.hurt("SIGKILL of a worker", repeats=HELD_BY_A_WORKER, killed=(killed,))
+    await asyncio.sleep(DOWNTIME)
+    await stage.start_worker(mutant=mutant)
+    await stage.reaches("moment", 3)
+    await end_schedule(stage)
+
+
+async def end_schedule(stage: Stage) -> None:
+    """Replace the workers by one without schedules, for the drain, which a schedule would keep from its end."""
     await end(stage.workers)
     stage.configure()
-    await stage.start_worker()  # for the drain, which a schedule would keep from its end
+    await stage.start_worker()
 
 
 async def outlive_the_callers(stage: Stage, mutant: str | None) -> None:
@@ -158,6 +179,7 @@ ORDEALS: dict[str, tuple[Callable[[Stage, str | None], Awaitable[None]], *tuple[
     "an expired event begins": (expire_behind_others, "an expired event began"),
     "cancellations not followed": (cancel_behind_others, "a cancelled event began"),
     "a schedule runs twice": (run_a_schedule, "a moment of a schedule ran twice"),
+    "a schedule skips a moment": (kill_the_scheduler, "a moment of a schedule was left out"),
     "priorities ignored": (flood, "less urgent events came before more urgent ones"),
     "low events starve": (flood, "low events did not get their share"),
     "an answer to a caller that is gone": (

@@ -28,6 +28,7 @@ from tests.unit.faults.forging import (
 ORDERED = "an event of an ordered queue began before an earlier one ended"
 EXPIRED = "an expired event began"
 CANCELLED = "a cancelled event began"
+LEFT_OUT = "a moment of a schedule was left out"
 AGAIN = "a moment of a schedule ran twice"
 PAUSED = "an event of a paused queue began"
 
@@ -394,7 +395,7 @@ def test_a_cancelled_event_that_was_redriven_begins() -> None:
 
 
 def moment(second: int, event: str, at: float = 1.0) -> Record:
-    return line("moment", at, key="tick", id=event, moment=f"12:00:{second:02}", pid=CHILD)
+    return line("moment", at, key="tick", id=event, moment=f"2026-03-01T12:00:{second:02}+00:00", pid=CHILD)
 
 
 @pytest.mark.parametrize(
@@ -411,3 +412,19 @@ def moment(second: int, event: str, at: float = 1.0) -> Record:
 def test_a_moment_runs_once(lines: tuple[Record, ...], rules: list[str]) -> None:
     """A kill may repeat its event, with the same id."""
     assert broken(*lines) == rules
+
+
+@pytest.mark.parametrize(
+    ("lines", "rules"),
+    [
+        ((moment(1, "a"), moment(2, "b"), moment(3, "c")), []),
+        ((moment(1, "a"), moment(3, "c"), moment(2, "b", at=9.0)), []),
+        ((moment(1, "a"), moment(3, "c")), [LEFT_OUT]),
+        ((moment(1, "a"), moment(3, "c"), hurt(losses=1)), []),
+        ((moment(1, "a"), moment(3, "c"), hurt(repeats=1)), [LEFT_OUT]),
+    ],
+    ids=["each", "one late", "one left out", "one deleted by an operator", "one left out after a kill"],
+)
+def test_no_moment_is_left_out(lines: tuple[Record, ...], rules: list[str]) -> None:
+    """A moment may run late, and whatever was killed, it runs."""
+    assert broken(line("schedule", 0, key="tick", every=1.0), *lines) == rules
