@@ -23,7 +23,8 @@ def cancel(event_id: str, *, why: str = "", running: bool = False) -> None:
 
     An event that has not begun does not begin any more. When its turn comes, it becomes a dead letter with the reason
     "cancelled" and `why`. If it runs, it is left alone, or with `running` its process is killed as at a timeout. If it
-    has ended, nothing changes. A cancellation is known for 30 days.
+    has ended, nothing changes. A cancellation is known for 30 days. If the site has a `ledger_key`, the app needs it:
+    workers ignore a cancellation that is not signed.
 
     Return within `publish_timeout`, or raise `DeferUnavailable` or `DeferForbidden` (the event is not cancelled),
     `DeferUnconfirmed` (it may be), or `DeferError` for an argument that cannot be used, and outside an app.
@@ -60,4 +61,5 @@ class Cancelling:
         else:
             who = f"the app {self.app.name}"
             cancellation = Cancellation(event_id, bool(running), who, why, datetime.now(UTC))
-            cancel_at_broker(self.settings, cancellation, self.tell)
+            signed = cancellation.signed(self.settings.values.namespace, self.settings.ledger_keys())
+            cancel_at_broker(self.settings, signed, self.tell)

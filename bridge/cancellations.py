@@ -5,7 +5,7 @@ becomes a dead letter with the reason *cancelled*.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -13,21 +13,30 @@ from bridge import json_fields as read
 from bridge.attempt import Error
 from bridge.envelope import Envelope
 from bridge.event import format_time
+from bridge.ledger_keys import LedgerKeys
 from bridge.logs import Content
+from bridge.record_signatures import SIGNATURE, is_believed, signature_of
 from bridge.site_logs import CANCELLED_FOR
 
+_KIND = "cancellation"
 MAX_TEXT = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Cancellation:
-    """The wish that the event with this id ends. `running`: also if it runs at that moment."""
+    """The wish that the event with this id ends. `running`: also if it runs at that moment. `signature` proves that
+    its author has the site's key."""
 
     event: str
     running: bool
     who: str
     why: str
     time: datetime
+    signature: str | None = None
+
+    def signed(self, namespace: str, keys: LedgerKeys) -> "Cancellation":
+        """Return the cancellation with its signature; without a key, unchanged."""
+        return replace(self, signature=signature_of(record_of(self), _KIND, namespace, keys)) if keys else self
 
     @property
     def error(self) -> Error:
@@ -40,8 +49,8 @@ class Cancellation:
 
 
 class Cancellations:
-    """The fold of the log: the cancellations of the last 30 days, by event. `skipped` counts records that are damaged
-    or of another kind."""
+    """The fold of the log: the cancellations of the last 30 days, by event. `skipped` counts records that are damaged,
+    of another kind, or not signed as they must be."""
 
     def __init__(self) -> None:
         self.skipped = 0
@@ -51,8 +60,11 @@ class Cancellations:
         """The number of cancellations that are known."""
         return len(self._by_event)
 
-    def add(self, content: Content, now: datetime) -> Cancellation | None:
+    def add(self, content: Content, now: datetime, namespace: str, keys: LedgerKeys) -> Cancellation | None:
         """Add the next record of the log. Return its cancellation; None for a record that does not count."""
+        if not is_believed(content, _KIND, namespace, keys):
+            self.skipped += 1
+            return None
         try:
             cancellation = _cancellation(content)
         except (ValueError, KeyError):
@@ -85,7 +97,8 @@ class Cancellations:
 
 def record_of(cancellation: Cancellation) -> Content:
     """Return the record of a cancellation."""
-    return {"kind": "cancel", **fields_of(cancellation)}
+    content = {"kind": "cancel", **fields_of(cancellation)}
+    return content if cancellation.signature is None else {**content, SIGNATURE: cancellation.signature}
 
 
 def fields_of(cancellation: Cancellation) -> dict[str, Any]:

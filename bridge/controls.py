@@ -17,6 +17,7 @@ from bridge.envelope import to_json
 from bridge.event import format_time
 from bridge.ledger_keys import LedgerKeys
 from bridge.logs import Content
+from bridge.record_signatures import SIGNATURE, is_believed, signature_of
 from bridge.topics import check_pattern, matches
 
 MAX_TEXT = 500
@@ -28,7 +29,7 @@ MOST_CARRIED = 40 * 1024
 PURGES_KEPT = 100
 """The number of purges that a fold remembers, the newest ones."""
 
-_SIGNATURE = "signature"
+_KIND = "control"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ class Controls:
 
     def add(self, content: Content, namespace: str, keys: LedgerKeys) -> None:
         """Add the next record of the log. A record may be added again: that changes nothing."""
-        if keys and not keys.prove(content.get(_SIGNATURE), *_signed_parts(content, namespace)):
+        if not is_believed(content, _KIND, namespace, keys):
             self.skipped += 1
             return
         try:
@@ -151,7 +152,7 @@ def record_of(control: Control, held: Iterable[Pause], namespace: str, keys: Led
     which the record carries as many as it has room for. With a key the record is signed."""
     content = {**_fields(control), "carried": list(_carried(held))}
     if keys:
-        content[_SIGNATURE] = keys.signature(*_signed_parts(content, namespace))
+        content[SIGNATURE] = signature_of(content, _KIND, namespace, keys)
     return content
 
 
@@ -181,12 +182,6 @@ def _carried(held: Iterable[Pause]) -> Iterator[dict[str, Any]]:
         if room < 0:
             return
         yield fields
-
-
-def _signed_parts(content: Content, namespace: str) -> tuple[bytes, ...]:
-    unsigned = {key: value for key, value in content.items() if key != _SIGNATURE}
-    text = to_json({key: unsigned[key] for key in sorted(unsigned)})
-    return namespace.encode(), b"control", text.encode(errors="replace")
 
 
 def _fields(control: Control) -> dict[str, Any]:

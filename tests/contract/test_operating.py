@@ -6,8 +6,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from flask import Flask
 
 from app_adapter import fork_safe_publishing
+from app_adapter.cancel import Cancelling
 from app_adapter.fork_safe_publishing import PublishingThreads, cancel
 from bridge.brokers.contract.broker import Broker
 from bridge.brokers.contract.consuming import Consumer
@@ -17,6 +19,7 @@ from bridge.config.settings import load_settings
 from bridge.controls import Resume
 from bridge.errors import BrokerRefused, DeferUnavailable
 from bridge.ledger_keys import NO_KEYS, LedgerKeys
+from bridge.moments import tell_nobody
 from bridge.queues import Queue
 from bridge.site_logs import CONTROLS, SITE_LOGS
 from tests.contract.acts import (
@@ -32,6 +35,7 @@ from tests.contract.acts import (
 from tests.contract.conftest import OpenBroker, Site
 from worker.control.controls_log import ControlsLog, new_pause
 
+KEYS = LedgerKeys(("the-key-of-this-site",))
 QUEUES = (Queue("mail", ("mail.#",)), Queue("default"))
 
 
@@ -181,9 +185,25 @@ async def test_foreign_records_among_the_controls(declared: Broker, site: Site) 
     await log.read()
 
     assert (len(log.controls.pauses(now())), log.controls.skipped) == (2, 2)
-    keyed = ControlsLog(declared, "shop", LedgerKeys(("a key of this site",)))
+    keyed = ControlsLog(declared, "shop", KEYS)
     await keyed.read()
     assert (keyed.controls.pauses(now()), keyed.controls.skipped) == ((), 4)
+
+
+async def test_with_a_key_only_signed_cancellations_count(declared: Broker, site: Site) -> None:
+    """Those of operators and of apps that have the key. The others are skipped and counted."""
+    for name, keys in (("of an operator", KEYS), ("unsigned", NO_KEYS), ("of another key", LedgerKeys(("o" * 16,)))):
+        await ControlsLog(declared, site.namespace, keys).cancel(Cancellation(name, False, "ana", "", now()))
+    environ = {"BRIDGE_BROKER_URL": site.url, "BRIDGE_NAMESPACE": site.namespace, "BRIDGE_PUBLISH_TIMEOUT": "30s"}
+    for event, given in (("of-an-app", {"BRIDGE_LEDGER_KEY": KEYS.keys[0]}), ("unsigned-of-an-app", {})):
+        app = Cancelling(Flask("shop"), load_settings(environ={**environ, **given}), tell_nobody, lambda: None)
+        await asyncio.to_thread(app.cancel, event, why="", running=False)
+
+    workers = ControlsLog(declared, site.namespace, KEYS)
+    await workers.read()
+
+    assert [workers.cancellations.knows(event) for event in ("of an operator", "of-an-app")] == [True, True]
+    assert (len(workers.cancellations), workers.cancellations.skipped) == (2, 3)
 
 
 async def test_a_queue_with_a_prefetch_of_0(declared: Broker) -> None:

@@ -45,7 +45,7 @@ class ControlsLog:
     def take_cancellation(self, record: Record) -> Cancellation | None:
         """Add a record of the log of cancellations. Return its cancellation; None for a record that does not count."""
         self.cancellations_read = record.position
-        cancellation = self.cancellations.add(record.content, datetime.now(UTC))
+        cancellation = self.cancellations.add(record.content, datetime.now(UTC), self._namespace, self._keys)
         if cancellation is not None and cancellation.running:
             self._interrupted.add(cancellation.event)
         return cancellation
@@ -62,7 +62,8 @@ class ControlsLog:
 
     async def cancel(self, cancellation: Cancellation) -> None:
         """Append a cancellation, confirmed."""
-        await self.log_of_cancellations.append(record_of_cancellation(cancellation))
+        signed = cancellation.signed(self._namespace, self._keys)
+        await self.log_of_cancellations.append(record_of_cancellation(signed))
 
     async def _read_cancellations(self) -> None:
         async for record in self.log_of_cancellations.read(self.cancellations_read):

@@ -129,9 +129,10 @@ class SiteControls:
             if pause not in self.pauses:
                 log.info("%s: a pause has ended; its events begin again unless another pause holds", pause.target)
                 self._tell(Resumed(pause))
-        if self._logs.controls.skipped > self._skipped:
-            self._skipped = self._logs.controls.skipped
-            log.warning("records in the log of controls that are damaged or not signed: %d; ignored", self._skipped)
+        skipped = self._logs.controls.skipped + self._logs.cancellations.skipped
+        if skipped > self._skipped:
+            self._skipped = skipped
+            log.warning("pauses, resumes, purges or cancellations that are damaged or not signed: %d; ignored", skipped)
         return before != self.pauses
 
     async def _follow(self, follow: Callable[[], Coroutine[Any, Any, None]]) -> NoReturn:
@@ -155,8 +156,8 @@ class SiteControls:
     async def _follow_cancellations(self) -> None:
         async with self._logs.log_of_cancellations.follow(self._logs.cancellations_read) as records:
             async for record in records:
-                if self._logs.take_cancellation(record) is not None:
-                    self._changed.set()
+                self._logs.take_cancellation(record)
+                self._changed.set()
 
     async def _read_again(self) -> None:
         while True:

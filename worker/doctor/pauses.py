@@ -33,7 +33,7 @@ async def examine(settings: Settings) -> Examined:
     try:
         log = ControlsLog(broker, values.namespace, keys)
         async with asyncio.timeout(READ_SECONDS):
-            await log.read_controls()
+            await log.read()
     except (BridgeError, TimeoutError) as error:
         why = str(error) or f"the controls were not read within {READ_SECONDS:g} s"
         step = "bridge-queues list, as a user who may read the controls; bridge-doctor --permissions operator"
@@ -41,7 +41,7 @@ async def examine(settings: Settings) -> Examined:
     finally:
         await broker.close()
     pauses = log.controls.pauses(datetime.now(UTC))
-    findings = [*judge(pauses), *_ignored(log.controls.skipped)]
+    findings = [*judge(pauses), *_ignored(log.controls.skipped + log.cancellations.skipped)]
     return Examined(findings, {pause.queue: pause.reason for pause in pauses if pause.queue is not None})
 
 
@@ -60,5 +60,6 @@ def _resume(pause: Pause) -> str:
 def _ignored(number: int) -> Sequence[Finding]:
     if not number:
         return []
-    sentence = f"{number} records of controls are damaged or not signed, and do not count"
-    return [wrong("pauses", sentence, "give bridge-queues the ledger_key of the workers")]
+    sentence = f"{number} pauses, resumes, purges or cancellations are damaged or not signed, and do not count"
+    step = "give bridge-queues, bridge-events and the apps that cancel events the ledger_key of the workers"
+    return [wrong("pauses", sentence, step)]
