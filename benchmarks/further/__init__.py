@@ -13,6 +13,7 @@ _FILES = {
     "calls": "calls",
     "boot": "boot",
     "features": "features",
+    "site": "site",
     "children": "children",
     "backlog": "backlog",
     "flup-child": "flup_child",
