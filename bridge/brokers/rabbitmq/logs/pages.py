@@ -45,8 +45,8 @@ class StreamPages:
         start = max(start, await self._patiently(lambda stream: stream.oldest(end), 1))
         while start <= end:
             page = await self._page(start, min(start + size - 1, end))
-            yield page
             start, size = start + size, next_size(page, size)
+            yield page
 
     async def backwards(self) -> AsyncGenerator[Page, None]:
         """Yield pages from the newest message on; the messages of each page are in the order of the stream."""
@@ -55,8 +55,8 @@ class StreamPages:
             page = await self._page(max(end - size + 1, 0), end)
             if not page:
                 return  # the retention has removed the older ones
+            end, size = end - size, next_size(page, size)  # before the user of the page takes its messages out
             yield page
-            end, size = end - size, next_size(page, size)
 
     async def aclose(self) -> None:
         """Close the connection; a second call does nothing."""
