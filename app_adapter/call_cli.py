@@ -14,13 +14,20 @@ from app_adapter.call import TIMEOUT, make_question
 from app_adapter.cli import dumps, payload_of
 from app_adapter.fork_safe_publishing import ask
 from bridge.call import LONGEST_TIMEOUT
-from bridge.config.notation import duration
 from bridge.config.settings import load_settings
 from bridge.console import options
+from bridge.console.option_values import any_time, read_by
 from bridge.console.printable import json_text as to_json
 from bridge.console.program import program, version_option
 from bridge.watchers.from_settings import named_watchers
 from bridge.watchers.notify import Watchers
+
+
+def _timeout(text: str) -> timedelta:
+    found = any_time(text)
+    if not 0 < found.total_seconds() <= LONGEST_TIMEOUT:
+        raise ValueError(f"{text!r:.80}: expected more than 0, and at most 20 minutes")
+    return found
 
 
 @program(
@@ -31,7 +38,12 @@ from bridge.watchers.notify import Watchers
 @click.argument("name")
 @click.argument("json_text", metavar="[JSON]", required=False)
 @click.option(
-    "--timeout", metavar="TIME", default=f"{TIMEOUT:g}", show_default=True, help="Wait this long: 500ms, 2, 1m."
+    "--timeout",
+    callback=read_by(_timeout),
+    metavar="TIME",
+    default=f"{TIMEOUT:g}",
+    show_default=True,
+    help="Wait this long: 500ms, 2, 1m.",
 )
 @click.option(
     "--data-file", type=click.File("rb"), metavar="FILE", help="Send these bytes instead of JSON; - is standard input."
@@ -45,7 +57,7 @@ from bridge.watchers.notify import Watchers
 def main(
     name: str,
     json_text: str | None,
-    timeout: str,
+    timeout: timedelta,
     data_file: BinaryIO | None,
     content_type: str | None,
     as_json: bool,
@@ -59,13 +71,11 @@ def main(
     Exit codes: 0 answered; 1 not answered: no worker takes the call, it failed, was rejected or timed out; 2 wrong
     usage or settings; 3 the broker cannot be reached or refuses.
     """
-    if json_text is not None and data_file is not None:
-        raise click.UsageError("JSON and --data-file: expected one of them")
     settings = load_settings(command_line={"broker_url": broker_url, "namespace": namespace}, file=config)
     question = make_question(
         name,
-        payload_of(json_text) if data_file is None else data_file.read(),
-        timeout=_timeout(timeout),
+        payload_of(json_text, data_file),
+        timeout=timeout,
         content_type=content_type,
         source=settings.values.source or "bridge-call",
         dumps=dumps,
@@ -88,13 +98,3 @@ def main(
 def _fields(value: Any) -> dict[str, Any]:
     """Return the answer as fields of a JSON object."""
     return {"base64": b64encode(value).decode()} if isinstance(value, bytes) else {"answer": value}
-
-
-def _timeout(text: str) -> timedelta:
-    try:
-        found = duration(text)
-    except ValueError as error:
-        raise click.BadParameter(f"--timeout {text!r:.100}: {error}") from error
-    if not 0 < found.total_seconds() <= LONGEST_TIMEOUT:
-        raise click.BadParameter(f"--timeout {text!r:.100}: expected more than 0, and at most 20 minutes")
-    return found

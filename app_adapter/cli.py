@@ -1,24 +1,36 @@
 """`bridge-defer`: defers one event from the shell, with the site's settings and without its app."""
 
 import json
-from datetime import UTC, datetime, timedelta
-from typing import Any, BinaryIO, Literal
+from datetime import UTC, datetime
+from typing import Any, BinaryIO
 
 import click
 
 from app_adapter.defer import due_of, make_event
 from app_adapter.deferral import Deferral, handling_of, within_of
 from app_adapter.fork_safe_publishing import publish
-from bridge.config.notation import duration
-from bridge.config.settings import load_settings
+from bridge.config.settings import Settings, load_settings
 from bridge.console import options
 from bridge.console.encoding import argument_text
+from bridge.console.option_values import any_time, moment, read_by
 from bridge.console.printable import json_text as to_json
 from bridge.console.program import program, version_option
 from bridge.errors import DuplicateEvent
-from bridge.event import format_time, parse_time
+from bridge.event import format_time
 from bridge.watchers.from_settings import named_watchers
 from bridge.watchers.notify import Watchers
+
+
+def _expires(text: str) -> str | datetime:
+    return moment(text) if "-" in text else text
+
+
+def _retry(text: str) -> dict[str, str]:
+    """Return the table that is written as `attempts=5,initial=10s`."""
+    pairs = [part.partition("=") for part in text.split(",")]
+    if not all(equals for _, equals, _ in pairs):
+        raise ValueError(f"{text!r:.80}: expected a table such as attempts=5,initial=10s")
+    return {key.strip(): value.strip() for key, _, value in pairs}
 
 
 @program(
@@ -28,15 +40,29 @@ from bridge.watchers.notify import Watchers
 )
 @click.argument("name")
 @click.argument("json_text", metavar="[JSON]", required=False)
-@click.option("--delay", metavar="TIME", help="Replay it after this time: 30, 90s, 5m, 2h, 4d.")
-@click.option("--at", metavar="MOMENT", help="Replay it at this time: RFC 3339, with an offset.")
+@click.option(
+    "--delay", callback=read_by(any_time), metavar="TIME", help="Replay it after this time: 30, 90s, 5m, 2h, 4d."
+)
+@click.option(
+    "--at", callback=read_by(moment), metavar="MOMENT", help="Replay it at this time: RFC 3339, with an offset."
+)
 @click.option(
     "--data-file", type=click.File("rb"), metavar="FILE", help="Send these bytes instead of JSON; - is standard input."
 )
 @click.option("--content-type", metavar="TYPE", help="The type of the bytes [application/octet-stream].")
 @click.option("--priority", type=click.Choice(["high", "normal", "low"]), help="How urgent it is. [as the queue is]")
-@click.option("--expires", metavar="TIME", help="Do not begin it after this time, or this moment in RFC 3339.")
-@click.option("--retry", metavar="TABLE", help="The retry policy, such as attempts=5,initial=10s. [as the queue has]")
+@click.option(
+    "--expires",
+    callback=read_by(_expires),
+    metavar="TIME",
+    help="Do not begin it after this time, or this moment in RFC 3339.",
+)
+@click.option(
+    "--retry",
+    callback=read_by(_retry),
+    metavar="TABLE",
+    help="The retry policy, such as attempts=5,initial=10s. [as the queue has]",
+)
 @click.option("--key", metavar="NAME", help="Your own name for the event.")
 @click.option("--within", metavar="TIME", help="Unless an event of this name and key was deferred within this time.")
 @options.as_json("Print the event's id, name and time as one JSON object.")
@@ -47,19 +73,12 @@ from bridge.watchers.notify import Watchers
 def main(
     name: str,
     json_text: str | None,
-    delay: str | None,
-    at: str | None,
     data_file: BinaryIO | None,
-    content_type: str | None,
-    priority: Literal["high", "normal", "low"] | None,
-    expires: str | None,
-    retry: str | None,
-    key: str | None,
-    within: str | None,
     as_json: bool,
     broker_url: str | None,
     namespace: str | None,
     config: str | None,
+    **how: Any,
 ) -> None:
     """Defer the event NAME, with JSON (by default null) as its payload, and print its id, or with --within that of the
     first event with this key.
@@ -67,29 +86,21 @@ def main(
     Exit codes: 0 deferred; 2 wrong usage or settings, or no queue takes the event; 3 the broker cannot be reached,
     refuses, or did not confirm.
     """
-    if json_text is not None and data_file is not None:
-        raise click.UsageError("JSON and --data-file: expected one of them")
-    if delay is not None and at is not None:
+    if how["delay"] is not None and how["at"] is not None:
         raise click.UsageError("--delay and --at: expected one of them")
-    now = datetime.now(UTC)
+    deferral = Deferral(name, payload_of(json_text, data_file), **how)
     settings = load_settings(command_line={"broker_url": broker_url, "namespace": namespace}, file=config)
-    deferral = Deferral(
-        name,
-        payload_of(json_text) if data_file is None else data_file.read(),
-        delay=_delay(delay),
-        at=_moment("--at", at),
-        content_type=content_type,
-        priority=priority,
-        expires=_expires(expires),
-        retry=_retry(retry),
-        key=key,
-        within=within,
-    )
+    deferred = _defer(deferral, settings, datetime.now(UTC))
+    click.echo(to_json(deferred) if as_json else deferred["id"])
+
+
+def _defer(deferral: Deferral, settings: Settings, now: datetime) -> dict[str, Any]:
+    """Defer the event, and return what `--json` prints: of the first event with its key, if it is a duplicate."""
     due = due_of(deferral.delay, deferral.at, now)
     event = make_event(
-        name,
+        deferral.name,
         deferral.payload,
-        content_type=content_type,
+        content_type=deferral.content_type,
         source=settings.values.source or "bridge-defer",
         dumps=dumps,
         max_body=settings.values.max_body,
@@ -97,14 +108,12 @@ def main(
         now=now,
         handling=handling_of(deferral, due, now),
     )
-    held = within_of(deferral, now)
-    result: dict[str, Any]
+    within = within_of(deferral, now)
     try:
-        publish(settings, event, due, Watchers(named_watchers(settings)), creates=False, within=held)
-        result = {"id": event.id, "type": event.name, "time": format_time(event.time)}
+        publish(settings, event, due, Watchers(named_watchers(settings)), creates=False, within=within)
     except DuplicateEvent as duplicate:
-        result = {"id": duplicate.event_id, "type": event.name, "duplicate": True}
-    click.echo(to_json(result) if as_json else result["id"])
+        return {"id": duplicate.event_id, "type": event.name, "duplicate": True}
+    return {"id": event.id, "type": event.name, "time": format_time(event.time)}
 
 
 def dumps(payload: Any) -> str:
@@ -112,39 +121,14 @@ def dumps(payload: Any) -> str:
     return json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
 
 
-def payload_of(text: str | None) -> Any:
-    """Return the payload of a JSON argument; None without one. Raise `click.BadParameter`."""
+def payload_of(json_text: str | None, data_file: BinaryIO | None) -> Any:
+    """Return the payload: the value of a JSON argument, or the bytes of a file; None without both. Raise
+    `click.UsageError`."""
+    if json_text is not None and data_file is not None:
+        raise click.UsageError("JSON and --data-file: expected one of them")
+    if data_file is not None:
+        return data_file.read()
     try:
-        return None if text is None else json.loads(argument_text(text))
+        return None if json_text is None else json.loads(argument_text(json_text))
     except (ValueError, RecursionError) as error:
-        raise click.BadParameter(f"{text!r:.100}: expected JSON, such as '{{\"id\": 17}}': {error}") from error
-
-
-def _delay(text: str | None) -> timedelta | None:
-    try:
-        return None if text is None else duration(text)
-    except ValueError as error:
-        raise click.BadParameter(f"--delay {text!r:.100}: {error}") from error
-
-
-def _moment(option: str, text: str | None) -> datetime | None:
-    try:
-        return None if text is None else parse_time(text)
-    except ValueError as error:
-        raise click.BadParameter(
-            f"{option} {text!r:.100}: expected a time with its offset, such as 2026-11-20T09:00:00+01:00"
-        ) from error
-
-
-def _expires(text: str | None) -> str | datetime | None:
-    return _moment("--expires", text) if text is not None and "-" in text else text
-
-
-def _retry(text: str | None) -> dict[str, str] | None:
-    """Return the table that is written as `attempts=5,initial=10s`."""
-    if text is None:
-        return None
-    pairs = [part.partition("=") for part in text.split(",")]
-    if not all(equals for _, equals, _ in pairs):
-        raise click.BadParameter(f"--retry {text!r:.100}: expected a table such as attempts=5,initial=10s")
-    return {key.strip(): value.strip() for key, _, value in pairs}
+        raise click.BadParameter(f"{json_text!r:.100}: expected JSON, such as '{{\"id\": 17}}': {error}") from error

@@ -7,8 +7,7 @@ from typing import Any
 
 import click
 
-from bridge.config.notation import duration
-from bridge.console.option_values import read_by
+from bridge.console.option_values import any_time, read_by
 from bridge.ledger import Filter
 from bridge.topics import check_pattern
 
@@ -23,13 +22,6 @@ def interval_of(rate: str) -> float:
     return _RATE_UNITS[match[2]] / float(match[1])
 
 
-def _age(text: str) -> timedelta:
-    try:
-        return duration(text)
-    except ValueError as error:
-        raise ValueError(f"{text!r:.80}: {error}") from error
-
-
 rate_option = click.option(
     "--rate",
     "interval",
@@ -42,9 +34,9 @@ rate_option = click.option(
 def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of a `Filter` to a command, with the names of its fields."""
     for option in (
-        click.option("--newer", callback=read_by(_age), metavar="AGE", help="Died within the last AGE: 10m."),
+        click.option("--newer", callback=read_by(any_time), metavar="AGE", help="Died within the last AGE: 10m."),
         click.option(
-            "--older", callback=read_by(_age), metavar="AGE", help="Died more than AGE ago: 30s, 10m, 2h, 4d."
+            "--older", callback=read_by(any_time), metavar="AGE", help="Died more than AGE ago: 30s, 10m, 2h, 4d."
         ),
         click.option(
             "--error", metavar="TEXT", help="A part of the last error's type or message; case does not matter."

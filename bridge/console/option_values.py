@@ -1,13 +1,22 @@
 """The values of options that are written in a notation of their own."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import click
 
-from bridge.config.notation import positive_duration
+from bridge.config.notation import duration, positive_duration
 from bridge.console.printable import printable
+from bridge.event import parse_time
+
+
+def any_time(text: str) -> timedelta:
+    """Return a duration, such as 90s. Raise `ValueError`."""
+    try:
+        return duration(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r:.80}: {error}") from error
 
 
 def positive_time(text: str) -> timedelta:
@@ -16,6 +25,15 @@ def positive_time(text: str) -> timedelta:
         return positive_duration(text)
     except ValueError as error:
         raise ValueError(f"{text!r:.80}: {error}") from error
+
+
+def moment(text: str) -> datetime:
+    """Return a time with its offset, in RFC 3339. Raise `ValueError`."""
+    try:
+        return parse_time(text)
+    except ValueError as error:
+        expected = "expected a time with its offset, such as 2026-11-20T09:00:00+01:00"
+        raise ValueError(f"{text!r:.80}: {expected}") from error
 
 
 def read_by(read: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str | None], Any]:
