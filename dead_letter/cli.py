@@ -47,14 +47,13 @@ class _Program(ProgramGroup):
             raise Failure(str(error), ExitCode.USAGE) from error
 
 
-@click.group(cls=_Program, invoke_without_command=True, context_settings=HELP)
+@click.group(cls=_Program, without="list", context_settings=HELP)
 @version_option
 @site_options
-@click.pass_context
-def main(ctx: click.Context) -> None:
+def main() -> None:
     """List, show, redrive and discard the events that ended as dead letters.
 
-    Without a command: list.
+    Without a command: list, with its options.
 
     \b
     Examples:
@@ -68,8 +67,6 @@ def main(ctx: click.Context) -> None:
     Exit codes: 0 done; 1 not all done (skipped, already decided, not confirmed); 2 wrong usage or settings;
     3 the broker cannot be reached or refuses; 130 ended by Ctrl-C, 143 by SIGTERM.
     """
-    if ctx.invoked_subcommand is None:
-        ctx.invoke(list_letters)
 
 
 @main.command("list")

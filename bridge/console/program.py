@@ -49,7 +49,17 @@ class Program(click.Command):
 
 
 class ProgramGroup(click.Group):
-    """A program that has commands."""
+    """A program that has commands. `without` is the command that runs if none is named; it gets the options then, which
+    have to include those of the program."""
+
+    def __init__(self, *arguments: Any, without: str | None = None, **attributes: Any) -> None:
+        super().__init__(*arguments, **attributes)
+        self._without = without
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if self._without is not None and not self._names_command(ctx, args):
+            args = [self._without, *args]
+        return super().parse_args(ctx, args)
 
     def main(self, *arguments: Any, **options: Any) -> Any:
         open_standard_streams()
@@ -59,6 +69,16 @@ class ProgramGroup(click.Group):
         with _ended(ctx):
             _warn_of_unread_variables(loads_app=False)
             return self.invoke_command(ctx)
+
+    def _names_command(self, ctx: click.Context, args: list[str]) -> bool:
+        """Return True if the arguments have a command, or ask for the help or the version."""
+        try:
+            given, words, _ = self.make_parser(ctx).parse_args(list(args))
+        except click.NoSuchOption:
+            return False  # an option of the command, such as --json
+        except click.UsageError:
+            return True  # reported when the arguments are parsed
+        return bool(words) or any(each.is_eager and each.name in given for each in self.get_params(ctx))
 
     def invoke_command(self, ctx: click.Context) -> Any:
         """Run the chosen command. A subclass may override this to turn its own errors into a `Failure`."""

@@ -1,6 +1,7 @@
 """The command lines of all programs: options, help, version and exit codes."""
 
 import json
+import re
 import tomllib
 from collections.abc import Sequence
 from importlib.metadata import entry_points, version
@@ -161,6 +162,24 @@ def test_an_unreachable_broker_exits_with_3(program: str) -> None:
     """A program that cannot reach its broker exits with 3. bridge-worker is tested in `tests/journey`; bridge-relay
     waits for the broker, and the other programs need none."""
     assert run(program, "--broker-url", "amqp://127.0.0.1:1/", *PROGRAMS[program].words).exit_code == ExitCode.BROKER
+
+
+def _without_durations(output: str) -> str:
+    return re.sub(r"[0-9]+\.[0-9]+", "", output)
+
+
+@pytest.mark.parametrize("program", ["bridge-dlq", "bridge-events", "bridge-queues"])
+@pytest.mark.parametrize("options", [(), ("--json",), ("--namespace", "list"), ("--namespace", "shop", "--json")])
+def test_without_a_command_a_program_lists(program: str, options: tuple[str, ...]) -> None:
+    """With the options of the program, of `list`, or both. A wrong command is named."""
+    Path("bridge.db").touch()
+    first, *others = PROGRAMS[program].words
+
+    found, listed = run(program, *options), run(program, first, *options, *others)
+
+    assert found.exit_code == ExitCode.DONE, found.output
+    assert _without_durations(found.output) == _without_durations(listed.output)
+    assert "No such command 'lst'" in run(program, "lst").stderr
 
 
 def test_a_deferred_event_as_json() -> None:

@@ -38,14 +38,13 @@ SHOWN = 20
 """The most events with one key, or candidates for the end of an id, that are shown: the newest ones."""
 
 
-@click.group(cls=ProgramGroup, invoke_without_command=True, context_settings=HELP)
+@click.group(cls=ProgramGroup, without="list", context_settings=HELP)
 @version_option
 @site_options
-@click.pass_context
-def main(ctx: click.Context) -> None:
+def main() -> None:
     """Show what became of events: each attempt and each end, as workers recorded them. Cancel events.
 
-    Without a command: list.
+    Without a command: list, with its options.
 
     \b
     Examples:
@@ -58,8 +57,6 @@ def main(ctx: click.Context) -> None:
     Exit codes: 0 done; 1 not found, or with watch not delivered; 2 wrong usage or settings; 3 the broker cannot be
     reached or refuses.
     """
-    if ctx.invoked_subcommand is None:
-        ctx.invoke(list_events)
 
 
 @main.command("list")

@@ -40,14 +40,13 @@ def _why(**attributes: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]
     )
 
 
-@click.group(cls=ProgramGroup, invoke_without_command=True, context_settings=HELP)
+@click.group(cls=ProgramGroup, without="list", context_settings=HELP)
 @version_option
 @site_options
-@click.pass_context
-def main(ctx: click.Context) -> None:
+def main() -> None:
     """List, pause, resume and purge the queues of a site.
 
-    Without a command: list.
+    Without a command: list, with its options.
 
     \b
     Examples:
@@ -62,8 +61,6 @@ def main(ctx: click.Context) -> None:
     Exit codes: 0 done; 1 not done (nothing to resume, or the answer was no); 2 wrong usage or settings;
     3 the broker cannot be reached or refuses.
     """
-    if ctx.invoked_subcommand is None:
-        ctx.invoke(list_queues)
 
 
 @main.command("list")
