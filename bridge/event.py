@@ -31,12 +31,18 @@ UNKNOWN_TIME = datetime.fromtimestamp(0, UTC)
 """The time of an event or a dead letter that came without a time. People read "unknown"; no age counts from it."""
 
 _PLAIN_ID = re.compile(r"[A-Za-z0-9._:-]{1,255}")
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def plain_id(text: str) -> str:
     """Return an id that is safe in headers, paths and file names. That is the text itself, if it is made of 1 to 255 of
     A-Z a-z 0-9 . _ : -, and otherwise a UUID that is derived from it: equal texts give equal ids."""
     return text if _PLAIN_ID.fullmatch(text) else str(uuid.uuid5(uuid.NAMESPACE_OID, text))
+
+
+def is_uuid(text: str) -> bool:
+    """Return True if the text is a UUID, as the id of every event of `defer()` is."""
+    return _UUID.fullmatch(text) is not None
 
 
 def event_id(now: datetime, randomness: bytes) -> str:

@@ -28,7 +28,12 @@ DELIVERED, RETRIED, SNOOZED, HALTED, DEAD = "delivered", "retried", "snoozed", "
 GOES_ON = frozenset({RETRIED, SNOOZED, HALTED})
 """The ends of an attempt after which the event stays in its queue."""
 
-_OF_REASON = frozenset({"expired", "cancelled"})
+EXPIRED, CANCELLED = "expired", "cancelled"
+
+ENDS = (DELIVERED, RETRIED, SNOOZED, HALTED, DEAD, EXPIRED, CANCELLED)
+"""The words for the end of an attempt. A later version may have others."""
+
+_OF_REASON = frozenset({EXPIRED, CANCELLED})
 """The reasons of a dead letter that are ends of their own."""
 
 _MOST_SECONDS = 10.0**11
@@ -78,7 +83,7 @@ def end_of(settlement: object) -> str:
         case Halt():
             return HALTED
         case Drop():
-            return "expired"
+            return EXPIRED
         case DeadLetter(reason=reason):
             return reason if reason in _OF_REASON else DEAD
     return type(settlement).__name__.lower()

@@ -12,6 +12,7 @@ from bridge.config.notation import duration
 from bridge.console.option_values import read_by
 from bridge.console.printable import printable
 from bridge.event import parse_time
+from bridge.history import ENDS
 from bridge.topics import check_pattern
 from worker.history.finding import Wanted
 
@@ -37,7 +38,7 @@ def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--until", callback=moment, metavar="TIME", help="Settled at this age or moment, or before."),
         click.option("--since", callback=moment, metavar="TIME", help="Settled since: 10m, 2026-11-29T14:00Z."),
-        click.option("--outcome", "end", metavar="WORD", help="delivered, retried, dead, expired or cancelled."),
+        click.option("--outcome", "end", type=click.Choice(ENDS), help="What became of the event then."),
         click.option("--key", metavar="KEY", help="The key that the publisher gave."),
         click.option("--queue", metavar="NAME", help="The queue of the attempt."),
         click.option(

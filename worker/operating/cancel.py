@@ -14,7 +14,7 @@ from bridge.console.encoding import argument_text
 from bridge.console.printable import printable
 from bridge.console.site_options import Site, existing_broker, site_options
 from bridge.console.terminal import print_json_lines
-from bridge.event import plain_id
+from bridge.event import is_uuid, plain_id
 from worker.control.controls_log import ControlsLog
 
 
@@ -33,7 +33,7 @@ def _ids(ctx: click.Context, param: click.Parameter, value: Sequence[str]) -> tu
 @options.as_json("Print a JSON object for each event.")
 @click.pass_obj
 def cancel(site: Any, /, ids: tuple[str, ...], running: bool, why: str, as_json: bool) -> None:
-    """Cancel events by their whole ids. An event that has not begun does not begin any more.
+    """Cancel events by their whole ids, not by the ends of ids. An event that has not begun does not begin any more.
 
     It becomes a dead letter with the reason "cancelled" when its turn comes: at once if it is ready, or when it is
     due. It is too late for an event that has ended, or that runs without --running. Cancellations last 30 days.
@@ -46,11 +46,15 @@ def cancel(site: Any, /, ids: tuple[str, ...], running: bool, why: str, as_json:
     now, who, text = datetime.now(UTC), actor(), argument_text(why)
     wished = [Cancellation(each, running, who, text, now) for each in ids]
     asyncio.run(_cancel(site or Site(), wished))
+    for each in ids:
+        if not is_uuid(each):  # as only the id of a foreign message may be
+            click.echo(f"Warning: {each} is not the whole id of an event of defer(), which is a UUID.", err=True)
     if as_json:
         print_json_lines(map(fields_of, wished))
         return
     for each in ids:
-        click.echo(f"Cancelled {each}: it does not begin any more{', and ends if it runs' if running else ''}.")
+        also = ", and ends if it runs" if running else ""
+        click.echo(f"Cancelled {each}: if it has not begun, it does not begin any more{also}.")
 
 
 async def _cancel(site: Site, wished: Sequence[Cancellation]) -> None:

@@ -82,9 +82,11 @@ def test_the_reason_cannot_control_a_terminal() -> None:
 
 
 def test_a_wrong_id_cannot_be_cancelled() -> None:
-    """An end of an id, as lists show it, is an id like any other and names another event."""
+    """An end of an id, as lists show it, names no event of `defer()`: a warning says so. It may be a foreign id."""
     result = CliRunner().invoke(events_program, ["cancel", "no id!"])
     assert (result.exit_code, "expected the id of an event" in result.stderr) == (ExitCode.USAGE, True)
 
-    result = CliRunner().invoke(events_program, ["cancel", "e1", "e2", "--why", "x", "--json"])
-    assert [json.loads(line)["event"] for line in result.stdout.splitlines()] == ["e1", "e2"]
+    whole = "0192d3e4-8a5b-7c6d-9e0f-1a2b3c4d5e6f"
+    result = CliRunner().invoke(events_program, ["cancel", "3c4d5e6f", whole, "--why", "x", "--json"])
+    assert [json.loads(line)["event"] for line in result.stdout.splitlines()] == ["3c4d5e6f", whole]
+    assert result.stderr == "Warning: 3c4d5e6f is not the whole id of an event of defer(), which is a UUID.\n"
