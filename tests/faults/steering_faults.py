@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from bridge.handling import Priority
-from tests.faults import node_faults, process_faults
+from tests.faults import cluster_faults, node_faults, process_faults
 from tests.faults.directed import all_run, cancel, defer, scheduled
 from tests.faults.drain import end
 from tests.faults.history import Following
@@ -114,13 +114,16 @@ def _steering(
 
         return Fault(f"{fault.name}, {what}", hurt, on=fault.on, workers=2, settings=settings)
 
-    faults = (*process_faults.FAULTS, *node_faults.FAULTS)
+    faults = (*process_faults.FAULTS, *node_faults.FAULTS, *cluster_faults.FAULTS)
     return tuple(made(fault) for fault in faults if fault.hurt in hurts)
 
 
 KILLS = (process_faults.kill_worker, node_faults.restart)
 
-ORDER = _steering("with an ordered queue", keep_order, *KILLS, process_faults.end_workers, settings=ORDERED)
+CLUSTER = (cluster_faults.kill_the_leader, cluster_faults.roll)
+"""Not a node that is cut off: its worker may go on with the head for the time of a heartbeat."""
+
+ORDER = _steering("with an ordered queue", keep_order, *KILLS, process_faults.end_workers, *CLUSTER, settings=ORDERED)
 SHARES = _steering("with priorities", keep_shares, process_faults.kill_worker, settings=URGENT)
 EXPIRIES = _steering("with events that expire", let_expire, *KILLS)
 CANCELLATIONS = _steering("with cancellations", withdraw, *KILLS)
