@@ -70,6 +70,11 @@ class Entry:
         """True if the event has ended in this queue."""
         return self.end not in GOES_ON
 
+    @property
+    def began(self) -> bool:
+        """False if the event was cancelled or expired before it had a child."""
+        return self.end not in _OF_REASON or self.seconds > 0
+
 
 def end_of(settlement: object) -> str:
     """Return the word for what a settlement makes of an event. An unknown settlement is named after its type."""

@@ -44,8 +44,10 @@ def worker_text(entry: Entry) -> str:
 
 
 def error_text(entry: Entry) -> str:
-    """Return the error of an attempt, with the reason of a dead letter before it; empty after a success."""
-    error = ": ".join(filter(None, (entry.error_type, entry.error_message)))
+    """Return the error of an attempt, with the reason of a dead letter before it; empty after a success. The type is
+    left out if it only repeats the end."""
+    error_type = None if entry.error_type == entry.end else entry.error_type
+    error = ": ".join(filter(None, (error_type, entry.error_message)))
     return " · ".join(filter(None, (entry.reason, error)))
 
 
@@ -54,8 +56,9 @@ def sentence(entry: Entry) -> str:
     due = "" if entry.due is None else f", due again at {moment_text(entry.due)}"
     release = "" if entry.release is None else f", release {entry.release}"
     error = error_text(entry)
+    took = f"took {took_text(entry.seconds)} in" if entry.began else "did not begin in"
     return (
-        f"{entry.end} in queue {entry.queue}: attempt {entry.attempt} took {took_text(entry.seconds)} in"
+        f"{entry.end} in queue {entry.queue}: attempt {entry.attempt} {took}"
         f" {worker_text(entry)}{release}{due}{f': {error}' if error else ''}"
     )
 
@@ -74,7 +77,7 @@ def _rows(entries: Iterable[Entry]) -> Iterator[tuple[str, ...]]:
             entry.queue,
             str(entry.attempt),
             entry.end,
-            took_text(entry.seconds),
+            took_text(entry.seconds) if entry.began else "",
             worker_text(entry),
             error_text(entry),
         )
