@@ -8,7 +8,6 @@ A child serves FastCGI until the stream ends. On SIGTERM it finishes the running
 import os
 import socket
 import sys
-from contextlib import suppress
 from wsgiref.types import WSGIApplication
 
 from app_adapter.child_program import Channels, main
@@ -30,8 +29,10 @@ def served_connection(channels: Channels, state: AppState) -> FlupConnection:
     start tokens of its requests."""
 
     def write(data: bytes) -> None:
-        with suppress(OSError):  # the pool has ended
+        try:
             os.write(channels.output, data)
+        except OSError:
+            return  # the pool has ended
 
     server = FlupServer(state.app, news=News(channels.news))
     tokens = StartTokens(channels.tokens, write)

@@ -43,10 +43,11 @@ def call_to_end(what: str, function: Callable[..., Any], *arguments: Any, run: R
     that cannot be run, such as a generator.
     """
     result = function(*arguments)
-    return None if result is None else _finish(what, result, run)
+    return None if result is None else finish(what, result, run)
 
 
-def _finish(what: str, result: Any, run: Runner) -> Any:
+def finish(what: str, result: Any, run: Runner) -> Any:
+    """Do the work that a function has returned, as `call_to_end` does."""
     parts = list(_parts(result))
     if any(isawaitable(part) for part in parts):
         awaited = _run_awaitables(what, parts, run)
@@ -55,7 +56,7 @@ def _finish(what: str, result: Any, run: Runner) -> Any:
         parts = [part for each in awaited for part in _parts(each)]
     for part in parts:
         if _is_a(part, "concurrent.futures", "Future"):
-            finished = _finish(what, part.result(), run)
+            finished = finish(what, part.result(), run)
             result = finished if part is result else result
         elif (why := _unfinished(part)) is not None:
             raise _refusal(what, part, why)

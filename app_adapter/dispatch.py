@@ -11,7 +11,7 @@ from app_adapter.listener_api import Event, Halt, Reject, Retry, Snooze
 from app_adapter.listeners import Listener
 from bridge.attempt import Error
 from bridge.call_reply import NO_LISTENER
-from bridge.reply import Verdict
+from bridge.reply import DELIVERED, Verdict
 from bridge.retry_table import RetryTable
 
 
@@ -24,13 +24,16 @@ class Conclusion:
     failures: tuple[BaseException, ...] = ()
 
 
+ALL_DELIVERED = Conclusion(DELIVERED)
+
+
 def call_all(
     listeners: Iterable[Listener],
     event: Event,
     finished: Sequence[str],
     *,
     call: Callable[[Listener, Event], Any],
-    now: datetime,
+    now: Callable[[], datetime],
     log: Logger,
 ) -> Conclusion:
     """Call every listener that has not finished. Every exception of a listener is a failure, and the next one is
@@ -63,8 +66,8 @@ def call_all(
         no_listener = Error(NO_LISTENER, f"no listener for {event.name!r} in this app")
         return Conclusion(Verdict("failed", no_listener, finished=tuple(succeeded)))
     if not raised:
-        return Conclusion(Verdict("delivered"))
-    return _conclude(raised, tuple(succeeded), now)
+        return ALL_DELIVERED
+    return _conclude(raised, tuple(succeeded), now())
 
 
 def first_answer(
@@ -91,10 +94,10 @@ def first_answer(
                 conclusion = _ended_by(error)
         else:
             if not listener.observer and returned is not None:
-                conclusion, result = Conclusion(Verdict("delivered")), returned
+                conclusion, result = ALL_DELIVERED, returned
     if not matched:
         return Conclusion(Verdict("failed", Error(NO_LISTENER, f"no listener for {event.name!r} in this app"))), None
-    return conclusion or Conclusion(Verdict("delivered")), result
+    return conclusion or ALL_DELIVERED, result
 
 
 def _ended_by(error: BaseException) -> Conclusion:

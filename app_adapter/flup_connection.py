@@ -9,14 +9,15 @@ from typing import Any
 
 from flup.server import fcgi_base as fcgi
 
-from app_adapter.flup_request import FlupServer
+from app_adapter.flup_request import FlupServer, Request
 from app_adapter.idle import IdleHooks
 from app_adapter.plain_sockets import has_hung_up, readable
+from app_adapter.request_reader import RequestReader, WholeRequest
 from app_adapter.standard_streams import say
 from app_adapter.start_tokens import StartTokens
 from bridge.fastcgi import ProtocolError
 from bridge.fastcgi.params import ParamsDecoder
-from bridge.fastcgi.records import Record, RecordReader
+from bridge.fastcgi.records import Record
 
 READ_SIZE = WRITE_SIZE = 65_536
 MAX_HEAD = 1024 * 1024
@@ -25,6 +26,9 @@ MAX_HEAD = 1024 * 1024
 FAREWELL = 1.0
 """Seconds that the client has after the reply to close the connection, before unread input is dropped."""
 _HEADER = struct.Struct(">BBHHBx")
+_BEGIN = struct.Struct(fcgi.FCGI_BeginRequestBody)
+_END = struct.Struct(">BBHHBxLB3x")
+_LENGTH_OF_END = _END.size - _HEADER.size
 
 
 class FlupConnection(fcgi.Connection):  # type: ignore[misc]  # flup has no types
@@ -42,7 +46,7 @@ class FlupConnection(fcgi.Connection):  # type: ignore[misc]  # flup has no type
         self._idle = idle
         self._tokens = tokens
         sock.settimeout(None)  # the app may have set another default
-        self._records = RecordReader(types=None)
+        self._records = RequestReader()
         self._params = ParamsDecoder()
         self._output: list[bytes | memoryview] = []
         self._pending = 0
@@ -54,7 +58,7 @@ class FlupConnection(fcgi.Connection):  # type: ignore[misc]  # flup has no type
         self.broken = False
         """True if the client broke the protocol."""
         self._handlers: dict[int, Any] = {
-            fcgi.FCGI_BEGIN_REQUEST: self._with_flups_record(self._do_begin_request),
+            fcgi.FCGI_BEGIN_REQUEST: self._do_begin_request,
             fcgi.FCGI_ABORT_REQUEST: self._do_abort_request,
             fcgi.FCGI_PARAMS: self._do_params,
             fcgi.FCGI_STDIN: self._do_stdin,
@@ -88,8 +92,8 @@ class FlupConnection(fcgi.Connection):  # type: ignore[misc]  # flup has no type
         try:
             if data:
                 self._records.feed(data)
-                while self._keepGoing and (record := self._records.next_record()) is not None:
-                    self._process(record)
+                while self._keepGoing and self._process_next():
+                    pass
                 going = self._keepGoing
         except EOFError:  # no further token comes: the worker has gone, or this child ends
             pass
@@ -137,14 +141,15 @@ class FlupConnection(fcgi.Connection):  # type: ignore[misc]  # flup has no type
         return has_hung_up(self._sock)
 
     def writeRecord(self, record: Any) -> None:
-        """Write a record that flup made."""
+        """Send a record that flup made."""
         self.write(record.type, record.requestId, record.contentData)
+        self.send_pending()
 
     def write(self, type_: int, request_id: int, content: bytes | memoryview) -> None:
-        """Add a record to the output. The output is sent when the reply ends, or when it has `WRITE_SIZE` bytes."""
+        """Add a record to the output, and send the output if it has `WRITE_SIZE` bytes."""
         self._output += (_HEADER.pack(fcgi.FCGI_VERSION_1, type_, request_id, len(content), 0), content)
         self._pending += len(content)
-        if type_ not in (fcgi.FCGI_STDOUT, fcgi.FCGI_STDERR) or self._pending >= WRITE_SIZE:
+        if self._pending >= WRITE_SIZE:
             self.send_pending()
 
     def send_pending(self) -> None:
@@ -159,10 +164,11 @@ class FlupConnection(fcgi.Connection):  # type: ignore[misc]  # flup has no type
             self._keepGoing = False
 
     def end_request(self, request: Any, appStatus: int = 0, protocolStatus: int = 0, remove: bool = True) -> None:
-        """Send END_REQUEST. The request stays until `forget()`, because its app may still run. If it was the last one,
-        the client sees the end of the stream at once."""
-        body = struct.pack(fcgi.FCGI_EndRequestBody, appStatus, protocolStatus)
-        self.write(fcgi.FCGI_END_REQUEST, request.requestId, body)
+        """Send the output with END_REQUEST at its end. The request stays until `forget()`, because its app may still
+        run. If it was the last one, the client sees the end of the stream at once."""
+        number, kind = request.requestId, fcgi.FCGI_END_REQUEST
+        self._output.append(_END.pack(fcgi.FCGI_VERSION_1, kind, number, _LENGTH_OF_END, 0, appStatus, protocolStatus))
+        self.send_pending()
         if remove and (self._draining or not request.flags & fcgi.FCGI_KEEP_CONN):
             self.end_after_request()
             with contextlib.suppress(OSError):  # the client has gone
@@ -175,6 +181,22 @@ class FlupConnection(fcgi.Connection):  # type: ignore[misc]  # flup has no type
     def forget(self, request: Any) -> None:
         """Forget a request that has ended."""
         self._requests.pop(request.requestId, None)
+
+    def _process_next(self) -> bool:
+        """Process the next request if it has arrived whole, else the next record. Return False if there is neither."""
+        if not self._requests and (whole := self._records.next_request()) is not None:
+            self._serve_whole(whole)
+            return True
+        record = self._records.next_record()
+        if record is not None:
+            self._process(record)
+        return record is not None
+
+    def _serve_whole(self, whole: WholeRequest) -> None:
+        request = Request(self, whole.request_id, whole.role, whole.flags)
+        self._requests[whole.request_id] = request
+        request.take_whole(self._params.decode(whole.params), whole.body)
+        self._begin(request)
 
     def _process(self, record: Record) -> None:
         handler = self._handlers.get(record.type)
@@ -193,10 +215,25 @@ class FlupConnection(fcgi.Connection):  # type: ignore[misc]  # flup has no type
 
         return handle
 
-    def _start_request(self, request: Any) -> None:
-        super()._start_request(request)
+    def _begin(self, request: Request) -> None:
+        """Run a request all of whose parameters have arrived, if it may begin."""
+        if self._tokens is None or self._tokens.permit(request.requestId, self._wait_for_token):
+            self._start_request(request)
+        else:
+            self.forget(request)
+
+    def _start_request(self, request: Request) -> None:
+        request.run()
         if self._idle is not None:
             self._idle.note_request()
+
+    def _do_begin_request(self, record: Record) -> None:
+        role, flags = _BEGIN.unpack(record.content)
+        request = Request(self, record.request_id, role, flags)
+        if self._requests:
+            self.end_request(request, protocolStatus=fcgi.FCGI_CANT_MPX_CONN, remove=False)
+        else:
+            self._requests[record.request_id] = request
 
     def _do_params(self, record: Record) -> None:
         """Collect the parameters of a request, and start the request at their end."""
@@ -207,12 +244,9 @@ class FlupConnection(fcgi.Connection):  # type: ignore[misc]  # flup has no type
             self._count(record)
             request.encoded += record.content
         else:
-            request.params.update(self._params.decode(bytes(request.encoded)))
-            request.started, self._head_size = True, 0
-            if self._tokens is None or self._tokens.permit(record.request_id, self._wait_for_token):
-                self._start_request(request)
-            else:
-                self.forget(request)
+            self._head_size = 0
+            request.take_params(self._params.decode(bytes(request.encoded)))
+            self._begin(request)
 
     def _do_stdin(self, record: Record) -> None:
         request = self._requests.get(record.request_id)

@@ -3,94 +3,58 @@
 import hmac
 import os
 import traceback
-from collections.abc import Iterable
-from io import BufferedReader
-from typing import Any
+from functools import cached_property
+from io import BufferedReader, BytesIO
+from typing import Any, BinaryIO
 from wsgiref.types import WSGIApplication
 
 from flup.server import fcgi_base as fcgi
 from flup.server.fcgi_single import WSGIServer
 
 from app_adapter.descendants import end_if_copy
+from app_adapter.error_output import ErrorOutput
 from app_adapter.news import ENVIRON as NEWS
 from app_adapter.news import News
-from app_adapter.request_body import RequestBody
-from app_adapter.standard_streams import say
+from app_adapter.request_body import RequestBody, stated_length
 from app_adapter.wsgi_response import UNHANDLED, ClientGone, WsgiResponse
+from bridge.fastcgi.records import SENT_CONTENT
 
-MAX_CONTENT = 65_528
 READ_SIZE = 65_536
 
 
-class _Output(fcgi.OutputStream):  # type: ignore[misc]  # flup has no types
-    """STDOUT of a request. It takes any text of any size. Output after the request's end goes to stderr."""
+class Request(fcgi.Request):  # type: ignore[misc]  # flup has no types
+    """A request, and the client of its response. It begins when `take_params` or `take_whole` has been called."""
 
-    def write(self, data: str | bytes) -> None:
-        if isinstance(data, str):
-            data = data.encode("utf-8", "backslashreplace")
-        if self.closed:
-            say(data)
-        else:
-            super().write(data)
-
-    def writelines(self, lines: Iterable[str | bytes]) -> None:
-        for line in lines:
-            self.write(line)
-
-    def close(self) -> None:
-        super().close()
-        self.closed = True
-
-    def _write(self, data: bytes) -> None:
-        view = memoryview(data)
-        for at in range(0, len(data), MAX_CONTENT):
-            self._conn.write(self._type, self._req.requestId, view[at : at + MAX_CONTENT])
-
-
-class _ErrorOutput(_Output):
-    """STDERR of a request. A logger flushes it after each line, so it is gathered to large records."""
-
-    def __init__(self, connection: Any, request: "_Request") -> None:
-        super().__init__(connection, request, fcgi.FCGI_STDERR)
-        self._gathered = bytearray()
-        self._said = 0
-
-    def flush(self) -> None:
-        """Write what is new to this process's stderr, if the server wants that."""
-        if self._req.server.says_errors():
-            say(bytes(self._gathered[self._said :]))
-            self._said = len(self._gathered)
-
-    def pass_on(self) -> None:
-        """Write what was gathered to the connection."""
-        self.flush()
-        gathered, self._gathered, self._said = bytes(self._gathered), bytearray(), 0
-        super()._write(gathered)
-
-    def close(self) -> None:
-        if not self.closed:
-            self.pass_on()
-        super().close()
-
-    def _write(self, data: bytes) -> None:
-        self._gathered += data
-        if len(self._gathered) >= MAX_CONTENT:
-            self.pass_on()
-
-
-class _Request(fcgi.Request):  # type: ignore[misc]  # flup has no types
-    """A request, and the client of its response."""
-
-    def __init__(self, connection: Any, input_stream: Any, timeout: Any) -> None:
+    def __init__(self, connection: Any, request_id: int, role: int, flags: int) -> None:
         # Not flup's own, which makes streams that this class replaces.
         self._conn, self.server = connection, connection.server
-        self.params: dict[str, str] = {}
-        self.body = self.stdin = self.data = RequestBody(connection.process_input)
-        self.stdout = _Output(connection, self, fcgi.FCGI_STDOUT)
-        self.stderr = _ErrorOutput(connection, self)
-        self.encoded = bytearray()  # a pair may be split between two PARAMS records
+        self.requestId, self.role, self.flags = request_id, role, flags
+        self.aborted = False
         self.started = False
         """True if all parameters have arrived."""
+        self.params: dict[str, str] = {}
+        self.stderr = ErrorOutput(connection, request_id, self.server.says_errors)
+        self.whole_body: bytes | None = None
+        """The body, if it has arrived together with the parameters."""
+        self._begun = False
+
+    def take_whole(self, params: dict[str, str], body: bytes) -> None:
+        """Take the parameters and the whole body."""
+        self.params, self.whole_body, self.started = params, body, True
+
+    def take_params(self, params: dict[str, str]) -> None:
+        """Take the parameters. The body arrives while the app reads it."""
+        self.params, self.started = params, True
+
+    @cached_property
+    def encoded(self) -> bytearray:
+        """The parameters that have arrived. A pair may be split between two records."""
+        return bytearray()
+
+    @cached_property
+    def body(self) -> RequestBody:
+        """The body of a request that has not arrived whole."""
+        return RequestBody(self._conn.process_input)
 
     @property
     def gone(self) -> bool:
@@ -101,25 +65,37 @@ class _Request(fcgi.Request):  # type: ignore[misc]  # flup has no types
         """Look whether the client has left."""
         return self.gone or self._conn.has_hung_up()
 
+    def input(self) -> BinaryIO:
+        """Return the body as the app reads it."""
+        stated, whole = self.params.get("CONTENT_LENGTH"), self.whole_body
+        if whole is not None:
+            length = stated_length(stated)
+            if length is None or length <= len(whole):
+                return BytesIO(whole[:length])
+            self.body.add_data(whole)
+            self.body.add_data(b"")
+        length = self.body.expect(stated)
+        return BufferedReader(self.body, READ_SIZE if length is None else min(length + 1, READ_SIZE))
+
     def run(self) -> None:
         """Run the app. A response that breaks after its first byte has no END_REQUEST, so that no client takes a part
         for the whole."""
         response = WsgiResponse(self)
+        server = self.server
         try:
-            if self.role not in self.server.roles:
-                response.ended = True
-                self._flush()
-                self._end(0, fcgi.FCGI_UNKNOWN_ROLE)
+            if self.role in server.roles:
+                response.run(server.application, server.environ_of(self))
             else:
-                response.run(self.server.application, self.server.environ_of(self))
+                response.ended = True
+                self._conn.end_request(self, protocolStatus=fcgi.FCGI_UNKNOWN_ROLE)
         except ClientGone:
             self._conn.end_after_request()
         except BaseException as error:  # SystemExit too: it ends a request, not the child
-            end_if_copy(self.server.pid, error)
+            end_if_copy(server.pid, error)
             self.stderr.write(traceback.format_exc())
             self._conclude(response)
         finally:
-            end_if_copy(self.server.pid)
+            end_if_copy(server.pid)
             self._conn.forget(self)
 
     def _conclude(self, response: WsgiResponse) -> None:
@@ -132,18 +108,28 @@ class _Request(fcgi.Request):  # type: ignore[misc]  # flup has no types
             # Without keep_conn, nginx takes the end of the stream for the end of a response of unknown length. It and
             # others give a response up at a record that no application may send.
             self._conn.write(fcgi.FCGI_ABORT_REQUEST, self.requestId, b"")
+            self._conn.send_pending()
             self._conn.end_after_request()
 
     def send(self, data: bytes, *, more: bool) -> None:
         """Send a part of the response."""
-        self.stdout.write(data)
+        self._begun = True
+        write, number = self._conn.write, self.requestId
+        if len(data) <= SENT_CONTENT:
+            write(fcgi.FCGI_STDOUT, number, data)
+        else:
+            view = memoryview(data)
+            for at in range(0, len(data), SENT_CONTENT):
+                write(fcgi.FCGI_STDOUT, number, view[at : at + SENT_CONTENT])
         if not more:
             self._conn.send_pending()
 
     def end(self) -> None:
         """End the response."""
-        self._flush()
-        self._end()
+        if self._begun:
+            self._conn.write(fcgi.FCGI_STDOUT, self.requestId, b"")
+        self.stderr.close()
+        self._conn.end_request(self)
 
 
 class FlupServer(WSGIServer):  # type: ignore[misc]  # flup has no types
@@ -153,8 +139,7 @@ class FlupServer(WSGIServer):  # type: ignore[misc]  # flup has no types
     only if it knows this secret. `news`: where listeners tell the worker of their event.
     """
 
-    request_class = _Request
-    maxwrite = MAX_CONTENT + fcgi.FCGI_HEADER_LEN
+    maxwrite = SENT_CONTENT + fcgi.FCGI_HEADER_LEN
 
     def __init__(
         self,
@@ -168,35 +153,32 @@ class FlupServer(WSGIServer):  # type: ignore[misc]  # flup has no types
         self.pid = os.getpid()
         self.prints_errors = prints_errors
         self._secret = secret
-        self._news = news
+        self._always: dict[str, Any] = {
+            "wsgi.version": (1, 0),
+            "wsgi.input_terminated": True,
+            "wsgi.multithread": False,
+            "wsgi.multiprocess": True,
+            "wsgi.run_once": False,
+            **({} if news is None else {NEWS: news}),
+        }
 
     def says_errors(self) -> bool:
         """Return True if error output goes to this process's stderr: that of a forked copy has no client."""
         return self.prints_errors or os.getpid() != self.pid
 
-    def environ_of(self, request: Any) -> dict[str, Any]:
+    def environ_of(self, request: Request) -> dict[str, Any]:
         """Return the environ of a request, without the client's `Proxy` header.
 
         Many programs read HTTP_PROXY as the proxy to use (httpoxy, CVE-2016-5385).
         """
-        params = request.params
-        params.pop("HTTP_PROXY", None)
-        claimed = params.pop("BRIDGE_SECRET", "")
+        environ: dict[str, Any] = request.params
+        environ.pop("HTTP_PROXY", None)
+        claimed = environ.pop("BRIDGE_SECRET", "")
         if self._secret is not None and not hmac.compare_digest(claimed.encode("latin-1"), self._secret.encode()):
-            params = {name: value for name, value in params.items() if not name.startswith("BRIDGE_")}
-        length = request.body.expect(params.get("CONTENT_LENGTH"))
-        environ = {
-            **params,
-            "wsgi.version": (1, 0),
-            "wsgi.url_scheme": "https" if params.get("HTTPS", "").lower() in ("on", "1") else "http",
-            "wsgi.input": BufferedReader(request.body, READ_SIZE if length is None else min(length + 1, READ_SIZE)),
-            "wsgi.input_terminated": True,
-            "wsgi.errors": request.stderr,
-            "wsgi.multithread": False,
-            "wsgi.multiprocess": True,
-            "wsgi.run_once": False,
-        }
-        if self._news is not None:
-            environ[NEWS] = self._news
+            environ = {name: value for name, value in environ.items() if not name.startswith("BRIDGE_")}
+        environ.update(self._always)
+        environ["wsgi.url_scheme"] = "https" if environ.get("HTTPS", "").lower() in ("on", "1") else "http"
+        environ["wsgi.input"] = request.input()
+        environ["wsgi.errors"] = request.stderr
         self._sanitizeEnv(environ)
         return environ

@@ -67,20 +67,22 @@ class Event:
 def event_of(replay: Replay, headers: Headers, loads: Callable[[bytes], Any], news: News | None = None) -> Event:
     """Return the replay as an `Event` for listeners. `loads` is the app's own JSON decoder. `news` carries
     the progress of the event to the worker of this child; without it, the progress is ignored."""
-    event = replay.event
-    return Event(
-        id=event.id,
-        name=event.name,
-        data=event.data,
-        content_type=event.content_type,
-        time=event.time,
-        source=event.source,
+    event = Event.__new__(Event)
+    # A frozen dataclass sets each field by a call of its own, and every replay makes one.
+    event.__dict__.update(
+        id=replay.id,
+        name=replay.name,
+        data=replay.data,
+        content_type=replay.content_type,
+        time=replay.time,
+        source=replay.source,
         attempt=replay.attempt,
         queue=replay.queue,
         headers=headers,
         _loads=loads,
         _news=news,
     )
+    return event
 
 
 def is_json(content_type: str) -> bool:

@@ -5,13 +5,13 @@ the same as in a request of a user.
 """
 
 import re
-from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache
 from typing import Any, NamedTuple
 from wsgiref.types import WSGIEnvironment
 
 from flask import Flask
+from werkzeug.routing import MapAdapter
 
 from bridge.public_url import UNKNOWN_HOST, PublicUrl
 
@@ -19,56 +19,71 @@ _UNKNOWN = "bridge.unknown_public_url"
 _EXTERNAL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:)?//")
 
 
-class _Config(NamedTuple):
-    """The parts of the app's public URL that are in Flask's config."""
+class _Given(NamedTuple):
+    """What the public URL of a replay follows from: Flask's config, and what the worker sent."""
 
     server_name: str | None
     scheme: str | None
     root: str | None
-    trusted_host: str | None
+    trusted_host: str
+    sent_scheme: str
+    sent_host: str
+    sent_mount: str
 
 
-def set_public_url(environ: WSGIEnvironment, app: Flask, setting: PublicUrl | None) -> None:
-    """Set the public URL of a replay: that of SERVER_NAME, PREFERRED_URL_SCHEME and APPLICATION_ROOT, else the setting.
+class ReplayUrls:
+    """Sets the public URL of an app's replays: that of SERVER_NAME, PREFERRED_URL_SCHEME and APPLICATION_ROOT, else the
+    setting.
 
     If the app has neither, a host and mount that the worker sent remain. If the worker sent none either, the host is
     one that the app answers to, and no external URL can be made.
     """
-    get = app.config.get
-    trusted = get("TRUSTED_HOSTS")
-    config = _Config(
-        get("SERVER_NAME"), get("PREFERRED_URL_SCHEME"), get("APPLICATION_ROOT"), trusted[0] if trusted else None
-    )
-    sent = (environ["wsgi.url_scheme"], environ.get("HTTP_HOST", UNKNOWN_HOST), environ.get("SCRIPT_NAME", ""))
-    url, parameters, is_known = _resolved(config, setting, *sent)
-    environ.pop("HTTPS", None)
-    environ.update(parameters)
-    environ["REQUEST_URI"] = url.mount + environ.get("PATH_INFO", "")
-    environ["wsgi.url_scheme"] = url.scheme
-    environ[_UNKNOWN] = not is_known
+
+    def __init__(self, app: Flask, setting: PublicUrl | None) -> None:
+        self._app = app
+        self._setting = setting
+        self._last: tuple[tuple[object, ...], dict[str, Any]] = ((), {})
+
+    def set_in(self, environ: WSGIEnvironment) -> None:
+        """Set the public URL in the environ of a replay."""
+        config, sent = self._app.config.get, environ.get
+        trusted = config("TRUSTED_HOSTS")
+        given = (
+            config("SERVER_NAME"),
+            config("PREFERRED_URL_SCHEME"),
+            config("APPLICATION_ROOT"),
+            trusted[0] if trusted else UNKNOWN_HOST,
+            environ["wsgi.url_scheme"],
+            sent("HTTP_HOST", UNKNOWN_HOST),
+            sent("SCRIPT_NAME", ""),
+        )
+        known, parameters = self._last
+        if given != known:  # most replays of a site differ in their path only
+            parameters = _parameters(_Given(*given), self._setting)
+            self._last = given, parameters
+        environ.pop("HTTPS", None)
+        environ.update(parameters)
+        environ["REQUEST_URI"] = environ["SCRIPT_NAME"] + sent("PATH_INFO", "")
 
 
-@lru_cache(maxsize=100)  # some microseconds of each replay; the replays of a site differ in their path only
-def _resolved(
-    config: _Config, setting: PublicUrl | None, sent_scheme: str, sent_host: str, sent_mount: str
-) -> tuple[PublicUrl, dict[str, str], bool]:
-    """Return the public URL, its parameters without those of a path, and whether its host is known."""
-    root = (config.root or "").strip("/")
+def _parameters(given: _Given, setting: PublicUrl | None) -> dict[str, Any]:
+    """Return the values of an environ that the public URL makes, without those of a path."""
+    root = (given.root or "").strip("/")
     mount = f"/{root}" if root else ""
-    scheme = config.scheme or "http"
+    scheme = given.scheme or "http"
     is_known = True
-    if config.server_name:
-        url = PublicUrl(scheme, config.server_name, mount)
+    if given.server_name:
+        url = PublicUrl(scheme, given.server_name, mount)
     elif setting is not None:
         url = replace(setting, mount=setting.mount or mount)
     else:
-        is_known = sent_host != UNKNOWN_HOST
-        host = sent_host if is_known else (config.trusted_host or UNKNOWN_HOST).lstrip(".")
-        url = PublicUrl(sent_scheme if scheme == "http" else scheme, host, mount)
-    url = replace(url, mount=url.mount or sent_mount)
+        is_known = given.sent_host != UNKNOWN_HOST
+        host = given.sent_host if is_known else given.trusted_host.lstrip(".")
+        url = PublicUrl(given.sent_scheme if scheme == "http" else scheme, host, mount)
+    url = replace(url, mount=url.mount or given.sent_mount)
     parameters = url.parameters("")
     del parameters["PATH_INFO"], parameters["REQUEST_URI"]
-    return url, parameters, is_known
+    return {**parameters, "wsgi.url_scheme": url.scheme, _UNKNOWN: not is_known}
 
 
 def refuse_invented_urls(app: Flask) -> None:
@@ -78,21 +93,26 @@ def refuse_invented_urls(app: Flask) -> None:
     def create_url_adapter(request: Any) -> Any:
         adapter = create(request)
         if adapter is not None and request is not None and request.environ.get(_UNKNOWN):
-            adapter.build = _refusing(adapter.build)  # type: ignore[method-assign]  # of this request alone
+            # Of this request alone.
+            adapter.__class__ = _refusing(type(adapter))  # type: ignore[arg-type]  # a class can be hashed
         return adapter
 
     app.create_url_adapter = create_url_adapter  # type: ignore[method-assign]  # Flask calls it for each request
 
 
-def _refusing(build: Callable[..., str]) -> Callable[..., str]:
-    def build_relative(*arguments: Any, **named: Any) -> str:
-        url = build(*arguments, **named)
-        if _EXTERNAL.match(url):
-            raise RuntimeError(
-                "a deferred event cannot make an external URL, because the app's public URL is not known. Set "
-                "SERVER_NAME (with PREFERRED_URL_SCHEME and APPLICATION_ROOT) in Flask's config, or public_url in "
-                "bridge.toml, such as 'https://shop.example'"
-            )
-        return url
+@cache
+def _refusing(adapter_class: type[MapAdapter]) -> type[MapAdapter]:
+    """Return a class of adapters that make no external URL."""
 
-    return build_relative
+    class Refusing(adapter_class):  # type: ignore[valid-type, misc]  # a class that is known at run time
+        def build(self, *arguments: Any, **named: Any) -> str:
+            url: str = super().build(*arguments, **named)
+            if _EXTERNAL.match(url):
+                raise RuntimeError(
+                    "a deferred event cannot make an external URL, because the app's public URL is not known. Set "
+                    "SERVER_NAME (with PREFERRED_URL_SCHEME and APPLICATION_ROOT) in Flask's config, or public_url in "
+                    "bridge.toml, such as 'https://shop.example'"
+                )
+            return url
+
+    return Refusing

@@ -28,8 +28,7 @@ class RequestBody(io.RawIOBase):
 
     def expect(self, content_length: str | None) -> int | None:
         """Set and return the length of the body. Without a number, return None: the body ends with its stream."""
-        if content_length is not None and content_length.isascii() and content_length.isdecimal():
-            self._left = int(content_length)
+        self._left = stated_length(content_length)
         return self._left
 
     def add_data(self, data: bytes) -> None:
@@ -70,3 +69,10 @@ class RequestBody(io.RawIOBase):
         if self._left is not None:
             self._left -= count
         return count
+
+
+def stated_length(content_length: str | None) -> int | None:
+    """Return the length that a CONTENT_LENGTH states; None if it is no number."""
+    if content_length is not None and content_length.isascii() and content_length.isdecimal():
+        return int(content_length)
+    return None

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 
-from bridge.child_protocol import TOKEN_SIZE, output_mark, read_tokens
+from bridge.child_protocol import TOKEN_SIZE, output_mark, read_token
 
 Wait = Callable[[socket.socket], object]
 """Waits until the socket can be read or has ended."""
@@ -44,6 +44,6 @@ class StartTokens:
             return
         if not data:
             raise EOFError
-        ((self._next, marked),) = read_tokens(data)
+        self._next, marked = read_token(data)
         if marked:
             self._write(output_mark(self._next))

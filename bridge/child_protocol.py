@@ -249,6 +249,11 @@ def read_tokens(data: bytes) -> list[StartToken]:
     return [StartToken(*token) for token in _TOKEN.iter_unpack(data)]
 
 
+def read_token(data: bytes) -> StartToken:
+    """Return the token that these bytes are."""
+    return StartToken._make(_TOKEN.unpack(data))
+
+
 OUTPUT_MARK = re.compile(rb"\0\x01([0-9]{5})\x02")
 BEGINNING_OF_MARK = re.compile(rb"\0(?:\x01[0-9]{0,5})?\Z")
 

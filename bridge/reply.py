@@ -49,6 +49,9 @@ class Verdict:
     retry: RetryTable | None = None
 
 
+DELIVERED = Verdict("delivered")
+
+
 def headers_of(verdict: Verdict) -> list[tuple[str, str]]:
     """Return the reply headers that carry the verdict. They are ASCII without line ends, even if the app's texts are
     not."""

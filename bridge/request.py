@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
@@ -30,14 +31,25 @@ class ReplayTarget:
     fixed: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Replay:
-    """A replay as the receiver reads it. `finished` are the listeners that need not run again."""
+class Replay(NamedTuple):
+    """A replay as the receiver reads it: the fields of its event, and `finished`, the listeners that need not run
+    again."""
 
-    event: Event
+    id: str
+    name: str
+    source: str
+    time: datetime
+    content_type: str
+    data: bytes
+    traceparent: str | None
     attempt: int
     queue: str
     finished: tuple[str, ...]
+
+    @property
+    def event(self) -> Event:
+        """The event."""
+        return Event(self.id, self.name, self.source, self.time, self.content_type, self.data, self.traceparent)
 
 
 OF_THE_EVENT = frozenset(("HTTP_CE_ID", "HTTP_CE_TIME", "CONTENT_LENGTH", "HTTP_TRACEPARENT"))
@@ -113,20 +125,18 @@ def is_replay(environ: Mapping[str, Any]) -> bool:
 def read(environ: Mapping[str, Any], data: bytes) -> Replay:
     """Return the replay of these parameters and this body. Raise `ValueError` if a parameter is missing or invalid."""
     try:
-        event = Event(
-            id=unquote(environ["HTTP_CE_ID"]),
-            name=environ["HTTP_CE_TYPE"],
-            source=unquote(environ["HTTP_CE_SOURCE"]),
-            time=parse_time(environ["HTTP_CE_TIME"]),
-            content_type=environ.get("CONTENT_TYPE", ""),
-            data=data,
-            traceparent=environ.get("HTTP_TRACEPARENT"),
-        )
+        finished = environ["BRIDGE_FINISHED"]
         return Replay(
-            event=event,
-            attempt=int(environ["BRIDGE_ATTEMPT"]),
-            queue=environ["BRIDGE_QUEUE"],
-            finished=() if (finished := environ["BRIDGE_FINISHED"]) == "[]" else tuple(json.loads(finished)),
+            unquote(environ["HTTP_CE_ID"]),
+            environ["HTTP_CE_TYPE"],
+            unquote(environ["HTTP_CE_SOURCE"]),
+            parse_time(environ["HTTP_CE_TIME"]),
+            environ.get("CONTENT_TYPE", ""),
+            data,
+            environ.get("HTTP_TRACEPARENT"),
+            int(environ["BRIDGE_ATTEMPT"]),
+            environ["BRIDGE_QUEUE"],
+            () if finished == "[]" else tuple(json.loads(finished)),
         )
     except KeyError as error:
         raise ValueError(f"the replay has no parameter {error}") from error

@@ -5,6 +5,7 @@ name length | value length | name | value        a length is one byte below 128,
 
 import re
 import struct
+import sys
 from collections.abc import Mapping
 from functools import lru_cache
 
@@ -14,6 +15,17 @@ from bridge.fastcgi.records import SENT_CONTENT
 SHORT = 64
 """Pairs whose values are shorter than this are cached in encoded form, because most parameters are the same in every
 request."""
+
+_USUAL_NAMES = {
+    name: sys.intern(name)
+    for name in (
+        *("GATEWAY_INTERFACE", "SERVER_SOFTWARE", "SERVER_PROTOCOL", "SERVER_NAME", "SERVER_PORT", "REMOTE_ADDR"),
+        *("REQUEST_METHOD", "REQUEST_SCHEME", "REQUEST_URI", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "HTTP_HOST"),
+        *("CONTENT_TYPE", "CONTENT_LENGTH", "BRIDGE_REPLAY", "BRIDGE_ATTEMPT", "BRIDGE_QUEUE", "BRIDGE_FINISHED"),
+        *("HTTP_CE_ID", "HTTP_CE_TIME", "HTTP_CE_TYPE", "HTTP_CE_SOURCE", "HTTP_CE_SPECVERSION", "HTTP_TRACEPARENT"),
+    )
+}
+"""Names that are looked up in each request. A lookup of the same object is faster than that of an equal text."""
 
 _LONG_LENGTH = struct.Struct(">I")
 _NAME = re.compile(r"[A-Z][A-Z0-9_]*")
@@ -91,6 +103,7 @@ def decode_params(encoded: bytes) -> dict[str, str]:
     """
     text = encoded.decode("latin-1")
     params: dict[str, str] = {}
+    usual = _USUAL_NAMES.get
     at = end = 0
     try:
         while at < len(encoded):
@@ -101,7 +114,8 @@ def decode_params(encoded: bytes) -> dict[str, str]:
                 name_length, at = _decode_length(encoded, at)
                 value_length, at = _decode_length(encoded, at)
             end = at + name_length + value_length
-            params[text[at : at + name_length]] = text[at + name_length : end]
+            name = text[at : at + name_length]
+            params[usual(name, name)] = text[at + name_length : end]
             at = end
     except (IndexError, struct.error) as error:
         raise ValueError(f"parameters of {len(encoded)} bytes end in a length") from error

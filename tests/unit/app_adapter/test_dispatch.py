@@ -52,7 +52,7 @@ def concluded(
         EVENT,
         finished,
         call=lambda listener, event: listener.function(event),
-        now=NOW,
+        now=lambda: NOW,
         log=logging.getLogger("test"),
     )
     return conclusion, called

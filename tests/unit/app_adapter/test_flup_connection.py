@@ -322,3 +322,29 @@ def test_short_lines_of_error_output_are_gathered() -> None:
 
     assert len(records) < 10
     assert b"".join(records) == b"".join(b"%d\n" % number for number in range(20_000)) + b"the end\n"
+
+
+@pytest.mark.parametrize("length", [None, "2", "3", "4"])
+def test_a_request_is_the_same_in_one_piece_and_byte_by_byte(length: str | None) -> None:
+    """So is its reply: of a body that is longer than its length, of one that is shorter, and with nothing between."""
+
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        body: object
+        try:
+            body = environ["wsgi.input"].read()
+        except ConnectionError as error:
+            body = str(error)
+        start_response("200 OK", [])
+        plain = {name: value for name, value in environ.items() if isinstance(value, str | bool | tuple)}
+        return [repr((body, plain)).encode()]
+
+    data = request(b"abc", CONTENT_LENGTH=length, HTTP_PROXY="x", REQUEST_URI="/a?b=1", PATH_INFO=None)
+    replies = []
+    with served(app) as client:
+        for pieces in ([data], [bytes([byte]) for byte in data]):
+            for piece in pieces:
+                client.send(piece)
+            replies.append(client.reply())
+
+    assert replies[0] == replies[1]
+    assert (b"broke" in replies[0][0][1] or b"ended 1 bytes before" in replies[0][0][1]) == (length == "4")

@@ -1,14 +1,14 @@
 """The classes for listeners: `Event`, `Retry`, `Snooze`, `Reject` and `Halt`."""
 
 import json
+from dataclasses import FrozenInstanceError
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from werkzeug.datastructures import Headers
 
-from app_adapter.listener_api import Halt, Reject, Retry, Snooze, event_of
-from bridge.event import Event
+from app_adapter.listener_api import Event, Halt, Reject, Retry, Snooze, event_of
 from bridge.request import Replay
 
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -16,8 +16,23 @@ NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 def received(data: bytes, content_type: str) -> object:
     """Return the payload that a listener receives."""
-    event = Event("id", "order.paid", "till", NOW, content_type, data)
-    return event_of(Replay(event, 2, "orders", ()), Headers(), json.loads).payload
+    return event_of(a_replay(data, content_type), Headers(), json.loads).payload
+
+
+def a_replay(data: bytes = b"{}", content_type: str = "application/json") -> Replay:
+    """Return the second attempt of an event."""
+    return Replay("id", "order.paid", "till", NOW, content_type, data, None, 2, "orders", ())
+
+
+def test_a_listeners_event_is_the_replays() -> None:
+    """All its fields are there, and none can be set."""
+    replay, headers = a_replay(), Headers()
+    event = event_of(replay, headers, json.loads)
+
+    made = Event("id", "order.paid", b"{}", "application/json", NOW, "till", 2, "orders", headers, json.loads)
+    assert (event, repr(event)) == (made, repr(made))
+    with pytest.raises(FrozenInstanceError):
+        event.name = "other"  # type: ignore[misc]  # it is frozen
 
 
 @pytest.mark.parametrize(
