@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from flask import Flask
 from flask.cli import NoAppException, ScriptInfo, load_dotenv
@@ -25,8 +26,9 @@ from bridge.envelope import Envelope
 from bridge.errors import BridgeError
 from bridge.event import Event, event_id
 from bridge.fastcgi import Connection, ErrorOutput, FastCGIError, ReplyBody, ReplyHead
-from bridge.outcome import Reply, Succeeded, Trust, outcome_of
+from bridge.reply import kind_in
 from bridge.request import WARM_UP, parameters
+from bridge.trust import Trust
 from deferred_event_bridge.hidden_packages import IN_APP, hidden_packages
 
 Serve = Callable[[Flask, socket.socket], object]
@@ -115,19 +117,35 @@ def _probe(state: AppState, serve: Serve) -> None:
     reply = _exchange(
         parameters(Envelope(event, round_began=now), "warm-up", state.target), event.data, state.app, serve
     )
-    outcome = outcome_of(reply, Trust.RECEIVER, now)
-    if not isinstance(outcome, Succeeded):
-        why = getattr(outcome, "error", outcome)
-        output = cut_in_the_middle(reply.error_output.decode("utf-8", "backslashreplace"), 4000)
+    if kind_in(reply.headers) != "delivered":
+        output = cut_in_the_middle(reply.errors.decode("utf-8", "backslashreplace"), 4000)
         raise BootError(
-            f"the warm-up of {state.app.name!r} did not reach the receiver: {getattr(why, 'message', why)}\n"
+            f"the warm-up of {state.app.name!r} did not reach the receiver: {_why(reply, now)}\n"
             f"Code that answers every request (a login wall, a CSRF check) must let the endpoint 'bridge_replay' pass; "
             f"that endpoint answers 404 to requests from outside."
             f"{f'{chr(10)}The app wrote:{chr(10)}{output}' if output else ''}"
         )
 
 
-def _exchange(params: dict[str, str], data: bytes, app: Flask, serve: Serve) -> Reply:
+class _Reply(NamedTuple):
+    """The reply to the warm-up replay. The names of the headers are in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    errors: bytes
+
+
+def _why(reply: _Reply, now: datetime) -> str:
+    """Return in words why a reply is no success, as the worker would say it."""
+    from bridge.outcome import Reply, outcome_of  # imported here, because few boots fail
+
+    outcome = outcome_of(Reply(reply.status, reply.headers, reply.body, reply.errors), Trust.RECEIVER, now)
+    error = getattr(outcome, "error", outcome)
+    return str(getattr(error, "message", error))
+
+
+def _exchange(params: dict[str, str], data: bytes, app: Flask, serve: Serve) -> _Reply:
     """Serve one request on a private socket pair, in the calling thread, and return the reply."""
     client, server = socket.socketpair()
     client.settimeout(None)  # the app may have set another default
@@ -156,7 +174,7 @@ def _exchange(params: dict[str, str], data: bytes, app: Flask, serve: Serve) -> 
     if head is None:
         raise BootError(f"the warm-up of {app.name!r} got no reply")
     headers = {name.lower(): value for name, value in head.headers}
-    return Reply(head.status, headers, bytes(body[:BODY_KEPT]), bytes(errors))
+    return _Reply(head.status, headers, bytes(body[:BODY_KEPT]), bytes(errors))
 
 
 class _ReaderThread:

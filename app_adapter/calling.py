@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask
 
@@ -12,9 +12,11 @@ from app_adapter.fork_safe_publishing import ask
 from app_adapter.trace import current_traceparent
 from bridge.config.settings import Settings
 from bridge.errors import CallError
-from bridge.moments import Tell
 from bridge.queues import route
 from bridge.request import ReplayTarget
+
+if TYPE_CHECKING:
+    from bridge.moments import Tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class Calling:
 
     app: Flask
     settings: Settings
-    tell: Tell
+    tell: "Tell"
     target: ReplayTarget
     is_testing: bool
 

@@ -12,10 +12,10 @@ from app_adapter.fork_safe_publishing import cancel as cancel_at_broker
 from bridge.config.settings import Settings
 from bridge.errors import DeferError, shown
 from bridge.event import plain_id
-from bridge.moments import Tell
 
 if TYPE_CHECKING:
     from app_adapter.testing import Recording
+    from bridge.moments import Tell
 
 
 def cancel(event_id: str, *, why: str = "", running: bool = False) -> None:
@@ -38,7 +38,7 @@ class Cancelling:
 
     app: Flask
     settings: Settings
-    tell: Tell
+    tell: "Tell"
     recording: "Callable[[], Recording | None]"
 
     def cancel(self, event_id: str, *, why: str, running: bool) -> None:

@@ -14,12 +14,12 @@ from app_adapter.outgoing import Outgoing
 from app_adapter.trace import current_traceparent
 from bridge.config.settings import Settings
 from bridge.errors import DeferError, DuplicateEvent, NotAllDeferred, shown
-from bridge.moments import Tell
 from bridge.queues import route
 from bridge.request import ReplayTarget
 
 if TYPE_CHECKING:
     from app_adapter.testing import Recording
+    from bridge.moments import Tell
 
 Given = tuple[str, Any] | Deferral
 """An event of `defer_many()`: its name and payload, or all the arguments of `defer()`."""
@@ -31,7 +31,7 @@ class Deferring:
 
     app: Flask
     settings: Settings
-    tell: Tell
+    tell: "Tell"
     target: ReplayTarget
     recording: "Callable[[], Recording | None]"
 

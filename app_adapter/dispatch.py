@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from app_adapter.listener_api import Event, Halt, Reject, Retry, Snooze
 from app_adapter.listeners import Listener
 from bridge.attempt import Error
-from bridge.call_reply import NO_LISTENER
+from bridge.call_words import NO_LISTENER
 from bridge.reply import DELIVERED, Verdict
 from bridge.retry_table import RetryTable
 

@@ -5,10 +5,11 @@ watcher that is interested in the moments of replays.
 import logging
 from typing import TYPE_CHECKING
 
-from bridge.moments import Moment, Replayed, Replaying
+from bridge.app_moments import Replayed, Replaying
 
 if TYPE_CHECKING:
     from app_adapter.extension import DeferredEvents
+    from bridge.moments import Moment
 
 LOGGER = "deferred_event_bridge.events"
 
@@ -25,7 +26,7 @@ class EventLogger:
         if events is not None:
             events.observe(self)
 
-    def __call__(self, moment: Moment) -> None:
+    def __call__(self, moment: "Moment") -> None:
         """Log a moment of a replay, and ignore every other moment."""
         match moment:
             case Replaying():

@@ -31,13 +31,13 @@ from app_adapter.signals import Announcer
 from bridge.config.environment import PREFIX
 from bridge.config.settings import Settings, load_settings
 from bridge.errors import DeferError
-from bridge.moments import Watcher
 from bridge.request import ReplayTarget
 from bridge.watchers.from_settings import named_watchers
 from bridge.watchers.notify import Watchers, check
 
 if TYPE_CHECKING:
     from app_adapter.testing import Recording
+    from bridge.moments import Watcher
 
 C = TypeVar("C", bound=type)
 W = TypeVar("W", bound=Callable[[], object])
@@ -50,7 +50,7 @@ class DeferredEvents:
     Raise `TypeError` for a watcher that cannot be called with a moment.
     """
 
-    def __init__(self, app: Flask | None = None, *, watchers: Iterable[Watcher] = ()) -> None:
+    def __init__(self, app: Flask | None = None, *, watchers: Iterable["Watcher"] = ()) -> None:
         self.watchers = tuple(check(watcher) for watcher in watchers)
         self.listeners = Listeners()
         self.recording: Recording | None = None
@@ -109,7 +109,7 @@ class DeferredEvents:
         """
         return self.listeners.on(*patterns, priority=priority, observer=observer, name=name, retry=retry)
 
-    def observe(self, observer: Watcher) -> None:
+    def observe(self, observer: "Watcher") -> None:
         """Tell an observer the moments of all apps of this extension from now on, as if it had been among `watchers`.
 
         Raise `TypeError` for an observer that cannot be called with a moment.

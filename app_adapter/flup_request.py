@@ -13,7 +13,7 @@ from flup.server.fcgi_single import WSGIServer
 
 from app_adapter.descendants import end_if_copy
 from app_adapter.error_output import ErrorOutput
-from app_adapter.news import ENVIRON as NEWS
+from app_adapter.listener_api import NEWS
 from app_adapter.news import News
 from app_adapter.request_body import RequestBody, stated_length
 from app_adapter.wsgi_response import UNHANDLED, ClientGone, WsgiResponse

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from app_adapter.outgoing import Outgoing
 from app_adapter.publishing_thread import PublishingThread
+from bridge.app_moments import Deferred, Spooled, tell_nobody
 from bridge.brokers.contract.publishing import KNOWS_NO_KEYS
 from bridge.brokers.contract.tls import Tls
 from bridge.brokers.opening import importing, open_broker
@@ -25,7 +26,6 @@ from bridge.deadline import Deadline
 from bridge.errors import CallError, DeferError, DeferUnavailable, DuplicateEvent
 from bridge.event import Event
 from bridge.local_database.own_threads import is_own_thread
-from bridge.moments import Deferred, Spooled, Tell, tell_nobody
 from bridge.publishing.spool.spool_file import SpoolFile, spool_file
 from bridge.queues import Queue
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from app_adapter.publishing_loop import EventPublisher
     from bridge.call import Answer, Question
     from bridge.cancellations import Cancellation
+    from bridge.moments import Tell
     from bridge.publishing.lazy_publisher import Destination
 
 BATCH = 1000
@@ -60,7 +61,7 @@ class PublishingThreads:
         os.register_at_fork(after_in_child=self._forget_ancestors)
         atexit.register(self.close)
 
-    def thread(self, settings: Settings, tell: Tell = tell_nobody, *, creates: bool = True) -> PublishingThread:
+    def thread(self, settings: Settings, tell: "Tell" = tell_nobody, *, creates: bool = True) -> PublishingThread:
         """Return the thread for these settings. Raise `DeferError` if this process cannot run threads or is ending.
         `creates`: a missing SQLite file is created.
 
@@ -102,7 +103,7 @@ class PublishingThreads:
             self._by_pid = {}
 
 
-def _publisher(opener: _Opener, queues: tuple[Queue, ...], spool: SpoolFile | None, tell: Tell) -> "EventPublisher":
+def _publisher(opener: _Opener, queues: tuple[Queue, ...], spool: SpoolFile | None, tell: "Tell") -> "EventPublisher":
     """Return the publisher of a thread. Called on that thread, which imports what a process needs only to publish."""
     with importing:
         from bridge.publishing.lazy_publisher import LazyPublisher
@@ -133,7 +134,7 @@ def publish(
     settings: Settings,
     event: Event,
     due: datetime | None,
-    tell: Tell = tell_nobody,
+    tell: "Tell" = tell_nobody,
     *,
     creates: bool = True,
     within: timedelta | None = None,
@@ -153,7 +154,7 @@ def publish(
     _tell(tell, outgoing, thread.publish(event, due, deadline, within), began)
 
 
-def publish_many(settings: Settings, outgoing: Sequence[Outgoing], tell: Tell) -> list[DeferError | None]:
+def publish_many(settings: Settings, outgoing: Sequence[Outgoing], tell: "Tell") -> list[DeferError | None]:
     """Publish events, `BATCH` at a time, and return the error of each, None if it was confirmed. Each batch has the
     settings' `publish_timeout`. After a batch with an error, the further events are not tried.
 
@@ -170,7 +171,7 @@ def publish_many(settings: Settings, outgoing: Sequence[Outgoing], tell: Tell) -
     return errors
 
 
-def _publish_batch(settings: Settings, batch: Sequence[Outgoing], tell: Tell) -> list[DeferError | None]:
+def _publish_batch(settings: Settings, batch: Sequence[Outgoing], tell: "Tell") -> list[DeferError | None]:
     began = time.monotonic()
     deadline = Deadline.after(settings.values.publish_timeout.total_seconds(), began)
     answers = _threads_of_this_process.thread(settings, tell).publish_many(batch, deadline)
@@ -191,12 +192,12 @@ def _check(settings: Settings, outgoing: Outgoing) -> None:
         raise DeferError(f"within={outgoing.within}: {KNOWS_NO_KEYS}")
 
 
-def _tell(tell: Tell, outgoing: Outgoing, destination: "Destination", began: float) -> None:
+def _tell(tell: "Tell", outgoing: Outgoing, destination: "Destination", began: float) -> None:
     moment = Spooled if destination == "spool" else Deferred
     tell(moment(outgoing.event, outgoing.due, time.monotonic() - began))
 
 
-def ask(settings: Settings, question: "Question", tell: Tell = tell_nobody, *, creates: bool = True) -> "Answer":
+def ask(settings: Settings, question: "Question", tell: "Tell" = tell_nobody, *, creates: bool = True) -> "Answer":
     """Ask a question, and return its answer within the question's timeout. Raise `CallError`, or `DeferError` if this
     process cannot run threads or is ending. A missing SQLite file is an error unless `creates`."""
     if is_own_thread():
@@ -207,7 +208,7 @@ def ask(settings: Settings, question: "Question", tell: Tell = tell_nobody, *, c
     return _threads_of_this_process.thread(settings, tell, creates=creates).ask(question, deadline)
 
 
-def cancel(settings: Settings, cancellation: "Cancellation", tell: Tell = tell_nobody) -> None:
+def cancel(settings: Settings, cancellation: "Cancellation", tell: "Tell" = tell_nobody) -> None:
     """Cancel an event within `publish_timeout`. Raise `DeferUnavailable` or `DeferForbidden` (the event is not
     cancelled), `DeferUnconfirmed` (it may be), or `DeferError` if this process cannot run threads."""
     if is_own_thread():

@@ -9,12 +9,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from werkzeug.datastructures import Headers
 
-from app_adapter.news import News, check_progress, extension_of
+from app_adapter.given_progress import check_progress, extension_of
 from bridge.request import Replay
+
+if TYPE_CHECKING:
+    from app_adapter.news import News
+
+NEWS = "bridge.news"
+"""The key of a child's `News` in the environ of a request."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class Event:
     queue: str
     headers: Headers = field(repr=False)
     _loads: Callable[[bytes], Any] = field(repr=False, compare=False)
-    _news: News | None = field(default=None, repr=False, compare=False)
+    _news: "News | None" = field(default=None, repr=False, compare=False)
 
     @cached_property
     def payload(self) -> Any:
@@ -64,7 +70,7 @@ class Event:
         return self._news is not None and self._news.extend(self.id, seconds)
 
 
-def event_of(replay: Replay, headers: Headers, loads: Callable[[bytes], Any], news: News | None = None) -> Event:
+def event_of(replay: Replay, headers: Headers, loads: Callable[[bytes], Any], news: "News | None" = None) -> Event:
     """Return the replay as an `Event` for listeners. `loads` is the app's own JSON decoder. `news` carries
     the progress of the event to the worker of this child; without it, the progress is ignored."""
     event = Event.__new__(Event)

@@ -22,17 +22,16 @@ from app_adapter.answers import answer_in
 from app_adapter.app_answer import AppAnswer
 from app_adapter.call_to_end import finish
 from app_adapter.dispatch import ALL_DELIVERED, Conclusion, call_all, error_of, first_answer
-from app_adapter.listener_api import Event, event_of
+from app_adapter.listener_api import NEWS, Event, event_of
 from app_adapter.listeners import AppListeners, Listener, too_many
-from app_adapter.news import ENVIRON as NEWS
 from app_adapter.public_urls import ReplayUrls
 from app_adapter.signals import Announcer
 from app_adapter.verdict_reply import NO_VERDICT, reply_of, reply_with
+from bridge.app_moments import Replayed, Replaying
 from bridge.attempt import Error
-from bridge.call_reply import is_call
+from bridge.call_words import is_call
 from bridge.config.values import Values
 from bridge.errors import DeferError
-from bridge.moments import Replayed, Replaying
 from bridge.reply import DELIVERED, Verdict
 from bridge.request import WARM_UP, Replay, is_replay, read
 from bridge.topics import DEAD_LETTER

@@ -9,14 +9,17 @@ event `bridge.dead_letter.…` is replayed: in a child, if a queue of the site t
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from blinker import NamedSignal, Namespace
 from flask import Flask
 
-from bridge.moments import Deferred, Moment, Replayed, Replaying, Spooled, Watcher
+from bridge.app_moments import Deferred, Replayed, Replaying, Spooled
 from bridge.topics import DEAD_LETTER
 from bridge.watchers.notify import Watchers
+
+if TYPE_CHECKING:
+    from bridge.moments import Moment, Watcher
 
 _signals = Namespace()
 
@@ -93,7 +96,7 @@ class Announcer:
         self._app = app
         self._watchers = watchers
 
-    def __call__(self, moment: Moment) -> None:
+    def __call__(self, moment: "Moment") -> None:
         """Call the watchers, then the receivers of `moment_occurred`, then those of the moment's named signals."""
         self._watchers(moment)
         self._send(moment_occurred, {"moment": moment})
@@ -102,7 +105,7 @@ class Announcer:
             for signal, arguments in named(moment):
                 self._send(signal, arguments)
 
-    def add(self, watcher: Watcher) -> None:
+    def add(self, watcher: "Watcher") -> None:
         """Tell a further watcher from now on."""
         self._watchers.add(watcher)
 

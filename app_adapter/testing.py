@@ -26,10 +26,11 @@ from bridge.envelope import Envelope
 from bridge.errors import DuplicateEvent, EventFailed, InvalidName, NobodyServes, Unroutable
 from bridge.event import Event
 from bridge.handling import Handling
-from bridge.outcome import Outcome, Reply, Succeeded, Trust, outcome_of
+from bridge.outcome import Outcome, Reply, Succeeded, outcome_of
 from bridge.queues import route
 from bridge.request import ReplayTarget, parameters
 from bridge.topics import RESERVED, check_name, is_reserved
+from bridge.trust import Trust
 
 
 @dataclass(frozen=True, slots=True, eq=False)

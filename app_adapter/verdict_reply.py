@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 from wsgiref.types import StartResponse
 
-from bridge.call_reply import ANSWER
+from bridge.call_words import ANSWER
 from bridge.reply import STATUSES, Verdict, headers_of
 
 

@@ -4,32 +4,21 @@ A call is replayed as an event is, in a request with the parameter `BRIDGE_CALL`
 calls has the header `Bridge-Answer` with the content type of the answer, which is the body.
 """
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from bridge.attempt import Error
 from bridge.call import Answer, AnswerKind, Question, unanswered
+from bridge.call_words import ANSWER, CALL, NO_LISTENER
 from bridge.envelope import Envelope
-from bridge.outcome import Exchange, Outcome, OutOfTime, Rejected, Reply, Succeeded, Trust, Unsendable, outcome_of
+from bridge.outcome import Exchange, Outcome, OutOfTime, Rejected, Reply, Succeeded, Unsendable, outcome_of
 from bridge.request import ReplayTarget, parameters
-
-CALL = "BRIDGE_CALL"
-ANSWER = "Bridge-Answer"
-
-NO_LISTENER = "no listener"
-"""The type of the error of an event or a call that no listener of the app takes."""
+from bridge.trust import Trust
 
 
 def call_parameters(question: Question, queue: str, target: ReplayTarget) -> dict[str, str]:
     """Return the CGI parameters of a call. The body of the request is the question's data."""
     envelope = Envelope(question.event, round_began=question.event.time)
     return {**parameters(envelope, queue, target), CALL: "1"}
-
-
-def is_call(environ: Mapping[str, Any]) -> bool:
-    """Return True if a replay is one of a call."""
-    return environ.get(CALL) == "1"
 
 
 def answer_of(exchange: Exchange | Unsendable, trust: Trust, max_body: int, now: datetime) -> Answer:

@@ -97,8 +97,7 @@ class Ready:
     max_body: int = DEFAULT_MAX_BODY
 
 
-@dataclass(frozen=True, slots=True)
-class CannotBoot:
+class CannotBoot(NamedTuple):
     """The report of a child or nursery that cannot serve; the message says why."""
 
     message: str
@@ -132,22 +131,19 @@ def read_report(line: bytes) -> Ready | CannotBoot | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class Forked:
+class Forked(NamedTuple):
     """The nursery's answer to a `FORK` order: the process id of the new child."""
 
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
-class CannotFork:
+class CannotFork(NamedTuple):
     """The nursery's answer to a `FORK` order that failed; the message says why."""
 
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Exited:
+class Exited(NamedTuple):
     """A child of the nursery has ended. `status` is its exit status, or the signal that ended it as a negative
     number."""
 
@@ -182,8 +178,7 @@ def read_answer(datagram: bytes) -> NurseryAnswer | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class Listen:
+class Listen(NamedTuple):
     """The pool's order to a front child: take connections from the socket that comes with it, from clients whose IP
     address is in one of the networks `allow`; without networks, from all clients."""
 
@@ -233,10 +228,6 @@ class StartToken(NamedTuple):
 _TOKEN = struct.Struct(">H?x")
 TOKEN_SIZE = _TOKEN.size
 """Bytes of a start token."""
-
-
-MOST_IN_FLIGHT = 256
-"""Most requests that are sent to a child before it has answered: the socket of the tokens has room for so many."""
 
 
 def write_tokens(tokens: Iterable[StartToken]) -> bytes:
@@ -289,8 +280,7 @@ class Extend:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Extended:
+class Extended(NamedTuple):
     """The worker's answer to the `Extend` of this number: whether the event has so much time."""
 
     number: int
@@ -317,7 +307,7 @@ def read_news(datagram: bytes) -> Progress | Extend | None:
 
 def write_extended(answer: Extended) -> bytes:
     """Return the answer as a datagram."""
-    return json.dumps({"extended": asdict(answer)}).encode()
+    return json.dumps({"extended": answer._asdict()}).encode()
 
 
 def read_extended(datagram: bytes) -> Extended | None:

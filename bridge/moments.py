@@ -1,8 +1,8 @@
 """Moments: frozen facts about what just happened. Watchers receive them.
 
 A watcher receives a moment after the fact, so a watcher cannot change what happens. docs/watching.md says in which
-process each moment occurs. This file imports no other module of the bridge at run time, so that a web process or a pool
-does not load the retry policies.
+process each moment occurs. This file imports only `app_moments` at run time, so that a pool does not load the retry
+policies.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from bridge.app_moments import Deferred, Replayed, Replaying, Spooled, hears, tell_nobody
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -19,31 +21,31 @@ if TYPE_CHECKING:
     from bridge.envelope import Envelope
     from bridge.event import Event
     from bridge.outcome import Outcome
-    from bridge.reply import Verdict
     from bridge.settlement import Settlement
 
-
-@dataclass(frozen=True, slots=True)
-class Deferred:
-    """The broker confirmed an event, and `defer()` is about to return its id.
-
-    `due` is the earliest time of the first attempt (UTC), None if the event is due at once. `seconds` is the duration
-    of the publish.
-    """
-
-    event: Event
-    due: datetime | None
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Spooled:
-    """The broker did not confirm the event in time, so the event was written to the spool of this host, and `defer()`
-    is about to return. The fields are those of `Deferred`; `seconds` includes the time spent on the broker."""
-
-    event: Event
-    due: datetime | None
-    seconds: float
+__all__ = [
+    "Begun",
+    "BrokerBack",
+    "BrokerLost",
+    "ChildLost",
+    "ChildSeated",
+    "Deferred",
+    "Moment",
+    "Paused",
+    "Progressed",
+    "Relayed",
+    "Replayed",
+    "Replaying",
+    "Resumed",
+    "Settled",
+    "Spooled",
+    "Taken",
+    "Tell",
+    "Watcher",
+    "WorkerMissing",
+    "hears",
+    "tell_nobody",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,31 +129,6 @@ class Progressed:
     done: float
     total: float | None
     note: str
-
-
-@dataclass(frozen=True, slots=True)
-class Replaying:
-    """A child of the app is about to call the listeners of an event. `attempt` counts from 1."""
-
-    event: Event
-    attempt: int
-    queue: str
-
-
-@dataclass(frozen=True, slots=True)
-class Replayed:
-    """The app has handled an event, its teardown functions included, and the reply is about to be sent.
-
-    `verdict` is the reply: its `kind` ("delivered", "failed", "retry", "reject" …) and its `error`. `seconds` is the
-    time since `Replaying`. The worker decides later whether the event is retried. A child that is killed tells no
-    `Replayed`.
-    """
-
-    event: Event
-    attempt: int
-    queue: str
-    verdict: Verdict
-    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,14 +222,3 @@ because later versions have further types of moments."""
 
 Tell = Callable[[Moment], None]
 """A callable that passes a moment to all watchers of this process. It does not raise what a watcher raised."""
-
-
-def tell_nobody(moment: Moment) -> None:
-    """Ignore a moment. For processes and tests without watchers."""
-
-
-def hears(tell: object, kind: type) -> bool:
-    """Return whether a watcher, or all watchers behind a `Tell`, receive moments of this type. They say so by a method
-    `hears`; without it they receive all. Ask before a moment is made that many events have."""
-    asked: Callable[[type], bool] | None = getattr(tell, "hears", None)
-    return asked is None or asked(kind)

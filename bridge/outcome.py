@@ -7,21 +7,13 @@ The evidence is an `Exchange` (a whole reply of the server, or the way in which 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum
 from typing import assert_never
 
 from bridge.attempt import Error
 from bridge.event import format_time
 from bridge.reply import Verdict, kind_in, release_in, retry_after, verdict_of
 from bridge.retry_table import RetryTable
-
-
-class Trust(Enum):
-    """The part of a reply that decides. `RECEIVER`: the `Bridge-Outcome` header only. `STATUS`: the status too, if the
-    reply has no such header. `STATUS` must be set by hand, for a pool whose program cannot send the header."""
-
-    RECEIVER = "receiver"
-    STATUS = "status"
+from bridge.trust import Trust
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Literal
 
 from bridge.handling import Handling, Priority
-from bridge.rates import Rate
+from bridge.rate import Rate
 from bridge.retry_table import DEFAULT, RetryTable
 from bridge.topics import is_reserved, matches
 

@@ -2,11 +2,9 @@
 the time, in seconds of a monotonic clock.
 """
 
-import re
 from dataclasses import dataclass, replace
 
-_UNITS = {"s": 1, "m": 60, "h": 3600}
-_RATE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*/\s*([smh])\s*")
+from bridge.rate import Rate
 
 FIRST_SECONDS = 10.0
 """The longest wait of the first event after a worker's start. Without it, a worker with a rate of one event an hour
@@ -14,30 +12,6 @@ would wait an hour."""
 
 _ALMOST = 1e-9
 """The error of a sum of floats."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """A number of events in a second, a minute or an hour: `unit` is `s`, `m` or `h`."""
-
-    events: float
-    unit: str
-
-    def __str__(self) -> str:
-        return f"{self.events:g}/{self.unit}"
-
-    @property
-    def per_second(self) -> float:
-        """The events in a second."""
-        return self.events / _UNITS[self.unit]
-
-    @classmethod
-    def parsed(cls, text: object) -> "Rate":
-        """Return the rate of a text such as `10/s`, `30/m` or `100/h`. Raise `ValueError` for any other value."""
-        match = _RATE.fullmatch(text) if isinstance(text, str) else None
-        if match is None or float(match[1]) <= 0:
-            raise ValueError("expected a rate above 0, such as '10/s', '30/m' or '100/h'")
-        return cls(float(match[1]), match[2])
 
 
 @dataclass(frozen=True, slots=True)

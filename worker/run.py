@@ -7,10 +7,10 @@ from typing import NoReturn, Protocol
 from bridge.config.settings import Settings
 from bridge.console.service_manager import ServiceManager
 from bridge.console.signals import Handlers
-from bridge.outcome import Trust
 from bridge.queues import Queue
 from bridge.request import ReplayTarget
 from bridge.status import ChildrenStatus
+from bridge.trust import Trust
 from worker.events.until import Until
 from worker.slots.slots import Slots
 

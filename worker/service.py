@@ -8,10 +8,10 @@ from bridge.console.exit_codes import ExitCode
 from bridge.console.signals import StopSignals, unless
 from bridge.errors import BrokerRefused, BrokerUnavailable, SettingsError
 from bridge.logger import log
-from bridge.outcome import Trust
 from bridge.public_url import NO_PUBLIC_URL
 from bridge.queues import Queue
 from bridge.request import ReplayTarget
+from bridge.trust import Trust
 from worker.events.replay import Rules
 from worker.events.retry_policies import policies_of
 from worker.pool.from_settings import log_printed, plan_of

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Self
 
 from bridge.config.notation import PositiveCount, YesOrNo, member_of, text
 from bridge.config.reading import mapping, sequence, table
-from bridge.outcome import Trust
 from bridge.public_url import PublicUrl
 from bridge.request import ReplayTarget
+from bridge.trust import Trust
 
 MAX_SOCKET_PATH = 107
 """The longest path of a Unix socket in bytes (`sun_path` in unix(7))."""

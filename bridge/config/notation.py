@@ -14,8 +14,8 @@ from math import isfinite
 from typing import Annotated, TypeVar
 from urllib.parse import urlsplit
 
-from bridge.child_protocol import MOST_IN_FLIGHT
 from bridge.config.reading import Problem, Unreadable, sequence
+from bridge.in_flight import MOST_IN_FLIGHT
 from bridge.public_url import PublicUrl
 from bridge.topics import check_pattern
 

@@ -7,7 +7,6 @@ single values is in `notation`; tables are read in `reading`.
 
 import logging
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -161,6 +160,8 @@ def _merged(values: Mapping[str, Any], layer: Mapping[str, Any]) -> Mapping[str,
 
 
 def _read(path: Path) -> Mapping[str, Any]:
+    import tomllib  # imported here, because many processes have no settings file
+
     try:
         return tomllib.loads(path.read_text("utf-8-sig"))
     except (ValueError, RecursionError, OSError) as error:  # ValueError: no UTF-8, no TOML, or a number of 5,000 digits

@@ -41,7 +41,7 @@ from bridge.config.schedule_settings import ScheduleSettings
 from bridge.handling import Priority
 from bridge.logs import Retention
 from bridge.queues import CATCH_ALL, DEADLINE_AT_MOST
-from bridge.rates import Rate
+from bridge.rate import Rate
 from bridge.retry_table import DEFAULT, RetryTable
 
 

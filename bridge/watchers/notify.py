@@ -6,9 +6,12 @@ from functools import partial
 from inspect import iscoroutinefunction
 from itertools import count
 from types import CoroutineType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bridge.moments import Moment, Watcher, hears
+from bridge.app_moments import hears
+
+if TYPE_CHECKING:
+    from bridge.moments import Moment, Watcher
 
 log = logging.getLogger("bridge")
 
@@ -23,12 +26,12 @@ class Watchers:
     `SystemExit` and `KeyboardInterrupt` are raised to the caller, because a web server ends its process with them.
     """
 
-    def __init__(self, watchers: Iterable[Watcher] = ()) -> None:
+    def __init__(self, watchers: Iterable["Watcher"] = ()) -> None:
         self._watchers = tuple(watchers)
         self._by_kind: dict[type, tuple[Watcher, ...]] = {}
         self._failures: dict[str, Iterator[int]] = {}
 
-    def add(self, watcher: Watcher) -> None:
+    def add(self, watcher: "Watcher") -> None:
         """Call a further watcher from now on, after the others."""
         self._watchers = (*self._watchers, watcher)
         self._by_kind = {}
@@ -37,7 +40,7 @@ class Watchers:
         """Return whether a watcher receives moments of this type."""
         return bool(self._of(kind))
 
-    def remove(self, watcher: Watcher) -> None:
+    def remove(self, watcher: "Watcher") -> None:
         """Call a watcher no more."""
         self._watchers = tuple(each for each in self._watchers if each != watcher)
         self._by_kind = {}
@@ -46,7 +49,7 @@ class Watchers:
         """True if there is a watcher."""
         return bool(self._watchers)
 
-    def __call__(self, moment: Moment) -> None:
+    def __call__(self, moment: "Moment") -> None:
         """Call every watcher that receives moments of this type."""
         for watcher in self._of(type(moment)):
             try:
@@ -63,14 +66,14 @@ class Watchers:
         except _watcher_errors() as error:  # a watcher is code of the site and can raise any exception
             self._log_failure(name_of(watcher), error)
 
-    def _of(self, kind: type) -> tuple[Watcher, ...]:
+    def _of(self, kind: type) -> tuple["Watcher", ...]:
         by_kind = self._by_kind  # first: another thread may add a watcher meanwhile
         chosen = by_kind.get(kind)
         if chosen is None:
             chosen = by_kind[kind] = tuple(each for each in self._watchers if self._asks_for(each, kind))
         return chosen
 
-    def _asks_for(self, watcher: Watcher, kind: type) -> bool:
+    def _asks_for(self, watcher: "Watcher", kind: type) -> bool:
         try:
             return hears(watcher, kind)
         except _watcher_errors() as error:
@@ -83,7 +86,7 @@ class Watchers:
             log.error("watcher %s failed, %d times so far; nothing else is affected", name, failures, exc_info=error)
 
 
-def check(found: object) -> Watcher:
+def check(found: object) -> "Watcher":
     """Return the object if it can be a watcher. Otherwise raise `TypeError`, which says what was expected."""
     if isinstance(found, type):
         raise TypeError("it is a class: expected an instance of it, or a function")

@@ -14,8 +14,9 @@ from bridge.call import Answer, AnswerKind, Question, unanswered
 from bridge.call_reply import answer_of, call_parameters
 from bridge.fastcgi import InvalidRequest, encode_request
 from bridge.logger import log
-from bridge.outcome import Trust, Unsendable
+from bridge.outcome import Unsendable
 from bridge.request import ReplayTarget
+from bridge.trust import Trust
 from worker.slots.slot import Request
 from worker.slots.slots import NoSlotInTime, NoSlotToCome, Slots
 

@@ -12,9 +12,10 @@ from bridge.fastcgi import InvalidRequest
 from bridge.ledger import Letter, Transcript
 from bridge.logger import log
 from bridge.moments import Begun, Settled, Tell, hears
-from bridge.outcome import Evidence, Failed, OutOfTime, Reply, TooLate, Trust, Unsendable, outcome_of
+from bridge.outcome import Evidence, Failed, OutOfTime, Reply, TooLate, Unsendable, outcome_of
 from bridge.request import ReplayTarget, parameters
 from bridge.settlement import Ack, DeadLetter, Drop, Halt, Policies, RetryAfter, Settlement, decide, expired_at
+from bridge.trust import Trust
 from worker.events.in_flight import EventInFlight
 from worker.events.request_encoder import RequestEncoder
 from worker.slots.slot import Request

@@ -8,7 +8,8 @@ also while the child is killed. Both sides read from one socket: the worker keep
 import socket
 from collections.abc import Iterable
 
-from bridge.child_protocol import MOST_IN_FLIGHT, TOKEN_SIZE, StartToken, read_tokens, write_tokens
+from bridge.child_protocol import TOKEN_SIZE, StartToken, read_tokens, write_tokens
+from bridge.in_flight import MOST_IN_FLIGHT
 
 
 class StartTokens:

@@ -11,7 +11,8 @@ import pytest
 
 from app_adapter import Event
 from app_adapter import news as news_module
-from app_adapter.news import ENVIRON, News
+from app_adapter.listener_api import NEWS
+from app_adapter.news import News
 from bridge.child_protocol import Extend, Extended, Progress, read_news, write_extended
 from tests.unit.app_adapter.children import Child
 from tests.unit.app_adapter.replays import ID, Shop
@@ -110,7 +111,7 @@ def test_a_listener_tells_of_its_event(worker: tuple[News, socket.socket, Clock]
         if event.attempt == 2:
             granted.append(event.extend("30s"))
 
-    in_child: dict[str, Any] = {ENVIRON: news}
+    in_child: dict[str, Any] = {NEWS: news}
     assert shop.replay(**in_child).verdict.kind == "delivered"
     assert shop.replay(BRIDGE_ATTEMPT="2").verdict.kind == "delivered"
     assert told(sock) == [Progress(ID, 3, 10, "resizing")]

@@ -6,9 +6,11 @@ from datetime import UTC, datetime
 import pytest
 
 from bridge.call import AnswerKind, Question
-from bridge.call_reply import answer_of, call_parameters, is_call
-from bridge.outcome import BrokenOff, Exchange, OutOfTime, Reply, Trust, Unsendable
+from bridge.call_reply import answer_of, call_parameters
+from bridge.call_words import is_call
+from bridge.outcome import BrokenOff, Exchange, OutOfTime, Reply, Unsendable
 from bridge.request import ReplayTarget, is_replay, read
+from bridge.trust import Trust
 from tests.events import new_event
 
 NOW = datetime(2030, 1, 2, tzinfo=UTC)

@@ -21,10 +21,10 @@ from bridge.outcome import (
     Succeeded,
     TimedOut,
     TooLate,
-    Trust,
     Unsendable,
     outcome_of,
 )
+from bridge.trust import Trust
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 ERROR = '{"type": "ValueError", "message": "no", "traceback": "T"}'

@@ -2,7 +2,8 @@
 
 import pytest
 
-from bridge.rates import FIRST_SECONDS, GONE_SECONDS, LEARN_SECONDS, Bucket, Limit, Rate, Sharers
+from bridge.rate import Rate
+from bridge.rates import FIRST_SECONDS, GONE_SECONDS, LEARN_SECONDS, Bucket, Limit, Sharers
 
 TEN = Limit(Rate(10, "s"))
 

@@ -3,9 +3,9 @@
 import pytest
 
 from bridge.config.foreign_pool import Address, ForeignPoolSettings
-from bridge.outcome import Trust
 from bridge.public_url import PublicUrl
 from bridge.request import ReplayTarget
+from bridge.trust import Trust
 from tests.unit.bridge.config.test_settings import _empty_directory, failure, load
 
 __all__ = ["_empty_directory"]

@@ -10,8 +10,9 @@ import pytest
 from bridge.brokers.contract.calling import HeldCall
 from bridge.call import Answer, AnswerKind, Question
 from bridge.event import Event
-from bridge.outcome import Reply, Trust
+from bridge.outcome import Reply
 from bridge.request import ReplayTarget
+from bridge.trust import Trust
 from tests.events import new_event
 from tests.unit.worker.doubles import FakeSlot
 from worker.events.calls import CallRunner, CallService

@@ -3,7 +3,7 @@
 import pytest
 
 from bridge.queues import Queue
-from bridge.rates import Rate
+from bridge.rate import Rate
 from worker.events.metering import Meter
 
 QUEUES = (Queue("mail", rate=Rate(10, "s")), Queue("one", site_slots=2), Queue("default"))

@@ -6,7 +6,8 @@ import signal
 import time
 from pathlib import Path
 
-from bridge.child_protocol import MOST_IN_FLIGHT, TOKEN_SIZE, StartToken, read_tokens
+from bridge.child_protocol import TOKEN_SIZE, StartToken, read_tokens
+from bridge.in_flight import MOST_IN_FLIGHT
 from worker.pool.start_tokens import StartTokens
 
 TOKENS = 20_000

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from bridge.config.foreign_pool import Address
-from bridge.outcome import Crashed, Outcome, OutOfTime, Succeeded, TimedOut, Trust, outcome_of
+from bridge.outcome import Crashed, Outcome, OutOfTime, Succeeded, TimedOut, outcome_of
+from bridge.trust import Trust
 from tests.journey.lying_server import BREACHES, DELIVERED, HEAD, OTHER_PROTOCOLS, Lie, LyingServer, endless, truth
 from tests.unit.bridge.fastcgi.application import (
     CANT_MPX_CONN,
