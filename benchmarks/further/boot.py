@@ -24,7 +24,10 @@ BARE = "import flask; app = flask.Flask('bare')"
 OURS = f"{BARE}; from app_adapter import DeferredEvents; events = DeferredEvents(app)"
 """The least that a web process does, as an argument of `python -c`."""
 
-CHILD = "-m app_adapter.app_server --fd {fd} --control {control} --stacks {stacks} --news {news} booted:app"
+CHILD = (
+    "-m app_adapter.app_server --fd {fd} --control {control} --stacks {stacks} --news {news} --tokens {tokens} "
+    "booted:app"
+)
 """The arguments with which a worker starts a child of its pool."""
 
 APP = "from flask import Flask\nfrom app_adapter import DeferredEvents\napp = Flask(__name__)\nDeferredEvents(app)\n"
@@ -73,7 +76,9 @@ def _cpu(command: Sequence[str], directory: Path) -> float:
     ready, control = os.pipe()
     stacks = os.open(os.devnull, os.O_WRONLY)
     worker, news = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    giving, tokens = socket.socketpair()
     kept = {"fd": server.fileno(), "control": control, "stacks": stacks, "news": news.fileno()}
+    kept["tokens"] = tokens.fileno()
     arguments = [part.format(**kept) for part in command]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
@@ -81,9 +86,10 @@ def _cpu(command: Sequence[str], directory: Path) -> float:
     )
     server.close()
     news.close()
+    tokens.close()
     os.close(control)
     os.close(stacks)
-    with client, worker, os.fdopen(ready) as channel:
+    with client, worker, giving, os.fdopen(ready) as channel:
         message = channel.read()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
