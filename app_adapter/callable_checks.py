@@ -16,6 +16,20 @@ def check_callable(what: str, function: object, *arguments: str) -> None:
     """Raise `TypeError` if the object cannot be called with as many positional arguments, or if a call would not run
     it. `what` names the object in the message, and `arguments` the arguments."""
     expected = f"{what}: expected a function that can be called with {' and '.join(arguments) or 'no argument'}"
+    _check_runs(expected, function)
+    _check_signature(expected, function, lambda signature: signature.bind(*arguments))
+
+
+def check_receiver(what: str, function: object) -> None:
+    """As `check_callable`, for a receiver of a signal: a function that can be called with a sender and with arguments
+    by name."""
+    expected = f"{what}: expected a function that can be called with a sender and arguments by name"
+    _check_runs(expected, function)
+    _check_signature(expected, function, lambda signature: signature.bind_partial("a sender"))
+
+
+def _check_runs(expected: str, function: object) -> None:
+    """Raise `TypeError` if a call of the object would not run it."""
     if not callable(function):
         raise TypeError(f"{expected}, got an object of the type {type(function).__name__}")
     called = _called(function)
@@ -26,12 +40,15 @@ def check_callable(what: str, function: object, *arguments: str) -> None:
             f"{expected}; this one is a method. Decorate a function, or register the method of an object: "
             "events.on(…)(shop.ship)"
         )
+
+
+def _check_signature(expected: str, function: object, bind: Callable[[inspect.Signature], object]) -> None:
     try:
-        signature = inspect.signature(function, follow_wrapped=False)
+        signature = inspect.signature(function, follow_wrapped=False)  # type: ignore[arg-type]  # it is callable
     except (ValueError, TypeError):  # some built-in functions have no signature
         return
     try:
-        signature.bind(*arguments)
+        bind(signature)
     except TypeError as error:
         raise TypeError(f"{expected}; this one has the parameters {signature}: {error}") from None
 

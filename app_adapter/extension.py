@@ -20,6 +20,7 @@ from app_adapter.cancel import Cancelling
 from app_adapter.class_listeners import methods_of
 from app_adapter.defer import EXTENSION
 from app_adapter.deferral import Deferral
+from app_adapter.deferred_signals.methods import DeferredSignals
 from app_adapter.deferring import Deferring, Given
 from app_adapter.fork_safe_publishing import import_spool
 from app_adapter.idle import IdleHook, seconds_of
@@ -43,7 +44,7 @@ C = TypeVar("C", bound=type)
 W = TypeVar("W", bound=Callable[[], object])
 
 
-class DeferredEvents:
+class DeferredEvents(DeferredSignals):
     """Deferred events for one app or several: `DeferredEvents(app)`, or `DeferredEvents()` and `init_app(app)`.
 
     `watchers` receive the moments of these apps, after the watchers of the setting `watchers`; see docs/watching.md.
@@ -51,6 +52,7 @@ class DeferredEvents:
     """
 
     def __init__(self, app: Flask | None = None, *, watchers: Iterable["Watcher"] = ()) -> None:
+        super().__init__()
         self.watchers = tuple(check(watcher) for watcher in watchers)
         self.listeners = Listeners()
         self.recording: Recording | None = None

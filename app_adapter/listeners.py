@@ -1,6 +1,6 @@
 """The registry of an app's listeners: the functions, their patterns and their order. `dispatch` calls them."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -50,6 +50,9 @@ class Listener:
         return any(matches(pattern, event_name) for pattern in self.patterns)
 
 
+Group = Callable[[], Iterable[Listener]]
+"""Returns the listeners of one event name, which may be others each time."""
+
 NO_OP = Listener("bridge-bench", lambda event: None, (BENCHMARK,), priority=0, observer=False)
 """The listener that alone takes the events of `bridge-bench`, so that they call no listener of the app."""
 
@@ -59,10 +62,16 @@ class Listeners:
 
     def __init__(self) -> None:
         self._registrations: Registrations[Listener] = Registrations()
+        self._groups: dict[str, Group] = {}
 
     def of_new_app(self) -> "AppListeners":
         """Return the listeners of a new app."""
-        return AppListeners(self._registrations.begin_app())
+        return AppListeners(self._registrations.begin_app(), self._groups)
+
+    def add_group(self, event_name: str, group: Group) -> None:
+        """Add listeners of an event name that may be others for each event."""
+        self._groups[event_name] = group
+        self._registrations.changes += 1
 
     def on(
         self,
@@ -117,8 +126,9 @@ class Listeners:
 class AppListeners:
     """The listeners of one app, in the order of their registration."""
 
-    def __init__(self, registrations: AppRegistrations[Listener]) -> None:
+    def __init__(self, registrations: AppRegistrations[Listener], groups: Mapping[str, Group]) -> None:
         self._registrations = registrations
+        self._groups = groups
         self._matching: dict[str, tuple[Listener, ...]] = {}
         self._changes = -1
 
@@ -134,8 +144,9 @@ class AppListeners:
         if known is None:
             listeners = (NO_OP,) if event_name == BENCHMARK else self
             taken = [listener for listener in listeners if listener.takes(event_name)]
-            known = tuple(sorted(taken, key=lambda listener: -listener.priority))
-            if len(self._matching) < NAMES_REMEMBERED:
+            group = self._groups.get(event_name)
+            known = tuple(sorted([*taken, *(group() if group else ())], key=lambda listener: -listener.priority))
+            if group is None and len(self._matching) < NAMES_REMEMBERED:
                 self._matching[event_name] = known
         return known
 

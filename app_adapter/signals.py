@@ -50,6 +50,9 @@ event_dead = _signals.signal(
     doc="Sent in the request that replays an internal event `bridge.dead_letter.…`. `letter` is its payload.",
 )
 
+OF_THE_BRIDGE = frozenset(_signals.values())
+"""All of them. A receiver of theirs that defers an event would cause the next one."""
+
 Sending = tuple[NamedSignal, Mapping[str, Any]]
 
 

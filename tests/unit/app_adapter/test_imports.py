@@ -9,7 +9,16 @@ APP = "from flask import Flask; from app_adapter import DeferredEvents; Deferred
 BROKERS = {"aio_pika", "aiormq", "sqlite3"}
 OF_WORKERS = {"bridge.outcome", "bridge.moments", "bridge.rates"}
 """Many small classes, each of which takes a third of a millisecond to make."""
-HEAVY = {"asyncio", "tenacity", "rich", "uvloop", "bridge.child_protocol", *OF_WORKERS, *BROKERS}
+HEAVY = {
+    "asyncio",
+    "tenacity",
+    "rich",
+    "uvloop",
+    "bridge.child_protocol",
+    "app_adapter.deferred_signals.codecs",
+    *OF_WORKERS,
+    *BROKERS,
+}
 
 
 @pytest.mark.parametrize("program", [f"{APP}", "import deferred_event_bridge"])
