@@ -1,12 +1,11 @@
-"""The spooled events that this process cannot relay now. They stay in the spool, and the others are relayed."""
+"""The stored events that this process cannot relay now. They stay in their store, and the others are relayed."""
 
 import logging
 import math
 import time
-from pathlib import Path
 
 from bridge.errors import BridgeError, DeferForbidden
-from bridge.publishing.spool.store import Key, SpooledEvent
+from bridge.publishing.stores import Key, StoredEvent
 
 FORBIDDEN_SECONDS = 60.0
 """Seconds until an event that the broker forbids this process to publish is tried again: an operator may permit it."""
@@ -17,18 +16,18 @@ log = logging.getLogger("bridge")
 class Aside:
     """Events that are set aside, and until when. Each is logged once."""
 
-    def __init__(self, spool: Path) -> None:
-        self._spool = spool
+    def __init__(self, store: str) -> None:
+        self._store = store
         self._until: dict[Key, float] = {}
 
-    def add(self, spooled: SpooledEvent, error: BridgeError) -> None:
+    def add(self, stored: StoredEvent, error: BridgeError) -> None:
         """Set an event aside because of this error: for `FORBIDDEN_SECONDS` if it is forbidden, else for as long as
         this process lives."""
         forbidden = isinstance(error, DeferForbidden)
-        if spooled.key not in self._until:
+        if stored.key not in self._until:
             again = f"is tried again every {FORBIDDEN_SECONDS:g} s" if forbidden else "this process cannot relay it"
-            log.error("event %d of the spool %s stays there; %s: %s", spooled.number, self._spool, again, error)
-        self._until[spooled.key] = time.monotonic() + FORBIDDEN_SECONDS if forbidden else math.inf
+            log.error("event %d of %s stays there; %s: %s", stored.number, self._store, again, error)
+        self._until[stored.key] = time.monotonic() + FORBIDDEN_SECONDS if forbidden else math.inf
 
     def holds(self, key: Key) -> bool:
         """Return True if the event is set aside now."""

@@ -1,6 +1,6 @@
 """Publishes to the broker while it answers, and to the spool while it does not: the circuit with its effects.
 
-The relay, which empties the spool and whose success closes the circuit, is in `relay`.
+The relay, which empties the spool and whose success closes the circuit, is in `spool.relay`.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from bridge.event import Event
 from bridge.moments import Tell, tell_nobody
 from bridge.publishing.circuit import Circuit, Observation
 from bridge.publishing.lazy_publisher import Destination, LazyPublisher, Posting, Told
-from bridge.publishing.relay import Relay
+from bridge.publishing.spool.relay import SpoolRelay
 from bridge.publishing.spool.spool_file import SpoolFile
 from bridge.publishing.spool.store import Store
 
@@ -69,7 +69,7 @@ class SpoolingPublisher:
         self._broker = broker
         self._store = Store(file, creates=creates)
         self._circuit = Circuit()
-        self._relay = Relay(self._store, broker, self._circuit, self._note, tell)
+        self._relay = SpoolRelay(self._store, broker, self._circuit, self._note, tell)
         self._relaying: asyncio.Task[None] | None = None
         self._publishing: set[asyncio.Task[object]] = set()
         self._at_broker: set[asyncio.Task[object]] = set()

@@ -189,7 +189,7 @@ async def test_a_hard_link_of_a_spool_is_refused(path: Path) -> None:
     store = Store(SpoolFile(path.with_name("other.db"), 1024**2, "bridge"))
 
     with pytest.raises(BrokerRefused, match="2 names"):
-        await store.summary()
+        await store.waiting()
     with pytest.raises(BrokerRefused, match="2 names"):
         spooled(path, "bridge")
 

@@ -7,13 +7,12 @@ no relay.
 import os
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 
 from bridge.brokers.sqlite.queues.publisher import committed
 from bridge.brokers.sqlite.queues.row import row_of
 from bridge.deadline import Deadline
-from bridge.envelope import Envelope, decode_head
+from bridge.envelope import Envelope
 from bridge.errors import BrokerUnavailable
 from bridge.event import Event
 from bridge.local_database.connection import Connection
@@ -21,32 +20,11 @@ from bridge.local_database.database import Database
 from bridge.local_database.lock_file import LockFile
 from bridge.local_database.private_files import FileAccess
 from bridge.publishing.spool.spool_file import SpoolFile
-from bridge.publishing.spool.summary import Spooled, spool_schema, summary
+from bridge.publishing.spool.summary import spool_schema, summary
+from bridge.publishing.stores import HEARTBEAT, Key, StoredEvent, Waiting
 
 _BATCH_BYTES = 8 * 1024**2
 """Bytes of events after which `read` ends a batch."""
-
-Key = tuple[int, str]
-"""An event's number and head. If the file was replaced, the number alone may belong to another event."""
-
-
-@dataclass(frozen=True, slots=True)
-class SpooledEvent:
-    """An event as it is stored in the spool."""
-
-    number: int
-    head: str
-    data: bytes
-
-    @property
-    def key(self) -> Key:
-        return self.number, self.head
-
-    def read(self) -> tuple[Event, datetime | None]:
-        """Return the event, and its due time if it is not due at once. Raise `UnreadableEnvelope`."""
-        envelope = decode_head(self.head, self.data)
-        due = envelope.round_began
-        return envelope.event, due if due > envelope.event.time else None
 
 
 class Store:
@@ -61,10 +39,16 @@ class Store:
         self._database = Database(file.path, self._schema, file.limit, creates=creates, group=file.group)
         self._creates = creates
         self.path = self._database.path
+        self.name = f"the spool {self.path}"
         self._lock_path = self.path.with_name(f"{self.path.name}.relay-{file.namespace}")
         self._lock: LockFile | None = None
         self._pid = os.getpid()
         os.register_at_fork(after_in_child=self._let_go_in_child)
+
+    @property
+    def look_every(self) -> float:
+        """The seconds between two looks for events of processes that have ended."""
+        return HEARTBEAT
 
     async def add(self, event: Event, due: datetime | None, deadline: Deadline) -> int:
         """Write an event; return its number. Raise what `Publisher.publish` raises, or `BrokerRefused`."""
@@ -77,15 +61,15 @@ class Store:
 
         return await committed(self._database.submit(insert), self._database.name, event, deadline)
 
-    async def read(self, after: int, most: int) -> list[SpooledEvent]:
+    async def read(self, after: int, most: int) -> list[StoredEvent]:
         """Return the next events after the number `after`, in order, at most `most`."""
 
-        def select(connection: Connection) -> list[SpooledEvent]:
+        def select(connection: Connection) -> list[StoredEvent]:
             sql = f"SELECT number, head, data FROM {self._schema.event} WHERE number > ? ORDER BY number LIMIT ?"
-            found: list[SpooledEvent] = []
+            found: list[StoredEvent] = []
             size = 0
             for row in connection.execute(sql, (after, most)):
-                found.append(SpooledEvent(*row))
+                found.append(StoredEvent(*row))
                 size += len(found[-1].data)
                 if size >= _BATCH_BYTES:
                     break
@@ -107,9 +91,10 @@ class Store:
         sql, rows = f"DELETE FROM {self._schema.event} WHERE number = ? AND head = ?", sorted(keys)
         await self._database.run(lambda connection: connection.executemany(sql, rows))
 
-    async def summary(self) -> Spooled:
-        """Return the count of events, the time of the oldest, and the bytes that count for `spool_limit`."""
-        return await self._database.run(lambda connection: summary(connection, self._schema), writes=False)
+    async def waiting(self) -> Waiting:
+        """Return the count of events and the time of the oldest."""
+        found = await self._database.run(lambda connection: summary(connection, self._schema), writes=False)
+        return Waiting(found.events, found.oldest)
 
     def lock(self) -> bool:
         """Take this host's right to relay until `unlock()` or the end of the process. Return False if another process

@@ -23,7 +23,8 @@ from bridge.publishing import aside, circuit
 from bridge.publishing.lazy_publisher import LazyPublisher
 from bridge.publishing.relay import BATCH
 from bridge.publishing.spool.spool_file import SpoolFile
-from bridge.publishing.spool.store import Key, Store
+from bridge.publishing.spool.store import Store
+from bridge.publishing.stores import Key
 from bridge.queues import Queue
 from bridge.retry_table import RetryTable
 from bridge.watchers.notify import Watchers
