@@ -11,7 +11,7 @@ python := .venv/bin/python
 pytest := $(python) -m pytest -q -n 3 --dist loadscope --no-loadscope-reorder
 code   := bridge app_adapter worker dead_letter deferred_event_bridge tests examples benchmarks
 
-.PHONY: help env demo test test-all faults bench lint fuzz rabbitmq servers
+.PHONY: help env demo test test-all faults bench lint fuzz rabbitmq servers databases
 
 help:
 	@echo "make demo            run the demo on SQLite, half a minute"
@@ -41,13 +41,16 @@ rabbitmq:
 servers:
 	@scripts/install-fastcgi-servers.sh
 
+databases:
+	@scripts/install-databases.sh
+
 demo: env
 	@$(python) -m examples.demo $(if $(BROKER),--broker-url "$(BROKER)")
 
-test: env rabbitmq servers
+test: env rabbitmq servers databases
 	@$(pytest) -m "not long" tests
 
-test-all: env rabbitmq servers
+test-all: env rabbitmq servers databases
 	@$(pytest) tests
 
 faults: env rabbitmq servers
