@@ -42,6 +42,7 @@ def defer(
     key: str | None = None,
     within: float | timedelta | str | None = None,
     on_duplicate: Literal["return", "raise"] = "return",
+    session: Any = None,
 ) -> str:
     """Defer an event from within a Flask request or app context; return its id.
 
@@ -57,6 +58,10 @@ def defer(
     `within`, a time as for `delay`, the event holds its key for that time: another event of this name and key that is
     deferred with a `within` meanwhile is not published; `defer()` then returns the id of the first one, or raises
     `DuplicateEvent` with `on_duplicate="raise"`. RabbitMQ cannot do that.
+
+    With a `session`, a Session or AsyncSession of SQLAlchemy 2, the event is written into the outbox in the session's
+    own transaction: it is deferred exactly if that transaction commits. `bridge-relay` publishes it; see
+    docs/outbox.md.
 
     Raise `DeferError`: a subclass names the cause; the base class is raised for another argument that cannot be used,
     and outside an app. Nothing was published, except perhaps after `DeferUnconfirmed`.
@@ -74,11 +79,11 @@ def defer(
         within=within,
         on_duplicate=on_duplicate,
     )
-    deferred: str = state_of_app().defer(deferral)
+    deferred: str = state_of_app().defer(deferral, session)
     return deferred
 
 
-def defer_many(events: "Iterable[tuple[str, Any] | Deferral]") -> list[str]:
+def defer_many(events: "Iterable[tuple[str, Any] | Deferral]", *, session: Any = None) -> list[str]:
     """Defer many events from within a Flask request or app context; return their ids, in order.
 
     Each is `(name, payload)`, or a `Deferral` with the arguments of `defer()`. Their confirms are awaited together,
@@ -86,8 +91,10 @@ def defer_many(events: "Iterable[tuple[str, Any] | Deferral]") -> list[str]:
 
     If an event cannot be made, raise its `DeferError`, and nothing was published. If not all could be published, raise
     `NotAllDeferred`, which has the ids and errors.
+
+    With a `session`, all are written into the outbox in its transaction, as by `defer()`.
     """
-    deferred: list[str] = state_of_app().defer_many(events)
+    deferred: list[str] = state_of_app().defer_many(events, session)
     return deferred
 
 

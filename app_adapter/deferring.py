@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask
@@ -12,9 +13,10 @@ from app_adapter.deferral import Deferral, handling_of, within_of
 from app_adapter.fork_safe_publishing import publish, publish_many
 from app_adapter.outgoing import Outgoing
 from app_adapter.trace import current_traceparent
+from app_adapter.with_sqlalchemy import imported
 from bridge.config.settings import Settings
-from bridge.errors import DeferError, DuplicateEvent, NotAllDeferred, shown
-from bridge.queues import route
+from bridge.errors import DeferError, DuplicateEvent, NotAllDeferred, Unroutable, shown
+from bridge.queues import Queue, route
 from bridge.request import ReplayTarget
 
 if TYPE_CHECKING:
@@ -35,9 +37,12 @@ class Deferring:
     target: ReplayTarget
     recording: "Callable[[], Recording | None]"
 
-    def defer(self, deferral: Deferral) -> str:
+    def defer(self, deferral: Deferral, session: Any = None) -> str:
         """Defer one event; see `app_adapter.defer`."""
         outgoing = self._made(deferral)
+        if session is not None:
+            self._write(session, [outgoing], [deferral])
+            return outgoing.event.id
         try:
             self._send(outgoing, deferral)
         except DuplicateEvent as duplicate:
@@ -46,10 +51,13 @@ class Deferring:
             return duplicate.event_id
         return outgoing.event.id
 
-    def defer_many(self, given: Iterable[Given]) -> list[str]:
+    def defer_many(self, given: Iterable[Given], session: Any = None) -> list[str]:
         """Defer all events; see `app_adapter.defer_many`."""
         deferrals = [_deferral(each, at) for at, each in enumerate(given)]
         made = [self._made_one_of_many(deferral, at) for at, deferral in enumerate(deferrals)]
+        if session is not None:
+            self._write(session, made, deferrals)
+            return [each.event.id for each in made]
         if made and self.recording() is None and self.app.testing:
             raise DeferError(_in_a_test(self.app.name, made[0].event.name))
         if self.recording() is not None:
@@ -81,6 +89,21 @@ class Deferring:
             error.args = (f"event {at} of defer_many(): {error}; nothing was published",)
             raise
 
+    def _write(self, session: Any, made: Sequence[Outgoing], deferrals: Sequence[Deferral]) -> None:
+        """Write events into the outbox, in the transaction of the session; in a test, record them at its commit."""
+        queues = self.settings.queues()
+        for outgoing in made:
+            check_for_outbox(outgoing, queues)
+        recording = self.recording()
+        if recording is not None:
+            at_commit = imported("commits").at_commit
+            for outgoing, deferral in zip(made, deferrals, strict=True):
+                at_commit(session, partial(self._send, outgoing, deferral))
+        elif made and self.app.testing:
+            raise DeferError(_in_a_test(self.app.name, made[0].event.name))
+        else:
+            imported("outbox").write(session, self.settings.values.namespace, made)
+
     def _send(self, outgoing: Outgoing, deferral: Deferral) -> None:
         recording = self.recording()
         if recording is not None:
@@ -101,6 +124,15 @@ class Deferring:
         except DeferError as error:
             return error
         return None
+
+
+def check_for_outbox(outgoing: Outgoing, queues: Sequence[Queue]) -> None:
+    """Raise `Unroutable` for an event that no queue takes now, and `DeferError` for one that would hold its key."""
+    name = outgoing.event.name
+    if outgoing.within is not None:
+        raise DeferError(f"within={outgoing.within}: expected no within with a session")
+    if outgoing.due is None and not route(queues, name):
+        raise Unroutable(f"no queue takes {name!r}: it matches no pattern, and there is no 'default' queue")
 
 
 def _deferral(given: object, at: int) -> Deferral:

@@ -177,6 +177,7 @@ class DeferredEvents(DeferredSignals):
         key: str | None = None,
         within: float | timedelta | str | None = None,
         on_duplicate: Literal["return", "raise"] = "return",
+        session: Any = None,
     ) -> str:
         """Defer an event, as `app_adapter.defer` does. Outside a Flask context the app is the extension's only app.
 
@@ -195,7 +196,7 @@ class DeferredEvents(DeferredSignals):
             within=within,
             on_duplicate=on_duplicate,
         )
-        return self._state().defer(deferral)
+        return self._state().defer(deferral, session)
 
     def call(
         self,
@@ -208,9 +209,9 @@ class DeferredEvents(DeferredSignals):
         """Call listeners and return their answer, as `app_adapter.call` does. The app is found as in `defer()`."""
         return self._state().call(name, payload, timeout=timeout, content_type=content_type)
 
-    def defer_many(self, events: Iterable[Given]) -> list[str]:
+    def defer_many(self, events: Iterable[Given], *, session: Any = None) -> list[str]:
         """Defer many events, as `app_adapter.defer_many` does. The app is found as in `defer()`."""
-        return self._state().defer_many(events)
+        return self._state().defer_many(events, session)
 
     def cancel(self, event_id: str, *, why: str = "", running: bool = False) -> None:
         """Cancel an event, as `app_adapter.cancel` does. The app is found as in `defer()`."""
@@ -270,13 +271,13 @@ class AppState:
         """The way of this app's events to the broker."""
         return Deferring(self.app, self.settings, self.tell, self.target, lambda: self.events.recording)
 
-    def defer(self, deferral: Deferral) -> str:
+    def defer(self, deferral: Deferral, session: Any = None) -> str:
         """Defer an event from this app; see `app_adapter.defer`."""
-        return self.deferring.defer(deferral)
+        return self.deferring.defer(deferral, session)
 
-    def defer_many(self, events: Iterable[Given]) -> list[str]:
+    def defer_many(self, events: Iterable[Given], session: Any = None) -> list[str]:
         """Defer events from this app; see `app_adapter.defer_many`."""
-        return self.deferring.defer_many(events)
+        return self.deferring.defer_many(events, session)
 
     def call(self, name: str, payload: Any, *, timeout: float | timedelta, content_type: str | None) -> Any:
         """Call the listeners of a name; see `app_adapter.call`."""

@@ -1,18 +1,18 @@
-"""`bridge-relay`: publishes the events that `defer()` has written to the spool.
+"""`bridge-relay`: publishes the events that `defer()` has written to the spool and to outboxes.
 
-For hosts whose web processes come and go. It is in this package because it is the publishing half of a web process. It
-loads no app.
+It is in this package because it is the publishing half of a web process. It loads no app.
 """
 
 import asyncio
 import time
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bridge.brokers.opening import open_broker
 from bridge.config.settings import Settings, load_settings
+from bridge.config.store_settings import NEEDS_SQLALCHEMY
 from bridge.console import options
 from bridge.console.log_setup import configure_logging
 from bridge.console.program import program, version_option
@@ -28,6 +28,9 @@ from bridge.publishing.spooling_publisher import SpoolingPublisher
 from bridge.watchers.from_settings import named_watchers
 from bridge.watchers.notify import Watchers
 
+if TYPE_CHECKING:
+    from bridge.publishing.outbox.outbox_relay import OutboxRelay
+
 
 @program("bridge-relay --config /etc/shop/bridge.toml")
 @options.broker_url()
@@ -37,49 +40,71 @@ from bridge.watchers.notify import Watchers
 @options.logs
 @version_option
 def main(config: str | None, log_format: Any, log_level: Any, **overrides: Any) -> None:
-    """Publish the events that `defer()` has written to this host's spool, when the broker answers, until SIGTERM.
+    """Publish the events that `defer()` has written to this host's spool and to the outboxes of [stores], when the
+    broker answers, until SIGTERM.
 
-    Web processes do the same between their requests. One process of a host relays at a time.
+    Web processes relay the spool too, between their requests; one process of a host relays it at a time. Several
+    bridge-relay share the work of an outbox.
 
     Exit codes: 0 stopped by a signal; 2 wrong usage or settings; 3 the broker refuses.
     """
     configure_logging(log_format, log_level)
     manager = ServiceManager.of_this_process()
     settings = load_settings(command_line=overrides, file=config)
-    asyncio.run(_until_stopped(settings, _spool(settings), Watchers(named_watchers(settings)), manager))
-
-
-def _spool(settings: Settings) -> SpoolFile:
     file = spool_file(settings)
-    if file is None:
-        raise SettingsError(f"broker_url = {settings.values.broker_url!r}: expected RabbitMQ; SQLite needs no spool")
-    return file
+    if file is None and not settings.values.stores:
+        raise SettingsError(
+            f"broker_url = {settings.values.broker_url!r}: expected RabbitMQ, or an outbox in [stores]; SQLite needs "
+            "no spool"
+        )
+    asyncio.run(_until_stopped(settings, file, Watchers(named_watchers(settings)), manager))
 
 
-async def _until_stopped(settings: Settings, file: SpoolFile, tell: Tell, manager: ServiceManager) -> None:
+async def _until_stopped(settings: Settings, file: SpoolFile | None, tell: Tell, manager: ServiceManager) -> None:
     with stop_on_signals(lambda: log.info("received a stop signal; closing the relay")) as stop:
         await _relay(settings, file, stop.wished, tell, manager)
 
 
-async def _relay(settings: Settings, file: SpoolFile, stop: asyncio.Event, tell: Tell, manager: ServiceManager) -> None:
+async def _relay(
+    settings: Settings, file: SpoolFile | None, stop: asyncio.Event, tell: Tell, manager: ServiceManager
+) -> None:
     """Relay until `stop` is set. Raise `BrokerRefused` if the broker refuses at the start; retry a later refusal."""
     values = settings.values
     opener = partial(open_broker, values.broker_url, values.namespace, declare=values.declare, tls=settings.tls())
     publisher = LazyPublisher(opener, settings.queues())
+    outboxes = _outboxes(settings, publisher, tell)
     try:
         await publisher.ready(Deadline.after(0.5, time.monotonic()))
     except BrokerUnavailable as error:
         if isinstance(error.__cause__, BrokerRefused):
             await publisher.close()
             raise error.__cause__ from None
-    relay = SpoolingPublisher(publisher, file, tell, creates=False)
-    relay.start()
-    if not file.path.exists():
-        log.info("there is no spool %s yet; the app makes it when it spools an event", file.path)
-    log.info("relaying the events of the spool", extra={"spool": str(file.path), "broker": publisher.name})
-    manager.ready("relaying the events of the spool")
+    spool = None if file is None else SpoolingPublisher(publisher, file, tell, creates=False)
+    if spool is not None and file is not None:
+        spool.start()
+        if not file.path.exists():
+            log.info("there is no spool %s yet; the app makes it when it spools an event", file.path)
+        log.info("relaying the events of the spool", extra={"spool": str(file.path), "broker": publisher.name})
+    for outbox in outboxes:
+        outbox.start()
+        log.info("relaying the events of %s", outbox.name, extra={"broker": publisher.name})
+    relayed = "the spool" if not outboxes else "the outboxes" if file is None else "the spool and the outboxes"
+    manager.ready(f"relaying the events of {relayed}")
     informing = asyncio.create_task(manager.keep_informed(str))
     await stop.wait()
     informing.cancel()
     manager.stopping()
-    await relay.close()
+    await asyncio.gather(*(outbox.close() for outbox in outboxes))
+    await (publisher if spool is None else spool).close()
+
+
+def _outboxes(settings: Settings, publisher: LazyPublisher, tell: Tell) -> "list[OutboxRelay]":
+    stores = settings.values.stores
+    if not stores:
+        return []
+    try:
+        from bridge.publishing.outbox.outbox_relay import OutboxRelay
+    except ImportError as error:
+        raise SettingsError(f"stores.{min(stores)}: {NEEDS_SQLALCHEMY}: {error}") from error
+    namespace = settings.values.namespace
+    return [OutboxRelay(store, namespace, publisher, tell) for store in stores.values()]

@@ -42,6 +42,10 @@ class BrokerUnavailable(BridgeError):
     """The broker cannot be reached, or cannot serve now. The operation was not done."""
 
 
+class StoreUnavailable(BridgeError):
+    """A database whose outbox is relayed cannot be reached, or cannot serve now. Its events stay there."""
+
+
 class DeferError(BridgeError):
     """The base class of the errors of publishing, and of all errors that `defer()` raises. Unless a subclass says
     otherwise, the event was not published."""

@@ -55,6 +55,11 @@ def bridge_events() -> None:
     _run("worker.history.cli")
 
 
+def bridge_outbox() -> None:
+    """Run `bridge-outbox`."""
+    _run("app_adapter.outbox_cli")
+
+
 def bridge_relay() -> None:
     """Run `bridge-relay`."""
     _run("app_adapter.relay_cli")

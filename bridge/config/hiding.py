@@ -13,7 +13,7 @@ from bridge.errors import shown as quoted
 HIDDEN = "…"
 
 _SECRET_KEY = re.compile(r"pass|pwd|secret|token|key|credential|url|uri|dsn", re.IGNORECASE)
-_SCHEME = re.compile(r"(?:amqps?|https?|rediss?|sqlite)://", re.IGNORECASE)
+_SCHEME = re.compile(r"(?:amqps?|https?|rediss?|sqlite|postgresql|mysql|mariadb)://", re.IGNORECASE)
 _OF_URL = re.compile(r"://|@|^\s*amqps?:", re.IGNORECASE)
 _LONGEST = 200
 

@@ -1,4 +1,4 @@
-"""The password of RabbitMQ's user from a file, so that it is in no setting, environment or command line."""
+"""The password of a URL's user from a file, so that it is in no setting, environment or command line."""
 
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
@@ -7,17 +7,17 @@ _LONGEST = 4096
 """Bytes. A file that is longer is not one that holds a password."""
 
 
-def with_password(url: str, file: Path) -> str:
-    """Return the broker's URL with the password from the file. Raise `ValueError`, without a part of either, if the
-    file cannot be used or the URL has no user."""
+def with_password(url: str, file: Path, key: str, example: str) -> str:
+    """Return a URL with the password from the file. `key` is the setting of the URL, and `example` a URL with a user,
+    for messages. Raise `ValueError`, without a part of either, if the file cannot be used or the URL has no user."""
     parts = urlsplit(url)
     login, _, hosts = parts.netloc.rpartition("@")
     user, _, given = login.partition(":")
     if not user:
-        raise ValueError("expected a user in broker_url, as in amqp://shop@host/")
+        raise ValueError(f"expected a user in {key}, as in {example}")
     password = _password(file)
     if given and unquote(given) != password:
-        raise ValueError("expected no password in broker_url, or the same one")
+        raise ValueError(f"expected no password in {key}, or the same one")
     return parts._replace(netloc=f"{user}:{quote(password, safe='')}@{hosts}").geturl()
 
 

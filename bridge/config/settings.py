@@ -19,6 +19,7 @@ from bridge.config.password_file import with_password
 from bridge.config.reading import Problem, Unreadable, keys_of, table
 from bridge.config.settings_file import settings_file
 from bridge.config.sqlite_url import is_sqlite, path_in, url_of
+from bridge.config.store_settings import StoreSettings
 from bridge.config.values import RetrySettings, Values
 from bridge.errors import SettingsError
 from bridge.ledger_keys import LedgerKeys
@@ -42,7 +43,7 @@ _OF_THE_APP = frozenset(
 """The settings that the app uses, so Flask's config may set them."""
 _FILES = ("tls_ca", "tls_cert", "tls_key")
 """Files that programs only read. A relative path is relative to `bridge.toml`, or to the working directory."""
-_IN_THE_FILE_ALONE = ("queues", "retry", "fastcgi", "workers", "schedules", "pool", "history")
+_IN_THE_FILE_ALONE = ("queues", "retry", "fastcgi", "workers", "schedules", "pool", "history", "stores")
 
 
 _KEYS = keys_of(Values)
@@ -141,7 +142,8 @@ def load_settings(
     base = path.parent if path is not None else Path.cwd()
     files: dict[str, Any] = {key: str(base / value) for key in _FILES if (value := getattr(checked, key)) is not None}
     spool = str(one_name(base / checked.spool))
-    resolved = replace(checked, broker_url=_resolved(checked, base, origins), spool=spool, **files)
+    stores = {name: _resolved_store(store, base) for name, store in checked.stores.items()}
+    resolved = replace(checked, broker_url=_resolved(checked, base, origins), spool=spool, stores=stores, **files)
     if origins.get("broker_url") == COMMAND_LINE and has_password(checked.broker_url):
         log.warning(
             "broker_url (from command line) has a password, which every user of this machine can see in the list of "
@@ -203,10 +205,17 @@ def _resolved(checked: Values, base: Path, origins: Mapping[str, str]) -> str:
     if file is None:
         return url
     try:
-        return with_password(url, base / file)
+        return with_password(url, base / file, "broker_url", "amqp://shop@host/")
     except ValueError as error:
         origin = origins.get("broker_password_file", "default")
         raise SettingsError(f"broker_password_file (from {origin}): {error}") from None
+
+
+def _resolved_store(store: StoreSettings, base: Path) -> StoreSettings:
+    """Return a store with complete paths. Only the programs that use the store read its password."""
+    if is_sqlite(store.url):
+        return replace(store, url=url_of(str(one_name(base / path_in(store.url)))))
+    return replace(store, password_file=None if store.password_file is None else str(base / store.password_file))
 
 
 def _retry(retry: RetrySettings | str) -> RetryTable | str:

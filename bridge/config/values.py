@@ -38,6 +38,7 @@ from bridge.config.notation import (
 from bridge.config.pool_settings import PoolSettings
 from bridge.config.reading import Problem, Unreadable, mapping, table
 from bridge.config.schedule_settings import ScheduleSettings
+from bridge.config.store_settings import StoreSettings
 from bridge.handling import Priority
 from bridge.logs import Retention
 from bridge.queues import CATCH_ALL, DEADLINE_AT_MOST
@@ -203,3 +204,7 @@ class Values:
     workers: Annotated[Mapping[str, WorkerGroupSettings], mapping(plain_name, table(WorkerGroupSettings))] = field(
         default_factory=dict
     )
+    stores: Annotated[Mapping[str, StoreSettings], mapping(plain_name, table(StoreSettings))] = field(
+        default_factory=dict
+    )
+    """The databases whose outboxes `bridge-relay` publishes. See docs/outbox.md."""

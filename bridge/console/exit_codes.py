@@ -16,6 +16,7 @@ from bridge.errors import (
     NotAllDeferred,
     PolicyError,
     SettingsError,
+    StoreUnavailable,
     UnreadableEnvelope,
 )
 
@@ -32,7 +33,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     """The command line or the settings cannot be used."""
     BROKER = 3
-    """The broker cannot be reached, or refuses the client."""
+    """The broker, or the database of an outbox, cannot be reached, or refuses the client."""
     APP = 4
     """The app cannot boot."""
 
@@ -40,6 +41,7 @@ class ExitCode(IntEnum):
 _CODES: tuple[tuple[type[BridgeError], ExitCode], ...] = (
     (BrokerUnavailable, ExitCode.BROKER),
     (BrokerRefused, ExitCode.BROKER),
+    (StoreUnavailable, ExitCode.BROKER),
     (DeliveryLost, ExitCode.BROKER),
     (DeferUnconfirmed, ExitCode.BROKER),
     (DeferForbidden, ExitCode.BROKER),

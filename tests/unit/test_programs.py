@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 import app_adapter.call_cli
 import app_adapter.cli
+import app_adapter.outbox_cli
 import app_adapter.relay_cli
 import dead_letter.cli
 import worker.bench.cli
@@ -44,6 +45,7 @@ PROGRAMS = {
     "bridge-worker": Program(worker.cli.main, ["shop:app"], f"{BROKER} {LOGS}"),
     "bridge-pool": Program(worker.pool_cli.main, ["shop:app", "--bind", "unix:/no/app.sock"], f"--config {LOGS}"),
     "bridge-events": Program(worker.history.cli.main, ["list"], BROKER),
+    "bridge-outbox": Program(app_adapter.outbox_cli.main, ["list"], ""),
     "bridge-relay": Program(app_adapter.relay_cli.main, [], f"{BROKER} {LOGS}"),
     "bridge-dlq": Program(dead_letter.cli.main, ["list"], BROKER),
     "bridge-defer": Program(app_adapter.cli.main, ["a.b"], f"{BROKER} --json"),

@@ -39,9 +39,9 @@ class Member:
 
 def members_of(settings: Settings, app: str | None, further: Sequence[str] = ()) -> tuple[Member, ...]:
     """Return the processes: the pool if `[pool]` says where it listens, a worker for each group of `[workers]` or one
-    for all queues, and the relay if the app spools. `app` is the app of the command line or of FLASK_APP, for those
-    that `bridge.toml` gives none. `further` are options for all of them. Raise `SettingsError` if a process has no
-    app."""
+    for all queues, and the relay if the app spools or has an outbox. `app` is the app of the command line or of
+    FLASK_APP, for those that `bridge.toml` gives none. `further` are options for all of them. Raise `SettingsError` if
+    a process has no app."""
     values = settings.values
     boot, grace = values.boot_timeout.total_seconds(), values.grace.total_seconds()
     config = ("--config", str(settings.file)) if settings.file is not None else ()
@@ -59,7 +59,7 @@ def members_of(settings: Settings, app: str | None, further: Sequence[str] = ())
         to_finish = group.grace.total_seconds() if group.grace is not None else grace
         words = (*own, *chosen, *config, *further)
         found.append(Member(named, "bridge-worker", words, Stage.WORKERS, boot, to_finish))
-    if values.publish == "spool" and not is_sqlite(values.broker_url):
+    if values.stores or (values.publish == "spool" and not is_sqlite(values.broker_url)):
         found.append(Member("relay", "bridge-relay", (*config, *further), Stage.RELAY, boot, grace, reloads=False))
     return tuple(found)
 

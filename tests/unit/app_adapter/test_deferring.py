@@ -1,5 +1,6 @@
 """Deferring from an app: keys that keep duplicates out, and many events with one round of confirms."""
 
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -178,3 +179,15 @@ def test_after_a_batch_with_an_error_the_others_are_not_tried(
 
     assert len(tried) == 2
     assert [str(error).partition(",")[0] for error in caught.value.errors.values()] == ["no"] * 2 + ["not tried"] * 3
+
+
+def test_a_session_without_sqlalchemy_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plain install has no SQLAlchemy."""
+    for module in [name for name in sys.modules if name.startswith("app_adapter.sqlalchemy")]:
+        monkeypatch.delitem(sys.modules, module)
+    for module in ("sqlalchemy", "sqlalchemy.orm"):
+        monkeypatch.setitem(sys.modules, module, None)
+    events = DeferredEvents(app := Flask("shop"))
+
+    with app.app_context(), pytest.raises(DeferError, match=r"deferred-event-bridge\[sqlalchemy\]"):
+        events.defer("a.b", session=object())

@@ -10,6 +10,7 @@ from bridge.config.pool_settings import PoolSettings
 from bridge.config.reading import keys_of, table
 from bridge.config.schedule_settings import ScheduleSettings
 from bridge.config.settings import Settings, load_settings
+from bridge.config.store_settings import StoreSettings
 from bridge.config.values import QueueSettings, RetrySettings, Values, WorkerGroupSettings
 from bridge.errors import SettingsError
 from tests.unit.docs.markdown import ROOT, Block, all_blocks, blocks, rows, section
@@ -21,7 +22,7 @@ IN_WORDS = {
     *("queues", "source", "release", "children", "control_directory", "management_url", "watchers", "fastcgi"),
     "workers",
     *("file_group", "broker_password_file", "public_url", "replay_secret", "tls_ca", "tls_cert", "tls_key"),
-    *("ledger_key", "ledger_key_previous", "schedules", "http", "pool"),
+    *("ledger_key", "ledger_key_previous", "schedules", "http", "pool", "stores"),
 }
 """Whose default is a sentence and no value."""
 
@@ -66,7 +67,10 @@ def test_the_keys_of_an_address_are_documented() -> None:
     assert set(keys_of(ServerSettings)) <= set(re.findall(r"`([a-z]+)`", below))
 
 
-@pytest.mark.parametrize(("page", "kind"), [("schedules.md", ScheduleSettings), ("site.md", PoolSettings)])
+@pytest.mark.parametrize(
+    ("page", "kind"),
+    [("schedules.md", ScheduleSettings), ("site.md", PoolSettings), ("outbox.md", StoreSettings)],
+)
 def test_a_setting_with_a_page_of_its_own_is_documented(page: str, kind: type[object]) -> None:
     """In a table of that page."""
     table_of_keys = {row[0].strip("`") for row in rows((ROOT / "docs" / page).read_text("utf-8"))}

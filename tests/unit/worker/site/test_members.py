@@ -44,6 +44,13 @@ def test_all_of_them(tmp_path: Path) -> None:
     assert [each.stage for each in found] == [Stage.POOL, Stage.WORKERS, Stage.RELAY]
 
 
+def test_a_site_with_an_outbox_has_a_relay(tmp_path: Path) -> None:
+    """Whatever its broker."""
+    found = members_of(settings(tmp_path, '[stores.shop]\nurl = "sqlite:///shop.db"\n'), "shop:app")
+
+    assert [each.program for each in found] == ["bridge-worker", "bridge-relay"]
+
+
 def test_a_worker_for_each_group(tmp_path: Path) -> None:
     """With the app of its group, or else that of the site, and the time to finish that its group has."""
     found = members_of(

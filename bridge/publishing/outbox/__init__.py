@@ -1,0 +1,1 @@
+"""The outbox: tables in the app's own database, and the store that a relay reads. Needs the extra `sqlalchemy`."""

@@ -1,0 +1,1 @@
+"""The outbox on PostgreSQL, MariaDB and SQLite: deferring with a session, the relay, and listeners that run once."""
