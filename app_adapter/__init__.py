@@ -12,7 +12,7 @@ from app_adapter.defer import defer, defer_many
 from app_adapter.deferral import Deferral
 from app_adapter.event_logger import EventLogger
 from app_adapter.extension import DeferredEvents
-from app_adapter.listener_api import Event, Halt, Reject, Retry, Snooze
+from app_adapter.listener_api import AlreadyDone, Event, Halt, Reject, Retry, Snooze
 from app_adapter.signals import (
     event_begun,
     event_dead,
@@ -45,6 +45,7 @@ from bridge.errors import (
 )
 
 __all__ = [
+    "AlreadyDone",
     "BrokerUnavailable",
     "CallError",
     "CallFailed",

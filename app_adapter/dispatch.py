@@ -7,7 +7,7 @@ from datetime import datetime
 from logging import Logger
 from typing import Any, NamedTuple
 
-from app_adapter.listener_api import Event, Halt, Reject, Retry, Snooze
+from app_adapter.listener_api import AlreadyDone, Event, Halt, Reject, Retry, Snooze
 from app_adapter.listeners import Listener
 from bridge.attempt import Error
 from bridge.call_words import NO_LISTENER
@@ -52,6 +52,8 @@ def call_all(
             continue
         try:
             call(listener, event)
+        except AlreadyDone:
+            succeeded.append(listener.name)
         except KeyboardInterrupt as interrupt:
             raised.append(_Raised(interrupt, listener.retry))
             break

@@ -28,7 +28,9 @@ from app_adapter.listeners import AppListeners, F, Listeners
 from app_adapter.public_urls import refuse_invented_urls
 from app_adapter.receiver import Receiver
 from app_adapter.registrations import AppRegistrations, Registrations
+from app_adapter.running_listener import listener_now
 from app_adapter.signals import Announcer
+from app_adapter.with_sqlalchemy import imported
 from bridge.config.environment import PREFIX
 from bridge.config.settings import Settings, load_settings
 from bridge.errors import DeferError
@@ -97,6 +99,7 @@ class DeferredEvents(DeferredSignals):
         observer: bool = False,
         name: str | None = None,
         retry: Mapping[str, Any] | None = None,
+        once: Callable[[], Any] | None = None,
     ) -> Callable[[F], F]:
         """Make the decorated function, plain or async, a listener of the events that match one of the patterns.
 
@@ -106,10 +109,26 @@ class DeferredEvents(DeferredSignals):
         failed: a table as in the settings, such as `{"attempts": 5, "initial": "10s"}`. A factory that is called twice
         may register its inner functions twice: each app calls its own.
 
+        `once` makes a session of SQLAlchemy 2, such as a `sessionmaker` or `db.session` of Flask-SQLAlchemy. The
+        listener is called with the event and that session, whose transaction is committed when it returns. What it does
+        there is done once, however often the event comes: a repeat is acknowledged without a call. See docs/outbox.md.
+
         Raise `ValueError` for an invalid pattern, for a table that cannot be used, and for a name that another function
         has. Raise `TypeError` for a function that cannot be called with one event, and for a generator.
         """
-        return self.listeners.on(*patterns, priority=priority, observer=observer, name=name, retry=retry)
+        return self.listeners.on(*patterns, priority=priority, observer=observer, name=name, retry=retry, once=once)
+
+    def once(self, session: Any) -> Any:
+        """Mark this event as done by this listener, in the session's own transaction: call it first in a listener, and
+        commit the session at the end. Of an `AsyncSession`, await what it returns.
+
+        If the mark is there already, raise `AlreadyDone`, which ends the listener; the event counts as done by it.
+        Raise `RuntimeError` outside a listener, and for a second call in one transaction.
+        """
+        call = listener_now.get()
+        if call is None:
+            raise RuntimeError("events.once() outside a listener: expected a call in a function with @events.on")
+        return imported("once").mark_once(session, self._state().settings.values.namespace, call)
 
     def observe(self, observer: "Watcher") -> None:
         """Tell an observer the moments of all apps of this extension from now on, as if it had been among `watchers`.

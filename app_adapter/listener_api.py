@@ -146,6 +146,11 @@ class Halt(Exception):
         super().__init__(why or "the listener halted the queue")
 
 
+class AlreadyDone(Exception):
+    """Raised by `events.once()` in a listener that has done this event before. Let it pass: the listener counts as
+    finished, and what it did so far is to be rolled back."""
+
+
 def _seconds(after: float | datetime | None, now: datetime) -> float | None:
     return max((after - now).total_seconds(), 0.0) if isinstance(after, datetime) else after
 

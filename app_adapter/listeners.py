@@ -21,8 +21,9 @@ NAMES_REMEMBERED = 1000
 FEW = 20
 """A number of listeners whose names always fit into `MAX_FINISHED`."""
 
-Function = Callable[[Event], Any]
+Function = Callable[[Event], Any] | Callable[[Event, Any], Any]
 F = TypeVar("F", bound=Function)
+"""A function that takes an event; with `once`, an event and a session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +31,16 @@ class Listener:
     """A function that is called with events. `name` identifies it across attempts and releases.
 
     An observer does not make an event handled, and its errors do not fail the event. `retry` is the retry policy of an
-    event that this listener failed.
+    event that this listener failed. `once` makes the session of a listener that runs once, and is called with it.
     """
 
     name: str
-    function: Function
+    function: Callable[..., Any]
     patterns: tuple[str, ...]
     priority: int
     observer: bool
     retry: RetryTable | None = None
+    once: "Callable[[], Any] | None" = None
 
     @property
     def what(self) -> str:
@@ -80,6 +82,7 @@ class Listeners:
         observer: bool = False,
         name: str | None = None,
         retry: Mapping[str, Any] | None = None,
+        once: Callable[[], Any] | None = None,
     ) -> Callable[[F], F]:
         """Return a decorator that makes a function, plain or async, a listener of the events that match a pattern.
 
@@ -90,11 +93,14 @@ class Listeners:
         if not patterns:
             raise ValueError("on() without a pattern: expected at least one, such as @events.on('product.#')")
         checked = tuple(check_pattern(pattern) for pattern in patterns)
+        if once is not None:
+            check_callable(f"on(once={once!r:.100})", once)
         table = _retry(retry, observer)
 
         def register(function: F) -> F:
-            check_callable(f"listener {name or name_of(function)!r}", function, "an event")
-            self._add(Listener(_name(function, name), function, checked, priority, observer, table))
+            arguments = ("an event",) if once is None else ("an event", "a session")
+            check_callable(f"listener {name or name_of(function)!r}", function, *arguments)
+            self._add(Listener(_name(function, name), function, checked, priority, observer, table, once))
             return function
 
         return register
@@ -106,9 +112,10 @@ class Listeners:
             return
         if old.function != new.function:
             raise ValueError(f"listener {new.name!r}: another function has this name; pass name= to tell them apart")
-        if (old.priority, old.observer, old.retry) != (new.priority, new.observer, new.retry):
+        if (old.priority, old.observer, old.retry, old.once) != (new.priority, new.observer, new.retry, new.once):
             raise ValueError(
-                f"listener {new.name!r}: expected the same priority, observer and retry each time it is registered"
+                f"listener {new.name!r}: expected the same priority, observer, retry and once each time it is "
+                "registered"
             )
         # A function that is decorated twice is one listener, so an event that matches both patterns calls it once.
         patterns = tuple(dict.fromkeys((*new.patterns, *old.patterns)))

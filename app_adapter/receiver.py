@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
 
@@ -20,13 +21,15 @@ from flask import Flask, Response, abort, request
 
 from app_adapter.answers import answer_in
 from app_adapter.app_answer import AppAnswer
-from app_adapter.call_to_end import finish
+from app_adapter.call_to_end import call_to_end, finish
 from app_adapter.dispatch import ALL_DELIVERED, Conclusion, call_all, error_of, first_answer
 from app_adapter.listener_api import NEWS, Event, event_of
 from app_adapter.listeners import AppListeners, Listener, too_many
 from app_adapter.public_urls import ReplayUrls
+from app_adapter.running_listener import RunningListener, listener_now
 from app_adapter.signals import Announcer
 from app_adapter.verdict_reply import NO_VERDICT, reply_of, reply_with
+from app_adapter.with_sqlalchemy import imported
 from bridge.app_moments import Replayed, Replaying
 from bridge.attempt import Error
 from bridge.call_words import is_call
@@ -68,6 +71,7 @@ class Receiver:
         self._inner = app.wsgi_app
         self._listeners = listeners
         self._release = settings.release
+        self._namespace = settings.namespace
         self._max_body = settings.max_body
         self._urls = ReplayUrls(app, settings.public_url)
         self._tell = tell
@@ -129,6 +133,11 @@ class Receiver:
                 raise BaseExceptionGroup(f"{len(failures)} listeners failed", failures)
 
     def _call(self, listener: Listener, event: Event) -> Any:
+        call = RunningListener(event.id, listener.name)
+        listener_now.set(call)
+        if listener.once is not None:
+            to_end = partial(call_to_end, listener.what, run=self._app.ensure_sync)
+            return imported("once").run_once(listener.once, self._namespace, call, listener.function, event, to_end)
         result = listener.function(event)
         return None if result is None else finish(listener.what, result, self._app.ensure_sync)
 

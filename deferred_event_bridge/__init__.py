@@ -11,6 +11,7 @@ from deferred_event_bridge.hidden_packages import IN_APP, check
 
 if TYPE_CHECKING:
     from app_adapter import (
+        AlreadyDone,
         BrokerUnavailable,
         CallError,
         CallFailed,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from app_adapter.defer import defer, defer_many
 
 __all__ = [
+    "AlreadyDone",
     "BrokerUnavailable",
     "CallError",
     "CallFailed",

@@ -98,7 +98,7 @@ def test_a_listener_has_a_retry_policy_of_its_own() -> None:
 
     (listener,) = listeners.of_new_app().matching("order.paid")
     assert listener.retry == RetryTable(attempts=3, initial=timedelta(seconds=5))
-    with pytest.raises(ValueError, match="the same priority, observer and retry each time"):
+    with pytest.raises(ValueError, match="the same priority, observer, retry and once each time"):
         listeners.on("mail.#")(bill)
 
 

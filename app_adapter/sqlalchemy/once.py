@@ -1,0 +1,87 @@
+"""Runs a listener once: the effects in the app's database and the mark that it ran are one transaction.
+
+The mark is the event's id and the listener's name. A repeat that runs at the same time waits for the first one's
+commit or rollback, by the table's primary key.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from functools import partial
+from inspect import isawaitable
+from typing import Any
+
+from sqlalchemy import Insert, Table, insert
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
+
+from app_adapter.listener_api import AlreadyDone, Event
+from app_adapter.running_listener import RunningListener
+from app_adapter.sqlalchemy.sessions import own_session
+from bridge.publishing.outbox.tables import tables
+
+Function = Callable[[Event, Any], Any]
+
+
+def mark_once(given: Any, namespace: str, running: RunningListener) -> Awaitable[None] | None:
+    """Write the mark in the session's transaction; of an `AsyncSession`, return what does. Raise `AlreadyDone` if the
+    mark is there, `RuntimeError` if this call has written it, and `DeferError` for an object that is no session."""
+    session = own_session(given)
+    if isinstance(session, AsyncSession):
+        return session.run_sync(_mark, namespace, running)
+    _mark(session, namespace, running)
+    return None
+
+
+def run_once(
+    factory: Callable[[], Any],
+    namespace: str,
+    running: RunningListener,
+    function: Function,
+    event: Event,
+    to_end: Callable[..., Any],
+) -> Any:
+    """Call the function with the event and a new session; commit its transaction with the mark, and close the session.
+    Raise `AlreadyDone` if the mark is there. `to_end` calls a function and awaits what it returns."""
+    session = own_session(factory())
+    if isinstance(session, AsyncSession):
+        return to_end(partial(_run_async, session, namespace, running, function), event)
+    with session:
+        _mark(session, namespace, running)
+        result = to_end(function, event, session)
+        session.commit()
+        return result
+
+
+async def _run_async(
+    session: AsyncSession, namespace: str, running: RunningListener, function: Function, event: Event
+) -> Any:
+    async with session:
+        await session.run_sync(_mark, namespace, running)
+        result = function(event, session)
+        if isawaitable(result):
+            result = await result
+        await session.commit()
+        return result
+
+
+def _mark(session: Session, namespace: str, running: RunningListener) -> None:
+    table = tables(namespace).once
+    statement = _unless_there(session.get_bind(clause=table.insert()).dialect.name, table).values(
+        event_id=running.event_id, listener=running.listener, done_at=datetime.now(UTC).replace(tzinfo=None)
+    )
+    result: Any = session.execute(statement, execution_options={"preserve_rowcount": True})
+    if result.rowcount:
+        running.marked = True
+    elif running.marked:
+        raise RuntimeError("events.once() was called twice: expected one call, at the beginning of the transaction")
+    else:
+        raise AlreadyDone(f"the listener {running.listener!r} has done event {running.event_id} already")
+
+
+def _unless_there(dialect: str, table: Table) -> Insert:
+    if dialect == "postgresql":
+        return postgresql.insert(table).on_conflict_do_nothing()
+    if dialect == "sqlite":
+        return sqlite.insert(table).on_conflict_do_nothing()
+    return insert(table).prefix_with("IGNORE")
