@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
+import uvloop
 
 from bridge.brokers.opening import open_broker
 from bridge.config.settings import Settings, load_settings
@@ -57,7 +58,7 @@ def main(config: str | None, log_format: Any, log_level: Any, **overrides: Any) 
             f"broker_url = {settings.values.broker_url!r}: expected RabbitMQ, or an outbox in [stores]; SQLite needs "
             "no spool"
         )
-    asyncio.run(_until_stopped(settings, file, Watchers(named_watchers(settings)), manager))
+    uvloop.run(_until_stopped(settings, file, Watchers(named_watchers(settings)), manager))
 
 
 async def _until_stopped(settings: Settings, file: SpoolFile | None, tell: Tell, manager: ServiceManager) -> None:

@@ -29,7 +29,7 @@ from bridge.event import Event
 from bridge.moments import Relayed, Tell
 from bridge.publishing.aside import Aside
 from bridge.publishing.circuit import REMIND_SECONDS, Observation
-from bridge.publishing.lazy_publisher import LazyPublisher
+from bridge.publishing.lazy_publisher import Destination, LazyPublisher, Posting
 from bridge.publishing.stores import Key, RelayStore, StoredEvent
 
 BATCH = 256
@@ -217,8 +217,13 @@ class Relay:
         return False
 
     async def _publish_or_dead_letter(self, event: Event, due: datetime | None) -> None:
+        deadline = _in(ANSWER_SECONDS)
+        posting = self._publisher.at_once(event, due, deadline=deadline)
         try:
-            await self._publisher.publish(event, due, deadline=_in(ANSWER_SECONDS))
+            if posting is None:
+                await self._publisher.publish(event, due, deadline=deadline)
+            else:
+                await _posted(posting)
         except Unroutable:
             # A short delay makes the event a dead letter with the reason "unroutable" when it is due without a queue.
             await self._publisher.publish(event, datetime.now(UTC) + A_MOMENT, deadline=_in(ANSWER_SECONDS))
@@ -235,3 +240,23 @@ class Relay:
 
 def _in(seconds: float) -> Deadline:
     return Deadline.after(seconds, time.monotonic())
+
+
+async def _posted(posting: Posting) -> None:
+    """Publish an event without a task of the publisher's own. Raise what `LazyPublisher.publish` raises."""
+    answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def told(answer: Destination | BridgeError) -> None:
+        if answered.done():
+            return
+        if isinstance(answer, BridgeError):
+            answered.set_exception(answer)
+        else:
+            answered.set_result(None)
+
+    withdraw = posting(told)
+    try:
+        await answered
+    except asyncio.CancelledError:
+        withdraw()
+        raise
