@@ -6,19 +6,18 @@ import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from importlib import import_module
-from typing import Any
 
 import click
 
 from bridge.config.settings import Settings, load_settings
-from bridge.config.store_settings import NEEDS_SQLALCHEMY, StoreSettings, database_of
+from bridge.config.store_settings import StoreSettings, database_of
 from bridge.console import options
 from bridge.console.option_values import positive_time, read_by
 from bridge.console.printable import json_text, printable
 from bridge.console.program import HELP, ProgramGroup, version_option
 from bridge.console.quantities import duration_text
 from bridge.errors import SettingsError
+from bridge.publishing.outboxes import of_outbox, waiting_in
 from bridge.publishing.stores import Waiting
 
 DIALECTS = ("postgresql", "mariadb", "mysql", "sqlite")
@@ -49,7 +48,7 @@ def main() -> None:
 def ddl(dialect: str | None, namespace: str | None, config: str | None) -> None:
     """Print the statements that make the tables of the outbox. They are run once, by whoever may create tables."""
     settings = load_settings(command_line={"namespace": namespace}, file=config)
-    statements = _imported("tables").statements
+    statements = of_outbox("tables").statements
     for statement in statements(dialect or _only_dialect(settings), settings.values.namespace):
         click.echo(f"{statement};\n")
 
@@ -62,7 +61,10 @@ def ddl(dialect: str | None, namespace: str | None, config: str | None) -> None:
 def list_outboxes(store: str | None, as_json: bool, namespace: str | None, config: str | None) -> None:
     """Count the events that wait in the outboxes, with the age of the oldest."""
     settings = load_settings(command_line={"namespace": namespace}, file=config)
-    found = {name: asyncio.run(_waiting(each, settings)) for name, each in _chosen(settings, store).items()}
+    found = {
+        name: asyncio.run(waiting_in(each, settings.values.namespace))
+        for name, each in _chosen(settings, store).items()
+    }
     now = datetime.now(UTC)
     if as_json:
         click.echo(
@@ -100,20 +102,10 @@ def prune(store: str | None, older_than: timedelta, namespace: str | None, confi
         click.echo(f"{printable(name)}: {count} marks deleted")
 
 
-async def _waiting(store: StoreSettings, settings: Settings) -> Waiting:
-    database = _imported("database").Database(store.url_with_password())
-    tables = _imported("tables").tables(settings.values.namespace)
-    try:
-        waiting: Waiting = await database.run(partial(_imported("store").waiting, tables.outbox))
-        return waiting
-    finally:
-        await database.close()
-
-
 async def _pruned(store: StoreSettings, settings: Settings, before: datetime) -> int:
-    database = _imported("database").Database(store.url_with_password())
-    tables = _imported("tables").tables(settings.values.namespace)
-    prune_some, count = partial(_imported("marks").prune, tables, before), 0
+    database = of_outbox("database").Database(store.url_with_password())
+    tables = of_outbox("tables").tables(settings.values.namespace)
+    prune_some, count = partial(of_outbox("marks").prune, tables, before), 0
     try:
         while deleted := await database.run(prune_some):
             count += deleted
@@ -141,10 +133,3 @@ def _only_dialect(settings: Settings) -> str:
     if len(dialects) != 1:
         raise SettingsError(f"--dialect: expected one of {', '.join(DIALECTS)}")
     return dialects.pop()
-
-
-def _imported(module: str) -> Any:
-    try:
-        return import_module(f"bridge.publishing.outbox.{module}")
-    except ImportError as error:
-        raise SettingsError(f"{NEEDS_SQLALCHEMY}: {error}") from error

@@ -13,7 +13,6 @@ import uvloop
 
 from bridge.brokers.opening import open_broker
 from bridge.config.settings import Settings, load_settings
-from bridge.config.store_settings import NEEDS_SQLALCHEMY
 from bridge.console import options
 from bridge.console.log_setup import configure_logging
 from bridge.console.program import program, version_option
@@ -24,6 +23,7 @@ from bridge.errors import BrokerRefused, BrokerUnavailable, SettingsError
 from bridge.logger import log
 from bridge.moments import Tell
 from bridge.publishing.lazy_publisher import LazyPublisher
+from bridge.publishing.outboxes import of_outbox
 from bridge.publishing.spool.spool_file import SpoolFile, spool_file
 from bridge.publishing.spooling_publisher import SpoolingPublisher
 from bridge.watchers.from_settings import named_watchers
@@ -100,12 +100,8 @@ async def _relay(
 
 
 def _outboxes(settings: Settings, publisher: LazyPublisher, tell: Tell) -> "list[OutboxRelay]":
-    stores = settings.values.stores
-    if not stores:
+    values = settings.values
+    if not values.stores:
         return []
-    try:
-        from bridge.publishing.outbox.outbox_relay import OutboxRelay
-    except ImportError as error:
-        raise SettingsError(f"stores.{min(stores)}: {NEEDS_SQLALCHEMY}: {error}") from error
-    namespace = settings.values.namespace
-    return [OutboxRelay(store, namespace, publisher, tell) for store in stores.values()]
+    relay = of_outbox("outbox_relay").OutboxRelay
+    return [relay(store, values.namespace, publisher, tell) for store in values.stores.values()]

@@ -171,6 +171,19 @@ class SpoolStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxStatus:
+    """The outbox of a database. `outbox` is its name in `[stores]`, `oldest` the age of its oldest event. `slots` is as
+    in `SpoolStatus`."""
+
+    kind: ClassVar[str] = "outbox"
+    outbox: str
+    events: int
+    oldest: float | None
+    trouble: str | None
+    slots: tuple[SlotStatus, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UnreadableStatus:
     """A process whose control socket returned no readable status; `trouble` says why."""
 
@@ -180,7 +193,7 @@ class UnreadableStatus:
     slots: tuple[SlotStatus, ...] = ()
 
 
-Status = WorkerStatus | PoolStatus | SpoolStatus | UnreadableStatus
+Status = WorkerStatus | PoolStatus | SpoolStatus | OutboxStatus | UnreadableStatus
 _KINDS: Mapping[object, type[Status]] = {each.kind: each for each in get_args(Status)}
 
 

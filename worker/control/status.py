@@ -1,6 +1,7 @@
-"""Make the statuses of a worker and of a pool from their own bookkeeping, and of the spool from its file. No child is
-asked, so that no child can delay a status."""
+"""Make the statuses of a worker and of a pool from their own bookkeeping, and of the spool and the outboxes from what
+they hold. No child is asked, so that no child can delay a status."""
 
+import asyncio
 import os
 import secrets
 import socket
@@ -11,10 +12,13 @@ from importlib.metadata import version
 from typing import Any
 
 from bridge.config.settings import Settings
-from bridge.errors import BrokerRefused, BrokerUnavailable
+from bridge.config.store_settings import StoreSettings
+from bridge.errors import BrokerRefused, BrokerUnavailable, SettingsError, StoreUnavailable
+from bridge.publishing.outboxes import waiting_in
 from bridge.publishing.spool.spool_file import spool_file
 from bridge.publishing.spool.summary import Spooled, spooled
-from bridge.status import ChildrenStatus, PoolStatus, ServingStatus, SpoolStatus, WorkerStatus
+from bridge.publishing.stores import Waiting
+from bridge.status import ChildrenStatus, OutboxStatus, PoolStatus, ServingStatus, SpoolStatus, WorkerStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,22 @@ def spool_status(settings: Settings) -> SpoolStatus | None:
         return None
     age = None if found.oldest is None else round((datetime.now(UTC) - found.oldest).total_seconds(), 1)
     return SpoolStatus(spool=str(file.path), events=found.events, oldest=age, bytes=found.bytes, trouble=trouble)
+
+
+async def outbox_statuses(settings: Settings) -> list[OutboxStatus]:
+    """Return the status of each outbox of `[stores]`."""
+    stores, namespace = settings.values.stores, settings.values.namespace
+    return await asyncio.gather(*(_outbox_status(name, store, namespace) for name, store in stores.items()))
+
+
+async def _outbox_status(name: str, store: StoreSettings, namespace: str) -> OutboxStatus:
+    found, trouble = Waiting(), None
+    try:
+        found = await waiting_in(store, namespace)
+    except (SettingsError, StoreUnavailable) as error:
+        trouble = str(error)
+    age = None if found.oldest is None else round((datetime.now(UTC) - found.oldest).total_seconds(), 1)
+    return OutboxStatus(outbox=name, events=found.events, oldest=age, trouble=trouble)
 
 
 def _fields_of(children: ChildrenStatus) -> dict[str, Any]:

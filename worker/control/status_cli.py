@@ -1,5 +1,6 @@
 """`bridge-status`: show the workers and pools of this user on this machine, and the spool."""
 
+import asyncio
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -16,6 +17,7 @@ from bridge.console.program import program, version_option
 from bridge.console.quantities import duration_text, size_text
 from bridge.console.terminal import Column, print_table, print_text, terminal
 from bridge.status import (
+    OutboxStatus,
     PoolStatus,
     ProgressStatus,
     SlotStatus,
@@ -29,7 +31,7 @@ from worker.control.control_directory import directories_of
 from worker.control.control_socket import count_of_others, statuses_of, workers_of
 from worker.control.readiness import why_not
 from worker.control.site_status import show_site
-from worker.control.status import spool_status
+from worker.control.status import outbox_statuses, spool_status
 
 _COLUMNS = (
     Column("slot", right=True, narrow=True),
@@ -56,7 +58,7 @@ _COLUMNS = (
 @options.config()
 @version_option
 def main(as_json: bool, ready: bool, site: bool, config: str | None) -> None:
-    """Show the workers and pools of these settings, what each slot does, and the spool.
+    """Show the workers and pools of these settings, what each slot does, the spool and the outboxes.
 
     It shows those of this user on this machine, and counts the others. The statuses come from the control sockets; no
     child is asked. --ready is for health checks: a worker is ready if it
@@ -73,7 +75,8 @@ def main(as_json: bool, ready: bool, site: bool, config: str | None) -> None:
     if ready:
         sys.exit(_show_readiness(settings.values, as_json))
     running, spool = statuses_of(settings.values), spool_status(settings)
-    statuses = running if spool is None else [*running, spool]
+    outboxes = asyncio.run(outbox_statuses(settings)) if settings.values.stores else []
+    statuses = [*running, *outboxes, *([] if spool is None else [spool])]
     if as_json:
         click.echo(json_text([to_json(status) for status in statuses], indent=2))
     else:
@@ -131,10 +134,15 @@ def _show(console: Console, status: Status) -> None:
         case UnreadableStatus():
             print_text(console, f"process {status.pid}: {status.trouble}", "red")
         case SpoolStatus():
-            oldest = "" if status.oldest is None else f", the oldest {_time(status.oldest)} old"
-            events = f"{status.events} event{'' if status.events == 1 else 's'}"
-            held = status.trouble or f"{events}{oldest}; {size_text(status.bytes)}"
+            held = status.trouble or f"{_held(status)}; {size_text(status.bytes)}"
             print_text(console, f"spool {status.spool}: {held}")
+        case OutboxStatus():
+            print_text(console, f"outbox {status.outbox}: {status.trouble or _held(status)}")
+
+
+def _held(status: SpoolStatus | OutboxStatus) -> str:
+    oldest = "" if status.oldest is None else f", the oldest {_time(status.oldest)} old"
+    return f"{status.events} event{'' if status.events == 1 else 's'}{oldest}"
 
 
 def _title(kind: str, status: WorkerStatus | PoolStatus) -> str:

@@ -26,6 +26,7 @@ from worker.doctor import (
     installation,
     ledger,
     modes,
+    outboxes,
     pauses,
     rendering,
     schedules,
@@ -102,4 +103,5 @@ async def _examined(settings: Settings, site: SiteOnBroker) -> tuple[bool, Seque
         *groups.examine(settings),
         *pools,
         *spool.examine(values),
+        *(await outboxes.examine(values)),
     ]

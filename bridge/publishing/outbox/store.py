@@ -5,7 +5,7 @@ skips what another has locked. On SQLite one relay of a host has the file, by a 
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from bridge.errors import StoreUnavailable, UnreadableEnvelope
 from bridge.local_database.lock_file import LockFile
 from bridge.local_database.private_files import FileAccess
 from bridge.publishing.outbox.database import Database
-from bridge.publishing.outbox.tables import Tables
+from bridge.publishing.outbox.tables import Tables, tables
 from bridge.publishing.outbox.wake_up import WakeUp
 from bridge.publishing.stores import HEARTBEAT, Key, StoredEvent, Waiting
 
@@ -104,7 +104,7 @@ class OutboxStore:
 
     async def waiting(self) -> Waiting:
         """Return the count of events, and the time when the oldest was deferred."""
-        return await self._database.run(partial(waiting, self._table))
+        return await self._database.run(partial(_waiting, self._table))
 
     def lock(self) -> bool:
         """Return True, but on SQLite False if another process of this host relays."""
@@ -133,8 +133,12 @@ class OutboxStore:
         await self._database.close()
 
 
-def waiting(outbox: Table, connection: Connection) -> Waiting:
-    """Return what waits in the table of an outbox."""
+def counting(namespace: str) -> Callable[[Connection], Waiting]:
+    """Return a function that returns what waits in the outbox of a namespace."""
+    return partial(_waiting, tables(namespace).outbox)
+
+
+def _waiting(outbox: Table, connection: Connection) -> Waiting:
     events = connection.execute(select(func.count()).select_from(outbox)).scalar_one()
     first = connection.execute(select(outbox.c.head).order_by(outbox.c.number).limit(1)).scalar_one_or_none()
     connection.rollback()

@@ -1,6 +1,7 @@
 """`bridge-outbox`: the statements that it prints make the tables, and it counts and prunes what is in them."""
 
 import sqlite3
+import subprocess
 import sys
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -10,10 +11,11 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import create_engine, insert
 
-from app_adapter import outbox_cli, relay_cli
+from app_adapter import outbox_cli
 from bridge.publishing.outbox.tables import tables
 from tests.outbox.doubles import commit
 from tests.unit.bridge.publishing.doubles import an_event
+from worker.control import status_cli
 
 
 @pytest.fixture(autouse=True)
@@ -89,15 +91,15 @@ def test_ddl_needs_a_dialect_without_stores(here: Path) -> None:
     assert "--dialect: expected one of postgresql" in run("ddl").stderr
 
 
-def test_without_sqlalchemy_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("program", ["outbox_cli import main; main(['ddl'])", "relay_cli import main; main([])"])
+def test_without_sqlalchemy_the_extra_is_named(program: str) -> None:
     """By both programs."""
-    for module in [name for name in sys.modules if name.startswith("bridge.publishing.outbox")]:
-        monkeypatch.delitem(sys.modules, module)
-    monkeypatch.setitem(sys.modules, "sqlalchemy", None)
+    code = f"import sys; sys.modules['sqlalchemy'] = None; from app_adapter.{program}"
 
-    for result in (run("ddl"), CliRunner().invoke(relay_cli.main, [])):
-        assert result.exit_code == 2
-        assert "pip install 'deferred-event-bridge[sqlalchemy]'" in result.stderr
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 2
+    assert "pip install 'deferred-event-bridge[sqlalchemy]'" in done.stderr
 
 
 def test_a_password_comes_from_its_file(here: Path) -> None:
@@ -125,3 +127,15 @@ def test_a_url_that_names_no_database_is_a_wrong_setting(here: Path, url: str, e
 
     assert f"stores.a.url = '{url.partition('://')[0] + '://…' if 'postgres' in url else '…'}'" in run("list").stderr
     assert error in run("list").stderr
+
+
+def test_bridge_status_shows_it() -> None:
+    """Without a worker, and with what is wrong."""
+    wrong = CliRunner().invoke(status_cli.main, [])
+    make_tables()
+    commit(create_engine("sqlite:///shop.db"), [an_event(1)])
+    shown = CliRunner().invoke(status_cli.main, [])
+
+    assert "outbox shop: sqlite:///" in wrong.stdout
+    assert "no such table" in wrong.stdout
+    assert "outbox shop: 1 event, the oldest " in shown.stdout

@@ -7,13 +7,16 @@ from pathlib import Path
 import pytest
 
 from bridge.brokers.contract.findings import FindingState
+from bridge.config.store_settings import StoreSettings
+from bridge.config.values import Values
 from bridge.controls import Pause
 from bridge.ledger import Dead
 from bridge.publishing.spool.summary import Spooled
+from bridge.publishing.stores import Waiting
 from bridge.status import UnreadableStatus, WorkerStatus
 from deferred_event_bridge.hidden_packages import HiddenPackage
 from tests.unit.bridge.statuses import SERVING, WORKER
-from worker.doctor import installation, ledger, pauses, spool, workers
+from worker.doctor import installation, ledger, outboxes, pauses, spool, workers
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 PATH = Path("/var/lib/shop/bridge-spool.db")
@@ -60,6 +63,31 @@ def test_workers() -> None:
 def test_no_worker_here_is_no_fault() -> None:
     """Workers may run on another machine. The broker's findings show whether a worker takes events."""
     assert [finding.state for finding in workers.judge([])] == [FindingState.OK]
+
+
+@pytest.mark.parametrize(
+    ("found", "state", "sentence"),
+    [
+        (Waiting(), FindingState.OK, "is empty"),
+        (Waiting(3, NOW - timedelta(seconds=5)), FindingState.OK, "holds 3 events, the oldest for 5 s"),
+        (Waiting(1, NOW - timedelta(hours=1)), FindingState.WRONG, "holds 1 event, the oldest for 3600 s"),
+    ],
+)
+def test_an_outbox(found: Waiting, state: FindingState, sentence: str) -> None:
+    """Events that wait for seconds are normal."""
+    finding = outboxes.judge("shop", found, NOW)
+
+    assert (finding.state, finding.sentence) == (state, f"shop {sentence}")
+
+
+async def test_an_outbox_that_cannot_be_read(tmp_path: Path) -> None:
+    """Missing tables are wrong, with the command that prints them."""
+    values = Values(stores={"shop": StoreSettings(f"sqlite:///{tmp_path}/shop.db")})
+
+    (finding,) = await outboxes.examine(values)
+
+    assert finding.state is FindingState.WRONG
+    assert "no such table: bridge_outbox; `bridge-outbox ddl` prints" in finding.sentence
 
 
 @pytest.mark.parametrize(
