@@ -57,7 +57,7 @@ def defer(
     replaces the retry policy of the queue. `key` is your own name for the event, of at most 200 characters. With
     `within`, a time as for `delay`, the event holds its key for that time: another event of this name and key that is
     deferred with a `within` meanwhile is not published; `defer()` then returns the id of the first one, or raises
-    `DuplicateEvent` with `on_duplicate="raise"`. RabbitMQ cannot do that.
+    `DuplicateEvent` with `on_duplicate="raise"`. RabbitMQ cannot do that; there it needs a `session`.
 
     With a `session`, a Session or AsyncSession of SQLAlchemy 2, the event is written into the outbox in the session's
     own transaction: it is deferred exactly if that transaction commits. `bridge-relay` publishes it; see

@@ -1,7 +1,7 @@
 """Defers the events of one app: makes them from their deferrals, and publishes or records them."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -40,15 +40,15 @@ class Deferring:
     def defer(self, deferral: Deferral, session: Any = None) -> str:
         """Defer one event; see `app_adapter.defer`."""
         outgoing = self._made(deferral)
-        if session is not None:
-            self._write(session, [outgoing], [deferral])
-            return outgoing.event.id
         try:
-            self._send(outgoing, deferral)
-        except DuplicateEvent as duplicate:
+            if session is None:
+                self._send(outgoing, deferral)
+            elif (duplicate := self._write(session, [outgoing], [deferral])[0]) is not None:
+                raise duplicate
+        except DuplicateEvent as error:
             if deferral.on_duplicate == "raise":
                 raise
-            return duplicate.event_id
+            return error.event_id
         return outgoing.event.id
 
     def defer_many(self, given: Iterable[Given], session: Any = None) -> list[str]:
@@ -56,8 +56,7 @@ class Deferring:
         deferrals = [_deferral(each, at) for at, each in enumerate(given)]
         made = [self._made_one_of_many(deferral, at) for at, deferral in enumerate(deferrals)]
         if session is not None:
-            self._write(session, made, deferrals)
-            return [each.event.id for each in made]
+            return _ids(made, deferrals, self._write(session, made, deferrals))
         if made and self.recording() is None and self.app.testing:
             raise DeferError(_in_a_test(self.app.name, made[0].event.name))
         if self.recording() is not None:
@@ -89,20 +88,41 @@ class Deferring:
             error.args = (f"event {at} of defer_many(): {error}; nothing was published",)
             raise
 
-    def _write(self, session: Any, made: Sequence[Outgoing], deferrals: Sequence[Deferral]) -> None:
-        """Write events into the outbox, in the transaction of the session; in a test, record them at its commit."""
-        queues = self.settings.queues()
+    def _write(
+        self, session: Any, made: Sequence[Outgoing], deferrals: Sequence[Deferral]
+    ) -> list[DuplicateEvent | None]:
+        """Write events into the outbox, in the transaction of the session; in a test, record them at its commit. Return
+        for each event None, or the error of one whose key another event holds."""
+        queues, recording = self.settings.queues(), self.recording()
         for outgoing in made:
-            check_for_outbox(outgoing, queues)
-        recording = self.recording()
-        if recording is not None:
-            at_commit = imported("commits").at_commit
-            for outgoing, deferral in zip(made, deferrals, strict=True):
-                at_commit(session, partial(self._send, outgoing, deferral))
-        elif made and self.app.testing:
+            check_has_queue(outgoing, queues)
+        if made and recording is None and self.app.testing:
             raise DeferError(_in_a_test(self.app.name, made[0].event.name))
+        answers = [self._key_held(session, outgoing) for outgoing in made]
+        pairs = zip(made, deferrals, answers, strict=True)
+        written = [(outgoing, deferral) for outgoing, deferral, answer in pairs if answer is None]
+        if recording is None:
+            imported("outbox").write(session, self.settings.values.namespace, [outgoing for outgoing, _ in written])
         else:
-            imported("outbox").write(session, self.settings.values.namespace, made)
+            for outgoing, deferral in written:
+                held = replace(outgoing, within=None)
+                imported("commits").at_commit(session, partial(self._send, held, deferral))
+        return answers
+
+    def _key_held(self, session: Any, outgoing: Outgoing) -> DuplicateEvent | None:
+        """Let the event hold its key, if it asks for that; return the error if another event holds the key."""
+        recording = self.recording()
+        try:
+            if outgoing.within is None:
+                pass
+            elif recording is None:
+                namespace = self.settings.values.namespace
+                imported("keys").hold_key(session, namespace, outgoing.event, outgoing.within)
+            else:
+                recording.hold_key(outgoing.event, outgoing.within)
+        except DuplicateEvent as duplicate:
+            return duplicate
+        return None
 
     def _send(self, outgoing: Outgoing, deferral: Deferral) -> None:
         recording = self.recording()
@@ -126,11 +146,9 @@ class Deferring:
         return None
 
 
-def check_for_outbox(outgoing: Outgoing, queues: Sequence[Queue]) -> None:
-    """Raise `Unroutable` for an event that no queue takes now, and `DeferError` for one that would hold its key."""
+def check_has_queue(outgoing: Outgoing, queues: Sequence[Queue]) -> None:
+    """Raise `Unroutable` for an event that is due now and that no queue takes."""
     name = outgoing.event.name
-    if outgoing.within is not None:
-        raise DeferError(f"within={outgoing.within}: expected no within with a session")
     if outgoing.due is None and not route(queues, name):
         raise Unroutable(f"no queue takes {name!r}: it matches no pattern, and there is no 'default' queue")
 

@@ -109,6 +109,7 @@ async def _pruned(store: StoreSettings, settings: Settings, before: datetime) ->
     try:
         while deleted := await database.run(prune_some):
             count += deleted
+        await database.run(partial(of_outbox("marks").prune_keys, tables))
         return count
     finally:
         await database.close()

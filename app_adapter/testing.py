@@ -95,7 +95,7 @@ class Recording(Sequence[RecordedEvent]):
             )
         with self._lock:
             if within is not None:
-                self._hold_key(deferred.event, within)
+                self.hold_key(deferred.event, within)
             self._deferred.append(deferred)
 
     def internal(self, app: Flask, name: str, payload: object) -> RecordedEvent:
@@ -118,12 +118,14 @@ class Recording(Sequence[RecordedEvent]):
         with self._lock:
             self._cancelled.add(event_id)
 
-    def _hold_key(self, event: Event, within: timedelta) -> None:
+    def hold_key(self, event: Event, within: timedelta) -> None:
+        """Let an event hold its key. Raise `DuplicateEvent` if another one holds it."""
         key = (event.name, event.handling.key)
-        first, until = self._keys.get(key, ("", event.time))
-        if event.time < until:
-            raise DuplicateEvent(first, f"event {event.name!r}: {first} has its key {event.handling.key!r} already")
-        self._keys[key] = (event.id, event.time + within)
+        with self._lock:
+            first, until = self._keys.get(key, ("", event.time))
+            if event.time < until:
+                raise DuplicateEvent(first, f"event {event.name!r}: {first} has its key {event.handling.key!r} already")
+            self._keys[key] = (event.id, event.time + within)
 
     def replay(self, *, check: bool = True) -> list[Outcome]:
         """Replay the events that were not replayed yet and not cancelled; return the outcomes in order.

@@ -10,13 +10,12 @@ from functools import partial
 from inspect import isawaitable
 from typing import Any
 
-from sqlalchemy import Insert, Table, insert
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 from app_adapter.listener_api import AlreadyDone, Event
 from app_adapter.running_listener import RunningListener
+from app_adapter.sqlalchemy.inserting import inserted
 from app_adapter.sqlalchemy.sessions import own_session
 from bridge.publishing.outbox.tables import tables
 
@@ -66,22 +65,11 @@ async def _run_async(
 
 
 def _mark(session: Session, namespace: str, running: RunningListener) -> None:
-    table = tables(namespace).once
-    statement = _unless_there(session.get_bind(clause=table.insert()).dialect.name, table).values(
-        event_id=running.event_id, listener=running.listener, done_at=datetime.now(UTC).replace(tzinfo=None)
-    )
-    result: Any = session.execute(statement, execution_options={"preserve_rowcount": True})
-    if result.rowcount:
+    done_at = datetime.now(UTC).replace(tzinfo=None)
+    mark = {"event_id": running.event_id, "listener": running.listener, "done_at": done_at}
+    if inserted(session, tables(namespace).once, mark):
         running.marked = True
     elif running.marked:
         raise RuntimeError("events.once() was called twice: expected one call, at the beginning of the transaction")
     else:
         raise AlreadyDone(f"the listener {running.listener!r} has done event {running.event_id} already")
-
-
-def _unless_there(dialect: str, table: Table) -> Insert:
-    if dialect == "postgresql":
-        return postgresql.insert(table).on_conflict_do_nothing()
-    if dialect == "sqlite":
-        return sqlite.insert(table).on_conflict_do_nothing()
-    return insert(table).prefix_with("IGNORE")

@@ -2,21 +2,23 @@
 
 import asyncio
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import Engine, create_engine, select, text
+from sqlalchemy import Engine, create_engine, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scoped_session, sessionmaker
 
-from app_adapter import DeferError, Deferral, DeferredEvents, InvalidName, InvalidPayload, Unroutable
+from app_adapter import DeferError, Deferral, DeferredEvents, DuplicateEvent, InvalidName, InvalidPayload, Unroutable
 from bridge.publishing.outbox.tables import tables
 from bridge.publishing.stores import StoredEvent
 
-OUTBOX = tables("bridge").outbox
+OUTBOX, KEYS = tables("bridge").outbox, tables("bridge").keys
 
 
 class Base(DeclarativeBase):
@@ -145,7 +147,7 @@ def test_what_is_written_is_the_event(engine: Engine, events: DeferredEvents) ->
         ({"event_name": "no good"}, InvalidName),
         ({"event_name": "a.b", "payload": object()}, InvalidPayload),
         ({"event_name": "a.b", "retry": {"attempts": 0}}, DeferError),
-        ({"event_name": "a.b", "key": "k", "within": "1m"}, DeferError),
+        ({"event_name": "a.b", "within": "1m"}, DeferError),
     ],
 )
 def test_what_cannot_be_deferred_raises_at_once(
@@ -258,3 +260,90 @@ def test_an_app_with_testing_set_writes_nothing(engine: Engine, app: Flask, even
     app.testing = True
     with Session(engine) as session, pytest.raises(DeferError, match="has TESTING set"):
         events.defer("a.b", session=session)
+
+
+ONCE_AN_HOUR: dict[str, Any] = {"key": "order-17", "within": "1h"}
+
+
+def test_a_key_keeps_duplicates_out(engine: Engine, events: DeferredEvents) -> None:
+    """Of the same name, while the first one holds the key, in this transaction and in later ones."""
+    with Session(engine) as session:
+        first = events.defer("a.b", 1, session=session, **ONCE_AN_HOUR)
+        again = events.defer("a.b", 2, session=session, **ONCE_AN_HOUR)
+        session.commit()
+        many = [Deferral("a.b", 3, **ONCE_AN_HOUR), Deferral("a.c", 4, **ONCE_AN_HOUR)]
+        ids = events.defer_many(many, session=session)
+        with pytest.raises(DuplicateEvent) as raised:
+            events.defer("a.b", 5, session=session, **ONCE_AN_HOUR, on_duplicate="raise")
+        session.execute(update(KEYS).values(until=datetime(2020, 1, 1)))
+        events.defer("a.b", 6, session=session, **ONCE_AN_HOUR)
+        session.commit()
+
+    assert (again, ids[0], raised.value.event_id) == (first, first, first)
+    assert committed(engine) == [1, 4, 6]
+
+
+def test_a_rollback_gives_the_key_back(engine: Engine, events: DeferredEvents) -> None:
+    """Of the transaction, and of a savepoint."""
+    with Session(engine) as session:
+        events.defer("a.b", 1, session=session, **ONCE_AN_HOUR)
+        session.rollback()
+        with session.begin_nested() as savepoint:
+            events.defer("a.b", 2, session=session, **ONCE_AN_HOUR)
+            savepoint.rollback()
+        events.defer("a.b", 3, session=session, **ONCE_AN_HOUR)
+        session.commit()
+
+    assert committed(engine) == [3]
+
+
+@pytest.mark.databases("postgres", "mariadb")
+@pytest.mark.parametrize("fate", ["commit", "rollback"])
+def test_another_transaction_waits_for_the_key(engine: Engine, events: DeferredEvents, fate: str) -> None:
+    """It has the key if the first one is rolled back, else the first one's id. Its snapshot may be older."""
+    waiting = threading.Event()
+
+    def other() -> str:
+        with Session(engine) as session:
+            session.execute(select(OUTBOX.c.number)).all()  # MariaDB's snapshot is made here
+            waiting.set()
+            event_id = events.defer("a.b", 2, session=session, **ONCE_AN_HOUR)
+            session.commit()
+            return event_id
+
+    with Session(engine) as session, ThreadPoolExecutor(1) as thread:
+        first = events.defer("a.b", 1, session=session, **ONCE_AN_HOUR)
+        second = thread.submit(other)
+        waiting.wait(10)
+        getattr(session, fate)()
+        second_id = second.result(10)
+
+    assert (second_id == first) == (fate == "commit")
+    assert committed(engine) == ([1] if fate == "commit" else [2])
+
+
+@pytest.mark.databases("postgres")
+async def test_a_key_with_an_async_session(engine: Engine, url: str, events: DeferredEvents) -> None:
+    """The error says how to ask: with the plain session in `run_sync`."""
+    asynchronous = create_async_engine(url)
+    async with AsyncSession(asynchronous) as session:
+        with pytest.raises(DeferError, match="an AsyncSession: expected a plain session"):
+            events.defer("a.b", 1, session=session, **ONCE_AN_HOUR)
+        first = await session.run_sync(lambda plain: events.defer("a.b", 2, session=plain, **ONCE_AN_HOUR))
+        again = await session.run_sync(lambda plain: events.defer("a.b", 3, session=plain, **ONCE_AN_HOUR))
+        await session.commit()
+    await asynchronous.dispose()
+
+    assert first == again
+    assert await asyncio.to_thread(committed, engine) == [2]
+
+
+@pytest.mark.databases("sqlite")
+def test_a_test_keeps_duplicates_out_too(engine: Engine, events: DeferredEvents) -> None:
+    """The recording knows the keys, without tables."""
+    with events.testing() as deferred, Session(engine) as session:
+        first = events.defer("a.b", 1, session=session, **ONCE_AN_HOUR)
+        assert events.defer("a.b", 2, session=session, **ONCE_AN_HOUR) == first
+        session.commit()
+
+    assert [each.payload for each in deferred] == [1]

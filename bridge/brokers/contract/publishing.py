@@ -13,8 +13,8 @@ from bridge.envelope import Envelope
 from bridge.event import Event
 
 KNOWS_NO_KEYS = (
-    "expected a broker that remembers keys. RabbitMQ does not: to recognise a second event, write its key into the "
-    "app's own database"
+    "expected a broker that remembers keys. RabbitMQ does not: pass session=, and the key is kept in the app's own "
+    "database"
 )
 """The message for `within` on RabbitMQ, after the argument and its value."""
 

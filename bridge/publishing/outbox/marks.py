@@ -1,8 +1,8 @@
-"""The marks of listeners that ran once: `bridge-relay` and `bridge-outbox prune` delete old ones. The app's side, which
-makes marks, is `app_adapter.sqlalchemy.once`.
+"""The marks of listeners that ran once, and the keys of events: `bridge-relay` and `bridge-outbox prune` delete old
+ones. The app's side, which makes them, is `app_adapter.sqlalchemy`.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import Connection, delete, select, tuple_
 
@@ -22,3 +22,10 @@ def prune(tables: Tables, before: datetime, connection: Connection) -> int:
         connection.execute(delete(tables.once).where(tuple_(columns.event_id, columns.listener).in_(marks)))
         connection.commit()
     return len(marks)
+
+
+def prune_keys(tables: Tables, connection: Connection) -> None:
+    """Delete the keys that no event holds any more."""
+    now = datetime.now(UTC).replace(tzinfo=None)
+    connection.execute(delete(tables.keys).where(tables.keys.c.until <= now))
+    connection.commit()

@@ -10,7 +10,7 @@ from bridge.errors import StoreUnavailable
 from bridge.moments import Tell
 from bridge.publishing.lazy_publisher import LazyPublisher
 from bridge.publishing.outbox.database import Database
-from bridge.publishing.outbox.marks import prune
+from bridge.publishing.outbox.marks import prune, prune_keys
 from bridge.publishing.outbox.store import OutboxStore
 from bridge.publishing.outbox.tables import tables
 from bridge.publishing.relay import Relay
@@ -57,5 +57,6 @@ class OutboxRelay:
                 before = datetime.now(UTC) - self._keep_marks
                 while await self._pruning.run(partial(prune, self._tables, before)):
                     pass
+                await self._pruning.run(partial(prune_keys, self._tables))
                 await self._pruning.close()
             await asyncio.sleep(PRUNE_SECONDS)

@@ -1,7 +1,7 @@
 """The tables of the outbox in the app's database, and the statements that make them.
 
 `NAMESPACE_outbox` has the events that are committed and not published yet, in the order of their insertion.
-`NAMESPACE_once` has the marks of listeners that ran once.
+`NAMESPACE_once` has the marks of listeners that ran once, `NAMESPACE_keys` the keys that events hold.
 """
 
 from collections.abc import Mapping
@@ -67,6 +67,7 @@ class Tables:
     metadata: MetaData
     outbox: Table
     once: Table
+    keys: Table
 
 
 @cache
@@ -93,10 +94,19 @@ def tables(namespace: str) -> Tables:
         Column("done_at", DateTime, nullable=False, index=True),
         **_FOR_MARIADB,
     )
+    keys = Table(
+        f"{namespace}_keys",
+        metadata,
+        Column("name", String(MAX_NAME_BYTES), primary_key=True),
+        Column("event_key", String(MAX_KEY), primary_key=True),
+        Column("event_id", String(MAX_EVENT_ID), nullable=False),
+        Column("until", DateTime, nullable=False, index=True),
+        **_FOR_MARIADB,
+    )
     for statement in _notifying(outbox.name):
         event.listen(outbox, "after_create", _on_postgresql(statement))
     event.listen(outbox, "after_drop", _on_postgresql(_DROP % {"name": outbox.name}))
-    return Tables(metadata, outbox, once)
+    return Tables(metadata, outbox, once, keys)
 
 
 def statements(dialect: str, namespace: str) -> list[str]:
@@ -104,7 +114,7 @@ def statements(dialect: str, namespace: str) -> list[str]:
     `DIALECTS`."""
     of_namespace, compiled_for = tables(namespace), DIALECTS[dialect]()
     made: list[Any] = []
-    for table in (of_namespace.outbox, of_namespace.once):
+    for table in (of_namespace.outbox, of_namespace.once, of_namespace.keys):
         made.append(CreateTable(table))
         made += [CreateIndex(index) for index in sorted(table.indexes, key=lambda index: str(index.name))]
     texts = [str(each.compile(dialect=compiled_for)).strip() for each in made]
