@@ -121,6 +121,8 @@ def _written(settings: Settings, member: Member) -> Iterator[Path]:
         yield Path(path_in(values.broker_url)).parent
     elif values.publish == "spool":
         yield Path(values.spool).parent
+    if member.program == "bridge-relay":
+        yield from (Path(path_in(store.url)).parent for store in values.stores.values() if is_sqlite(store.url))
     if member.program == "bridge-pool" and values.pool is not None and values.pool.bind.startswith("unix:"):
         yield Path(values.pool.bind.removeprefix("unix:")).parent
 

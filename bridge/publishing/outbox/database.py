@@ -20,6 +20,7 @@ from bridge.config.store_settings import DRIVERS
 from bridge.errors import SettingsError, StoreUnavailable
 
 T = TypeVar("T")
+_Calls = SimpleQueue[Callable[[], None] | None]
 
 SLOW_SECONDS = 10.0
 """Seconds after which the log says that the database has not answered yet."""
@@ -48,7 +49,7 @@ class Database:
         except ImportError as error:
             raise SettingsError(f"{self}: its driver {driver!r} is not installed: {error}") from error
         self._connection: Connection | None = None
-        self._calls: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._calls: _Calls = SimpleQueue()
         self._thread: threading.Thread | None = None
 
     def __str__(self) -> str:
@@ -87,7 +88,7 @@ class Database:
 
         self._calls.put(call)
         if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="bridge-outbox", daemon=True)
+            self._thread = threading.Thread(target=_work, args=(self._calls,), name="bridge-outbox", daemon=True)
             self._thread.start()
         return future
 
@@ -96,7 +97,7 @@ class Database:
         self._calls.put(self._roll_back)
 
     async def close(self) -> None:
-        """Close the connection, and wait for that at most `CLOSE_SECONDS`."""
+        """Close the connection and end the thread; wait for that at most `CLOSE_SECONDS`. The next call begins anew."""
         if self._thread is not None:
             closed: Future[None] = Future()
 
@@ -105,11 +106,9 @@ class Database:
                 closed.set_result(None)
 
             self._calls.put(close)
+            self._calls.put(None)
+            self._thread, self._calls = None, SimpleQueue()
             await asyncio.wait([asyncio.wrap_future(closed)], timeout=CLOSE_SECONDS)
-
-    def _work(self) -> None:
-        while True:
-            self._calls.get()()
 
     def _use(self, use: Callable[[Connection], T]) -> T:
         try:
@@ -127,14 +126,19 @@ class Database:
         if self._connection is not None:
             try:
                 self._connection.rollback()
-            except SQLAlchemyError:
+            except Exception:  # a driver may raise anything on a connection that is lost
                 self._drop()
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            with suppress(SQLAlchemyError):
+            with suppress(Exception):  # as above
                 connection.close()
+
+
+def _work(calls: _Calls) -> None:
+    while (call := calls.get()) is not None:
+        call()
 
 
 def _with_driver(url: URL) -> URL:
@@ -146,5 +150,5 @@ def _with_driver(url: URL) -> URL:
 def _reason(error: SQLAlchemyError) -> str:
     """Return the database's own words, on one line, and what helps if a table is missing."""
     words = " ".join(str(getattr(error, "orig", None) or error).split())
-    missing = re.search(r"no such table|does not exist|doesn't exist", words)
+    missing = re.search(r"no such table|relation .* does not exist|Table .* doesn't exist", words)
     return f"{words}; `bridge-outbox ddl` prints the statements that make the tables" if missing else words

@@ -4,7 +4,6 @@ Other databases cannot wake a client, and neither can another driver than psycop
 """
 
 import asyncio
-import logging
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -12,8 +11,6 @@ from typing import Any
 from sqlalchemy import Connection
 
 from bridge.publishing.outbox.database import Database
-
-log = logging.getLogger("bridge")
 
 
 class WakeUp:
@@ -41,8 +38,9 @@ class WakeUp:
         self._end()
 
     def _listen(self) -> None:
-        self._connection = self._database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-        self._connection.exec_driver_sql(f'LISTEN "{self._channel}"')
+        connection = self._database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        connection.exec_driver_sql(f'LISTEN "{self._channel}"')
+        self._connection = connection
 
     @property
     def _driver(self) -> Any:
@@ -55,7 +53,7 @@ class WakeUp:
             pgconn.consume_input()
             while pgconn.notifies() is not None:
                 told = True
-        except Exception:  # the server has closed the connection; the relay finds that out by its own
+        except Exception:  # the server has closed the connection; the next `read` listens again
             self._end()
             told = True
         if told:

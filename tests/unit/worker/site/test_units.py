@@ -36,6 +36,14 @@ def lines(unit: str, key: str) -> list[str]:
     return [line.partition("=")[2] for line in unit.splitlines() if line.startswith(f"{key}=")]
 
 
+def test_a_relay_may_write_next_to_the_file_of_an_outbox(tmp_path: Path) -> None:
+    """It deletes there what it has published. The worker's app has files of its own."""
+    found = units(tmp_path, f'{TOML}\n[stores.shop]\nurl = "sqlite:////srv/data/shop.db"\n')
+
+    assert lines(found["shop-relay.service"], "ReadWritePaths") == ["/srv/data", "/var/lib/shop"]
+    assert lines(found["shop-worker.service"], "ReadWritePaths") == ["/var/lib/shop"]
+
+
 def test_the_units_of_a_site(tmp_path: Path) -> None:
     """A service for each process, which systemd watches, and a target for all."""
     found = units(tmp_path)
