@@ -11,6 +11,7 @@ from bridge.errors import BridgeError
 CODES = {
     "BrokerUnavailable": ExitCode.BROKER,
     "BrokerRefused": ExitCode.BROKER,
+    "StoreUnavailable": ExitCode.BROKER,
     "CallError": ExitCode.INCOMPLETE,
     "CallFailed": ExitCode.INCOMPLETE,
     "CallLost": ExitCode.INCOMPLETE,
