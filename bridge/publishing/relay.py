@@ -106,7 +106,7 @@ class Relay:
 
     async def _turn(self) -> float:
         if not await self._read(0, 1):
-            return self._store.look_every
+            return self._empty()
         await self._reach()  # before the lock, so that no process without a broker holds it
         if not self._store.lock():
             return SOON
@@ -146,14 +146,18 @@ class Relay:
                 break
         if kept:
             return self._back_off()
-        self._note_empty()
+        return self._empty()
+
+    def _empty(self) -> float:
+        """Note that the store is empty; return the seconds until the next look at it."""
+        self._log_empty(self._count)
         self._count, self._last_warning = 0, ""
         return self._store.look_every
 
-    def _note_empty(self) -> None:
+    def _log_empty(self, count: int) -> None:
         """Log that the store is empty, if the log has said before that it could not be emptied."""
-        if self._count and self._last_warning:
-            log.info("%d events from %s were published; it is empty again", self._count, self._store.name)
+        if self._last_warning:
+            log.info("%s is empty again; %d events were published", self._store.name, count)
 
     async def _read(self, after: int, most: int) -> list[StoredEvent]:
         """Return at most `most` events after number `after` that this process can relay. Events that were published and

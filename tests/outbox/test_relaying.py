@@ -6,7 +6,7 @@ from collections import defaultdict
 from contextlib import AsyncExitStack
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, create_engine
 from sqlalchemy.orm import Session
 
 from app_adapter.outgoing import Outgoing
@@ -14,6 +14,7 @@ from app_adapter.sqlalchemy.outbox import write
 from bridge.moments import Moment, Relayed
 from bridge.publishing import relay as relay_module
 from bridge.publishing import stores
+from bridge.publishing.outbox.tables import tables
 from bridge.publishing.relay import BATCH
 from tests.database_server import DatabaseServer
 from tests.outbox.doubles import commit, count, keyed, relaying
@@ -117,7 +118,7 @@ async def test_events_wait_for_the_broker(engine: Engine, url: str, caplog: pyte
     async with relaying(url, broker):
         await until(lambda: "stay there and are tried again" in caplog.text)
         broker.answer = "confirm"
-        await until(lambda: "20 events from the outbox bridge_outbox of" in caplog.text)
+        await until(lambda: "is empty again; 20 events were published" in caplog.text)
 
     assert broker.numbers == list(range(20))
     assert count(engine) == 0
@@ -202,8 +203,11 @@ async def test_a_relay_that_is_cut_off_loses_nothing(engine: Engine, url: str) -
 
 
 async def test_missing_tables_are_named(url: str, caplog: pytest.LogCaptureFixture) -> None:
-    """With the program that prints them."""
+    """With the program that prints them. The relay goes on when they are there, and says so."""
+    caplog.set_level(logging.INFO)
     async with relaying(url, SwitchedBroker()):
         await until(lambda: "bridge_outbox" in caplog.text)
+        await asyncio.to_thread(tables("bridge").metadata.create_all, create_engine(url))
+        await until(lambda: "is empty again; 0 events were published" in caplog.text)
 
     assert "`bridge-outbox ddl` prints the statements that make the tables" in caplog.text

@@ -59,9 +59,9 @@ class SpoolRelay(Relay):
         if self._circuit.closed:  # an open circuit has its own log lines
             await super()._note_trouble(error)
 
-    def _note_empty(self) -> None:
-        if self._count:
-            log.info("%d events from %s were published; it is empty again", self._count, self._store.name)
+    def _log_empty(self, count: int) -> None:
+        if count:
+            log.info("%d events from %s were published; it is empty again", count, self._store.name)
 
     def _observe(self, observation: Observation, why: object) -> None:
         self._note(observation, why)
