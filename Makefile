@@ -16,7 +16,7 @@ code   := bridge app_adapter worker dead_letter deferred_event_bridge tests exam
 help:
 	@echo "make demo            run the demo on SQLite, half a minute"
 	@echo "make demo BROKER=URL run the demo on RabbitMQ at amqp://…"
-	@echo "make test            run all tests except the long ones; they start private RabbitMQ nodes"
+	@echo "make test            run all tests except the long ones; they start private RabbitMQ nodes and databases"
 	@echo "make test-all        run all tests, with every short ordeal and every mutant"
 	@echo "make faults          run every fault at full length, an hour or two; EVENTS=… SECONDS=… SEED=… JOBS=…"
 	@echo "make bench           measure this project, Celery, Dramatiq, FastStream and Huey"
