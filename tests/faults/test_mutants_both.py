@@ -97,7 +97,10 @@ async def run_a_schedule(stage: Stage, mutant: str | None) -> None:
     """Let two workers run a schedule for some seconds."""
     stage.configure(*scheduled(stage, "tick"))
     await asyncio.gather(*(start_worker(stage, mutant) for _ in range(2)))
-    await noted(stage, "moment", 6)
+    if mutant is not None:
+        for worker in stage.workers:
+            await worker.says("published scheduled.tick", STEP)
+    await stage.reaches("moment", 4)
     await end_schedule(stage)
 
 
