@@ -8,7 +8,7 @@ suffix := $(if $(PYTHON),-$(subst /,_,$(PYTHON)))
 dev    := .venv/.installed-dev$(suffix)
 bench  := .venv/.installed-bench$(suffix)
 python := .venv/bin/python
-pytest := $(python) -m pytest -q -n 3 --dist loadscope --no-loadscope-reorder
+pytest := $(python) -m pytest -q -n 4 --dist loadscope --no-loadscope-reorder
 code   := bridge app_adapter worker dead_letter deferred_event_bridge tests examples benchmarks
 
 .PHONY: help env demo test test-all faults bench lint fuzz rabbitmq servers databases

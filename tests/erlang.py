@@ -4,6 +4,7 @@ erl_call is a part of every Erlang and takes some milliseconds. rabbitmqctl star
 half a second of CPU each time.
 """
 
+import json
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,11 @@ SECONDS = 60.0
 
 class EvaluationError(Exception):
     """The node cannot be reached, or the expressions are invalid. The message has the output of erl_call."""
+
+
+def binary(text: str) -> str:
+    """Return the Erlang expression of the binary with this text."""
+    return f"<<{json.dumps(text)}/utf8>>"
 
 
 def evaluate(name: str, expressions: str, environment: Mapping[str, str]) -> str:

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from tests.erlang import binary
 from tests.guard import Guard
 from tests.private_broker import PrivateBroker
 from tests.rabbitmq_environment import new_cookie
@@ -20,6 +21,21 @@ from tests.rabbitmq_node import RabbitNode, RabbitNodeError
 SIZE = 3
 AGREE_SECONDS = 60.0
 _NO_COOKIE = "nobody"
+
+_RUNNING = """
+[atom_to_list(N) || N <- case erlang:function_exported(rabbit_nodes, all_running, 0) of
+    true -> rabbit_nodes:all_running();
+    false -> rabbit_nodes:list_running()
+end].
+"""
+"""The Erlang expression for the names of the nodes that a node sees run, in RabbitMQ 3.10 and 4."""
+
+_LEADER = """
+{{ok, Q}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, {queue})),
+[{{leader, Leader}}] = rabbit_amqqueue:info(Q, [leader]),
+atom_to_list(Leader).
+"""
+"""The Erlang expression for the name of the node that leads a quorum queue or stream; empty if it has no leader."""
 
 
 class RabbitCluster(PrivateBroker):
@@ -56,9 +72,9 @@ class RabbitCluster(PrivateBroker):
     def leader_of(self, queue: str) -> RabbitNode:
         """Return the node that leads a quorum queue or stream. Raise `RabbitNodeError` if it has no leader now."""
         for node in self.nodes:
-            leaders = {row["name"]: row["leader"] for row in self._ask(node, "list_queues", "name", "leader") or ()}
+            leader = self._ask(node, _LEADER.format(queue=binary(queue)))
             for each in self.nodes:
-                if each.running and each.name == leaders.get(queue):
+                if each.running and each.name == leader:
                     return each
         raise RabbitNodeError(f"queue {queue} has no leader")
 
@@ -80,6 +96,7 @@ class RabbitCluster(PrivateBroker):
             if time.monotonic() > end:
                 seen = {node.name: self._seen_by(node) for node in self.nodes}
                 raise RabbitNodeError(f"the cluster is not whole after {AGREE_SECONDS:g} s; seen as running: {seen}")
+            time.sleep(0.05)
 
     def remove(self) -> None:
         """Kill all nodes and their processes, and remove their files. A second call does nothing."""
@@ -92,13 +109,12 @@ class RabbitCluster(PrivateBroker):
         return self.directory / "rabbitmq.conf"
 
     def _seen_by(self, node: RabbitNode) -> list[str]:
-        status = self._ask(node, "cluster_status")
-        return status["running_nodes"] if status else []
+        return self._ask(node, _RUNNING) or []
 
-    def _ask(self, node: RabbitNode, command: str, *columns: str) -> Any:
-        """Return the JSON that rabbitmqctl prints for a node; None if the node is dead or paused."""
+    def _ask(self, node: RabbitNode, expressions: str) -> Any:
+        """Return the value of Erlang expressions in a node, lists and strings; None if the node is dead or paused."""
         try:
-            return json.loads(node.ctl(command, "--formatter", "json", *columns))
+            return json.loads(node.eval(expressions))
         except RabbitNodeError:
             return None
 

@@ -15,17 +15,20 @@ pytestmark = pytest.mark.rabbitmq
 
 def consumers(node: RabbitNode, site: Site) -> int:
     """Return the number of consumers of the site's queue, as RabbitMQ counts them."""
-    return node.ctl("list_consumers", "queue_name").split().count(f"{site.namespace}.q.default")
+    return node.operator.count_consumers(f"{site.namespace}.q.default")
 
 
 async def test_the_worker_consumes_again_after_every_reconnect(node: RabbitNode, site: Site) -> None:
     """aio-pika#231, aio-pika#626: the broker restarts or closes a connection, the client reports that it has
     reconnected, but the queue has no consumer. Here the worker takes events again after each reconnect."""
     worker = await ready_worker(site)
-    for hurt in (("close_all_connections", "for a test"), ("stop_app",), ("close_all_connections", "for a test")):
-        await asyncio.to_thread(node.ctl, *hurt)
-        if hurt == ("stop_app",):
-            await asyncio.to_thread(node.start_app)
+    for hurt in (
+        (node.operator.close_all_connections,),
+        (node.stop_app, node.start_app),
+        (node.operator.close_all_connections,),
+    ):
+        for step in hurt:
+            await asyncio.to_thread(step)
         await done(site, worker, *await site.defer("do.this", "ok"))
 
     assert consumers(node, site) == 1
@@ -38,7 +41,7 @@ async def test_the_worker_consumes_again_after_the_broker_has_cancelled_its_cons
     ignores that and waits without limit. Here the worker declares the queue again and takes events."""
     worker = await ready_worker(site)
     for times in (1, 2):
-        await asyncio.to_thread(node.ctl, "delete_queue", f"{site.namespace}.q.default")
+        await asyncio.to_thread(node.operator.delete_queue, f"{site.namespace}.q.default")
         await said(worker, f"has ended the consumer of {site.namespace}.q.default", times)
         await done(site, worker, *await site.defer("do.this", "ok"))
 
@@ -53,12 +56,12 @@ async def test_an_ack_of_a_connection_that_is_gone_does_not_wedge_the_worker(
     worker = await ready_worker(site)
     running = await site.defer("do.this", "sleep:2", count=2)
     await begun(site, worker, 2)
-    await asyncio.to_thread(node.ctl, "suspend_listeners")
+    await asyncio.to_thread(node.operator.suspend_listeners)
     try:
-        await asyncio.to_thread(node.ctl, "close_all_connections", "for a test")
+        await asyncio.to_thread(node.operator.close_all_connections)
         await done(site, worker, *running)
     finally:
-        await asyncio.to_thread(node.ctl, "resume_listeners")
+        await asyncio.to_thread(node.operator.resume_listeners)
 
     await done(site, worker, *await site.defer("do.this", "ok", count=20))
     worker.process.terminate()
@@ -71,18 +74,17 @@ async def test_a_worker_that_consumes_nothing_is_not_healthy(node: RabbitNode, s
     """roadrunner#1857: the health check passes because the process lives and the broker can be reached, although the
     queue has no consumer. Here a worker is ready if every queue has a live consumer; else `bridge-status` names the
     queue."""
-    permit = ("set_permissions", "guest")
     with pool_site(site) as pool:
         worker = await ready_worker(site, BRIDGE_CONTROL_DIRECTORY=str(pool.sockets))
         healthy = pool.asked("--ready")
-        await asyncio.to_thread(node.ctl, *permit, "", ".*", ".*")
+        await asyncio.to_thread(node.operator.permit, configure="")
         try:
-            await asyncio.to_thread(node.ctl, "delete_queue", f"{site.namespace}.q.default")
+            await asyncio.to_thread(node.operator.delete_queue, f"{site.namespace}.q.default")
             await said(worker, f"has ended the consumer of {site.namespace}.q.default", times=1)
             await eventually(lambda: not is_ready(pool.environment))
             ill = pool.asked("--ready")
         finally:
-            await asyncio.to_thread(node.ctl, *permit, ".*", ".*", ".*")
+            await asyncio.to_thread(node.operator.permit)
 
         assert healthy.returncode == 0, healthy.stdout + healthy.stderr
         assert "no live consumer on default" in ill.stdout + ill.stderr

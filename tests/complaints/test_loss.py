@@ -53,12 +53,12 @@ async def test_an_event_that_a_full_queue_refuses_is_not_taken_for_deferred(
     """celery#5410: a queue with a length limit drops further messages. Here `defer()` raises `DeferRejected`."""
     answers = [await web.works()]
     pattern = f"^{site.namespace}.q."
-    await asyncio.to_thread(node.ctl, "set_policy", "short", pattern, '{"max-length": 1}', "--apply-to", "queues")
+    await asyncio.to_thread(node.operator.limit_queues, pattern, 1)
     try:
         while answers[-1].error != "DeferRejected" and len(answers) < 50:
             answers += await web.defer("ok")
     finally:
-        await asyncio.to_thread(node.ctl, "clear_policy", "short")
+        await asyncio.to_thread(node.operator.clear_limit)
 
     assert answers[-1].error == "DeferRejected"
     worker = site.worker("--until-settled")
@@ -77,13 +77,13 @@ async def test_an_event_that_one_of_two_queues_refuses_may_run(node: RabbitNode,
     site.configure("[queues.short]\npatterns = ['do.#']\n[queues.long]\npatterns = ['do.#']\n")
     answers = [await web.works()]
     pattern = f"^{site.namespace}.q.short$"
-    await asyncio.to_thread(node.ctl, "set_policy", "short", pattern, '{"max-length": 1}', "--apply-to", "queues")
+    await asyncio.to_thread(node.operator.limit_queues, pattern, 1)
     try:
         while not answers[-1].error and len(answers) < 50:
             answers += await web.defer("ok")
         assert answers[-1].error == "PartlyRejected"
     finally:
-        await asyncio.to_thread(node.ctl, "clear_policy", "short")
+        await asyncio.to_thread(node.operator.clear_limit)
 
     assert (await site.backlog())["long"].ready == len(answers)
 
@@ -92,7 +92,7 @@ async def test_an_event_whose_queue_was_deleted_runs(node: RabbitNode, site: Sit
     """dramatiq#832: the queue is deleted, every `send()` succeeds, but no message ever runs, and the workers loop.
     Here the first process that finds the queue missing declares it again, also in a web request."""
     await web.works()
-    await asyncio.to_thread(node.ctl, "delete_queue", f"{site.namespace}.q.default")
+    await asyncio.to_thread(node.operator.delete_queue, f"{site.namespace}.q.default")
 
     deferred = await web.works()
 

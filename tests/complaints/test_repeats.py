@@ -33,7 +33,7 @@ async def test_what_runs_is_not_run_again_after_a_reconnect(node: RabbitNode, si
             await asyncio.to_thread(node.start)
         else:
             for times in (1, 2, 3):
-                await asyncio.to_thread(node.ctl, "close_all_connections", "for a test")
+                await asyncio.to_thread(node.operator.close_all_connections)
                 await said(worker, "is back", times)
         await delivered(pool, 2)
 

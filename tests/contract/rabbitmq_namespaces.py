@@ -15,6 +15,7 @@ from aiormq.exceptions import ChannelLockedResource, ChannelNotFoundEntity
 from bridge.brokers.rabbitmq.broker import RabbitBroker
 from bridge.brokers.rabbitmq.topology import declarations as topology
 from bridge.brokers.rabbitmq.topology.declarations import Declaration
+from bridge.brokers.rabbitmq.topology.declaring import message_counts
 from bridge.brokers.rabbitmq.topology.delay_ladder import LEVELS
 from bridge.brokers.rabbitmq.topology.names import LANES, Names
 from bridge.logs import Retention
@@ -75,10 +76,10 @@ class Namespaces:
                 for queue in (names.ledger, names.deciding, *map(names.log, LOGS), names.log(topology.HEADS), *lanes):
                     await channel.queue_delete(queue)
                 rest = [names.unrouted, *map(names.delay, range(LEVELS))]
-                purged = [await (await channel.get_queue(queue, ensure=False)).purge() for queue in rest]
+                left = await message_counts(channel, rest)
             except (ChannelNotFoundEntity, ChannelLockedResource):
                 return False
-        return not any(answer.message_count for answer in purged)
+        return not any(left)
 
 
 @contextmanager

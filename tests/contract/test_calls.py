@@ -167,7 +167,8 @@ async def test_a_question_ends_with_its_time(brokers: list[Broker]) -> None:
 
 
 async def test_a_worker_that_stops(brokers: list[Broker]) -> None:
-    """It gives back what it has not handed out, still answers what it has, and gets no further question."""
+    """It gives back what it has not handed out, still answers what it has, and gets no further question. A question
+    that reaches RabbitMQ while the queue of the last worker is being deleted gets no answer."""
     caller = brokers[1].caller()
     deadline = Deadline.after(PATIENCE, time.monotonic())
     async with serving(brokers[0], "mail", respond=None, most=3) as server:
@@ -182,7 +183,9 @@ async def test_a_worker_that_stops(brokers: list[Broker]) -> None:
         results = await asyncio.gather(*asking, return_exceptions=True)
     answers = [result for result in results if isinstance(result, Answer)]
     assert sorted(answer.kind for answer in answers) == [AnswerKind.ANSWERED, *[AnswerKind.NOT_BEGUN] * len(given_back)]
-    assert [type(result) for result in results if result not in answers] == [NobodyServes] * (2 - len(given_back))
+    not_taken = [result for result in results if result not in answers]
+    assert len(not_taken) == 2 - len(given_back)
+    assert all(isinstance(result, NobodyServes | CallTimedOut) for result in not_taken)
 
 
 async def test_a_worker_that_is_lost(brokers: list[Broker], another_broker: OpenBroker) -> None:

@@ -125,7 +125,7 @@ async def test_a_connection_that_is_cut(node: RabbitNode) -> None:
     broker = open_broker(node.url, "cut")
 
     async with broker.claim("nightly") as claim:
-        await asyncio.to_thread(node.ctl, "close_all_connections", "a test")
+        await asyncio.to_thread(node.operator.close_all_connections)
         async with asyncio.timeout(PATIENCE):
             await claim.until_lost()
         assert not claim.held
@@ -139,7 +139,7 @@ async def test_a_queue_that_is_deleted(node: RabbitNode) -> None:
     broker = open_broker(node.url, "deleted")
 
     async with broker.claim("nightly") as claim:
-        await asyncio.to_thread(node.ctl, "delete_queue", "deleted.claim.nightly")
+        await asyncio.to_thread(node.operator.delete_queue, "deleted.claim.nightly")
         async with asyncio.timeout(PATIENCE):
             await claim.until_lost()
         assert not claim.held

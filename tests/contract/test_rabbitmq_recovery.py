@@ -52,12 +52,12 @@ async def in_thread(work: Callable[..., object], *arguments: str) -> None:
 @asynccontextmanager
 async def away(node: RabbitNode) -> AsyncIterator[None]:
     """Make the node unreachable, without connections, while the block runs."""
-    await in_thread(node.ctl, "suspend_listeners")
+    await in_thread(node.operator.suspend_listeners)
     try:
-        await in_thread(node.ctl, "close_all_connections", "away")
+        await in_thread(node.operator.close_all_connections)
         yield
     finally:
-        await in_thread(node.ctl, "resume_listeners")
+        await in_thread(node.operator.resume_listeners)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -104,7 +104,7 @@ async def test_back_under_load(node: RabbitNode, broker: Broker, hurt: str) -> N
         await in_thread(node.kill)
         await in_thread(node.start)
     else:
-        await in_thread(node.ctl, "close_all_connections", "test")
+        await in_thread(node.operator.close_all_connections)
 
     count = len(seen)
     await until(lambda: len(seen) > count + 50)
@@ -120,7 +120,7 @@ async def test_stale_ack(node: RabbitNode, broker: Broker) -> None:
     await broker.publisher().publish(an_event())
     stale = await take(consumer)
 
-    await in_thread(node.ctl, "close_all_connections", "test")
+    await in_thread(node.operator.close_all_connections)
 
     again = await take(consumer)
     assert (again.token, again.redelivered) == (stale.token, True)

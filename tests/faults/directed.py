@@ -21,7 +21,10 @@ from tests.faults.limits import STEP
 from tests.faults.ordeal import TERMS
 from tests.faults.stage import Stage
 from tests.faults.tolerances import CANCELLED_WITHIN, PAUSED_WITHIN, STARVED
-from tests.journey.site import eventually
+from tests.journey.site import Program, eventually
+
+Ordeal = Callable[[Stage, str | None], Awaitable[None]]
+"""Does an ordeal with a mutant, or with the unchanged program (None)."""
 
 
 async def defer(
@@ -55,6 +58,12 @@ async def defer(
             stage.note("ok", key=key, pid=os.getpid())
         await publisher.close()
     return keys
+
+
+async def start_worker(stage: Stage, mutant: str | None = None) -> Program:
+    """Start a worker, or a mutant of the worker, whose children are forked from a nursery: that halves the CPU time of
+    their boot, which these ordeals do not test."""
+    return await stage.start_worker("--preload", mutant=mutant)
 
 
 async def noted(stage: Stage, what: str, lines: int = 1) -> None:
@@ -121,17 +130,13 @@ async def cancel(stage: Stage, *keys: str) -> None:
     await asyncio.sleep(CANCELLED_WITHIN + STARVED)
 
 
-async def broken(
-    stage: Stage, ordeal: Callable[[Stage, str | None], Awaitable[None]], mutant: str | None
-) -> list[Breach]:
+async def broken(stage: Stage, ordeal: Ordeal, mutant: str | None) -> list[Breach]:
     """Run an ordeal, with a mutant or with the unchanged program (None); return the broken promises."""
     await ordeal(stage, mutant)
     await drain(stage)
     return judge(stage.history(), TERMS)
 
 
-async def rules_broken(
-    stage: Stage, ordeal: Callable[[Stage, str | None], Awaitable[None]], mutant: str | None
-) -> set[str]:
+async def rules_broken(stage: Stage, ordeal: Ordeal, mutant: str | None) -> set[str]:
     """Run an ordeal, with a mutant or with the unchanged program (None); return the names of the broken promises."""
     return {breach.rule for breach in await broken(stage, ordeal, mutant)}

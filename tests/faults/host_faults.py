@@ -96,7 +96,7 @@ async def use_up_descriptors(stage: Stage) -> None:
         stage.hurt("no free file descriptors", repeats=1, unseen=1)
         if stage.nodes:
             stage.cut_off_all("connections closed while descriptors are used up")
-            await asyncio.to_thread(stage.node.ctl, "close_all_connections", "the test")
+            await asyncio.to_thread(stage.node.operator.close_all_connections)
         await asyncio.sleep(stage.hold)
     await eventually(lambda: len(worker.children) > CHILDREN, STEP, stage.report)
 

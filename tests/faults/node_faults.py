@@ -1,7 +1,6 @@
 """Faults of a RabbitMQ node: killed, frozen, out of memory, and mistakes of its operator."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -55,7 +54,7 @@ async def restart(stage: Stage) -> None:
 async def close_all_connections(stage: Stage) -> None:
     """Close every connection, as an operator may."""
     stage.cut_off_all("close_all_connections")
-    await _ctl(stage, "close_all_connections", "for a test")
+    await asyncio.to_thread(stage.node.operator.close_all_connections)
 
 
 async def raise_memory_alarm(stage: Stage) -> None:
@@ -75,17 +74,11 @@ async def fill_the_queue(stage: Stage) -> None:
     RabbitMQ tells nobody that it takes messages again, and the delay ladder would keep its events.
     """
     stage.hurt("queue full")
-    await _limit(stage, FULL)
+    await asyncio.to_thread(stage.node.operator.limit_queues, f"^{stage.queue}$", FULL)
     try:
         await asyncio.sleep(stage.hold)
     finally:
-        await _limit(stage, NO_LIMIT)
-
-
-async def _limit(stage: Stage, messages: int) -> None:
-    await _ctl(
-        stage, "set_policy", "--apply-to", "queues", "full", f"^{stage.queue}$", json.dumps({"max-length": messages})
-    )
+        await asyncio.to_thread(stage.node.operator.limit_queues, f"^{stage.queue}$", NO_LIMIT)
 
 
 async def delete_the_queue(stage: Stage) -> None:
@@ -110,22 +103,18 @@ async def delete_the_bindings(stage: Stage) -> None:
 async def withdraw_permissions(stage: Stage) -> None:
     """Withdraw the user's permissions on the virtual host and close its connections, for `hold` seconds."""
     stage.cut_off_all("permissions withdrawn")
-    await _ctl(stage, "clear_permissions", "guest")
+    await asyncio.to_thread(stage.node.operator.withdraw_permissions)
     try:
-        await _ctl(stage, "close_all_connections", "for a test")
+        await asyncio.to_thread(stage.node.operator.close_all_connections)
         await asyncio.sleep(stage.hold)
     finally:
-        await _ctl(stage, "set_permissions", "guest", ".*", ".*", ".*")
+        await asyncio.to_thread(stage.node.operator.permit)
 
 
 @asynccontextmanager
 async def _channel(stage: Stage) -> AsyncIterator[AbstractChannel]:
     async with await connect(address(stage.site.broker_url)) as connection:
         yield await connection.channel()
-
-
-async def _ctl(stage: Stage, *arguments: str) -> None:
-    await asyncio.to_thread(stage.node.ctl, *arguments)
 
 
 ENDED = (

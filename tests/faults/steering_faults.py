@@ -6,6 +6,7 @@ Each round of an ordeal defers some events of its own next to those of the publi
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from itertools import groupby
 from typing import Any
 
 from bridge.handling import Priority
@@ -30,7 +31,7 @@ URGENT = ("[queues.urgent]", 'patterns = ["judged.urgent.#"]', "[queues.default]
 EXPIRES = 0.5
 """Seconds: an expiry between the attempts of an event."""
 
-DUE = 12.0
+DUE = 8.0
 """Seconds until cancelled events are due, so that the cancellation holds by then."""
 
 
@@ -39,9 +40,10 @@ async def keep_order(stage: Stage, hurt: Hurt) -> None:
     name = _name(stage, "ordered")
     with Following(stage.path) as following:
         keys = []
-        for number in range(IN_ORDER):
-            steps = ("fail", "ok") if number % 7 == 3 else ("ok",)
-            keys += await defer(stage, f"{name}.{number}", *steps, ordered="orders")
+        for fails, alike in groupby(range(IN_ORDER), lambda number: number % 7 == 3):
+            first, *others = alike
+            steps = ("fail", "ok") if fails else ("ok",)
+            keys += await defer(stage, f"{name}.{first}", *steps, count=1 + len(others), ordered="orders")
         await hurt()
         await all_run(stage, following, keys)
 

@@ -1,19 +1,19 @@
 """The judge catches each mutant on RabbitMQ. Each mutant has an ordeal that the unchanged program passes."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 import pytest
 
 from bridge.brokers.rabbitmq.topology.names import Names
 from tests.faults.account import ENDINGS
 from tests.faults.conftest import all_but_the_first_long
-from tests.faults.directed import broken, defer, noted, rules_broken
+from tests.faults.directed import Ordeal, broken, defer, noted, rules_broken, start_worker
 from tests.faults.drain import end
 from tests.faults.limits import STEP
 from tests.faults.rules import LOST
 from tests.faults.stage import HELD_BY_A_WORKER, THREADS, Stage
 from tests.faults.stages import Stages
+from tests.faults.whereabouts import messages
 from tests.journey.site import eventually
 
 pytestmark = pytest.mark.rabbitmq
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.rabbitmq
 
 async def swallow_publishes(stage: Stage, mutant: str | None) -> None:
     """Let the network accept publishes and then break, so that RabbitMQ never receives them."""
-    await stage.start_worker()
+    await start_worker(stage)
     stage.start_publisher(mutant)
     await noted(stage, "effect", 20)
     stage.proxy.black_hole()
@@ -42,7 +42,7 @@ async def refuse_the_retry_copy(stage: Stage, mutant: str | None) -> None:
     """Withdraw the right to write, let an event fail, and kill the worker while it cannot publish the retry copy."""
     stage.configure("deadline = '60s'")
     failing = stage.site.directory / "failing.log"
-    worker = await stage.start_worker(mutant=mutant)
+    worker = await start_worker(stage, mutant)
     await defer(stage, "fail", f"fail:{failing}", "ok")
     await noted(stage, "attempt")
     _may_write(stage, "^$")
@@ -53,28 +53,28 @@ async def refuse_the_retry_copy(stage: Stage, mutant: str | None) -> None:
     killed = await stage.kill(worker)
     stage.hurt("retry copy refused, and SIGKILL of a worker", repeats=HELD_BY_A_WORKER, killed=(killed,))
     _may_write(stage, ".*")
-    await stage.start_worker()
+    await start_worker(stage)
 
 
 async def redrive_to_no_queue(stage: Stage, mutant: str | None) -> None:
     """Redrive a dead letter whose queue was deleted."""
-    worker = await stage.start_worker()
+    worker = await start_worker(stage)
     await defer(stage, "letter", "reject")
     await noted(stage, "failure")
     await end([worker])
-    stage.node.ctl("delete_queue", stage.queue)
+    stage.node.operator.delete_queue(stage.queue)
     command = ("bridge-dlq", "redrive", "--all", "--yes")
     redrive = stage.site.run(*command) if mutant is None else stage.start_mutant(mutant, *command)
     await redrive.ended(STEP)
     assert "still open: 1 dead letter" in redrive.log
-    await stage.start_worker()
+    await start_worker(stage)
 
 
 async def kill_the_relay(stage: Stage, mutant: str | None) -> None:
     """Spool events while RabbitMQ is frozen, withdraw the right to write to the exchange of events, and kill a relay
     while it publishes the spooled events."""
     stage.configure("publish = 'spool'")
-    await stage.start_worker()
+    await start_worker(stage)
     names = Names(stage.site.namespace)
     stage.node.pause()
     try:
@@ -95,7 +95,7 @@ async def kill_the_relay(stage: Stage, mutant: str | None) -> None:
     await end([healthy])
 
 
-ORDEALS: dict[str, tuple[Callable[[Stage, str | None], Awaitable[None]], str]] = {
+ORDEALS: dict[str, tuple[Ordeal, str]] = {
     "confirms off": (swallow_publishes, "proxied"),
     "mandatory off": (publish_for_nobody, "rabbitmq"),
     "ack before the retry copy is confirmed": (refuse_the_retry_copy, "rabbitmq"),
@@ -133,10 +133,10 @@ def _count(stage: Stage) -> int:
 
 def _may_write(stage: Stage, names: str) -> None:
     """Let the programs write only to exchanges and queues whose name matches this pattern."""
-    stage.node.ctl("set_permissions", "guest", ".*", names, ".*")
+    stage.node.operator.permit(write=names)
 
 
 def _messages(stage: Stage) -> int:
     """Return the number of messages in the queue, with unacknowledged ones."""
-    listed = stage.node.ctl("list_queues", "name", "messages", "--no-table-headers")
-    return int(dict(line.split() for line in listed.splitlines())[stage.queue])
+    counted = messages(stage).get(stage.queue)
+    return 0 if counted is None else counted.total

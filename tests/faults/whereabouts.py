@@ -7,36 +7,57 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bridge.brokers.rabbitmq.topology.names import Names
 from bridge.errors import BridgeError
 from tests.faults.limits import STEP
 from tests.faults.stage import Stage
-from tests.rabbitmq_node import RabbitNode, RabbitNodeError
+from tests.rabbitmq_node import RabbitNodeError
 
 SHOWN = 200
 """The most characters of a process's command line, and of an error."""
 
 
-_ON_THEIR_WAY = """
-lists:sum([case ra:leader_query(amqqueue:get_pid(Q), fun rabbit_fifo:query_stat_dlx/1) of
-        {{ok, {{_, {{Number, _}}}}, _}} -> Number;
-        _ -> 1
-    end || Q <- rabbit_amqqueue:list(), amqqueue:get_type(Q) =:= rabbit_quorum_queue,
-        string:prefix(element(4, amqqueue:get_name(Q)), <<"{namespace}.">>) =/= nomatch]).
+_COUNTS = """
+lists:filtermap(fun(Q) ->
+    Name = element(4, amqqueue:get_name(Q)),
+    Ask = fun(Query) -> {{ok, {{_, Number}}, _}} = ra:leader_query(amqqueue:get_pid(Q), Query), Number end,
+    case {{string:prefix(Name, <<"{namespace}.">>), amqqueue:get_type(Q)}} of
+        {{nomatch, _}} -> false;
+        {{_, rabbit_quorum_queue}} -> {{true, [binary_to_list(Name) | try [
+                element(1, Ask(fun rabbit_fifo:query_stat_dlx/1)),
+                Ask(fun rabbit_fifo:query_messages_ready/1),
+                Ask(fun rabbit_fifo:query_messages_checked_out/1),
+                Ask(fun rabbit_fifo:query_consumer_count/1)
+            ] catch _:_ -> [1, 0, 0, 0] end]}};
+        {{_, rabbit_classic_queue}} ->
+            Counts = rabbit_amqqueue:info(Q, [messages_ready, messages_unacknowledged, consumers]),
+            {{true, [binary_to_list(Name), 0 | [Number || {{_, Number}} <- Counts]]}};
+        {{_, rabbit_stream_queue}} -> false
+    end
+end, rabbit_amqqueue:list()).
 """
-"""The Erlang expression for the number of messages that have left a queue for another one, and that the other one has
-not confirmed: RabbitMQ counts them in neither. A queue that has no leader now counts as one."""
+"""The Erlang expression for the numbers of `InQueue`, by the name of each queue of a namespace. The leaders are asked,
+so no number is late. A queue that has no leader now counts as one message on its way."""
 
 
 class InQueue(NamedTuple):
-    """The numbers of messages in a queue of RabbitMQ, and of its consumers."""
+    """The numbers of messages of a queue of RabbitMQ, and of its consumers. Messages that have left a queue for another
+    one, and that the other one has not confirmed, are `leaving`: RabbitMQ itself counts them in neither."""
 
+    leaving: int
     ready: int
     unacknowledged: int
     consumers: int
 
+    @property
+    def total(self) -> int:
+        """The number of messages that are not settled."""
+        return self.leaving + self.ready + self.unacknowledged
+
     def __str__(self) -> str:
-        return f"{self.ready} ready, {self.unacknowledged} unacknowledged, {self.consumers} consumers"
+        return (
+            f"{self.ready} ready, {self.unacknowledged} unacknowledged, {self.leaving} leaving, "
+            f"{self.consumers} consumers"
+        )
 
 
 def messages(stage: Stage) -> Mapping[str, InQueue]:
@@ -44,30 +65,20 @@ def messages(stage: Stage) -> Mapping[str, InQueue]:
     include deliveries to a consumer that has ended without RabbitMQ noticing. Empty on SQLite, whose own backlog has
     them. Raise `RabbitNodeError` or `subprocess.TimeoutExpired` if a node that runs cannot be asked."""
     node = next((node for node in stage.nodes if node.running), None)
-    return {} if node is None else _messages_on(node, Names(stage.site.namespace))
+    if node is None:
+        return {}
+    counts = {name: InQueue(*numbers) for name, *numbers in json.loads(node.eval(_counts(stage.site.namespace)))}
+    return {name: queue for name, queue in counts.items() if queue.total}
 
 
 def unsettled(stage: Stage) -> int:
     """Return the number of messages in the queues of RabbitMQ, with unacknowledged ones, and those on their way from
     one queue to another."""
-    node = next((node for node in stage.nodes if node.running), None)
-    if node is None:
-        return 0
-    on_their_way = node.eval(_ON_THEIR_WAY.format(namespace=stage.site.namespace))
-    return int(on_their_way) + sum(queue.ready + queue.unacknowledged for queue in messages(stage).values())
+    return sum(queue.total for queue in messages(stage).values())
 
 
-def _messages_on(node: RabbitNode, names: Names) -> Mapping[str, InQueue]:
-    columns = ("name", "messages_ready", "messages_unacknowledged", "consumers")
-    rows = json.loads(node.ctl("list_queues", "--formatter", "json", *columns))
-    counts = {name: InQueue(*numbers) for name, *numbers in ([row[column] for column in columns] for row in rows)}
-    own = {name: queue for name, queue in counts.items() if name.startswith(f"{names.namespace}.")}
-    logs = (names.ledger, names.log(""))
-    return {
-        name: queue
-        for name, queue in own.items()
-        if not name.startswith(logs) and (queue.ready or queue.unacknowledged)
-    }
+def _counts(namespace: str) -> str:
+    return _COUNTS.format(namespace=namespace)
 
 
 async def backlogs(stage: Stage) -> Mapping[str, str]:

@@ -215,9 +215,9 @@ async def test_a_queue_that_is_paused(rabbit: Site) -> None:
 @asynccontextmanager
 async def away(managed: ManagedNode) -> AsyncIterator[None]:
     """Close all connections of the node, and let it accept no new ones for the duration of the `with` block."""
-    await asyncio.to_thread(managed.node.ctl, "suspend_listeners")
+    await asyncio.to_thread(managed.node.operator.suspend_listeners)
     try:
-        await asyncio.to_thread(managed.node.ctl, "close_all_connections", "away")
+        await asyncio.to_thread(managed.node.operator.close_all_connections)
         yield
     finally:
-        await asyncio.to_thread(managed.node.ctl, "resume_listeners")
+        await asyncio.to_thread(managed.node.operator.resume_listeners)

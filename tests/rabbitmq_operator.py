@@ -1,0 +1,66 @@
+"""Does what an operator does to a RabbitMQ node, by `eval`: each command of rabbitmqctl takes a second of CPU."""
+
+from collections.abc import Callable
+
+from tests.erlang import binary
+
+ACTING_USER = binary("an operator")
+DEFAULT_VHOST = "/"
+LIMIT = binary("limit")
+
+
+class Operator:
+    """Operates one node, on which guest is the user of all programs. `evaluate` is the node's `eval`."""
+
+    def __init__(self, evaluate: Callable[[str], str]) -> None:
+        self._evaluate = evaluate
+
+    def close_all_connections(self) -> None:
+        """Close every connection."""
+        self._evaluate('rabbit_networking:close_connections(rabbit_networking:connections(), "for a test").')
+
+    def suspend_listeners(self) -> None:
+        """Accept no further connections; those that are open stay open."""
+        self._evaluate("ok = rabbit_maintenance:suspend_all_client_listeners().")
+
+    def resume_listeners(self) -> None:
+        """Accept connections again after `suspend_listeners()`."""
+        self._evaluate("ok = rabbit_maintenance:resume_all_client_listeners().")
+
+    def permit(self, *, configure: str = ".*", write: str = ".*", read: str = ".*", vhost: str = DEFAULT_VHOST) -> None:
+        """Give guest permissions for the names that match these patterns; by default all."""
+        arguments = ", ".join(map(binary, ("guest", vhost, configure, write, read)))
+        self._evaluate(f"rabbit_auth_backend_internal:set_permissions({arguments}, {ACTING_USER}).")
+
+    def withdraw_permissions(self) -> None:
+        """Withdraw guest's permissions; `permit()` restores them."""
+        arguments = ", ".join(map(binary, ("guest", DEFAULT_VHOST)))
+        self._evaluate(f"rabbit_auth_backend_internal:clear_permissions({arguments}, {ACTING_USER}).")
+
+    def limit_queues(self, pattern: str, messages: int) -> None:
+        """Limit the length of the queues whose names match a pattern, by the only policy of this operator."""
+        definition = f'{{"max-length": {messages}}}'
+        limited = f"{binary(pattern)}, {binary(definition)}, 0, {binary('queues')}"
+        self._evaluate(f"ok = rabbit_policy:parse_set({binary(DEFAULT_VHOST)}, {LIMIT}, {limited}, {ACTING_USER}).")
+
+    def clear_limit(self) -> None:
+        """Undo `limit_queues()`."""
+        self._evaluate(f"ok = rabbit_policy:delete({binary(DEFAULT_VHOST)}, {LIMIT}, {ACTING_USER}).")
+
+    def delete_queue(self, queue: str) -> None:
+        """Delete a queue with its messages."""
+        self._evaluate(f"{_lookup(queue)}, {{ok, _}} = rabbit_amqqueue:delete(Q, false, false, {ACTING_USER}).")
+
+    def count_consumers(self, queue: str) -> int:
+        """Return the number of consumers of a queue."""
+        return int(self._evaluate(f"{_lookup(queue)}, length(rabbit_amqqueue:consumers(Q))."))
+
+    def add_vhost(self, name: str) -> None:
+        """Make a virtual host, and give guest all permissions on it."""
+        self._evaluate(f"ok = rabbit_vhost:add({binary(name)}, {ACTING_USER}).")
+        self.permit(vhost=name)
+
+
+def _lookup(queue: str) -> str:
+    """Return the Erlang expression that binds Q to a queue."""
+    return f"{{ok, Q}} = rabbit_amqqueue:lookup(rabbit_misc:r({binary(DEFAULT_VHOST)}, queue, {binary(queue)}))"
