@@ -10,8 +10,8 @@ import socket
 import sys
 from wsgiref.types import WSGIApplication
 
+from app_adapter.app_state import AppState
 from app_adapter.child_program import Channels, main
-from app_adapter.extension import AppState
 from app_adapter.flup_connection import FlupConnection
 from app_adapter.flup_request import FlupServer
 from app_adapter.idle import idle_hooks

@@ -14,10 +14,10 @@ from flask.cli import NoAppException, ScriptInfo, load_dotenv
 from flask.helpers import get_load_dotenv
 
 from app_adapter.app_run import ignoring_app_run
+from app_adapter.app_state import AppState
 from app_adapter.call_to_end import call_to_end
 from app_adapter.callable_checks import is_async, name_of
 from app_adapter.defer import EXTENSION
-from app_adapter.extension import AppState
 from app_adapter.standard_streams import say
 from bridge.attempt import cut_in_the_middle
 from bridge.config.dot_env import is_installed

@@ -15,10 +15,10 @@ from typing import NamedTuple, Protocol
 
 from flask import Flask
 
+from app_adapter.app_state import AppState
 from app_adapter.booting import load, warm_up
 from app_adapter.child_setup import prepare, reporting, tie_to_parent
 from app_adapter.descendants import end_if_copy, handle, keep_from_descendants, kept_from_descendants, own_copy
-from app_adapter.extension import AppState
 from app_adapter.nursery import nurse
 from app_adapter.plain_sockets import plain_socket
 from app_adapter.standard_streams import STDOUT

@@ -1,4 +1,4 @@
-"""The Flask extension: `DeferredEvents(app)`, and the state that it keeps for each app.
+"""The Flask extension: `DeferredEvents(app)`. `app_state` has what it keeps for each app.
 
 It puts together `listeners` (the functions), `receiver` (a replay in the app) and `fork_safe_publishing` (events
 leaving the process).
@@ -7,34 +7,31 @@ leaving the process).
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from flask import Flask, current_app, got_request_exception
 
+from app_adapter.app_state import AppState
 from app_adapter.call import TIMEOUT
 from app_adapter.callable_checks import check_callable, name_of
-from app_adapter.calling import Calling
-from app_adapter.cancel import Cancelling
 from app_adapter.class_listeners import methods_of
 from app_adapter.defer import EXTENSION
 from app_adapter.deferral import Deferral
 from app_adapter.deferred_signals.methods import DeferredSignals
-from app_adapter.deferring import Deferring, Given
+from app_adapter.deferring import Given
 from app_adapter.fork_safe_publishing import import_spool
 from app_adapter.idle import IdleHook, seconds_of
-from app_adapter.listeners import AppListeners, F, Listeners
+from app_adapter.listeners import F, Listeners
 from app_adapter.public_urls import refuse_invented_urls
 from app_adapter.receiver import Receiver
-from app_adapter.registrations import AppRegistrations, Registrations
+from app_adapter.registrations import Registrations
 from app_adapter.running_listener import listener_now
 from app_adapter.signals import Announcer
 from app_adapter.with_sqlalchemy import imported
 from bridge.config.environment import PREFIX
-from bridge.config.settings import Settings, load_settings
+from bridge.config.settings import load_settings
 from bridge.errors import DeferError
-from bridge.request import ReplayTarget
 from bridge.watchers.from_settings import named_watchers
 from bridge.watchers.notify import Watchers, check
 
@@ -250,7 +247,7 @@ class DeferredEvents(DeferredSignals):
         finally:
             self.recording = before
 
-    def _state(self) -> "AppState":
+    def _state(self) -> AppState:
         if current_app:
             app = current_app._get_current_object()  # type: ignore[attr-defined]  # typed as the app itself
         else:
@@ -266,47 +263,6 @@ class DeferredEvents(DeferredSignals):
         if not isinstance(state, AppState) or state.events is not self:
             raise DeferError(f"the app {app.name!r} does not use this DeferredEvents: call init_app(app) first")
         return state
-
-
-@dataclass(frozen=True, eq=False)
-class AppState:
-    """The extension's state of one app, in `app.extensions["deferred_events"]`."""
-
-    app: Flask
-    events: DeferredEvents
-    settings: Settings
-    tell: Announcer
-    listeners: AppListeners
-    warm_ups: AppRegistrations[Callable[[], object]]
-    idles: AppRegistrations[IdleHook]
-
-    @property
-    def target(self) -> ReplayTarget:
-        """The destination of this app's replays. The receiver sets the public URL."""
-        return ReplayTarget(self.settings.values.replay_path)
-
-    @property
-    def deferring(self) -> Deferring:
-        """The way of this app's events to the broker."""
-        return Deferring(self.app, self.settings, self.tell, self.target, lambda: self.events.recording)
-
-    def defer(self, deferral: Deferral, session: Any = None) -> str:
-        """Defer an event from this app; see `app_adapter.defer`."""
-        return self.deferring.defer(deferral, session)
-
-    def defer_many(self, events: Iterable[Given], session: Any = None) -> list[str]:
-        """Defer events from this app; see `app_adapter.defer_many`."""
-        return self.deferring.defer_many(events, session)
-
-    def call(self, name: str, payload: Any, *, timeout: float | timedelta, content_type: str | None) -> Any:
-        """Call the listeners of a name; see `app_adapter.call`."""
-        calling = Calling(self.app, self.settings, self.tell, self.target, is_testing=self.events.recording is not None)
-        return calling.call(name, payload, timeout, content_type)
-
-    def cancel(self, event_id: str, *, why: str, running: bool) -> None:
-        """Cancel an event of this app; see `app_adapter.cancel`."""
-        cancelling = Cancelling(self.app, self.settings, self.tell, lambda: self.events.recording)
-        cancelling.cancel(event_id, why=why, running=running)
 
 
 def _any_host(app: Flask) -> dict[str, Any]:

@@ -20,9 +20,9 @@ import time
 from contextlib import suppress
 
 from app_adapter.app_server import flup_connection
+from app_adapter.app_state import AppState
 from app_adapter.child_program import Channels, main
 from app_adapter.descendants import keep_from_descendants
-from app_adapter.extension import AppState
 from app_adapter.flup_request import FlupServer
 from app_adapter.front_connection import FrontConnection
 from app_adapter.idle import IdleHooks, idle_hooks

@@ -10,7 +10,7 @@ from flask import Flask
 from werkzeug.test import run_wsgi_app
 
 from app_adapter import DeferredEvents, Event
-from app_adapter.extension import AppState
+from app_adapter.app_state import AppState
 from app_adapter.listeners import Function
 from bridge.envelope import Envelope
 from bridge.event import Event as Deferred
