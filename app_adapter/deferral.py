@@ -13,7 +13,10 @@ from bridge.handling import MAX_KEY, PLAIN, Handling, Priority
 
 @dataclass(frozen=True, slots=True)
 class Deferral:
-    """An event to defer. The fields are the arguments of `defer()`, and are checked when the event is deferred."""
+    """An event to defer. The fields are the arguments of `defer()`, and are checked when the event is deferred.
+
+    `source` is the program that the event comes from; None: the app.
+    """
 
     name: str
     payload: Any = None
@@ -27,6 +30,7 @@ class Deferral:
     key: str | None = None
     within: float | timedelta | str | None = None
     on_duplicate: Literal["return", "raise"] = "return"
+    source: str | None = None
 
 
 def handling_of(deferral: Deferral, due: datetime | None, now: datetime) -> Handling:

@@ -72,7 +72,7 @@ class Deferring:
             deferral.name,
             deferral.payload,
             content_type=deferral.content_type,
-            source=values.source or self.app.name,
+            source=deferral.source or values.source or self.app.name,
             dumps=self.app.json.dumps,
             max_body=values.max_body,
             traceparent=current_traceparent(),

@@ -60,6 +60,11 @@ def bridge_outbox() -> None:
     _run("app_adapter.outbox_cli")
 
 
+def bridge_ingress() -> None:
+    """Run `bridge-ingress`."""
+    _run("app_adapter.ingress_cli")
+
+
 def bridge_relay() -> None:
     """Run `bridge-relay`."""
     _run("app_adapter.relay_cli")

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from bridge.config.broker_url import BrokerUrl
 from bridge.config.foreign_pool import Address, ForeignPoolSettings, host_and_port
+from bridge.config.ingress_settings import IngressSettings
 from bridge.config.notation import (
     AppUrl,
     Count,
@@ -196,6 +197,8 @@ class Values:
     queues: Annotated[Mapping[str, QueueSettings], mapping(plain_name, table(QueueSettings))] = field(
         default_factory=lambda: {CATCH_ALL: QueueSettings()}
     )
+    ingress: Annotated[IngressSettings, table(IngressSettings)] | None = None
+    """Who may send events over HTTP. See docs/ingress.md."""
     pool: Annotated[PoolSettings, table(PoolSettings)] | None = None
     """The pool behind web servers that `bridge-site` runs."""
     schedules: Annotated[Mapping[str, ScheduleSettings], mapping(plain_name, table(ScheduleSettings))] = field(

@@ -9,6 +9,7 @@ import click
 
 import app_adapter.call_cli
 import app_adapter.cli
+import app_adapter.ingress_cli
 import app_adapter.outbox_cli
 import app_adapter.relay_cli
 import dead_letter.cli
@@ -34,6 +35,7 @@ PROGRAMS: dict[str, click.Command] = {
     "bridge-queues": worker.operating.queues_cli.main,
     "bridge-events": worker.history.cli.main,
     "bridge-outbox": app_adapter.outbox_cli.main,
+    "bridge-ingress": app_adapter.ingress_cli.main,
     "bridge-relay": app_adapter.relay_cli.main,
     "bridge-site": worker.site.cli.main,
     "bridge-bench": worker.bench.cli.main,

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bridge.config.foreign_pool import ForeignPoolSettings, ServerSettings
+from bridge.config.ingress_settings import IngressSettings, TokenSettings
 from bridge.config.pool_settings import PoolSettings
 from bridge.config.reading import keys_of, table
 from bridge.config.schedule_settings import ScheduleSettings
@@ -22,7 +23,7 @@ IN_WORDS = {
     *("queues", "source", "release", "children", "control_directory", "management_url", "watchers", "fastcgi"),
     "workers",
     *("file_group", "broker_password_file", "public_url", "replay_secret", "tls_ca", "tls_cert", "tls_key"),
-    *("ledger_key", "ledger_key_previous", "schedules", "http", "pool", "stores"),
+    *("ledger_key", "ledger_key_previous", "schedules", "http", "ingress", "pool", "stores"),
 }
 """Whose default is a sentence and no value."""
 
@@ -69,7 +70,13 @@ def test_the_keys_of_an_address_are_documented() -> None:
 
 @pytest.mark.parametrize(
     ("page", "kind"),
-    [("schedules.md", ScheduleSettings), ("site.md", PoolSettings), ("outbox.md", StoreSettings)],
+    [
+        ("schedules.md", ScheduleSettings),
+        ("site.md", PoolSettings),
+        ("outbox.md", StoreSettings),
+        ("ingress.md", IngressSettings),
+        ("ingress.md", TokenSettings),
+    ],
 )
 def test_a_setting_with_a_page_of_its_own_is_documented(page: str, kind: type[object]) -> None:
     """In a table of that page."""

@@ -1,0 +1,136 @@
+"""The blueprint that takes events over HTTP: its URLs, and the order of the checks before an event is deferred."""
+
+import json
+from dataclasses import dataclass, field, replace
+
+from flask import Blueprint, Response, current_app, request
+from flask.blueprints import BlueprintSetupState
+
+from app_adapter.defer import EXTENSION
+from app_adapter.extension import AppState
+from app_adapter.ingress import cloudevents
+from app_adapter.ingress.access import Access, Client, access_of, ingress_of
+from app_adapter.ingress.asked import KEY, Asked, asked_of
+from app_adapter.ingress.bodies import json_of, read_body
+from app_adapter.ingress.cloudevents import Received
+from app_adapter.ingress.problems import Problem, answer_to_problem, wrong
+from app_adapter.ingress.rates import RateLimits
+from app_adapter.ingress.sending import Answered, Sent, check, send, send_many
+from app_adapter.listener_api import is_json
+from bridge.config.ingress_settings import IngressSettings, Right
+from bridge.config.settings import Settings
+from bridge.errors import SettingsError
+
+
+def blueprint() -> Blueprint:
+    """Return a blueprint that takes events over HTTP for one app. The app must have `DeferredEvents` when it registers
+    the blueprint. Registering raises `SettingsError` if the settings name no token."""
+    ingress = Ingress()
+    result = Blueprint("ingress", __name__)
+    result.record(ingress.prepare)
+    result.register_error_handler(Problem, answer_to_problem)
+    result.post("/events")(ingress.post)
+    result.post("/events/<name>")(ingress.post)
+    return result
+
+
+@dataclass(slots=True)
+class Ingress:
+    """The views of a blueprint, with what they have read of the settings of its app."""
+
+    _access: Access = field(init=False)
+    _limits: IngressSettings = field(init=False)
+    _rates: RateLimits = field(default_factory=RateLimits)
+
+    def prepare(self, setup: BlueprintSetupState) -> None:
+        """Read the settings of the app that registers the blueprint. Raise `SettingsError`."""
+        state = setup.app.extensions.get(EXTENSION)
+        if state is None:
+            raise SettingsError(
+                f"the app {setup.app.name!r}: expected DeferredEvents(app) before the ingress is registered"
+            )
+        settings: Settings = state.settings
+        self._access, self._limits = access_of(settings), ingress_of(settings)
+
+    def post(self, name: str | None = None) -> Response:
+        """Take the events of a request. With a name in the URL, that is the name of each."""
+        client = self._access.client(request.headers.get("Authorization"))
+        body = read_body(request, self._limits.max_request)
+        asked = asked_of(request.headers, self._limits.key_within, self._limits.longest_wait)
+        content_type = request.headers.get("Content-Type", "")
+        if cloudevents.is_batch(content_type):
+            return self._post_batch(client, name, body, asked)
+        event = _named(self._event(content_type, body, name), name)
+        self._check(client, event, asked)
+        self._rates.take(client, 1)
+        result = send(_state(), event, asked)
+        return _answered(result, asked) if isinstance(result, Answered) else _json({"id": result}, 202)
+
+    def _post_batch(self, client: Client, name: str | None, body: bytes, asked: Asked) -> Response:
+        if asked.wait:
+            raise wrong("Prefer: wait", f"{asked.wait:g}", "expected no wait with a batch")
+        if KEY in request.headers:
+            raise wrong(KEY, request.headers[KEY], "expected no key with a batch, whose events have one each: their id")
+        content_type = request.headers["Content-Type"]
+        found = cloudevents.of_batch(content_type, body, self._limits.max_depth, self._limits.max_events)
+        events = [self._checked(client, each, name, asked) for each in found]
+        self._rates.take(client, len(events))
+        return _batch_answer(send_many(_state(), events, asked))
+
+    def _event(self, content_type: str, body: bytes, name: str | None) -> Received:
+        depth = self._limits.max_depth
+        if cloudevents.is_structured(content_type):
+            return cloudevents.of_structured(content_type, body, depth)
+        payload = body if body or (content_type and not is_json(content_type)) else None
+        if payload is not None and is_json(content_type):
+            json_of(payload, depth)
+        if cloudevents.is_binary(request.headers):
+            return cloudevents.of_binary(request.headers, payload, content_type or None)
+        if name is None:
+            raise wrong("Content-Type", content_type, "expected a CloudEvent, or the event's name in the URL")
+        return Received(name, payload, content_type or None)
+
+    def _check(self, client: Client, event: Received, asked: Asked) -> None:
+        check(event, _state().settings.values.max_body)
+        client.check(Right.DEFER, event.name)
+        if asked.wait:
+            client.check(Right.CALL, event.name)
+
+    def _checked(self, client: Client, found: Received | Problem, name: str | None, asked: Asked) -> Received | Problem:
+        """Return an event of a batch, or its problem."""
+        if isinstance(found, Problem):
+            return found
+        event = _named(found, name)
+        try:
+            self._check(client, event, asked)
+        except Problem as problem:
+            return problem
+        return event
+
+
+def _named(event: Received, name: str | None) -> Received:
+    return event if name is None else replace(event, name=name)
+
+
+def _state() -> AppState:
+    state: AppState = current_app.extensions[EXTENSION]
+    return state
+
+
+def _answered(answer: Answered, asked: Asked) -> Response:
+    headers = {"Preference-Applied": f"wait={asked.wait:g}"}
+    if isinstance(answer.value, bytes):
+        return Response(answer.value, headers=headers, content_type="application/octet-stream")
+    return Response(current_app.json.dumps(answer.value), headers=headers, content_type="application/json")
+
+
+def _batch_answer(sent: Sent) -> Response:
+    items = [end.document() if isinstance(end, Problem) else {"id": end, "status": 202} for end in sent.ends]
+    response = _json(items, sent.status)
+    if sent.retry_after is not None:
+        response.headers["Retry-After"] = sent.retry_after
+    return response
+
+
+def _json(value: object, status: int) -> Response:
+    return Response(json.dumps(value), status, content_type="application/json")

@@ -1,0 +1,109 @@
+"""What becomes of the events of a request: they are deferred, or a call is answered."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from app_adapter.deferral import Deferral
+from app_adapter.extension import AppState
+from app_adapter.ingress.asked import Asked
+from app_adapter.ingress.cloudevents import Received
+from app_adapter.ingress.problems import Problem, of_error
+from bridge.errors import (
+    CallError,
+    CallTimedOut,
+    CallUnavailable,
+    DeferError,
+    InvalidName,
+    NobodyServes,
+    NotAllDeferred,
+    TooLarge,
+)
+from bridge.topics import check_name, is_reserved
+
+_NOT_IN_TIME = (CallTimedOut, CallUnavailable, NobodyServes)
+"""The ends of a call after which its event is deferred: the call does not run any more, and has no answer."""
+
+_OTHER_IS_WRONG = Problem(
+    HTTPStatus.FAILED_DEPENDENCY, "the event is not deferred, because another event of the batch is wrong"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The answer to a call."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The ends of the events of a batch, in order: the id of one that was deferred, or its problem."""
+
+    ends: Sequence[str | Problem] = field(default_factory=list)
+
+    @property
+    def status(self) -> HTTPStatus:
+        """202 if all events were deferred, the status of their problems if none was, else 207."""
+        statuses = {end.status if isinstance(end, Problem) else HTTPStatus.ACCEPTED for end in self.ends}
+        statuses -= {_OTHER_IS_WRONG.status}
+        if not statuses:
+            return HTTPStatus.ACCEPTED
+        return statuses.pop() if len(statuses) == 1 else HTTPStatus.MULTI_STATUS
+
+    @property
+    def retry_after(self) -> str | None:
+        """The header Retry-After of the events that were not deferred; None without one."""
+        found = [end.headers.get("Retry-After") for end in self.ends if isinstance(end, Problem)]
+        return next((each for each in found if each is not None), None)
+
+
+def check(event: Received, max_body: int) -> None:
+    """Raise `Problem` for an event that cannot be deferred."""
+    try:
+        if is_reserved(check_name(event.name)):
+            raise InvalidName(f"event name {event.name!r}: expected a name that does not begin with 'bridge.'")
+        if len(event.payload or b"") > max_body:
+            raise TooLarge(
+                f"the data of {event.name!r} is {len(event.payload or b'')} bytes: expected at most {max_body}"
+            )
+    except DeferError as error:
+        raise of_error(error) from error
+
+
+def send(state: AppState, event: Received, asked: Asked) -> str | Answered:
+    """Call, or defer, one event; return the answer, or the id. Raise `Problem`."""
+    try:
+        if asked.wait:
+            try:
+                return Answered(
+                    state.call(event.name, event.payload, timeout=asked.wait, content_type=event.content_type)
+                )
+            except _NOT_IN_TIME:
+                pass
+        return state.defer(_deferral(event, asked))
+    except (DeferError, CallError) as error:
+        raise of_error(error) from error
+
+
+def send_many(state: AppState, events: Sequence[Received | Problem], asked: Asked) -> Sent:
+    """Defer all events, or none of them if one is wrong. Raise `Problem` if the headers do not fit an event."""
+    if any(isinstance(event, Problem) for event in events):
+        return Sent([event if isinstance(event, Problem) else _OTHER_IS_WRONG for event in events])
+    try:
+        return Sent(state.defer_many(_deferral(event, asked) for event in events if isinstance(event, Received)))
+    except NotAllDeferred as error:
+        return Sent([id or _of_one_of_many(error.errors[at]) for at, id in enumerate(error.ids)])
+    except DeferError as error:
+        raise of_error(error) from error
+
+
+def _of_one_of_many(error: DeferError) -> Problem:
+    """Return the problem of an event of a batch. The base class is the error of an event that was not tried."""
+    return Problem(_OTHER_IS_WRONG.status, str(error)) if type(error) is DeferError else of_error(error)
+
+
+def _deferral(event: Received, asked: Asked) -> Deferral:
+    arguments = {"key": event.key, **asked.arguments}
+    return Deferral(event.name, event.payload, content_type=event.content_type, source=event.source, **arguments)

@@ -1,0 +1,72 @@
+"""The table `[ingress]` of `bridge.toml`: who may send events over HTTP, and within which limits."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated
+
+from bridge.config.notation import (
+    Duration,
+    Patterns,
+    PositiveCount,
+    PositiveDuration,
+    Size,
+    member_of,
+    plain_name,
+    text,
+)
+from bridge.config.reading import mapping, sequence, table
+from bridge.rate import Rate
+
+_HASH = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+class Right(StrEnum):
+    """What the holder of a token may do with the events that its patterns match."""
+
+    DEFER = "defer"
+    CALL = "call"
+    READ = "read"
+
+
+def _hash(value: object) -> str:
+    if not _HASH.fullmatch(text(value)):
+        raise ValueError("expected 'sha256:' and 64 hexadecimal digits, as bridge-ingress token prints them")
+    return text(value)
+
+
+_right = member_of(Right)
+_rights = sequence(_right, "expected a list of rights, such as ['defer', 'read']")
+
+
+@dataclass(frozen=True)
+class TokenSettings:
+    """The table `[ingress.tokens.<name>]`: the hash of a token, the patterns of its events, and its rights."""
+
+    hash: Annotated[str, _hash] = field(repr=False)
+    events: Patterns
+    rights: Annotated[tuple[Right, ...], _rights] = (Right.DEFER,)
+    rate: Annotated[Rate, Rate.parsed] | None = None
+    """The most events that each process takes from this token."""
+    burst: PositiveCount = 100
+
+
+@dataclass(frozen=True)
+class IngressSettings:
+    """The table `[ingress]`. See docs/ingress.md."""
+
+    tokens: Annotated[Mapping[str, TokenSettings], mapping(plain_name, table(TokenSettings))] = field(
+        default_factory=dict
+    )
+    max_request: Size = 4 * 1024**2
+    """The most bytes of a request's body. Each event has at most `max_body`."""
+    max_events: PositiveCount = 1000
+    """The most events of a batch."""
+    max_depth: PositiveCount = 64
+    """The most arrays and objects of JSON within each other."""
+    key_within: Duration = timedelta(days=1)
+    """The time for which an `Idempotency-Key` is held if the request names none. 0: the key is only a name."""
+    longest_wait: PositiveDuration = timedelta(seconds=30)
+    """The longest wait for the answer of a call. A request that prefers a longer one waits for this time."""
