@@ -86,7 +86,7 @@ def access_of(settings: Settings) -> Access:
 def ingress_of(settings: Settings) -> IngressSettings:
     """Return the table `[ingress]`. Raise `SettingsError` if nobody could send anything."""
     ingress = settings.values.ingress
-    if ingress is None or not ingress.tokens:
+    if ingress is None or not (ingress.tokens or ingress.webhooks):
         raise SettingsError(
             f"ingress.tokens (from {settings.origin('ingress')}): expected one token or more, because nobody may send "
             "events without one; `bridge-ingress token NAME` makes a token and prints its table [ingress.tokens.NAME]"

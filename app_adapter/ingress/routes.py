@@ -1,6 +1,7 @@
 """The blueprint that takes events over HTTP: its URLs, and the order of the checks before an event is deferred."""
 
 import json
+import time
 from dataclasses import dataclass, field, replace
 
 from flask import Blueprint, Response, current_app, request
@@ -16,6 +17,8 @@ from app_adapter.ingress.cloudevents import Received
 from app_adapter.ingress.problems import Problem, answer_to_problem, wrong
 from app_adapter.ingress.rates import RateLimits
 from app_adapter.ingress.sending import Answered, Sent, check, send, send_many
+from app_adapter.ingress.webhooks import ID as WEBHOOK_ID
+from app_adapter.ingress.webhooks import Webhooks, is_signed, webhooks_of
 from app_adapter.listener_api import is_json
 from bridge.config.ingress_settings import IngressSettings, Right
 from bridge.config.settings import Settings
@@ -39,6 +42,7 @@ class Ingress:
     """The views of a blueprint, with what they have read of the settings of its app."""
 
     _access: Access = field(init=False)
+    _webhooks: Webhooks = field(init=False)
     _limits: IngressSettings = field(init=False)
     _rates: RateLimits = field(default_factory=RateLimits)
 
@@ -51,16 +55,21 @@ class Ingress:
             )
         settings: Settings = state.settings
         self._access, self._limits = access_of(settings), ingress_of(settings)
+        self._webhooks = webhooks_of(self._limits)
 
     def post(self, name: str | None = None) -> Response:
         """Take the events of a request. With a name in the URL, that is the name of each."""
-        client = self._access.client(request.headers.get("Authorization"))
+        headers = request.headers
+        token = None if is_signed(headers) else self._access.client(headers.get("Authorization"))
         body = read_body(request, self._limits.max_request)
-        asked = asked_of(request.headers, self._limits.key_within, self._limits.longest_wait)
-        content_type = request.headers.get("Content-Type", "")
+        client = token or self._webhooks.client(headers, body, time.time())
+        asked = asked_of(headers, self._limits.key_within, self._limits.longest_wait)
+        content_type = headers.get("Content-Type", "")
         if cloudevents.is_batch(content_type):
             return self._post_batch(client, name, body, asked)
         event = _named(self._event(content_type, body, name), name)
+        if token is None:
+            event = replace(event, key=headers[WEBHOOK_ID])
         self._check(client, event, asked)
         self._rates.take(client, 1)
         result = send(_state(), event, asked)

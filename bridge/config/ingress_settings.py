@@ -1,6 +1,7 @@
 """The table `[ingress]` of `bridge.toml`: who may send events over HTTP, and within which limits."""
 
 import re
+from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -8,6 +9,7 @@ from enum import StrEnum
 from typing import Annotated
 
 from bridge.config.notation import (
+    HIDDEN,
     Duration,
     Patterns,
     PositiveCount,
@@ -17,8 +19,11 @@ from bridge.config.notation import (
     plain_name,
     text,
 )
-from bridge.config.reading import mapping, sequence, table
+from bridge.config.reading import Problem, Unreadable, mapping, sequence, table
 from bridge.rate import Rate
+
+WEBHOOK_SECRET_PREFIX = "whsec_"
+"""The beginning of the secrets of Standard Webhooks."""
 
 _HASH = re.compile(r"sha256:[0-9a-f]{64}")
 
@@ -35,6 +40,28 @@ def _hash(value: object) -> str:
     if not _HASH.fullmatch(text(value)):
         raise ValueError("expected 'sha256:' and 64 hexadecimal digits, as bridge-ingress token prints them")
     return text(value)
+
+
+def _webhook_secret(value: object) -> str:
+    """Read a secret of Standard Webhooks. No message may show it."""
+    expected = f"expected '{WEBHOOK_SECRET_PREFIX}' and the base64 of 24 to 64 bytes"
+    try:
+        prefix, encoded = str(value)[: len(WEBHOOK_SECRET_PREFIX)], str(value)[len(WEBHOOK_SECRET_PREFIX) :]
+        usable = prefix == WEBHOOK_SECRET_PREFIX and 24 <= len(b64decode(encoded, validate=True)) <= 64
+    except ValueError:
+        usable = False
+    if not usable:
+        raise Unreadable([Problem((), HIDDEN, expected)])
+    return str(value)
+
+
+def _webhook_secrets(value: object) -> tuple[str, ...]:
+    secrets: tuple[str, ...] = sequence(_webhook_secret, "expected a list of secrets, the new one beside the old one")(
+        value
+    )
+    if not secrets:
+        raise ValueError("expected one secret or more")
+    return secrets
 
 
 _right = member_of(Right)
@@ -54,10 +81,23 @@ class TokenSettings:
 
 
 @dataclass(frozen=True)
+class WebhookSettings:
+    """The table `[ingress.webhooks.<name>]`: the secrets of a sender of Standard Webhooks, and its events."""
+
+    secrets: Annotated[tuple[str, ...], _webhook_secrets] = field(repr=False)
+    events: Patterns
+    rate: Annotated[Rate, Rate.parsed] | None = None
+    burst: PositiveCount = 100
+
+
+@dataclass(frozen=True)
 class IngressSettings:
     """The table `[ingress]`. See docs/ingress.md."""
 
     tokens: Annotated[Mapping[str, TokenSettings], mapping(plain_name, table(TokenSettings))] = field(
+        default_factory=dict
+    )
+    webhooks: Annotated[Mapping[str, WebhookSettings], mapping(plain_name, table(WebhookSettings))] = field(
         default_factory=dict
     )
     max_request: Size = 4 * 1024**2

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bridge.config.foreign_pool import ForeignPoolSettings, ServerSettings
-from bridge.config.ingress_settings import IngressSettings, TokenSettings
+from bridge.config.ingress_settings import IngressSettings, TokenSettings, WebhookSettings
 from bridge.config.pool_settings import PoolSettings
 from bridge.config.reading import keys_of, table
 from bridge.config.schedule_settings import ScheduleSettings
@@ -76,6 +76,7 @@ def test_the_keys_of_an_address_are_documented() -> None:
         ("outbox.md", StoreSettings),
         ("ingress.md", IngressSettings),
         ("ingress.md", TokenSettings),
+        ("ingress.md", WebhookSettings),
     ],
 )
 def test_a_setting_with_a_page_of_its_own_is_documented(page: str, kind: type[object]) -> None:
