@@ -26,7 +26,7 @@ CANCELLATIONS = SiteLog("cancellations", Retention(age=CANCELLED_FOR, size=64 * 
 """The cancelled events (`bridge.cancellations`)."""
 
 WORKERS = SiteLog("workers", Retention(age=timedelta(days=2), size=4 * 1024**2))
-"""The starts and ends of workers (`worker.control.registry`)."""
+"""The starts and ends of workers (`bridge.registry`)."""
 
 HISTORY = "history"
 """The name of the history (`bridge.history`), which every site has unless its settings keep none. What is kept of it

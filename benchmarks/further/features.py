@@ -21,10 +21,10 @@ from bridge.config.settings import Settings
 from bridge.console.site_options import existing_broker
 from bridge.errors import BrokerUnavailable
 from bridge.moments import Moment
+from bridge.registry import ANSWER_WITHIN, SUBJECT
 from tests.ports import free_ports
 from tests.rabbitmq_node import RabbitNode
 from worker.control.controls_log import ControlsLog
-from worker.control.registry import ANSWER_WITHIN, SUBJECT
 from worker.operating.queue_acts import pause
 
 NONE, ALL = "nothing", "all of these"

@@ -20,13 +20,13 @@ from pathlib import Path
 from benchmarks.contender import URL
 from benchmarks.report import Row, Table
 from benchmarks.scale import Scale
+from bridge.brokers.any_broker.roll_call import ask_site
 from bridge.brokers.contract.broker import Broker
 from bridge.brokers.opening import open_broker
 from bridge.queues import Queue
 from tests.rabbitmq_node import RabbitNode
 from tests.unit.bridge.statuses import BUSY, WORKER
 from worker.control.membership import Membership
-from worker.control.site_status import ask_site
 
 PROCESSES, WORKERS_EACH, SLOTS = 5, 10, 4
 WORKERS = PROCESSES * WORKERS_EACH

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bridge.brokers.any_broker.history_reading import newest, oldest_time
 from bridge.brokers.contract.broker import Broker
 from bridge.history import Filter
 from bridge.logs import Retention
@@ -17,7 +18,6 @@ from bridge.watchers.history import HistoryWatcher
 from tests.contract.acts import eventually
 from tests.unit.bridge.examples import envelope, event
 from worker.history.finding import Wanted, attempts_of
-from worker.history.reading import newest, oldest_time
 
 LONG = "x" * 900
 

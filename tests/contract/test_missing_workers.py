@@ -5,16 +5,16 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from bridge.brokers.any_broker.roll_call import ask_site
 from bridge.brokers.contract.broker import Broker
 from bridge.moments import Moment, WorkerMissing
 from bridge.queues import Queue
+from bridge.registry import Roll, Sighting, record_of
 from bridge.site_logs import WORKERS
 from tests.contract.conftest import OpenBroker
 from tests.unit.bridge.statuses import WORKER
 from worker.control.membership import Membership
 from worker.control.missing_workers import MissingWorkers
-from worker.control.registry import Roll, Sighting, record_of
-from worker.control.site_status import ask_site
 
 
 async def test_one_worker_tells_of_each_missing_worker_once(another_broker: OpenBroker) -> None:

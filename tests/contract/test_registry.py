@@ -7,15 +7,15 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
+from bridge.brokers.any_broker.roll_call import ask_site
 from bridge.brokers.contract.broker import Broker
 from bridge.queues import Queue
+from bridge.registry import PATIENCE, Roll, Sighting, record_of
 from bridge.site_logs import WORKERS
 from bridge.status import WorkerStatus
 from tests.contract.conftest import OpenBroker
 from tests.unit.bridge.statuses import BUSY, WORKER
 from worker.control.membership import Membership
-from worker.control.registry import PATIENCE, Roll, Sighting, record_of
-from worker.control.site_status import ask_site
 
 MANY = 50
 

@@ -14,9 +14,9 @@ from bridge.deadline import Deadline
 from bridge.errors import BridgeError
 from bridge.logger import log
 from bridge.logs import AppendUnconfirmed, Content
+from bridge.registry import SEEN_EVERY, SUBJECT, Sighting, Step, answer_of, record_of
 from bridge.site_logs import WORKERS
 from bridge.status import WorkerStatus
-from worker.control.registry import SEEN_EVERY, SUBJECT, Sighting, Step, answer_of, record_of
 
 END_SECONDS = 2.0
 """The longest time that the record of the end delays the end."""

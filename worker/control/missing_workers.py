@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
+from bridge.brokers.any_broker.roll_call import ask_site
 from bridge.brokers.contract.broker import Broker
 from bridge.brokers.contract.claims import Claim, ClaimTaken
 from bridge.config.settings import Settings
@@ -17,9 +18,8 @@ from bridge.errors import BridgeError
 from bridge.logger import log
 from bridge.moments import Tell, WorkerMissing
 from bridge.queues import route
+from bridge.registry import SEEN_EVERY, Missing, Roll
 from bridge.topics import WORKER_MISSING
-from worker.control.registry import SEEN_EVERY, Missing, Roll
-from worker.control.site_status import ask_site
 
 CLAIM = "missing-workers"
 

@@ -1,14 +1,13 @@
 """`bridge-status --site`: ask every worker of the site, and name those that are missing."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from contextlib import aclosing
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import click
 from rich.console import Console
 
-from bridge.brokers.contract.broker import Broker
+from bridge.brokers.any_broker.roll_call import ask_site
 from bridge.brokers.contract.findings import counted
 from bridge.config.settings import Settings
 from bridge.console.exit_codes import ExitCode
@@ -16,27 +15,9 @@ from bridge.console.printable import json_text, printable
 from bridge.console.quantities import duration_text
 from bridge.console.site_options import existing_broker
 from bridge.console.terminal import Column, print_table, print_text, terminal
-from bridge.logs import Content
-from bridge.site_logs import WORKERS
+from bridge.registry import Roll, to_document
 from bridge.status import WorkerStatus
 from worker.control.readiness import why_not
-from worker.control.registry import (
-    ANSWER_WITHIN,
-    MISSING_FOR,
-    PATIENCE,
-    SUBJECT,
-    Roll,
-    Sighting,
-    expected_of,
-    instances_of,
-    roll_of,
-    sighting_of,
-    to_document,
-)
-
-QUESTION = {"ask": SUBJECT}
-_SLACK = timedelta(hours=1)
-"""The most by which the clocks of workers may differ: the log is read until a sighting is this much too old."""
 
 _COLUMNS = (
     Column("host", narrow=True),
@@ -64,38 +45,9 @@ def show_site(settings: Settings, *, as_json: bool) -> ExitCode:
     return ExitCode.DONE if complete else ExitCode.INCOMPLETE
 
 
-async def ask_site(broker: Broker, patience: float = PATIENCE) -> Roll:
-    """Read which workers should answer, and ask all meanwhile. It takes some 0.3 s if they answer. If not all do, they
-    are asked again, and have up to `patience` seconds more. Raise `BrokerUnavailable` or `BrokerRefused`."""
-    statuses = broker.broadcast(SUBJECT)
-    answers, sightings = await asyncio.gather(statuses.ask_all(QUESTION, ANSWER_WITHIN), _sightings(broker))
-    expected = expected_of(sightings, datetime.now(UTC))
-
-    def complete(further: Sequence[Content]) -> bool:
-        return instances_of([*answers, *further]) >= expected.keys()
-
-    if not answers or not complete([]):
-        answers += await statuses.ask_all(QUESTION, 0 if expected else ANSWER_WITHIN, complete, patience)
-    return roll_of(answers, expected)
-
-
 async def _ask(settings: Settings) -> tuple[Roll, str]:
     async with existing_broker(settings) as broker:
         return await ask_site(broker), broker.name
-
-
-async def _sightings(broker: Broker) -> list[Sighting]:
-    found: list[Sighting] = []
-    oldest = datetime.now(UTC) - MISSING_FOR - _SLACK  # a start that is older has a younger sighting
-    async with aclosing(broker.log(WORKERS.name, WORKERS.retention).read_back()) as records:
-        async for record in records:
-            sighting = sighting_of(record.content)
-            if sighting is None:
-                continue
-            if sighting.time < oldest:
-                break
-            found.append(sighting)
-    return found
 
 
 def _show(console: Console, roll: Roll, where: str) -> None:

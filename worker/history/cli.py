@@ -8,10 +8,8 @@ from typing import Any
 
 import click
 
-from bridge.brokers.contract.broker import Broker
-from bridge.brokers.contract.logs import Log
+from bridge.brokers.any_broker.history_reading import history_of, newest
 from bridge.config.settings import Settings
-from bridge.config.values import HistorySettings
 from bridge.console import options
 from bridge.console.exit_codes import ExitCode
 from bridge.console.option_values import positive_time, read_by
@@ -23,10 +21,8 @@ from bridge.history import Entry, Filter, to_json
 from bridge.progress_records import ProgressEntry
 from bridge.progress_records import to_json as progress_to_json
 from bridge.queues import route
-from bridge.site_logs import HISTORY
 from worker.history.finding import Wanted, find
 from worker.history.options import filter_options, which_event
-from worker.history.reading import newest
 from worker.history.rendering import moment_text, print_entries, progress_sentence, sentence
 from worker.history.story import Known, to_document, unknowns_of
 from worker.history.story_page import print_story
@@ -176,13 +172,6 @@ async def _watch(
 async def _list(settings: Settings, wanted: Filter, last: int) -> list[Entry]:
     async with existing_broker(settings) as broker:
         return await newest(history_of(broker, settings), wanted, last)
-
-
-def history_of(broker: Broker, settings: Settings) -> Log:
-    """Return the log of the history, also if the settings write none any more."""
-    retention = settings.values.history.retention() or HistorySettings().retention()
-    assert retention is not None, "the default keeps a history"
-    return broker.log(HISTORY, retention)
 
 
 def _off(settings: Settings) -> str:

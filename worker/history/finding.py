@@ -6,6 +6,8 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from bridge.brokers.any_broker.history_reading import MOST_OF_AN_EVENT, deferred_at, newest, of_event, oldest_time
+from bridge.brokers.any_broker.roll_call import ask_site
 from bridge.brokers.contract.broker import Broker
 from bridge.brokers.contract.logs import Log
 from bridge.cancellations import Cancellation
@@ -13,8 +15,6 @@ from bridge.config.settings import Settings
 from bridge.history import Entry, Filter
 from bridge.ledger import Dead, Discarded, Redriven
 from worker.control.controls_log import ControlsLog
-from worker.control.site_status import ask_site
-from worker.history.reading import MOST_OF_AN_EVENT, deferred_at, newest, of_event, oldest_time
 from worker.history.story import Known, Running
 
 

@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import Sequence
 
+from bridge.brokers.any_broker.roll_call import QUESTION, ask_site
 from bridge.brokers.contract.broadcast import Broadcast
 from bridge.brokers.contract.broker import Broker
 from bridge.brokers.contract.findings import counted
 from bridge.errors import BridgeError
 from bridge.logs import Content
-from worker.control.registry import SUBJECT, instances_of, roll_of
-from worker.control.site_status import QUESTION, ask_site
+from bridge.registry import SUBJECT, instances_of, roll_of
 from worker.operating.looks import Look, Workers
 
 ANSWER_AT_MOST = 0.7

@@ -12,8 +12,8 @@ import pytest
 from bridge.brokers.contract.broker import Broker
 from bridge.errors import BrokerRefused, BrokerUnavailable
 from bridge.moments import Moment, WorkerMissing
+from bridge.registry import Missing, Roll
 from worker.control.missing_workers import MissingWorkers
-from worker.control.registry import Missing, Roll
 
 
 class Claims:

@@ -6,8 +6,12 @@ from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from bridge.brokers.contract.broker import Broker
 from bridge.brokers.contract.logs import Log
+from bridge.config.settings import Settings
+from bridge.config.values import HistorySettings
 from bridge.history import Entry, Filter, entries_of
+from bridge.site_logs import HISTORY
 
 SLACK = timedelta(minutes=10)
 """The most by which the clocks of workers may differ. A search for younger attempts ends at one that is this much too
@@ -17,9 +21,23 @@ MOST_OF_AN_EVENT = 10_000
 """The most attempts that are read of one event or key: the newest ones."""
 
 
-async def newest(log: Log, wanted: Filter, most: int) -> list[Entry]:
-    """Return the newest attempts that the filter takes, at most `most`, the oldest of them first."""
-    found = [entry async for entry in _back(log, text_of(wanted), wanted.since, wanted.takes, most)]
+def history_of(broker: Broker, settings: Settings) -> Log:
+    """Return the log of the history, also if the settings write none any more."""
+    retention = settings.values.history.retention() or HistorySettings().retention()
+    assert retention is not None, "the default keeps a history"
+    return broker.log(HISTORY, retention)
+
+
+async def newest(
+    log: Log, wanted: Filter, most: int, is_seen: Callable[[Entry], bool] = lambda entry: True
+) -> list[Entry]:
+    """Return the newest attempts that the filter takes and that the caller sees, at most `most`, the oldest of them
+    first."""
+
+    def takes(entry: Entry) -> bool:
+        return wanted.takes(entry) and is_seen(entry)
+
+    found = [entry async for entry in _back(log, text_of(wanted), wanted.since, takes, most)]
     return _in_order(found)
 
 

@@ -2,10 +2,10 @@
 
 import pytest
 
+from bridge.brokers.any_broker.history_reading import deferred_at, text_of
 from bridge.history import Filter
 from bridge.topics import matches
 from tests.unit.worker.history.examples import ID
-from worker.history.reading import deferred_at, text_of
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from bridge.logs import Content, encode_record
+from bridge.registry import MISSING_FOR, Sighting, Step, answer_of, expected_of, record_of, roll_of, sighting_of
 from bridge.status import WorkerStatus, from_object, to_json
 from tests.unit.bridge.examples import NOW
 from tests.unit.bridge.statuses import BUSY, WORKER
-from worker.control.registry import MISSING_FOR, Sighting, Step, answer_of, expected_of, record_of, roll_of, sighting_of
 
 HOUR = timedelta(hours=1)
 
