@@ -11,12 +11,13 @@ from werkzeug.exceptions import HTTPException
 
 from bridge.errors import (
     BridgeError,
+    BrokerRefused,
+    BrokerUnavailable,
     CallError,
     CallFailed,
     CallRejected,
     DeferForbidden,
     DeferRejected,
-    DeferUnavailable,
     DeferUnconfirmed,
     DuplicateEvent,
     TooLarge,
@@ -31,10 +32,11 @@ _STATUS: tuple[tuple[type[BridgeError], HTTPStatus], ...] = (
     (TooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (Unroutable, HTTPStatus.NOT_FOUND),
     (DuplicateEvent, HTTPStatus.CONFLICT),
+    (BrokerRefused, HTTPStatus.BAD_GATEWAY),
     (DeferForbidden, HTTPStatus.BAD_GATEWAY),
     (CallRejected, HTTPStatus.UNPROCESSABLE_ENTITY),
     (CallError, HTTPStatus.BAD_GATEWAY),
-    (DeferUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
+    (BrokerUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
     (DeferRejected, HTTPStatus.SERVICE_UNAVAILABLE),
     (DeferUnconfirmed, HTTPStatus.GATEWAY_TIMEOUT),
 )

@@ -4,12 +4,12 @@ import json
 import time
 from dataclasses import dataclass, field, replace
 
-from flask import Blueprint, Response, current_app, request
+from flask import Blueprint, Response, current_app, request, url_for
 from flask.blueprints import BlueprintSetupState
 
 from app_adapter.defer import EXTENSION
 from app_adapter.extension import AppState
-from app_adapter.ingress import cloudevents
+from app_adapter.ingress import cloudevents, reading
 from app_adapter.ingress.access import Access, Client, access_of, ingress_of
 from app_adapter.ingress.asked import KEY, Asked, asked_of
 from app_adapter.ingress.bodies import json_of, read_body
@@ -34,6 +34,9 @@ def blueprint() -> Blueprint:
     result.register_error_handler(Problem, answer_to_problem)
     result.post("/events")(ingress.post)
     result.post("/events/<name>")(ingress.post)
+    result.get("/events")(ingress.events)
+    result.get("/events/<event_id>")(ingress.event)
+    result.get("/workers")(ingress.workers)
     return result
 
 
@@ -41,6 +44,7 @@ def blueprint() -> Blueprint:
 class Ingress:
     """The views of a blueprint, with what they have read of the settings of its app."""
 
+    _settings: Settings = field(init=False)
     _access: Access = field(init=False)
     _webhooks: Webhooks = field(init=False)
     _limits: IngressSettings = field(init=False)
@@ -53,8 +57,8 @@ class Ingress:
             raise SettingsError(
                 f"the app {setup.app.name!r}: expected DeferredEvents(app) before the ingress is registered"
             )
-        settings: Settings = state.settings
-        self._access, self._limits = access_of(settings), ingress_of(settings)
+        self._settings = state.settings
+        self._access, self._limits = access_of(self._settings), ingress_of(self._settings)
         self._webhooks = webhooks_of(self._limits)
 
     def post(self, name: str | None = None) -> Response:
@@ -73,7 +77,24 @@ class Ingress:
         self._check(client, event, asked)
         self._rates.take(client, 1)
         result = send(_state(), event, asked)
-        return _answered(result, asked) if isinstance(result, Answered) else _json({"id": result}, 202)
+        return _answered(result, asked) if isinstance(result, Answered) else _deferred(result)
+
+    def event(self, event_id: str) -> Response:
+        """Show what became of an event."""
+        return _json(reading.event(self._settings, self._reader(), event_id), 200)
+
+    def events(self) -> Response:
+        """List the newest attempts."""
+        return _json(reading.events(self._settings, self._reader(), request.args), 200)
+
+    def workers(self) -> Response:
+        """Show the workers of the site."""
+        return _json(reading.workers(self._settings, self._reader()), 200)
+
+    def _reader(self) -> Client:
+        client = self._access.client(request.headers.get("Authorization"))
+        client.check_right(Right.READ)
+        return client
 
     def _post_batch(self, client: Client, name: str | None, body: bytes, asked: Asked) -> Response:
         if asked.wait:
@@ -131,6 +152,12 @@ def _answered(answer: Answered, asked: Asked) -> Response:
     if isinstance(answer.value, bytes):
         return Response(answer.value, headers=headers, content_type="application/octet-stream")
     return Response(current_app.json.dumps(answer.value), headers=headers, content_type="application/json")
+
+
+def _deferred(event_id: str) -> Response:
+    response = _json({"id": event_id}, 202)
+    response.headers["Location"] = url_for(".event", event_id=event_id)
+    return response
 
 
 def _batch_answer(sent: Sent) -> Response:

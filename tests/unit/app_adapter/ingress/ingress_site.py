@@ -1,5 +1,7 @@
 """An ingress of its own for a test: its settings, its tokens and its app."""
 
+import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +9,10 @@ from werkzeug.test import TestResponse
 
 from app_adapter.ingress import create_app
 from app_adapter.ingress.access import hash_of
+from bridge.brokers.opening import open_broker
+from bridge.history import record_of
+from bridge.logs import Retention
+from bridge.site_logs import HISTORY
 
 TOKENS = {
     "all": ("t-all", '["#"]', '["defer", "call", "read"]'),
@@ -37,3 +43,18 @@ class IngressSite:
     def get(self, path: str, *, token: str = "t-all") -> TestResponse:
         """Get a URL."""
         return self.app.test_client().get(path, headers={"Authorization": f"Bearer {token}"} if token else {})
+
+
+def write_history(*rows: tuple[str, str, str, int, str]) -> None:
+    """Write attempts as a worker does: id, name, queue, attempt and end."""
+
+    async def write() -> None:
+        broker = open_broker("sqlite:///bridge.db", "bridge", declare=True)
+        try:
+            now = time.time()
+            written = [[now + at, 0.5, *row] for at, row in enumerate(rows)]
+            await broker.log(HISTORY, Retention(size=2**20)).append(record_of(written, "host", 17))
+        finally:
+            await broker.close()
+
+    asyncio.run(write())
