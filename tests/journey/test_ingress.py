@@ -1,0 +1,89 @@
+"""Events over HTTP with the real programs: nginx, bridge-pool with the ingress, and a worker that runs the events."""
+
+import http.client
+import json
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app_adapter.ingress.access import hash_of
+from bridge.config.foreign_pool import Address
+from bridge.console.exit_codes import ExitCode
+from tests.journey.site import Site, eventually, site_on_sqlite
+from tests.journey.web_servers import Answer, WebServer, nginx
+
+INGRESS = "deferred_event_bridge.ingress:create_app()"
+TOKEN = {"Authorization": "Bearer t-all"}
+SETTINGS = f"""
+max_body = "4MiB"
+[ingress]
+max_request = "4MiB"
+[ingress.tokens.all]
+hash = "{hash_of("t-all")}"
+events = ["#"]
+rights = ["defer", "call", "read"]
+"""
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """A site with a token."""
+    site = site_on_sqlite(tmp_path)
+    site.configure(SETTINGS)
+    yield site
+    site.remove()
+
+
+@pytest.fixture
+async def front(site: Site) -> AsyncIterator[WebServer]:
+    """nginx, which passes each piece of a request to the ingress at once."""
+    address = Address(path=f"{site.directory}/run/ingress.sock")
+    pool = site.run("bridge-pool", INGRESS, "--bind", str(address), "--children", "1", "--spare", "0")
+    await pool.says("warm after")
+    server = nginx(site.directory / "nginx", address, site.environment, "fastcgi_request_buffering off;")
+    yield server
+    server.stop()
+
+
+def document(answer: Answer) -> Any:
+    """Return the JSON of an answer."""
+    return json.loads(answer.body)
+
+
+async def test_an_event_goes_from_nginx_to_its_listener(site: Site, front: WebServer) -> None:
+    """202 with the id, an attempt by that id in the history, an answer of a call, and the worker that did it."""
+    worker = site.worker(app="calling:app")
+    sent = front.ask("POST", "/events/str.reverse", b'{"str": "abc"}', **TOKEN, **{"Content-Type": "application/json"})
+    assert sent.status == 202, sent.body
+    [path] = [value for name, value in sent.headers.items() if name.lower() == "location"]
+
+    await eventually(lambda: front.ask("GET", path, None, **TOKEN).status == 200, report=lambda: worker.log)
+    assert document(front.ask("GET", path, None, **TOKEN))["queues"] == {"default": "delivered"}
+
+    answered = front.ask(
+        "POST", "/events/str.reverse", b'{"str": "abc"}', Prefer="wait=20", **TOKEN, **{"Content-Type": "a/b+json"}
+    )
+    assert (answered.status, document(answered)) == (200, "cba")
+    assert [each["app"] for each in document(front.ask("GET", "/workers", None, **TOKEN))["workers"]] == ["calling:app"]
+
+
+async def test_an_upload_is_streamed_and_bounded(site: Site, front: WebServer) -> None:
+    """Chunks without a length: 4 MiB are an event, and one byte more is none."""
+    for size, status in ((4 * 1024**2, 202), (4 * 1024**2 + 1, 413)):
+        connection = front.connect()
+        pieces = [b"x" * 65_536] * (size // 65_536) + [b"x" * (size % 65_536)] * bool(size % 65_536)
+        connection.request("POST", "/events/file.sent", iter(pieces), TOKEN, encode_chunked=True)
+        answer: http.client.HTTPResponse = connection.getresponse()
+        assert answer.status == status, answer.read()
+        connection.close()
+    assert (await site.backlog())["default"].ready == 1
+
+
+async def test_without_tokens_the_pool_does_not_start(site: Site) -> None:
+    """And the log says what to do."""
+    site.configure("")
+    pool = site.run("bridge-pool", INGRESS, "--bind", f"unix:{site.directory}/run/ingress.sock", "--children", "1")
+    assert await pool.ended() == ExitCode.APP
+    assert "bridge-ingress token NAME" in pool.log
