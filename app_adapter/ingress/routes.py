@@ -9,7 +9,7 @@ from flask.blueprints import BlueprintSetupState
 
 from app_adapter.defer import EXTENSION
 from app_adapter.extension import AppState
-from app_adapter.ingress import cloudevents, reading
+from app_adapter.ingress import cloudevents, openapi, reading
 from app_adapter.ingress.access import Access, Client, access_of, ingress_of
 from app_adapter.ingress.asked import KEY, Asked, asked_of
 from app_adapter.ingress.bodies import json_of, read_body
@@ -37,6 +37,7 @@ def blueprint() -> Blueprint:
     result.get("/events")(ingress.events)
     result.get("/events/<event_id>")(ingress.event)
     result.get("/workers")(ingress.workers)
+    result.get("/openapi.json")(ingress.openapi)
     return result
 
 
@@ -90,6 +91,10 @@ class Ingress:
     def workers(self) -> Response:
         """Show the workers of the site."""
         return _json(reading.workers(self._settings, self._reader()), 200)
+
+    def openapi(self) -> Response:
+        """Describe the ingress. Everybody may read that."""
+        return _json(openapi.document(request.base_url.removesuffix("/openapi.json")), 200)
 
     def _reader(self) -> Client:
         client = self._access.client(request.headers.get("Authorization"))
