@@ -66,6 +66,10 @@ class Access:
             raise _unknown("expected a token that the settings name")
         return found[0]
 
+    def named(self, name: str) -> Client:
+        """Return the client with the token of this name."""
+        return next(client for client in self.clients.values() if client.name == name)
+
 
 def access_of(settings: Settings) -> Access:
     """Return the access that the settings give. Raise `SettingsError` if they give none, or one token twice."""

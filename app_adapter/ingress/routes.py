@@ -9,7 +9,7 @@ from flask.blueprints import BlueprintSetupState
 
 from app_adapter.defer import EXTENSION
 from app_adapter.extension import AppState
-from app_adapter.ingress import cloudevents, openapi, reading
+from app_adapter.ingress import cloudevents, openapi, reading, zmws
 from app_adapter.ingress.access import Access, Client, access_of, ingress_of
 from app_adapter.ingress.asked import KEY, Asked, asked_of
 from app_adapter.ingress.bodies import json_of, read_body
@@ -61,6 +61,8 @@ class Ingress:
         self._settings = state.settings
         self._access, self._limits = access_of(self._settings), ingress_of(self._settings)
         self._webhooks = webhooks_of(self._limits)
+        if self._limits.zmws is not None:
+            setup.add_url_rule("/<job>", "zmws", self.zmws, methods=["GET", "POST"])
 
     def post(self, name: str | None = None) -> Response:
         """Take the events of a request. With a name in the URL, that is the name of each."""
@@ -75,8 +77,7 @@ class Ingress:
         event = _named(self._event(content_type, body, name), name)
         if token is None:
             event = replace(event, key=headers[WEBHOOK_ID])
-        self._check(client, event, asked)
-        self._rates.take(client, 1)
+        self._take(client, event, asked)
         result = send(_state(), event, asked)
         return _answered(result, asked) if isinstance(result, Answered) else _deferred(result)
 
@@ -91,6 +92,16 @@ class Ingress:
     def workers(self) -> Response:
         """Show the workers of the site."""
         return _json(reading.workers(self._settings, self._reader()), 200)
+
+    def zmws(self, job: str) -> Response:
+        """Answer in the dialect of zmws. A request has the rights of the token that the settings name for it."""
+        client = self._access.named(str(self._limits.zmws))
+        parameters = zmws.parameters(request, read_body(request, self._limits.max_request))
+        return zmws.answer(_state(), client, job, parameters, self._limits.longest_wait.total_seconds(), self._take)
+
+    def _take(self, client: Client, event: Received, asked: Asked) -> None:
+        self._check(client, event, asked)
+        self._rates.take(client, 1)
 
     def openapi(self) -> Response:
         """Describe the ingress. Everybody may read that."""

@@ -12,6 +12,7 @@ from bridge.config.notation import (
     HIDDEN,
     Duration,
     Patterns,
+    PlainName,
     PositiveCount,
     PositiveDuration,
     Size,
@@ -110,3 +111,10 @@ class IngressSettings:
     """The time for which an `Idempotency-Key` is held if the request names none. 0: the key is only a name."""
     longest_wait: PositiveDuration = timedelta(seconds=30)
     """The longest wait for the answer of a call. A request that prefers a longer one waits for this time."""
+    zmws: PlainName | None = None
+    """The token whose rights all clients have that speak the dialect of zmws; None: the dialect is off."""
+
+    def __post_init__(self) -> None:
+        """Raise `Unreadable` for a dialect with a token that does not exist."""
+        if self.zmws is not None and self.zmws not in self.tokens:
+            raise Unreadable([Problem(("zmws",), self.zmws, "expected the name of a table [ingress.tokens.NAME]")])
