@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from flask import Blueprint, Response, current_app, request, url_for
 from flask.blueprints import BlueprintSetupState
 
+from app_adapter.app_state import AppState
 from app_adapter.defer import EXTENSION
-from app_adapter.extension import AppState
 from app_adapter.ingress import cloudevents, openapi, reading, zmws
 from app_adapter.ingress.access import Access, Client, access_of, ingress_of
 from app_adapter.ingress.asked import KEY, Asked, asked_of

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
+from app_adapter.app_state import AppState
 from app_adapter.deferral import Deferral
-from app_adapter.extension import AppState
 from app_adapter.ingress.asked import Asked
 from app_adapter.ingress.cloudevents import Received
 from app_adapter.ingress.problems import Problem, of_error

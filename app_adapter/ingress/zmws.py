@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 
 from flask import Request, Response, current_app
 
-from app_adapter.extension import AppState
+from app_adapter.app_state import AppState
 from app_adapter.ingress import reading
 from app_adapter.ingress.access import Client
 from app_adapter.ingress.asked import Asked

@@ -145,7 +145,7 @@ def test_without_an_answer_in_time_the_event_is_deferred(
         waits.append(timeout)
         raise kind("no answer")
 
-    monkeypatch.setattr("app_adapter.extension.AppState.call", call)
+    monkeypatch.setattr("app_adapter.app_state.AppState.call", call)
     answer = site.post("/events/order.paid", b"abc", Prefer="wait=9999")
 
     [event] = deferred
