@@ -19,7 +19,7 @@ from bridge.config.settings import Settings
 from bridge.request import ReplayTarget
 
 if TYPE_CHECKING:
-    from app_adapter.extension import DeferredEvents
+    from app_adapter.testing import Recording
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +27,10 @@ class AppState:
     """The extension's state of one app, in `app.extensions["deferred_events"]`."""
 
     app: Flask
-    events: "DeferredEvents"
+    events: object
+    """The extension, a `DeferredEvents`."""
+    recording: Callable[[], "Recording | None"]
+    """Returns the recording of a test that is under way."""
     settings: Settings
     tell: Announcer
     listeners: AppListeners
@@ -42,7 +45,7 @@ class AppState:
     @property
     def deferring(self) -> Deferring:
         """The way of this app's events to the broker."""
-        return Deferring(self.app, self.settings, self.tell, self.target, lambda: self.events.recording)
+        return Deferring(self.app, self.settings, self.tell, self.target, self.recording)
 
     def defer(self, deferral: Deferral, session: Any = None) -> str:
         """Defer an event from this app; see `app_adapter.defer`."""
@@ -54,10 +57,10 @@ class AppState:
 
     def call(self, name: str, payload: Any, *, timeout: float | timedelta, content_type: str | None) -> Any:
         """Call the listeners of a name; see `app_adapter.call`."""
-        calling = Calling(self.app, self.settings, self.tell, self.target, is_testing=self.events.recording is not None)
+        calling = Calling(self.app, self.settings, self.tell, self.target, is_testing=self.recording() is not None)
         return calling.call(name, payload, timeout, content_type)
 
     def cancel(self, event_id: str, *, why: str, running: bool) -> None:
         """Cancel an event of this app; see `app_adapter.cancel`."""
-        cancelling = Cancelling(self.app, self.settings, self.tell, lambda: self.events.recording)
+        cancelling = Cancelling(self.app, self.settings, self.tell, self.recording)
         cancelling.cancel(event_id, why=why, running=running)

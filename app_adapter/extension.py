@@ -84,7 +84,14 @@ class DeferredEvents(DeferredSignals):
         got_request_exception.connect(receiver.note_late_error, app)
         app.wsgi_app = receiver  # type: ignore[method-assign]  # Flask's documentation wraps it this way
         app.extensions[EXTENSION] = AppState(
-            app, self, settings, tell, listeners, self.warm_ups.begin_app(), self.idles.begin_app()
+            app,
+            self,
+            lambda: self.recording,
+            settings,
+            tell,
+            listeners,
+            self.warm_ups.begin_app(),
+            self.idles.begin_app(),
         )
         self._apps.add(app)
         import_spool(settings)
