@@ -16,8 +16,12 @@ class Operator:
         self._evaluate = evaluate
 
     def close_all_connections(self) -> None:
-        """Close every connection."""
-        self._evaluate('rabbit_networking:close_connections(rabbit_networking:connections(), "for a test").')
+        """Close every connection; return when their clients have answered."""
+        self._evaluate(
+            "Open = [{Pid, monitor(process, Pid)} || Pid <- rabbit_networking:connections()], "
+            'rabbit_networking:close_connections([Pid || {Pid, _} <- Open], "for a test"), '
+            "[receive {'DOWN', Reference, process, Pid, _} -> ok after 10000 -> ok end || {Pid, Reference} <- Open]."
+        )
 
     def suspend_listeners(self) -> None:
         """Accept no further connections; those that are open stay open."""

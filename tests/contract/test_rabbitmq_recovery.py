@@ -8,6 +8,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import cast
 
 import pytest
 
@@ -15,6 +16,7 @@ from bridge.brokers.contract.broker import Broker
 from bridge.brokers.contract.consuming import Backlog
 from bridge.brokers.contract.publishing import Publisher
 from bridge.brokers.opening import open_broker
+from bridge.brokers.rabbitmq.publishing.publisher import RabbitPublisher
 from bridge.errors import BrokerRefused, BrokerUnavailable, DeferUnconfirmed, DeliveryLost
 from bridge.event import Event
 from bridge.queues import Queue
@@ -123,7 +125,7 @@ async def test_stale_ack(node: RabbitNode, broker: Broker) -> None:
     await in_thread(node.operator.close_all_connections)
 
     again = await take(consumer)
-    assert (again.token, again.redelivered) == (stale.token, True)
+    assert (again.token, again.redelivered, consumer.breaks) == (stale.token, True, 1)
     for verb in (stale.ack(), stale.give_back(), stale.retry(an_envelope(), AT_ONCE)):
         with pytest.raises(DeliveryLost):
             await verb
@@ -212,6 +214,8 @@ async def test_away(node: RabbitNode, broker: Broker) -> None:
     publisher = broker.publisher()
     await publisher.publish(an_event("first"))
     async with away(node):
+        # Else "lost" may still be written to the connection that ends.
+        await until(lambda: bool(cast(RabbitPublisher, publisher).trouble))
         for anyone in (publisher, broker.publisher()):
             began = time.monotonic()
             with pytest.raises(BrokerUnavailable):

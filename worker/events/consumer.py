@@ -59,6 +59,7 @@ class EventConsumer:
         self._in_flight = InFlight(lambda: broker.trouble, self._hold_back, self._at_gate.look)
         self._tasks: dict[EventInFlight, asyncio.Task[None]] = {}
         self._draining = False
+        self._breaks = broker.breaks
         self._defects = Defects()
         self._ordered = OrderedRuns([queue for queue, rules in replayer.rules.items() if rules.ordered])
         self._pace = Pace()
@@ -122,6 +123,9 @@ class EventConsumer:
         return f"{self.taken} events were begun, as many as asked for"
 
     def _take(self, delivery: Delivery) -> None:
+        if self._broker.breaks != self._breaks:  # `keep_pace` looks now and then, and a break may be shorter
+            self._breaks = self._broker.breaks
+            self._steering.look(live=False)
         if delivery.redelivered and self._needs_no_run(delivery):
             return
         self.taken += 1

@@ -91,6 +91,11 @@ class Consumer(Protocol):
     def held(self) -> Mapping[str, int]:
         """The number of unsettled deliveries of each queue that this consumer holds, handed out or not."""
 
+    @property
+    def breaks(self) -> int:
+        """How often another connection has taken the place of the one that brings deliveries. It is counted before the
+        first delivery of the new one: what others have told meanwhile may have been missed."""
+
     async def start(self, prefetch: Mapping[str, int]) -> None:
         """Start to take events. `prefetch` has the queues and the most unsettled deliveries of each at a time."""
 

@@ -57,6 +57,7 @@ class FakeBroker:
         self.counts: Mapping[str, Backlog] = {}
         self.live: frozenset[str] = frozenset()
         self.trouble = ""
+        self.breaks = 0
         self.prefetch: Mapping[str, int] = {}
         self.held: Mapping[str, int] = {}
 

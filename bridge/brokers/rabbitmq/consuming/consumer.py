@@ -80,6 +80,8 @@ class RabbitConsumer:
         self._aside: set[asyncio.Task[None]] = set()
         self._asking: asyncio.Task[Mapping[str, Backlog]] | None = None
         self._stopped = False
+        self.breaks = 0
+        """How often another connection has taken the place of the present one."""
 
     @property
     def live(self) -> frozenset[str]:
@@ -199,6 +201,8 @@ class RabbitConsumer:
         subscriptions = Subscriptions(consuming, self._names)
         engine.on_consumer_cancel_callbacks.add(partial(self._cancelled_by_broker, subscriptions))
         read_deliveries(engine, partial(self._arrived, subscriptions))
+        if self._channel is not None:
+            self.breaks += 1
         if not self._stopped:
             await subscriptions.begin(
                 {lane: self._most(lane) for queue in self._prefetch for lane in self._lanes(queue)}

@@ -66,6 +66,8 @@ class SqliteConsumer:
             failed=self._note,  # the next heartbeat looks again
         )
         self._trouble = ""
+        self.breaks = 0
+        """Always 0: what is told by way of the file is read from it, however long that takes."""
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._heart: asyncio.Task[None] | None = None

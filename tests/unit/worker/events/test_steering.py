@@ -49,6 +49,9 @@ class Steered(Unsteered):
         interrupted, self.interrupted = self.interrupted, frozenset()
         return interrupted
 
+    def look(self, *, live: bool) -> None:
+        self.unknown = self.unknown or not live
+
     async def changed(self) -> None:
         await self.news.wait()
         self.news.clear()
@@ -173,6 +176,21 @@ async def test_while_pauses_are_unknown_nothing_begins(worker: Worker) -> None:
     worker.steering.unknown = True
     worker.hand_out("e1")
     await settled()
+    assert worker.begun == []
+
+    worker.steering.unknown = False
+    worker.steering.news.set()
+    await settled()
+
+    assert worker.begun == ["e1"]
+
+
+async def test_after_a_break_that_nobody_saw_nothing_begins_before_the_pauses_are_read(worker: Worker) -> None:
+    """The connection was replaced between two looks at it, and the first delivery of the new one is here already."""
+    worker.broker.breaks += 1
+    worker.hand_out("e1")
+    await settled()
+    assert worker.steering.unknown
     assert worker.begun == []
 
     worker.steering.unknown = False
