@@ -12,7 +12,7 @@ import tempfile
 import time
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +75,13 @@ class DatabaseServer(PrivateBroker):
     def stop(self) -> None:
         """End the server at once, like a crash; its data stay, and `start()` recovers them."""
         if self._process is not None and self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            pids = self._signal(signal.SIGKILL)
             self._process.wait(START_SECONDS)
+            deadline = time.monotonic() + START_SECONDS
+            while any(map(_runs, pids)):  # PostgreSQL does not start beside them
+                if time.monotonic() > deadline:
+                    raise RuntimeError(f"processes of {self.scheme} do not end: {pids}")
+                time.sleep(0.005)
 
     def pause(self) -> None:
         """Freeze the server: its connections stay open, but it does not answer."""
@@ -111,9 +116,17 @@ class DatabaseServer(PrivateBroker):
         except sqlalchemy.exc.OperationalError:
             return False
 
-    def _signal(self, number: signal.Signals) -> None:
+    def _signal(self, number: signal.Signals) -> list[int]:
+        """Send a signal to the server and its processes, and return their pids. Those of PostgreSQL are in process
+        groups of their own."""
         assert self._process is not None
-        os.killpg(self._process.pid, number)
+        server = self._process.pid
+        children = Path(f"/proc/{server}/task/{server}/children").read_text().split()
+        pids = [server, *map(int, children)]
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+        return pids
 
     @property
     def _log(self) -> Path:
@@ -182,6 +195,13 @@ def sqlite_database() -> Iterator[str]:
     """Yield the URL of an SQLite file of its own."""
     with tempfile.TemporaryDirectory(prefix="bridge-sqlite-") as directory:
         yield f"sqlite:///{directory}/shop.db"
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def _newest_initdb() -> str:

@@ -111,7 +111,7 @@ async def test_one_process_relays_a_file(engine: Engine, url: str) -> None:
 
 async def test_events_wait_for_the_broker(engine: Engine, url: str, caplog: pytest.LogCaptureFixture) -> None:
     """The log says so, and says it again when they are published."""
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, "bridge")
     broker = SwitchedBroker("gone")
     commit(engine, [an_event(number) for number in range(20)])
 
@@ -204,7 +204,7 @@ async def test_a_relay_that_is_cut_off_loses_nothing(engine: Engine, url: str) -
 
 async def test_missing_tables_are_named(url: str, caplog: pytest.LogCaptureFixture) -> None:
     """With the program that prints them. The relay goes on when they are there, and says so."""
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, "bridge")
     async with relaying(url, SwitchedBroker()):
         await until(lambda: "bridge_outbox" in caplog.text)
         await asyncio.to_thread(tables("bridge").metadata.create_all, create_engine(url))
