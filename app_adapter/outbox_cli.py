@@ -74,12 +74,9 @@ def list_outboxes(store: str | None, as_json: bool, namespace: str | None, confi
         )
         return
     for name, waiting in found.items():
-        age = (
-            ""
-            if waiting.oldest is None
-            else f", the oldest {duration_text((now - waiting.oldest).total_seconds())} old"
-        )
-        click.echo(f"{printable(name)}: {waiting.events} events{age}")
+        seconds = _age(waiting, now)
+        oldest = "" if seconds is None else f", the oldest {duration_text(seconds)} old"
+        click.echo(f"{printable(name)}: {waiting.events} events{oldest}")
 
 
 @main.command()

@@ -20,7 +20,7 @@ _EXTERNAL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:)?//")
 
 
 class _Given(NamedTuple):
-    """What the public URL of a replay follows from: Flask's config, and what the worker sent."""
+    """The sources of a replay's public URL: Flask's config, and the parameters that the worker sent."""
 
     server_name: str | None
     scheme: str | None

@@ -9,7 +9,7 @@ from bridge.reply import STATUSES, Verdict, headers_of
 
 
 class VerdictReply(NamedTuple):
-    """What the receiver answers."""
+    """A reply of the receiver."""
 
     status: str
     headers: list[tuple[str, str]]

@@ -26,7 +26,7 @@ Key = str | Callable[..., str] | None
 
 
 class Sent(NamedTuple):
-    """What a signal was sent with."""
+    """The sender and the arguments of one sending of a signal."""
 
     sender: Any
     arguments: dict[str, Any]
@@ -63,8 +63,8 @@ class Payloads:
 
 
 class DeferredReceiver:
-    """What is connected to a signal in place of a receiver: called with what was sent, it defers an event for the
-    receiver, and returns the event's id."""
+    """Stands in for a receiver of a signal: a call with a sender and arguments defers an event for the receiver, and
+    returns the event's id."""
 
     def __init__(
         self, receiver: Receiver, deferral: Deferral, key: Key, send: "Callable[[Deferral, Sent], str]"

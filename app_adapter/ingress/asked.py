@@ -1,4 +1,4 @@
-"""What the headers of a request ask for: when and how its events run, and whether the client waits for an answer."""
+"""Reads the headers of a request: when and how its events run, and whether the client waits for an answer."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""What clients with the right `read` see: the attempts of their events, and the workers of the site."""
+"""Shows clients with the right `read` the attempts of their events, and the workers of the site."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence

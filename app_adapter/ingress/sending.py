@@ -1,4 +1,4 @@
-"""What becomes of the events of a request: they are deferred, or a call is answered."""
+"""Defers the events of a request, or answers a call."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

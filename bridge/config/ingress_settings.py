@@ -30,7 +30,7 @@ _HASH = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 class Right(StrEnum):
-    """What the holder of a token may do with the events that its patterns match."""
+    """An act that a token permits for the events that its patterns match."""
 
     DEFER = "defer"
     CALL = "call"

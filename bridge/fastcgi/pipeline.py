@@ -87,8 +87,8 @@ class Pipeline:
         reader = self._reader
         size = len(data) + reader.pending
         reader.feed(data)
+        # The place in `data` at which the present reply begins; None if the reply began in earlier bytes.
         began = 0 if size == len(data) and self._reading is None else None
-        """Where in `data` the reply begins that is being read; None if it began before."""
         of_reply: list[ReplyEvent] = []
         while (record := reader.next_record()) is not None:
             request = self._reading = self._reading or self._first_in_flight(record.type)

@@ -1,4 +1,4 @@
-"""What a relay needs of a store: the events that wait in it, and the promise of `RelayStore`."""
+"""The face of a store towards its relay: the events that wait in it, and the promise of `RelayStore`."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

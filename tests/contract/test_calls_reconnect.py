@@ -92,7 +92,7 @@ async def web(rabbit_site: RabbitSite) -> AsyncIterator[Broker]:
 
 @pytest.mark.rabbitmq
 async def test_a_rabbitmq_worker_answers_after_a_break(worker: Broker, web: Broker, line: Proxy) -> None:
-    """What it has in hand is answered over the new connection, and new questions are taken."""
+    """It answers the calls in hand over the new connection, and takes new ones."""
     caller = web.caller()
     async with serving(worker, "mail", respond=None, most=MOST) as server:
         first = asking(caller, b"1", b"2")

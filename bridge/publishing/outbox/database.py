@@ -97,7 +97,7 @@ class Database:
         self._calls.put(self._roll_back)
 
     async def close(self) -> None:
-        """Close the connection and end the thread; wait for that at most `CLOSE_SECONDS`. The next call begins anew."""
+        """Close the connection and end its thread, within `CLOSE_SECONDS`. The next call connects again."""
         if self._thread is not None:
             closed: Future[None] = Future()
 
