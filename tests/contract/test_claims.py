@@ -1,6 +1,7 @@
 """Claims: exclusive rights with a name."""
 
 import asyncio
+import contextlib
 import os
 import subprocess
 import sys
@@ -14,6 +15,9 @@ from tests.contract.acts import PATIENCE, eventually
 from tests.contract.conftest import OpenBroker, Site
 from tests.contract.sqlite_site import SqliteSite
 from tests.rabbitmq_node import RabbitNode
+
+MOMENTS = 150
+"""The moments of a try in which it is cancelled: a try takes some 20 ms on RabbitMQ."""
 
 HOLDER = """
 import asyncio, sys
@@ -44,6 +48,28 @@ async def test_one_holds_it(another_broker: OpenBroker) -> None:
 
     async with second.claim("nightly"):
         pass
+
+
+@pytest.mark.parametrize("taken", [False, True], ids=["free", "taken"])
+async def test_a_try_that_is_cancelled_ends(another_broker: OpenBroker, taken: bool) -> None:
+    """In whatever moment of the try: neither an answer that comes too late nor an error takes its place."""
+    first, second = another_broker(), another_broker()
+
+    async def try_on() -> None:
+        while True:
+            with contextlib.suppress(ClaimTaken):
+                async with second.claim("nightly"):
+                    pass
+            await asyncio.sleep(0)
+
+    async with first.claim("nightly" if taken else "hourly"):
+        for moment in range(MOMENTS):
+            trying = asyncio.create_task(try_on())
+            await asyncio.sleep(moment * 0.0005)
+            trying.cancel()
+            ended, _ = await asyncio.wait({trying}, timeout=PATIENCE)
+            assert ended
+            assert trying.cancelled()
 
 
 async def test_claims_are_apart(broker: Broker) -> None:

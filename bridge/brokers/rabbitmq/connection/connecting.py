@@ -48,20 +48,24 @@ BROKEN = (AMQPError, OSError, RuntimeError, TimeoutError, asyncio.InvalidStateEr
 
 @contextmanager
 def cancelled_by_us_alone() -> Iterator[None]:
-    """Let a `CancelledError` through only if this task was cancelled. aiormq raises `CancelledError` in a task that
-    waits for a connection when the connection breaks, and a bare `Exception` or `StopAsyncIteration` when the other
-    side closes it without a message: raise these as an error of `BROKEN`."""
+    """Raise `CancelledError` if this task is cancelled in the block, and only then. aiormq raises `CancelledError` in a
+    task that waits for a connection when the connection breaks, and a bare `Exception` or `StopAsyncIteration` when the
+    other side closes it without a message: raise these as an error of `BROKEN`. When a task is cancelled, aiormq may
+    return a result all the same, or raise the error of a channel that closes."""
+    task = asyncio.current_task()
+    cancels = task.cancelling() if task is not None else 0
     try:
         yield
-    except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise
-        raise AMQPConnectionError("the connection broke") from error
-    except Exception as error:
-        if type(error) not in (Exception, StopAsyncIteration):
-            raise
-        raise AMQPConnectionError("the other side closed the connection") from error
+    except (Exception, asyncio.CancelledError) as error:
+        if task is not None and task.cancelling() > cancels:
+            raise asyncio.CancelledError from error
+        if isinstance(error, asyncio.CancelledError):
+            raise AMQPConnectionError("the connection broke") from error
+        if type(error) in (Exception, StopAsyncIteration):
+            raise AMQPConnectionError("the other side closed the connection") from error
+        raise
+    if task is not None and task.cancelling() > cancels:
+        raise asyncio.CancelledError
 
 
 async def again_and_again(attempt: Callable[[], Awaitable[None]], longest_pause: float) -> None:
@@ -170,13 +174,15 @@ def cause_of_close(engine: Engine) -> BaseException:
 async def disconnect(connection: Connection) -> None:
     """Close the connection within some 2 s, even if the other side is frozen; a second call does nothing."""
     engine = detach_engine(connection)
-    if engine is not None:
-        with suppress(*BROKEN):
-            # Close aiormq's connection first: aio-pika's close never returns if the other side is frozen. Without this
-            # error, aiormq would raise CancelledError in tasks that wait for a confirm.
-            closed = ConnectionClosed(0, "closed by this process")
-            await engine.close(closed, timeout=CLOSE_SECONDS)
-    await connection.close()  # has nothing left to wait for
+    try:
+        if engine is not None:
+            with suppress(*BROKEN), cancelled_by_us_alone():
+                # Close aiormq's connection first: aio-pika's close never returns if the other side is frozen. Without
+                # this error, aiormq would raise CancelledError in tasks that wait for a confirm.
+                closed = ConnectionClosed(0, "closed by this process")
+                await engine.close(closed, timeout=CLOSE_SECONDS)
+    finally:
+        await connection.close()  # has nothing left to wait for
 
 
 def refusal(error: BaseException, address: Address) -> BrokerRefused | None:

@@ -32,6 +32,41 @@ def test_a_defect_stays_what_it_is() -> None:
         raise ValueError("mine")
 
 
+@pytest.mark.parametrize("instead", [None, ValueError("mine"), AMQPConnectionError("closed meanwhile")])
+async def test_a_cancellation_wins(instead: Exception | None) -> None:
+    """A task that was cancelled ends, although what it awaited returns, or raises another error."""
+
+    async def work() -> None:
+        with cancelled_by_us_alone():
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                if instead is not None:
+                    raise instead from None
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait({task})
+    assert task.cancelled()
+
+
+async def test_the_end_of_a_cancelled_task_is_not_cancelled_again() -> None:
+    """What it does for its end has its own results and errors."""
+
+    async def work() -> str:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            with cancelled_by_us_alone():
+                return "ended"  # noqa: B012
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    task.cancel()
+    assert await task == "ended"
+
+
 class HangingUp:
     """A peer that accepts connections, closes them at once, and counts them."""
 
