@@ -86,12 +86,12 @@ async def test_a_fault_is_charged_to_the_event_that_has_it(tmp_path: Path, name:
     """Those behind it in the same child run elsewhere, and it is their first attempt."""
     async with own_pool(tmp_path) as site:
         await site.warm()
-        before = [site.send(f"before-{number}") for number in range(3)]
+        before = [site.send("first", "gated"), site.send("before-1"), site.send("before-2")]
         faulty = site.send("faulty", name, deadline=1.0 if name == "hang" else SECONDS)
         behind = [site.send(f"behind-{number}") for number in range(8)]
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        await site.begun("first")
         assert in_flight(site) == 12
+        site.go()
         assert all(delivered(await ended(*before, *behind)))
         (ran,) = await ended(faulty)
         begun = site.noted("begun")
