@@ -2,8 +2,8 @@
 
 For slow events, one delivery for each slot is right: another worker could run the events that this worker holds, and a
 killed worker's deliveries are redelivered. For fast events, the slots would then be idle for a round trip to the broker
-after each event. So a worker starts with one delivery for each slot, holds more while events are fast, and returns to
-one when they are slow again.
+after each event. So a worker starts with one delivery for each slot, holds more while events are fast, the more the
+faster they are, and returns to one when they are slow again.
 """
 
 from collections.abc import Mapping
@@ -18,8 +18,14 @@ SLOW = 20.0
 changes, so that the prefetch does not flip back and forth."""
 
 HELD_WHILE_FAST = 16
-"""Deliveries held for each slot while events are fast, unless the setting `in_flight` says otherwise: a slot runs about
-as many during a few round trips."""
+"""Deliveries held for each slot while events are fast, unless the setting `in_flight` says otherwise: the most requests
+that are in flight in a slot."""
+
+AHEAD_SECONDS = 0.012
+"""Seconds for which a worker holds further deliveries: a few round trips to the broker. They are not in a slot yet."""
+
+MOST_TIMES = 3
+"""Times that a worker holds what may be in flight, at most."""
 
 HELD_FOR_A_CHOICE = 2
 """Deliveries held for each slot if queues have different weights: with one, a queue whose events fill the slots would
@@ -38,14 +44,15 @@ def limits_of(rooms: Mapping[str, int], slots: int) -> dict[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """The pace of the events: fast or slow."""
+    """The pace of the events: fast or slow, and the events per second and slot."""
 
     fast: bool = False
+    rate: float = 0.0
 
     def after(self, finished: int, seconds: float, slots: int) -> "Pace":
         """Return the next pace, after `slots` slots have finished `finished` events in `seconds` seconds."""
         rate = finished / seconds / slots
-        return Pace(rate >= (SLOW if self.fast else FAST))
+        return Pace(rate >= (SLOW if self.fast else FAST), rate)
 
     def prefetch(
         self, rooms: dict[str, int], slots: int, *, weighted: bool = False, held_while_fast: int = HELD_WHILE_FAST
@@ -53,5 +60,9 @@ class Pace:
         """Return how many deliveries of each queue to hold. `rooms` has how many events of each queue may be in
         flight. A queue that may not fill all slots gets no more than that: its deliveries would only wait at the
         gate. `weighted`: the queues have different weights."""
-        factor = held_while_fast if self.fast else HELD_FOR_A_CHOICE if weighted else 1
+        factor = self._held(held_while_fast) if self.fast else HELD_FOR_A_CHOICE if weighted else 1
         return rooms | {queue: room * factor for queue, room in rooms.items() if room >= slots}
+
+    def _held(self, in_flight: int) -> int:
+        """Return how many deliveries to hold for each slot: a multiple of `in_flight`, so that it changes rarely."""
+        return in_flight * (1 + min(round(self.rate * AHEAD_SECONDS / in_flight), MOST_TIMES - 1))

@@ -25,7 +25,7 @@ from worker.slots.child_connection import ChildConnection
 from worker.slots.depth import Depth
 from worker.slots.in_child import InChild, joined
 from worker.slots.slot import NotTaken, Request, Run
-from worker.slots.ticks import TICK, Ticks
+from worker.slots.ticks import Ticks
 from worker.slots.transcript import log_error_output
 from worker.slots.watch import Watch
 
@@ -69,7 +69,7 @@ class ChildSlot:
         self._connection = ChildConnection(
             child.socket, child.tokens, self._take_replies, self._refused, self._connection_ended
         )
-        self._ticks = Ticks(self._has_enough, self._connection, child.output)
+        self._ticks = Ticks(self._work, self._connection, child.output)
         child.output.on_printed = self._log_printed
         child.output.on_mark = self._take_mark
         child.news.on_news = self._take_news
@@ -102,6 +102,11 @@ class ChildSlot:
         if not self._sent:
             return 1
         return 0 if connection.stalled else max(self._depth.requests - len(self._sent), 0)
+
+    @property
+    def at_a_time(self) -> int:
+        """How many replies are read in a tick, or 1."""
+        return max(self._depth.requests // 2, 1)
 
     def begin(self, run: Run) -> None:
         """Send the request of a run: at once if the child is idle, else together with others in the next turn of the
@@ -227,10 +232,10 @@ class ChildSlot:
         log_error_output(sent.run.request, exchange)
         sent.run.line.ended(sent.run, sent.with_printed_lines(exchange), seconds)
 
-    def _has_enough(self) -> bool:
-        """Return whether the child has work for two ticks and more, in several events."""
+    def _work(self) -> float:
+        """Return the seconds of work that the child has; none if it has only one or two events."""
         in_flight = len(self._sent)
-        return in_flight > 2 and in_flight * self._depth.seconds >= 2 * TICK
+        return in_flight * self._depth.seconds if in_flight > 2 else 0.0
 
     def _refused(self) -> None:
         """Send what the child has not taken elsewhere: it ends after the run that has begun."""

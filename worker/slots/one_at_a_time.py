@@ -27,6 +27,11 @@ class OneAtATime(ABC):
         """1 if the slot is usable and runs nothing."""
         return int(self.usable and self._task is None)
 
+    @property
+    def at_a_time(self) -> int:
+        """1: each reply is read on its own."""
+        return 1
+
     def begin(self, run: Run) -> None:
         """Send the request of a run."""
         self._task = asyncio.create_task(self._run(run))

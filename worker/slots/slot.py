@@ -78,6 +78,10 @@ class Slot(Protocol):
     def room(self) -> int:
         """How many further requests the slot takes now."""
 
+    @property
+    def at_a_time(self) -> int:
+        """How many requests end in the slot at a time, at present: their replies are read together."""
+
     def begin(self, run: Run) -> None:
         """Send the request of a run, which begins when the requests before it have ended. Raise nothing for a fault of
         the server: the exchange describes it."""

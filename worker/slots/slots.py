@@ -2,7 +2,8 @@
 for whose answers somebody waits, come before events, but leave events their share.
 
 The line is short on purpose: a few encoded requests wait in it, so that a slot is idle for no longer than one turn of
-the event loop. The other deliveries stay with the broker's consumer, which can return them to their queue.
+the event loop, and the requests that replace those which ended together are sent together. The other deliveries stay
+with the broker's consumer, which can return them to their queue.
 
 A slot may take several requests, of which one runs. Those that have not begun can be recalled: then they are first in
 line again, in their order. So whatever holds for a request in line holds for them too.
@@ -123,9 +124,9 @@ class Slots:
             await self._line_moved.wait()
 
     async def room_in_line(self, taken: int) -> int:
-        """Wait until the line, without the places in it that are `taken`, has room for a request for each slot. Return
-        for how many it has, and those that slots would take at once."""
-        while (room := self.size - taken - len(self._line)) <= 0:
+        """Wait until the line, without the places in it that are `taken`, has room for a further request. Return for
+        how many it has, and those that slots would take at once."""
+        while (room := self._length() - taken - len(self._line)) <= 0:
             self._line_moved.clear()
             await self._line_moved.wait()
         return room if self._line else room + sum(slot.room for slot in self._leased)
@@ -212,6 +213,10 @@ class Slots:
         """Take runs back that have not begun: they are first in line again."""
         self._line_up_again(runs)
         self._assign()
+
+    def _length(self) -> int:
+        """Return how many requests may wait in line: those that the slots take at a time, at least one for each."""
+        return max(self.size, sum(slot.at_a_time for slot in self._leased))
 
     def _new(self, request: Request, deadline: float, begun: Callable[[], None], until: float | None = None) -> _InLine:
         if self._draining:

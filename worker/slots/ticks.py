@@ -1,4 +1,4 @@
-"""Ticks: while a child has enough to do, what it writes is read once in a millisecond, and does not wake the worker.
+"""Ticks: while a child has enough to do, what it writes is read now and then, and does not wake the worker.
 
 Many replies are read at once then, and what follows from them is written at once: the next requests, the settlements.
 """
@@ -7,8 +7,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-TICK = 0.001
-"""Seconds between two reads."""
+SHORTEST = 0.001
+LONGEST = 0.0025
+"""Seconds between two reads. A tick is half of the work that the child has: it never waits for a tick."""
 
 
 class Source(Protocol):
@@ -22,20 +23,20 @@ class Source(Protocol):
 
 
 class Ticks:
-    """Reads sources in ticks while `has_enough` returns True: the child has work for more than a tick."""
+    """Reads sources in ticks while the child has work for two ticks. `work` returns the seconds of work that it has."""
 
-    def __init__(self, has_enough: Callable[[], bool], *sources: Source) -> None:
-        self._has_enough = has_enough
+    def __init__(self, work: Callable[[], float], *sources: Source) -> None:
+        self._work = work
         self._sources = sources
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
 
     def look(self) -> None:
         """Begin with ticks if the child has enough to do."""
-        if self._timer is None and self._has_enough():
+        if self._timer is None and (tick := self._tick()) is not None:
             for source in self._sources:
                 source.watch(by_loop=False)
-            self._timer = self._loop.call_later(TICK, self._read)
+            self._timer = self._loop.call_later(tick, self._read)
 
     def end(self) -> None:
         """Let the loop read again."""
@@ -45,13 +46,18 @@ class Ticks:
             for source in self._sources:
                 source.watch(by_loop=True)
 
+    def _tick(self) -> float | None:
+        """Return the seconds of the next tick; None if the child has too little to do."""
+        half = self._work() / 2
+        return min(half, LONGEST) if half >= SHORTEST else None
+
     def _read(self) -> None:
-        enough = self._has_enough()
+        tick = self._tick()
         for source in self._sources:
             source.read()
         if self._timer is None:
             return  # ended by what was read
-        if enough:
-            self._timer = self._loop.call_later(TICK, self._read)
+        if tick is not None:
+            self._timer = self._loop.call_later(tick, self._read)
         else:
             self.end()

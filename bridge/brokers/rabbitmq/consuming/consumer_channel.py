@@ -19,18 +19,18 @@ from bridge.errors import DeliveryLost
 
 GATHER_SECONDS = 0.002
 
-SENT_AT_SHARE = 4
-"""Acknowledgements are sent when they are a quarter of a queue's prefetch, so that RabbitMQ can send further deliveries
-while the rest are run."""
+SENT_AT_SHARE = 6
+"""Acknowledgements are sent when they are a sixth of a queue's prefetch: RabbitMQ can send further deliveries while the
+rest are run, and few events that have ended would run again if this worker were killed."""
 
 
 def sent_at_once(*, waiting: bool, running: int, settled: int, prefetch: int) -> bool:
     """Return whether acknowledgements are sent now, and not within `GATHER_SECONDS`.
 
-    While deliveries are `waiting` for the worker, it has enough to do, and they are collected. While others are
-    `running`, they are collected until RabbitMQ would have too little room: `settled` of the `prefetch` of a queue.
+    While deliveries are `waiting` for the worker, or others are `running`, they are collected until they are too many:
+    `settled` of the `prefetch` of a queue.
     """
-    return not waiting and (running == 0 or settled * SENT_AT_SHARE >= prefetch)
+    return settled * SENT_AT_SHARE >= prefetch or not (waiting or running)
 
 
 class ConsumerChannel:

@@ -17,7 +17,7 @@ from worker.events.prefetch import FAST, HELD_WHILE_FAST, SLOW, Pace
 )
 def test_the_pace_changes_only_beyond_its_bounds(before: bool, rate: float, after: bool) -> None:
     """The bounds are in events per second and slot. No event at all is slow."""
-    assert Pace(before).after(int(rate * 2 * 3), 2.0, 3) == Pace(after)
+    assert Pace(before).after(int(rate * 2 * 3), 2.0, 3) == Pace(after, rate)
 
 
 def test_a_slow_worker_holds_one_delivery_for_each_slot() -> None:
@@ -28,3 +28,9 @@ def test_a_slow_worker_holds_one_delivery_for_each_slot() -> None:
 def test_a_fast_worker_holds_more_but_not_of_a_queue_with_slots_of_its_own() -> None:
     """Further deliveries of such a queue would only wait at the gate."""
     assert Pace(fast=True).prefetch({"mail": 4, "reports": 1}, slots=4) == {"mail": 4 * HELD_WHILE_FAST, "reports": 1}
+
+
+@pytest.mark.parametrize(("rate", "held"), [(FAST, 16), (600, 16), (700, 32), (1900, 32), (2100, 48), (50_000, 48)])
+def test_the_faster_events_are_the_more_are_held(rate: float, held: int) -> None:
+    """A worker holds what its slots run in some milliseconds, up to three times what may be in flight."""
+    assert Pace(True, rate).prefetch({"mail": 4}, slots=4, held_while_fast=16) == {"mail": 4 * held}

@@ -74,7 +74,7 @@ async def test_replies_of_a_child_that_has_enough_to_do_are_read_together(
 ) -> None:
     """They do not wake the worker one by one. Those of a child with few requests do."""
     tick = 0.2
-    monkeypatch.setattr(ticks, "TICK", tick)
+    monkeypatch.setattr(ticks.Ticks, "_tick", lambda self: tick if self._work() else None)
     tasks = send(slots, *(f"e{number}" for number in range(8)))
     await turn()
     began = asyncio.get_running_loop().time()

@@ -20,13 +20,13 @@ from tests.deadlines import within
 
 
 @pytest.mark.parametrize("raised", [Exception(), StopAsyncIteration()], ids=["bare", "end of the frames"])
-def test_an_end_without_a_word_is_a_broken_connection(raised: Exception) -> None:
+async def test_an_end_without_a_word_is_a_broken_connection(raised: Exception) -> None:
     """If the other side closes the connection without a message, the error says so."""
     with pytest.raises(AMQPConnectionError), cancelled_by_us_alone():
         raise raised
 
 
-def test_a_defect_stays_what_it_is() -> None:
+async def test_a_defect_stays_what_it_is() -> None:
     """Only exceptions that aiormq itself raises are translated."""
     with pytest.raises(ValueError, match="mine"), cancelled_by_us_alone():
         raise ValueError("mine")

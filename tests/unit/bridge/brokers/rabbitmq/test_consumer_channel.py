@@ -14,10 +14,12 @@ from bridge.brokers.rabbitmq.consuming.consumer_channel import ConsumerChannel, 
     [
         (False, 0, 1, 32, True),  # idle: the only event
         (False, 5, 1, 32, False),  # others run, and RabbitMQ has room
-        (False, 5, 8, 32, True),  # RabbitMQ has room for three quarters alone
+        (False, 5, 5, 32, False),
+        (False, 5, 6, 32, True),  # many have ended
         (False, 1, 1, 2, True),  # slow events: each acknowledgement makes room for the next one
         (False, 1, 1, 0, True),  # the queue is paused
-        (True, 5, 31, 32, False),  # the worker has enough to do
+        (True, 0, 1, 32, False),  # the worker has enough to do
+        (True, 0, 6, 32, True),
     ],
 )
 def test_sent_at_once(*, waiting: bool, running: int, settled: int, prefetch: int, expected: bool) -> None:
