@@ -123,9 +123,7 @@ class EventConsumer:
         return f"{self.taken} events were begun, as many as asked for"
 
     def _take(self, delivery: Delivery) -> None:
-        if self._broker.breaks != self._breaks:  # `keep_pace` looks now and then, and a break may be shorter
-            self._breaks = self._broker.breaks
-            self._steering.look(live=False)
+        self._look_for_break()
         if delivery.redelivered and self._needs_no_run(delivery):
             return
         self.taken += 1
@@ -139,6 +137,7 @@ class EventConsumer:
         while True:
             finished, since = self.finished, clock()
             await asyncio.sleep(LOOKED_EVERY)
+            self._look_for_break()
             live = not self._prefetch or bool(self._broker.live)
             self._link.look(live, self._broker.trouble, clock())
             self._steering.look(live=live)
@@ -146,6 +145,14 @@ class EventConsumer:
             self._pace = self._pace.after(self.finished - finished, clock() - since, self._slots.size)
             await self._adjust()
             self._at_gate.look()  # shares of rates may have changed
+
+    def _look_for_break(self) -> None:
+        """Let nothing begin after a break before the controls are read again. A break may be shorter than the time
+        between two looks at the link. The events of the broken connection that have not begun are delivered again."""
+        if self._broker.breaks != self._breaks:
+            self._breaks = self._broker.breaks
+            self._steering.look(live=False)
+            self._slots.recall(lambda each: True)
 
     async def obey(self) -> NoReturn:
         """Apply what operators decide, whenever that changes. Events of a paused queue that wait for a slot return to

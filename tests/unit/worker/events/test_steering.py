@@ -10,6 +10,7 @@ import pytest
 from bridge.cancellations import Cancellation
 from bridge.controls import Pause
 from bridge.envelope import Envelope
+from bridge.errors import DeliveryLost
 from bridge.ledger import Letter
 from bridge.moments import tell_nobody
 from bridge.outcome import OutOfTime
@@ -19,7 +20,7 @@ from bridge.retry_table import DEFAULT
 from bridge.settlement import DeadLetter, Policies
 from tests.unit.bridge.examples import envelope, event
 from tests.unit.worker.doubles import DELIVERED, FakeBroker, FakeDelivery, FakeSlot
-from worker.events import unrun
+from worker.events import consumer, unrun
 from worker.events.consumer import EventConsumer
 from worker.events.replay import Replayer, Rules
 from worker.events.steering import ComeBack, GiveBack, Unsteered, instead_of_begin
@@ -75,13 +76,14 @@ class Worker:
 
     def __init__(self) -> None:
         self.steering, self.broker, self.slot = Steered(), FakeBroker(), InterruptibleSlot()
+        self.broker.live = frozenset({"mail"})
         policy = from_table(DEFAULT, lambda: 0.5)
         rules = {"mail": Rules(30.0, Policies(policy, policy))}
         slots = Slots(1)
         slots.open(self.slot)
         replayer = Replayer(rules, ReplayTarget(), tell_nobody, cancellation=self.steering.cancellation)
         self.events = EventConsumer(self.broker, slots, replayer, steering=self.steering)
-        self.tasks = [asyncio.create_task(work) for work in (self._run(), self.events.obey())]
+        self.tasks = [asyncio.create_task(work) for work in (self._run(), self.events.obey(), self.events.keep_pace())]
 
     async def _run(self) -> None:
         await self.events.start()
@@ -104,6 +106,7 @@ class Worker:
 async def worker(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Worker]:
     """A worker that runs."""
     monkeypatch.setattr(unrun, "GIVEN_BACK_AFTER", 0.001)
+    monkeypatch.setattr(consumer, "LOOKED_EVERY", 0.01)
     worker = Worker()
     await settled()
     yield worker
@@ -198,6 +201,20 @@ async def test_after_a_break_that_nobody_saw_nothing_begins_before_the_pauses_ar
     await settled()
 
     assert worker.begun == ["e1"]
+
+
+async def test_after_a_break_what_waits_for_a_slot_does_not_begin(worker: Worker) -> None:
+    """It had passed the gate before the break. It is delivered again, and meets the gate again."""
+    running, in_line = worker.hand_out("e1", "e2")
+    await settled()
+    in_line.faults = [DeliveryLost("the connection is gone")]
+    worker.broker.breaks += 1
+    worker.hand_out("e2")
+    await settled()
+    await worker.slot.answer(DELIVERED)
+    await settled()
+
+    assert (worker.begun, running.verbs, worker.steering.unknown) == (["e1"], ["ack"], True)
 
 
 def test_what_becomes_of_an_event_that_may_not_begin() -> None:
