@@ -1,6 +1,6 @@
 """The state that the extension keeps for each app: how its events, calls and cancellations leave the process."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -54,6 +54,10 @@ class AppState:
     def defer_many(self, events: Iterable[Given], session: Any = None) -> list[str]:
         """Defer events from this app; see `app_adapter.defer_many`."""
         return self.deferring.defer_many(events, session)
+
+    def defer_in_flush(self, deferrals: Sequence[Deferral], session: Any) -> None:
+        """Defer events of this app while a session flushes; see `Deferring.defer_in_flush`."""
+        self.deferring.defer_in_flush(deferrals, session)
 
     def call(self, name: str, payload: Any, *, timeout: float | timedelta, content_type: str | None) -> Any:
         """Call the listeners of a name; see `app_adapter.call`."""

@@ -65,6 +65,12 @@ class Deferring:
             answers = publish_many(self.settings, made, self.tell)
         return _ids(made, deferrals, answers)
 
+    def defer_in_flush(self, deferrals: Sequence[Deferral], session: Any) -> None:
+        """Write events into the outbox while the session flushes, in the flush's own transaction or savepoint. Raise
+        what `defer()` raises; the flush then fails with it."""
+        made = [self._made(deferral) for deferral in deferrals]
+        self._write(session, made, deferrals, by="insert")
+
     def _made(self, deferral: Deferral) -> Outgoing:
         now, values = datetime.now(UTC), self.settings.values
         due = due_of(deferral.delay, deferral.at, now)
@@ -89,10 +95,11 @@ class Deferring:
             raise
 
     def _write(
-        self, session: Any, made: Sequence[Outgoing], deferrals: Sequence[Deferral]
+        self, session: Any, made: Sequence[Outgoing], deferrals: Sequence[Deferral], by: str = "write"
     ) -> list[DuplicateEvent | None]:
         """Write events into the outbox, in the transaction of the session; in a test, record them at its commit. Return
-        for each event None, or the error of one whose key another event holds."""
+        for each event None, or the error of one whose key another event holds. `by` is the function of
+        `app_adapter.sqlalchemy.outbox` that writes them."""
         queues, recording = self.settings.queues(), self.recording()
         for outgoing in made:
             check_has_queue(outgoing, queues)
@@ -102,7 +109,8 @@ class Deferring:
         pairs = zip(made, deferrals, answers, strict=True)
         written = [(outgoing, deferral) for outgoing, deferral, answer in pairs if answer is None]
         if recording is None:
-            imported("outbox").write(session, self.settings.values.namespace, [outgoing for outgoing, _ in written])
+            write = getattr(imported("outbox"), by)
+            write(session, self.settings.values.namespace, [outgoing for outgoing, _ in written])
         else:
             for outgoing, deferral in written:
                 held = replace(outgoing, within=None)

@@ -18,7 +18,7 @@ from app_adapter.callable_checks import check_callable, name_of
 from app_adapter.class_listeners import methods_of
 from app_adapter.defer import EXTENSION
 from app_adapter.deferral import Deferral
-from app_adapter.deferred_signals.methods import DeferredSignals
+from app_adapter.deferred_models.methods import DeferredModels
 from app_adapter.deferring import Given
 from app_adapter.fork_safe_publishing import import_spool
 from app_adapter.idle import IdleHook, seconds_of
@@ -43,7 +43,7 @@ C = TypeVar("C", bound=type)
 W = TypeVar("W", bound=Callable[[], object])
 
 
-class DeferredEvents(DeferredSignals):
+class DeferredEvents(DeferredModels):
     """Deferred events for one app or several: `DeferredEvents(app)`, or `DeferredEvents()` and `init_app(app)`.
 
     `watchers` receive the moments of these apps, after the watchers of the setting `watchers`; see docs/watching.md.

@@ -16,7 +16,7 @@ from werkzeug.local import LocalProxy
 
 from app_adapter.callable_checks import check_callable
 from app_adapter.deferred_signals.names import qualified_name
-from app_adapter.deferred_signals.plain_codecs import PLAIN, Codec, codec_of_dataclass, codec_of_enum
+from app_adapter.deferred_signals.plain_codecs import OF_DATABASES, PLAIN, Codec, codec_of_dataclass, codec_of_enum
 from app_adapter.registrations import is_same_source
 from bridge.errors import InvalidPayload, shown
 
@@ -35,7 +35,7 @@ class Codecs:
 
     def __init__(self) -> None:
         self._by_kind = {codec.kind: codec for codec in PLAIN}
-        self._by_name = {codec.name: codec for codec in PLAIN}
+        self._by_name = {codec.name: codec for codec in (*PLAIN, *OF_DATABASES)}
 
     def register(
         self,
@@ -52,6 +52,10 @@ class Codecs:
                 f"codec of {kind!r} with the name {new.name!r}: expected a type and a name without a codec"
             )
         self._by_kind[kind] = self._by_name[new.name] = new
+
+    def has(self, kind: type) -> bool:
+        """Return True if this type itself has a codec."""
+        return kind in self._by_kind
 
     def encoded(self, value: Any, app: Flask, path: str) -> Any:
         """Return the value as JSON has it. `path` names the value in messages. Raise `InvalidPayload`, which names the

@@ -5,6 +5,7 @@ A codec turns a value into simpler ones, which are encoded in their turn, and ma
 
 import base64
 import inspect
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import date, datetime, time, timedelta
@@ -70,6 +71,10 @@ PLAIN = (
     Codec("uuid", UUID, str, UUID),
 )
 """The types that every app can send besides those of JSON."""
+
+
+OF_DATABASES = (Codec("hex", bytes, bytes.hex, bytes.fromhex), Codec("json", object, json.dumps, json.loads))
+"""What only triggers of databases write, which have no base64 everywhere: `bridge-outbox trigger`."""
 
 
 def codec_of_enum(name: str, kind: type[Enum]) -> Codec:

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
-from sqlalchemy.orm import registry
+from sqlalchemy import insert as insert_into
+from sqlalchemy.orm import Session, registry
 
 from app_adapter.outgoing import Outgoing
 from app_adapter.sqlalchemy.sessions import plain_session
@@ -20,16 +21,28 @@ from bridge.publishing.outbox.tables import tables
 def write(session: Any, namespace: str, events: Iterable[Outgoing]) -> None:
     """Add the events to the session. Raise `DeferError` for an object that is no session, and `TooLarge`."""
     row = _row_class(namespace)
-    rows = [
-        row(
-            name=each.event.name,
-            event_key=each.event.handling.key,
-            head=encode_head(Envelope(each.event, round_began=each.due or each.event.time)),
-            data=each.event.data,
-        )
-        for each in events
-    ]
-    plain_session(session).add_all(rows)
+    plain_session(session).add_all([row(**_values(each)) for each in events])
+
+
+def insert(session: Session, namespace: str, events: Iterable[Outgoing]) -> None:
+    """Insert the events at once, while the session flushes. Raise `TooLarge`, and what SQLAlchemy raises.
+
+    An object that is added during a flush waits for the next one, which may belong to a savepoint that is rolled back.
+    """
+    outbox = tables(namespace).outbox
+    rows = [_values(each) for each in events]
+    if rows:
+        session.connection(bind_arguments={"clause": outbox}).execute(insert_into(outbox), rows)
+
+
+def _values(outgoing: Outgoing) -> dict[str, Any]:
+    event = outgoing.event
+    return {
+        "name": event.name,
+        "event_key": event.handling.key,
+        "head": encode_head(Envelope(event, round_began=outgoing.due or event.time)),
+        "data": event.data,
+    }
 
 
 @cache

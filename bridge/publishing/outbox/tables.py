@@ -44,7 +44,10 @@ DIALECTS: Mapping[str, type[Dialect]] = {
 
 _NUMBER = BigInteger().with_variant(Integer, "sqlite")
 _DATA = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
-_FOR_MARIADB: dict[str, Any] = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
+_OPTIONS = {"engine": "InnoDB", "charset": "utf8mb4", "collate": "utf8mb4_bin"}
+_FOR_MARIADB: dict[str, Any] = {
+    f"{dialect}_{option}": value for dialect in ("mysql", "mariadb") for option, value in _OPTIONS.items()
+}
 
 _NOTIFY = """
 CREATE FUNCTION "%(name)s_notify"() RETURNS trigger LANGUAGE plpgsql AS $$
