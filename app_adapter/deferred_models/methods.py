@@ -5,12 +5,13 @@ SQLAlchemy and the codecs are imported at the first use.
 
 import weakref
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from flask import current_app
 
+from app_adapter.callable_checks import check_callable
 from app_adapter.defer import EXTENSION, JSON
 from app_adapter.deferral import Deferral
 from app_adapter.deferred_models.names import word_of
@@ -21,6 +22,9 @@ from bridge.errors import shown
 
 if TYPE_CHECKING:
     from app_adapter.deferred_models.change import Change
+    from app_adapter.deferred_models.method_payloads import MethodPayloads
+    from app_adapter.sqlalchemy.method_proxies import Deferred
+    from app_adapter.sqlalchemy.methods import Models
     from app_adapter.sqlalchemy.tracking import RecordChange, Tracking
 
 Names = Iterable[Any]
@@ -28,7 +32,13 @@ Names = Iterable[Any]
 
 
 class ModelsApp(DeferringApp, Protocol):
-    """An app that can defer events in the flush of a session."""
+    """An app that can defer events with a session, and call."""
+
+    def defer(self, deferral: Deferral, session: Any = None) -> str:
+        """Defer an event; return its id."""
+
+    def call(self, name: str, payload: Any, *, timeout: Any, content_type: str | None) -> Any:
+        """Call the listeners of a name; return the answer."""
 
     def defer_in_flush(self, deferrals: Sequence[Deferral], session: Any) -> None:
         """Defer events while the session flushes."""
@@ -69,6 +79,45 @@ class DeferredModels(DeferredSignals):
         self._register_enums()
         app = current_app._get_current_object()  # type: ignore[attr-defined]  # typed as the app itself
         return read(event, self._payloads.codecs, app)
+
+    def methods(
+        self, sessions: Callable[[], Any], *, gone: Callable[[type, tuple[Any, ...]], Any] | None = None
+    ) -> "Deferred":
+        """Return the attribute `deferred` of a model, or of a base of models, by which its methods run in the pool.
+
+        `article.deferred.publish(tweet=False)` defers the method of a record, `Article.deferred.build_feed()` a
+        classmethod or staticmethod; `article.deferred(session=s, delay="5m").publish()` passes arguments of `defer()`.
+        They return the id of the event. `article.deferred.call.publish()` waits for what the method returns, at most
+        for the `timeout` of `deferred.call(timeout=3)`.
+
+        In the pool, the record is loaded by its primary key in a session that `sessions` makes: a `sessionmaker`, an
+        `async_sessionmaker`, or `db.session` of Flask-SQLAlchemy. The session is committed when the method returns, and
+        rolled back if it raises. If the record is gone, `gone` is called with the model and the primary key; without
+        `gone`, the event is rejected.
+        """
+        check_callable("methods(): sessions", sessions)
+        if gone is not None:
+            check_callable("methods(): gone", gone, "a model", "a primary key")
+        from app_adapter.deferred_models.method_calls import MethodCalls
+
+        loading = imported("methods").Loading(sessions, gone)
+        calls = MethodCalls(self._state, self._method_payloads)
+        deferred: Deferred = imported("method_proxies").Deferred(self._models, loading, calls.defer, calls.call)
+        return deferred
+
+    @cached_property
+    def _method_payloads(self) -> "MethodPayloads":
+        from app_adapter.deferred_models.method_payloads import MethodPayloads
+
+        return MethodPayloads(self._payloads.codecs)
+
+    @cached_property
+    def _models(self) -> "Models":
+        """The models with deferred methods. At the first one, the listener of their events is registered."""
+        models: Models = imported("methods").Models()
+        runs = imported("method_runs").MethodRuns(models, self._method_payloads)
+        self.listeners.on(f"{imported('methods').PREFIX}.*.*", name="events.methods")(runs)
+        return models
 
     @cached_property
     def _tracking(self) -> "Tracking":
