@@ -1,5 +1,5 @@
 """`bridge-outbox`: prints the statements that make the tables of the outbox, counts what waits in outboxes, and deletes
-old marks. Relaying is `bridge-relay`'s.
+old marks. Relaying is `bridge-relay`'s, and `trigger_cli` has `bridge-outbox trigger`.
 """
 
 import asyncio
@@ -9,6 +9,7 @@ from functools import partial
 
 import click
 
+from app_adapter.trigger_cli import trigger
 from bridge.config.settings import Settings, load_settings
 from bridge.config.store_settings import StoreSettings, database_of
 from bridge.console import options
@@ -33,12 +34,16 @@ def main() -> None:
     \b
     Examples:
       bridge-outbox ddl --dialect postgresql | psql shop
+      bridge-outbox trigger article --on update --columns title | psql shop
       bridge-outbox list                       what waits in each outbox
       bridge-outbox prune --older-than 30d     delete marks of listeners that ran once
 
     \b
     Exit codes: 0 done; 2 wrong usage or settings; 3 the database cannot be reached or refuses.
     """
+
+
+main.add_command(trigger)
 
 
 @main.command()

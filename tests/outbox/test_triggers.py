@@ -1,0 +1,390 @@
+"""`bridge-outbox trigger`: what any program writes to a table becomes events in the outbox."""
+
+import sqlite3
+import subprocess
+from contextlib import closing
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from click.testing import CliRunner, Result
+from flask import Flask
+from sqlalchemy import Engine, make_url, select, text
+
+from app_adapter import DeferredEvents, outbox_cli
+from app_adapter.deferred_models.change import Change
+from bridge.publishing.outbox.tables import tables
+from bridge.publishing.stores import StoredEvent
+
+OUTBOX = tables("bridge").outbox
+MAKE = {
+    "postgres": 'CREATE TABLE article (id serial PRIMARY KEY, title text, "Price" numeric(20,2))',
+    "mariadb": "CREATE TABLE article (id int AUTO_INCREMENT PRIMARY KEY, title text, `Price` decimal(20,2)) "
+    "CHARACTER SET utf8mb4",
+    "sqlite": 'CREATE TABLE article (id INTEGER PRIMARY KEY, title TEXT, "Price" NUMERIC)',
+}
+
+
+@pytest.fixture(autouse=True)
+def here(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with a bridge.toml that has the database as its store."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bridge.toml").write_text(f'[stores.shop]\nurl = "{url}"\n')
+    return tmp_path
+
+
+def run(*words: str) -> Result:
+    """Run bridge-outbox trigger with these arguments."""
+    return CliRunner().invoke(outbox_cli.main, ["trigger", *words])
+
+
+def install(engine: Engine, *words: str) -> str:
+    """Run what the program prints in a client of the database; return it."""
+    printed = run(*words)
+    assert printed.exit_code == 0, printed.output
+    by_client(engine, printed.stdout)
+    return printed.stdout
+
+
+def by_client(engine: Engine, script: str) -> None:
+    """Run a script as users do: with psql, or SQLite's own reader of scripts; on MariaDB by its driver."""
+    url = make_url(str(engine.url))
+    match engine.dialect.name:
+        case "sqlite":
+            with closing(sqlite3.connect(str(url.database))) as connection:
+                connection.executescript(script)
+        case "postgresql":
+            where = ["-h", str(url.host), "-p", str(url.port), "-U", str(url.username), str(url.database)]
+            command = ["psql", "-qX", "-v", "ON_ERROR_STOP=1", *where]
+            done = subprocess.run(command, input=script.encode(), capture_output=True, check=False)
+            assert done.returncode == 0, done.stderr.decode()
+        case _:
+            raw(engine, *(each.replace("%", "%%") for each in script.split(";\n") if each.strip()))
+
+
+def execute(engine: Engine, *statements: str, **values: Any) -> None:
+    """Run statements in a transaction."""
+    with engine.begin() as connection:
+        for statement in statements:
+            connection.execute(text(statement), values)
+
+
+def raw(engine: Engine, *statements: str) -> None:
+    """Run statements without parameters in a transaction."""
+    with engine.begin() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+
+
+def committed(engine: Engine) -> list[tuple[Any, Change]]:
+    """Return the events in the outbox as a relay reads them, and the change that a listener reads of each."""
+    app, found = Flask("shop"), []
+    events = DeferredEvents(app)
+    with engine.connect() as connection, app.app_context():
+        for row in connection.execute(select(OUTBOX).order_by(OUTBOX.c.number)):
+            event, due = StoredEvent(row.number, row.head, row.data).read()
+            assert due is None
+            assert event.handling.key == row.event_key
+            assert event.name == row.name
+            assert abs(event.time - datetime.now(UTC)) < timedelta(minutes=5)
+            found.append((event, events.change(event)))  # type: ignore[arg-type]  # it reads name and data
+    return found
+
+
+def changes(engine: Engine) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """Return of each event in the outbox its name, the identity and the changed values."""
+    return [(event.name, change.identity, change.changed) for event, change in committed(engine)]
+
+
+def test_inserts_updates_and_deletes_become_events(engine: Engine, kind: str) -> None:
+    """With the old and new values of the columns that have changed, by type; a rollback takes them away."""
+    execute(engine, MAKE[kind])
+    install(engine, "article")
+    execute(engine, "INSERT INTO article VALUES (1, :title, 9.9)", title="ü😀'\"\\\n")
+    execute(engine, "UPDATE article SET title = NULL", "UPDATE article SET id = id" if kind != "mariadb" else "DO 0")
+    execute(engine, "DELETE FROM article")
+    with engine.connect() as connection:
+        connection.execute(text("INSERT INTO article (title) VALUES ('x')"))
+        connection.rollback()
+
+    found = changes(engine)
+    price = found[0][2]["Price"]["new"]
+    assert price == Decimal("9.9")
+    assert isinstance(price, Decimal)
+    assert found == [
+        *[("article.inserted", {"id": 1}, {"id": {"new": 1}, "title": {"new": "ü😀'\"\\\n"}, "Price": {"new": price}})],
+        ("article.updated", {"id": 1}, {"title": {"old": "ü😀'\"\\\n", "new": None}}),
+        ("article.deleted", {"id": 1}, {"id": {"old": 1}, "title": {"old": None}, "Price": {"old": price}}),
+    ]
+    assert [event.handling.key for event, _ in committed(engine)] == ["article 1"] * 3
+    assert len({event.id for event, _ in committed(engine)}) == 3
+
+
+TYPES: dict[str, list[tuple[str, str, Any]]] = {
+    "postgres": [
+        ("bigint", "9223372036854775807", 2**63 - 1),
+        ("numeric", "12345678901234567890.123456789", Decimal("12345678901234567890.123456789")),
+        ("numeric", "'NaN'", "NaN"),
+        ("double precision", "0.1", 0.1),
+        ("double precision", "'-Infinity'", "-Infinity"),
+        ("boolean", "true", True),
+        ("bytea", r"'\x00ff'", b"\0\xff"),
+        ("bytea", "''", b""),
+        ("timestamp", "'2026-01-02 03:04:05.000006'", datetime(2026, 1, 2, 3, 4, 5, 6)),
+        ("timestamptz", "'2026-01-02 03:04:05+02'", datetime(2026, 1, 2, 1, 4, 5, tzinfo=UTC)),
+        ("timestamp", "'infinity'", "infinity"),
+        ("timestamptz", "'-infinity'", "-infinity"),
+        ("timestamp", "'0044-03-15 12:00:00 BC'", "0044-03-15T12:00:00 BC"),
+        ("date", "'2026-01-02'", date(2026, 1, 2)),
+        ("date", "'99999-01-01'", "99999-01-01"),
+        ("time", "'23:59:59.5'", time(23, 59, 59, 500_000)),
+        ("time", "'24:00:00'", "24:00:00"),
+        ("uuid", "'00000000-0000-0000-0000-000000000005'", UUID(int=5)),
+        (
+            "json",
+            r"""'{"@decimal": "x", "a": "\u0000", "b": [1, null]}'""",
+            {"@decimal": "x", "a": "\0", "b": [1, None]},
+        ),
+        ("jsonb", "'null'", "json null"),
+        ("jsonb", "'[1, \"ü\"]'", [1, "ü"]),
+        ("int[]", "'{1,2,NULL}'", [1, 2, None]),
+        ("point", "'(1,2)'", "(1,2)"),
+        ("xml", "'<a/>'", "<a/>"),
+        ("inet", "'10.0.0.1'", "10.0.0.1"),
+        ("interval", "'1 day'", "1 day"),
+        ("money_of_shop", "7.50", Decimal("7.50")),
+        ("mood", "'it''s'", "it's"),
+    ],
+    "mariadb": [
+        ("bigint unsigned", "18446744073709551615", 2**64 - 1),
+        ("decimal(38,9)", "12345678901234567890.123456789", Decimal("12345678901234567890.123456789")),
+        ("double", "0.1", 0.1),
+        ("boolean", "true", True),
+        ("boolean", "7", 7),
+        ("bit(10)", "b'1000000001'", 513),
+        ("blob", "X'00FF'", b"\0\xff"),
+        ("varbinary(9)", "''", b""),
+        ("datetime(6)", "'2026-01-02 03:04:05.000006'", datetime(2026, 1, 2, 3, 4, 5, 6)),
+        ("datetime", "'2026-00-00 00:00:00'", "2026-00-00 00:00:00"),
+        ("date", "'2026-01-02'", date(2026, 1, 2)),
+        ("date", "'0000-00-00'", "0000-00-00"),
+        ("time(6)", "'23:59:59.5'", time(23, 59, 59, 500_000)),
+        ("time", "'-100:00:00'", "-100:00:00"),
+        ("uuid", "'00000000-0000-0000-0000-000000000005'", UUID(int=5)),
+        ("json", """'{"@decimal": "x", "b": [1, null]}'""", {"@decimal": "x", "b": [1, None]}),
+        ("json", "' null'", "json null"),
+        ("year", "2026", 2026),
+        ("enum('a','it''s')", "'it''s'", "it's"),
+        ("varchar(20) character set latin1", "'ü'", "ü"),
+    ],
+    "sqlite": [
+        ("INTEGER", "9223372036854775807", 2**63 - 1),
+        ("NUMERIC", "9.5", Decimal("9.5")),
+        ("NUMERIC", "'many'", "many"),
+        ("REAL", "0.1", 0.1),
+        ("REAL", "9e999", float("inf")),
+        ("NUMERIC", "-9e999", float("-inf")),
+        ("BOOLEAN", "1", True),
+        ("BOOLEAN", "'maybe'", "maybe"),
+        ("BLOB", "x'00FF'", b"\0\xff"),
+        ("TEXT", "x'00FF'", b"\0\xff"),
+        ("INTEGER", "'text'", "text"),
+        ("DATETIME", "'2026-01-02 03:04:05.000006'", datetime(2026, 1, 2, 3, 4, 5, 6)),
+        ("DATETIME", "'2026-02-30 03:04:05'", "2026-02-30 03:04:05"),
+        ("DATETIME", "'tomorrow'", "tomorrow"),
+        ("DATE", "'2026-01-02'", date(2026, 1, 2)),
+        ("TIME", "'23:59:59.500000'", time(23, 59, 59, 500_000)),
+        ("JSON", """'{"@decimal": "x", "b": [1, null]}'""", {"@decimal": "x", "b": [1, None]}),
+        ("JSON", "' null'", "json null"),
+        ("JSON", "'{broken'", "{broken"),
+    ],
+}
+
+
+def test_values_of_all_types(engine: Engine, kind: str) -> None:
+    """Arrive as Python has them, and as a text where it does not; NULL is None. No value fails the statement."""
+    if kind == "postgres":
+        execute(engine, "CREATE DOMAIN money_of_shop AS numeric", "CREATE TYPE mood AS ENUM ('it''s')")
+    columns = [f"c{at}" for at in range(len(TYPES[kind]))]
+    named = zip(columns, TYPES[kind], strict=True)
+    listed = ", ".join(f"{column} {of_type}" for column, (of_type, _, _) in named)
+    execute(engine, f"CREATE TABLE article (id int PRIMARY KEY, {listed})")
+    install(engine, "article")
+    literals = ", ".join(literal for _, literal, _ in TYPES[kind])
+    loosely = ["SET sql_mode = ''"] if kind == "mariadb" else []
+    raw(engine, *loosely, f"INSERT INTO article VALUES (1, {literals})", "INSERT INTO article (id) VALUES (2)")
+
+    [(_, _, values), (_, _, nulls)] = changes(engine)
+    expected = [value for _, _, value in TYPES[kind]]
+    found = [values[column]["new"] for column in columns]
+    assert [str(value) if value != value else value for value in found] == [
+        None if value == "json null" else value for value in expected
+    ]
+    assert [type(value) for value in found if value is not None and value == value] == [
+        type(value) for value in expected if value not in ("json null", "NaN")
+    ]
+    assert {nulls[column]["new"] for column in columns} == {None}
+
+
+HOSTILE = [
+    "a b",
+    "it's",
+    'q"q',
+    "b`b",
+    "x;y--",
+    "$body$ $$",
+    "per%cent",
+    "co:lon",
+    "back\\slash",
+    "ü😀",
+    "SELECT",
+    "{x}",
+]
+
+
+def test_hostile_identifiers(engine: Engine, kind: str) -> None:
+    """Names of tables and columns are quoted, whatever is in them."""
+
+    quote = engine.dialect.identifier_preparer.quote_identifier  # which doubles % where the driver needs that
+    usable = [each for each in HOSTILE if "😀" not in each or kind != "mariadb"]  # MariaDB's names have no such
+    for at, name in enumerate(usable):
+        columns = ", ".join(f"{quote(column)} varchar(20)" for column in usable)
+        table, key = quote(name), quote(name + "id")
+        raw(engine, f"CREATE TABLE {table} ({key} int PRIMARY KEY, {columns})")
+        install(engine, name, "--name", f"odd{at}")
+        raw(engine, f"INSERT INTO {table} ({key}) VALUES ({at})", f"UPDATE {table} SET {table} = 'x'")
+
+    found = changes(engine)
+    assert [name for name, _, _ in found] == [
+        f"odd{at}.{past}" for at in range(len(usable)) for past in ("inserted", "updated")
+    ]
+    assert [identity for _, identity, _ in found[::2]] == [{f"{name}id": at} for at, name in enumerate(usable)]
+    assert [changed for _, _, changed in found[1::2]] == [{name: {"old": None, "new": "x"}} for name in usable]
+
+
+def test_chosen_columns_and_operations(engine: Engine, kind: str) -> None:
+    """An update of other columns makes no event, nor does another operation. What was printed last holds."""
+    execute(engine, MAKE[kind])
+    install(engine, "article")
+    install(engine, "article", "--on", "update,delete", "--columns", "title", "--name", "post")
+    execute(
+        engine,
+        "INSERT INTO article VALUES (1, 'a', 1)",
+        *("UPDATE article SET id = 2", "UPDATE article SET title = 'A'", "DELETE FROM article"),
+    )
+
+    assert changes(engine) == [
+        ("post.updated", {"id": 2}, {"title": {"old": "a", "new": "A"}}),
+        ("post.deleted", {"id": 2}, {"title": {"old": "A"}}),
+    ]
+
+
+def test_dropped(engine: Engine, kind: str) -> None:
+    """Nothing of the trigger is left; a second time too."""
+    execute(engine, MAKE[kind])
+    install(engine, "article")
+    install(engine, "article", "--drop")
+    install(engine, "article", "--drop")
+    execute(engine, "INSERT INTO article VALUES (1, 'a', 1)", "DELETE FROM article")
+
+    assert changes(engine) == []
+
+
+def test_primary_keys(engine: Engine, kind: str) -> None:
+    """Of several columns, changed, of texts that are too long for a key, and none."""
+    text_type = "text" if kind == "postgres" else "varchar(500)"
+    execute(
+        engine,
+        f"CREATE TABLE pair (l {text_type}, r int, note int, PRIMARY KEY (l, r))",
+        "CREATE TABLE bare (note int)",
+    )
+    install(engine, "pair")
+    install(engine, "bare")
+    execute(
+        engine,
+        "INSERT INTO pair VALUES (:long, 1, 2)",
+        *("UPDATE pair SET r = 3", "INSERT INTO bare VALUES (5)"),
+        long="x" * 400 + "\n",
+    )
+
+    found = committed(engine)
+    assert [(event.name, change.identity) for event, change in found] == [
+        ("pair.inserted", {"l": "x" * 400 + "\n", "r": 1}),
+        ("pair.updated", {"l": "x" * 400 + "\n", "r": 3}),
+        ("bare.inserted", {}),
+    ]
+    assert found[1][1].changed == {"r": {"old": 1, "new": 3}}
+    keys = [event.handling.key for event, _ in found]
+    if kind == "sqlite":
+        assert keys == [None] * 3
+    else:
+        assert [key if key is None else len(key) for key in keys] == [4 + 1 + 32 + 1 + 1] * 2 + [None]
+
+
+def test_many_columns_and_large_values(engine: Engine, kind: str) -> None:
+    """More than a function takes arguments."""
+    columns = ", ".join(f"c{at} int" for at in range(300))
+    execute(
+        engine, f"CREATE TABLE wide (id int PRIMARY KEY, {columns}, body {'longtext' if kind == 'mariadb' else 'text'})"
+    )
+    install(engine, "wide")
+    execute(engine, "INSERT INTO wide (id, body) VALUES (1, :body)", body="ü" * 2**20)
+    execute(engine, "UPDATE wide SET c299 = 1, c0 = 2", "DELETE FROM wide")
+
+    [inserted, updated, deleted] = changes(engine)
+    assert (len(inserted[2]), len(deleted[2])) == (302, 302)
+    assert inserted[2]["body"]["new"] == "ü" * 2**20
+    assert updated[2] == {"c0": {"old": None, "new": 2}, "c299": {"old": None, "new": 1}}
+
+
+@pytest.mark.databases("postgres")
+def test_a_table_of_another_schema(engine: Engine) -> None:
+    """And writers with another search path, who cannot put their own functions in the way."""
+    execute(engine, "CREATE SCHEMA office", "CREATE TABLE office.article (id int PRIMARY KEY)")
+    install(engine, "office.article")
+    by_client(
+        engine,
+        "CREATE FUNCTION office.gen_random_uuid() RETURNS uuid LANGUAGE sql AS 'SELECT NULL::uuid';"
+        "SET search_path = office, pg_catalog; INSERT INTO article VALUES (1);",
+    )
+
+    assert changes(engine) == [("article.inserted", {"id": 1}, {"id": {"new": 1}})]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["nothing"], 2, "TABLE nothing: expected one of article"),
+        (["article", "--columns", "title,nothing"], 2, "--columns nothing: expected some of id, title, Price"),
+        (["article", "--columns", ","], 2, "expected names of columns"),
+        (["article", "--on", "insert,truncate"], 2, "'insert,truncate': expected some of insert,update,delete"),
+        (["article", "--on", ""], 2, "expected some of insert,update,delete"),
+        (["article", "--name", "a b"], 2, "--name a b: expected a word"),
+        (["article", "--name", "bridge"], 2, "--name bridge: expected a word"),
+        (["bridge_outbox"], 2, "TABLE bridge_outbox: expected a table of the app"),
+        (["article", "--store", "other"], 2, "--store other: expected one of shop"),
+        (["a b"], 2, "--name a b: expected a word"),
+        (["article", "--namespace", "other"], 3, "no table 'other_outbox' in this database"),
+    ],
+)
+@pytest.mark.databases("sqlite")
+def test_wrong_usage(engine: Engine, kind: str, words: list[str], code: int, message: str) -> None:
+    """The error has the option, the value and what was expected; nothing is printed."""
+    execute(engine, MAKE[kind])
+    result = run(*words)
+
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert message in result.stderr
+
+
+@pytest.mark.databases("postgres", "mariadb")
+def test_the_outbox_is_missing(url: str) -> None:
+    """The error names the command that makes it."""
+    result = run("article")
+
+    assert result.exit_code == 3
+    assert "no table 'bridge_outbox' in this database" in result.stderr
+    assert "`bridge-outbox ddl` prints" in result.stderr
