@@ -16,6 +16,7 @@ from bridge.publishing.outboxes import of_outbox
 from bridge.topics import is_name, is_reserved
 
 OPERATIONS = ("insert", "update", "delete")
+LONGEST_WORD = 100
 SOURCE = "trigger"
 """The source of the events, unless the site has a `source`."""
 
@@ -111,6 +112,8 @@ def _store(settings: Settings, name: str | None) -> StoreSettings:
 
 def _word(table: str, name: str | None) -> str:
     word = table.rpartition(".")[2] if name is None else name
-    if not is_name(f"{word}.inserted") or is_reserved(f"{word}."):
-        raise SettingsError(f"--name {word}: expected a word of A-Z a-z 0-9 _ - for the names of the events")
+    if not is_name(f"{word}.inserted") or is_reserved(f"{word}.") or len(word) > LONGEST_WORD:
+        raise SettingsError(
+            f"--name {word}: expected a word of A-Z a-z 0-9 _ - for the names of the events, at most {LONGEST_WORD}"
+        )
     return word

@@ -324,6 +324,20 @@ def test_primary_keys(engine: Engine, kind: str) -> None:
         assert [key if key is None else len(key) for key in keys] == [4 + 1 + 32 + 1 + 1] * 2 + [None]
 
 
+def test_a_primary_key_that_is_too_long_for_a_key(engine: Engine, kind: str) -> None:
+    """The event has a shorter one, and on SQLite none."""
+    columns = [f"c{at}" for at in range(12)]
+    listed = ", ".join(f"{column} varchar(20)" if at % 2 else f"{column} bigint" for at, column in enumerate(columns))
+    execute(engine, f"CREATE TABLE long_key ({listed}, PRIMARY KEY ({', '.join(columns)}))")
+    install(engine, "long_key", "--name", "w" * 100)
+    values = ", ".join(f"'{'x' * 20}'" if at % 2 else str(-(2**63)) for at in range(12))
+    execute(engine, f"INSERT INTO long_key VALUES ({values})")
+
+    [(event, change)] = committed(engine)
+    assert change.identity["c10"] == -(2**63)
+    assert event.handling.key is None if kind == "sqlite" else len(event.handling.key) == 133
+
+
 def test_many_columns_and_large_values(engine: Engine, kind: str) -> None:
     """More than a function takes arguments."""
     columns = ", ".join(f"c{at} int" for at in range(300))
@@ -367,6 +381,11 @@ def test_a_table_of_another_schema(engine: Engine) -> None:
         (["bridge_outbox"], 2, "TABLE bridge_outbox: expected a table of the app"),
         (["article", "--store", "other"], 2, "--store other: expected one of shop"),
         (["a b"], 2, "--name a b: expected a word"),
+        (
+            ["article", "--name", "w" * 101],
+            2,
+            "expected a word of A-Z a-z 0-9 _ - for the names of the events, at most",
+        ),
         (["article", "--namespace", "other"], 3, "no table 'other_outbox' in this database"),
     ],
 )

@@ -54,7 +54,9 @@ def _key(trigger: Trigger, row: str) -> str:
         return "NULL"
     values = ((each, f"{row}.{_quoted(each.name)}") for each in trigger.table.identity)
     parts = (value if each.form is Form.INTEGER else f"MD5(CAST({value} AS BINARY))" for each, value in values)
-    return f"CONVERT(CONCAT_WS({_text(' ')}, {_text(trigger.word)}, {', '.join(parts)}) USING utf8mb4)"
+    joined = ", ".join(parts)
+    key = f"MD5(CONCAT_WS({_text(' ')}, {joined}))" if trigger.has_long_keys else joined
+    return f"CONVERT(CONCAT_WS({_text(' ')}, {_text(trigger.word)}, {key}) USING utf8mb4)"
 
 
 def _changed(table: WatchedTable, operation: str) -> str:

@@ -83,7 +83,9 @@ def _key(trigger: Trigger, row: str) -> str:
         value if each.form is Form.INTEGER else f"md5({value})"
         for each, value in zip(trigger.table.identity, values, strict=True)
     )
-    return f"concat_ws(' ', {text(trigger.word)}, {', '.join(parts)})"
+    joined = ", ".join(parts)
+    key = f"md5(concat_ws(' ', {joined}))" if trigger.has_long_keys else joined
+    return f"concat_ws(' ', {text(trigger.word)}, {key})"
 
 
 def _changed(table: WatchedTable, operation: str) -> str:

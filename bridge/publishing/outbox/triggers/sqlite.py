@@ -66,7 +66,7 @@ def _differs(column: Column) -> str:
 
 def _key(trigger: Trigger, row: str) -> str:
     """Return the key of a row with numbers as its primary key. One relay reads a file in order, so others need none."""
-    if not trigger.table.identity:
+    if not trigger.table.identity or trigger.has_long_keys:
         return "NULL"
     values = [f"{row}.{double_quoted(each.name)}" for each in trigger.table.identity]
     are_numbers = " AND ".join(f"typeof({value}) = 'integer'" for value in values)

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
-from bridge.publishing.outbox.triggers.watched_table import WatchedTable
+from bridge.handling import MAX_KEY
+from bridge.publishing.outbox.triggers.watched_table import Form, WatchedTable
 
 PAST: Mapping[str, str] = {"insert": "inserted", "update": "updated", "delete": "deleted"}
 """The last word of the events of each operation."""
@@ -25,6 +26,13 @@ class Trigger:
     def event_name(self, operation: str) -> str:
         """Return the name of the events of an operation."""
         return f"{self.word}.{PAST[operation]}"
+
+    @property
+    def has_long_keys(self) -> bool:
+        """True if the word and the parts of the primary key, numbers and MD5 sums, may be longer than a key of an
+        event. The database would refuse the event, and with it the app's own statement."""
+        parts = (21 if each.form is Form.INTEGER else 33 for each in self.table.identity)
+        return len(self.word) + sum(parts) > MAX_KEY
 
     def name(self, what: str) -> str:
         """Return the name of the trigger for `what`, of at most 63 bytes, as PostgreSQL needs it."""
