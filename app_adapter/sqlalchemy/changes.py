@@ -82,7 +82,7 @@ def _change(state: InstanceState[Any], column: ColumnProperty[Any], before: Befo
     if old is _UNKNOWN:
         is_made_by_update = column.columns[0].onupdate or column.columns[0].server_onupdate
         return (old, new) if is_made_by_update and new is not _UNKNOWN else None
-    if new is not _UNKNOWN and column.columns[0].type.compare_values(old, new):
+    if old is new or (new is not _UNKNOWN and column.columns[0].type.compare_values(old, new)):  # NaN is not equal
         return None
     return old, new
 

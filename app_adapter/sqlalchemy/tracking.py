@@ -76,6 +76,8 @@ class Tracking:
         """Track operations on a model. Doing it again with the same arguments changes nothing. Raise `TypeError` and
         `ValueError` for arguments that cannot be used."""
         mapper = mapper_of(model)
+        if columns is not None and not columns:
+            raise ValueError(f"track({model.__qualname__}, columns=…): expected at least one")
         for column in sorted(columns or ()):
             if column not in mapper.columns:
                 known = ", ".join(mapper.columns.keys())

@@ -65,6 +65,15 @@ class Pair(Base):
     note: Mapped[str | None] = mapped_column(String(50))
 
 
+class Reading(Base):
+    """A record with a number that may be NaN."""
+
+    __tablename__ = "reading"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    value: Mapped[float | None]
+    note: Mapped[str | None] = mapped_column(String(50))
+
+
 class Person(Base):
     """The base of records in two tables, and in one."""
 

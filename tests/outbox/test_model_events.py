@@ -19,7 +19,7 @@ from sqlalchemy.orm import DeclarativeBase, Session
 
 from app_adapter import DeferError, DeferredEvents, InvalidPayload
 from bridge.publishing.outbox.tables import tables
-from tests.outbox.models import Article, Author, Base, Engineer, Manager, Pair, Person, Status
+from tests.outbox.models import Article, Author, Base, Engineer, Manager, Pair, Person, Reading, Status
 
 OUTBOX = tables("bridge").outbox
 
@@ -263,6 +263,23 @@ def test_json_that_was_changed_within(engine: Engine, session: Session, events: 
 
 
 @pytest.mark.databases("sqlite")
+def test_nan_is_no_change(engine: Engine, session: Session, events: DeferredEvents) -> None:
+    """Though it is not equal to itself."""
+    events.track(Reading, "update")
+    with events.testing() as deferred:
+        reading = Reading(id=1, value=float("inf"), note="a")
+        session.add(reading)
+        session.flush()
+        reading.value, reading.note = float("nan"), "b"
+        session.flush()
+        reading.note = "c"
+        session.flush()
+        session.commit()
+
+    assert [list(each.payload["changed"]) for each in deferred] == [["value", "note"], ["note"]]
+
+
+@pytest.mark.databases("sqlite")
 def test_a_new_primary_key(engine: Engine, session: Session, events: DeferredEvents) -> None:
     """The identity is the new one, and the old one is among the changed values."""
     events.track(Pair, "update")
@@ -422,8 +439,11 @@ def test_wrong_columns_and_names(events: DeferredEvents) -> None:
     """A relationship is no column. A model has one name and the same columns each time."""
     with pytest.raises(ValueError, match=r"columns='author'\): expected some of id, title"):
         events.track(Article, "insert", columns=[Article.author])
-    with pytest.raises(ValueError, match="name 'a b': expected one word"):
-        events.track(Pair, "insert", name="a b")
+    with pytest.raises(ValueError, match="expected at least one"):
+        events.track(Article, "insert", columns=[])
+    for name in ("a b", "", "a.b", "bridge"):
+        with pytest.raises(ValueError, match=f"name '{name}': expected one word"):
+            events.track(Pair, "insert", name=name)
     events.track(Pair, "insert")
     events.track(Pair, "insert")
     with pytest.raises(ValueError, match="expected the same columns and name"):

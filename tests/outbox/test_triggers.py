@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 from flask import Flask
 from sqlalchemy import Engine, make_url, select, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from app_adapter import DeferredEvents, outbox_cli
 from app_adapter.deferred_models.change import Change
@@ -354,6 +355,46 @@ def test_many_columns_and_large_values(engine: Engine, kind: str) -> None:
     assert updated[2] == {"c0": {"old": None, "new": 2}, "c299": {"old": None, "new": 1}}
 
 
+def test_records_of_sqlalchemy_have_their_own_ids(engine: Engine, kind: str) -> None:
+    """And not those of the events that the trigger has written meanwhile."""
+    execute(engine, MAKE[kind])
+    install(engine, "article")
+
+    class Base(DeclarativeBase):
+        """The app's own tables."""
+
+    class Article(Base):
+        __tablename__ = "article"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        title: Mapped[str]
+
+    execute(engine, "INSERT INTO article (title) VALUES ('a')", "UPDATE article SET title = 'b'", "DELETE FROM article")
+    with Session(engine) as session:
+        articles = [Article(title=f"{at}") for at in range(3)]
+        session.add_all(articles)
+        session.flush()
+        ids = {article.title: article.id for article in articles}
+        session.commit()
+
+    found = [(change.identity["id"], change.changed["title"]["new"]) for _, change in committed(engine)[-3:]]
+    assert {title: number for number, title in found} == ids
+
+
+@pytest.mark.databases("postgres")
+def test_tables_of_one_name_have_a_trigger_each(engine: Engine) -> None:
+    """In two schemas, and with the same letters in both names together."""
+    execute(
+        engine, "CREATE SCHEMA a", "CREATE TABLE a.b (id int)", "CREATE TABLE a_b (id int)", "CREATE TABLE b (id int)"
+    )
+    for table in ("a.b", "a_b", "b"):
+        install(engine, table, "--name", table.replace(".", "-"))
+    execute(engine, "INSERT INTO a.b VALUES (1)", "INSERT INTO a_b VALUES (1)", "INSERT INTO b VALUES (1)")
+    install(engine, "a.b", "--drop")
+    execute(engine, "INSERT INTO a.b VALUES (1)", "INSERT INTO a_b VALUES (1)")
+
+    assert [name for name, _, _ in changes(engine)] == [f"{name}.inserted" for name in ("a-b", "a_b", "b", "a_b")]
+
+
 @pytest.mark.databases("postgres")
 def test_a_table_of_another_schema(engine: Engine) -> None:
     """And writers with another search path, who cannot put their own functions in the way."""
@@ -384,7 +425,7 @@ def test_a_table_of_another_schema(engine: Engine) -> None:
         (
             ["article", "--name", "w" * 101],
             2,
-            "expected a word of A-Z a-z 0-9 _ - for the names of the events, at most",
+            "for the names of the events, at most 100",
         ),
         (["article", "--namespace", "other"], 3, "no table 'other_outbox' in this database"),
     ],

@@ -37,8 +37,8 @@ class Trigger:
     def name(self, what: str) -> str:
         """Return the name of the trigger for `what`, of at most 63 bytes, as PostgreSQL needs it."""
         parts = [self.table.outbox, self.table.schema, self.table.name, what]
-        readable = "_".join(part for part in parts if part)
-        if _SHORT.fullmatch(readable):
+        readable = f"{self.table.outbox}_{self.table.name}_{what}"
+        if self.table.schema is None and _SHORT.fullmatch(readable):
             return readable
         return f"bridge_{sha256(repr(parts).encode('utf-8', 'surrogatepass')).hexdigest()[:20]}_{what}"
 
