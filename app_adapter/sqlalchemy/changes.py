@@ -55,6 +55,13 @@ def deleted(record: object, columns: Iterable[ColumnProperty[Any]]) -> Values:
     return _known((each, _committed(state, each.key), _UNKNOWN) for each in columns)
 
 
+def replaced(record: object, columns: Iterable[ColumnProperty[Any]]) -> Values | None:
+    """Return the new values of a record that has taken the row of another one with its primary key."""
+    loaded: Mapping[str, Any] = inspect(record).dict
+    changed = [(each, _UNKNOWN, loaded[each.key]) for each in columns if each.key in loaded and not _is_key(each)]
+    return _known(changed) if changed else None
+
+
 def updated(record: object, columns: Iterable[ColumnProperty[Any]], before: Before) -> Values | None:
     """Return the values of the columns that an UPDATE has changed, None if it changed none of them."""
     state: InstanceState[Any] = inspect(record)
@@ -85,6 +92,10 @@ def _change(state: InstanceState[Any], column: ColumnProperty[Any], before: Befo
     if old is new or (new is not _UNKNOWN and column.columns[0].type.compare_values(old, new)):  # NaN is not equal
         return None
     return old, new
+
+
+def _is_key(column: ColumnProperty[Any]) -> bool:
+    return any(isinstance(each, Column) and each.primary_key for each in column.columns)
 
 
 def _unset(column: ColumnProperty[Any]) -> Any:

@@ -24,6 +24,7 @@ from app_adapter.sqlalchemy.changes import (
     deleted,
     identity_of,
     inserted,
+    replaced,
     updated,
 )
 from bridge.errors import shown
@@ -109,9 +110,9 @@ class Tracking:
         if new.operation == UPDATE:
             note = _weak(self, lambda tracking, _, connection, record: tracking._note_update(new, record))
             event.listen(new.model, "before_update", note, propagate=True)
-        else:
-            note = _weak(self, lambda tracking, _, connection, record: tracking._note(new, record))
-            event.listen(new.model, f"after_{new.operation}", note, propagate=True)
+        # A new record in the place of a deleted one has an `after_update`, and no `before_update`.
+        note = _weak(self, lambda tracking, _, connection, record: tracking._note(new, record))
+        event.listen(new.model, f"after_{new.operation}", note, propagate=True)
 
     def _note(self, tracked: Tracked, record: object) -> None:
         self._notes_of(record).add(_Note(tracked, record))
@@ -158,6 +159,8 @@ class _Note:
         values: Values | None
         if self.before is not None:
             values = updated(self.record, columns, self.before)
+        elif self.tracked.operation == UPDATE:
+            values = replaced(self.record, columns)
         else:
             values = (inserted if self.tracked.operation == INSERT else deleted)(self.record, columns)
         return None if values is None else RecordChange(self.tracked, Change(identity_of(self.record), values))
@@ -167,20 +170,20 @@ class _Notes:
     """What the present flush of one session has changed."""
 
     def __init__(self, session: Session, defer: Defer) -> None:
-        self._noted: list[_Note] = []
+        self._noted: dict[tuple[int, Tracked], _Note] = {}
         self._defer = defer
         event.listen(session, "before_flush", self._forget)  # what a flush that failed has left
         event.listen(session, "after_flush", self._tell)
 
     def add(self, note: _Note) -> None:
-        self._noted.append(note)
+        self._noted.setdefault((id(note.record), note.tracked), note)
 
     def _forget(self, session: Session, context: object, instances: object) -> None:
-        self._noted = []
+        self._noted = {}
 
     def _tell(self, session: Session, context: object) -> None:
-        noted, self._noted = self._noted, []
-        changes = [change for note in noted if (change := note.change()) is not None]
+        noted, self._noted = self._noted, {}
+        changes = [change for note in noted.values() if (change := note.change()) is not None]
         if changes:
             self._defer(session, changes)
 

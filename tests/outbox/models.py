@@ -71,6 +71,7 @@ class Reading(Base):
     __tablename__ = "reading"
     id: Mapped[int] = mapped_column(primary_key=True)
     value: Mapped[float | None]
+    unit: Mapped[str | None] = mapped_column(String(50), active_history=True)
     note: Mapped[str | None] = mapped_column(String(50))
 
 

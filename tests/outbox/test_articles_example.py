@@ -1,5 +1,6 @@
 """The example `articles` with the real programs: model events, a method in the pool, and a trigger for `psql`."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -64,6 +65,15 @@ async def test_an_article_is_published(site: Site, url: str) -> None:
     assert found["is_public"]
     assert found["changes"][0] == "title:  -> News"
     assert found["changes"][1].startswith("published_at: None -> 20")
+
+    call = [str(PROGRAMS / "bridge-call"), "method.article.publish"]
+    assert json.loads(output(site, [*call, '{"identity": 1, "arguments": {"tweet": false}}'])) == {"result": None}
+    output(site, [str(PROGRAMS / "bridge-defer"), "method.article.publish", '{"identity": 99}'])
+    await eventually(lambda: len(changes(url)) == 3, 60, lambda: str(changes(url)))
+    async with asyncio.timeout(60):
+        while not (letters := await site.letters()):
+            await asyncio.sleep(0.05)
+    assert [(each.reason, each.error.message) for each in letters] == [("rejected", "Article 99: the record is gone")]
 
 
 @pytest.mark.databases("postgres")

@@ -293,6 +293,33 @@ def test_a_new_primary_key(engine: Engine, session: Session, events: DeferredEve
     assert committed(engine) == [("pair.updated", {"left": "b", "right": 1}, {"left": {"old": "a", "new": "b"}})]
 
 
+@pytest.mark.databases("sqlite")
+def test_a_record_in_the_place_of_another(engine: Engine, session: Session, events: DeferredEvents) -> None:
+    """SQLAlchemy updates the row, and so says the event; the old values are those of another record."""
+    events.track(Pair, "insert", "update", "delete")
+    pair = Pair(left="a", right=1, note="x")
+    session.add(pair)
+    session.flush()
+    session.delete(pair)
+    session.add(Pair(left="a", right=1, note="y"))
+    session.commit()
+
+    assert committed(engine)[1:] == [("pair.updated", {"left": "a", "right": 1}, {"note": {"new": "y"}})]
+
+
+@pytest.mark.databases("sqlite")
+def test_active_history(engine: Engine, session: Session, events: DeferredEvents) -> None:
+    """A column that is mapped so has its old value after a commit too."""
+    events.track(Reading, "update")
+    reading = Reading(id=1, unit="m")
+    session.add(reading)
+    session.commit()
+    reading.unit = "km"
+    session.commit()
+
+    assert committed(engine) == [("reading.updated", {"id": 1}, {"unit": {"old": "m", "new": "km"}})]
+
+
 def test_flushes_and_savepoints(engine: Engine, session: Session, events: DeferredEvents) -> None:
     """Each flush makes its events; a savepoint takes its own away, and not those of the flush before it."""
     events.track(Pair, "insert", "update")
