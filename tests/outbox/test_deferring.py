@@ -140,6 +140,17 @@ def test_what_is_written_is_the_event(engine: Engine, events: DeferredEvents) ->
     assert timedelta(seconds=50) < due - datetime.now(UTC) <= timedelta(seconds=60)
 
 
+def test_a_key_of_any_characters(engine: Engine, events: DeferredEvents) -> None:
+    """In the head too, whatever character set the database has for other tables."""
+    with Session(engine) as session:
+        events.defer("order.paid", session=session, key="ü😀")
+        session.commit()
+        row = session.execute(select(OUTBOX)).one()
+
+    event, _ = StoredEvent(row.number, row.head, row.data).read()
+    assert (row.event_key, event.handling.key) == ("ü😀", "ü😀")
+
+
 @pytest.mark.databases("sqlite")
 @pytest.mark.parametrize(
     ("arguments", "error"),

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from decimal import Decimal
 from enum import IntEnum
@@ -17,7 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Session
 
-from app_adapter import DeferError, DeferredEvents, InvalidPayload
+from app_adapter import DeferError, DeferredEvents, InvalidPayload, TooLarge
 from bridge.publishing.outbox.tables import tables
 from tests.outbox.models import Article, Author, Base, Engineer, Manager, Pair, Person, Reading, Status
 
@@ -444,6 +445,45 @@ def test_a_value_that_cannot_travel_fails_the_flush(engine: Engine, session: Ses
     session.rollback()
 
     assert committed(engine) == []
+
+
+@pytest.mark.databases("sqlite")
+def test_an_event_that_is_too_large_fails_the_flush(engine: Engine, session: Session) -> None:
+    """As `defer()` would; with other columns the record can be written."""
+    app = Flask("small")
+    app.config["BRIDGE_MAX_BODY"] = 1000
+    events = DeferredEvents(app)
+    events.track(Article, "insert", columns=["title", "raw"])
+    with app.app_context():
+        session.add(Article(id=1, raw=b"x" * 1000))
+        with pytest.raises(TooLarge, match=r"the data of 'article.inserted' is .*max_body"):
+            session.flush()
+        session.rollback()
+        session.add(Article(id=1, data={"x": "x" * 1000}))
+        session.commit()
+
+    assert [identity for _, identity, _ in committed(engine)] == [{"id": 1}]
+
+
+@pytest.mark.databases("postgres", "mariadb")
+def test_many_threads(engine: Engine, session: Session, events: DeferredEvents, app: Flask) -> None:
+    """Each with its session: half of them roll back."""
+    events.track(Pair, "insert")
+
+    def work(thread: int) -> None:
+        with app.app_context():
+            for number in range(20):
+                with Session(engine) as own:
+                    own.add(Pair(left=f"{thread}", right=number))
+                    own.flush()
+                    own.rollback() if number % 2 else own.commit()
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(work, range(8)))
+
+    assert sorted((identity["left"], identity["right"]) for _, identity, _ in committed(engine)) == [
+        (f"{thread}", number) for thread in range(8) for number in range(0, 20, 2)
+    ]
 
 
 @pytest.mark.parametrize(
