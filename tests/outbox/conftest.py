@@ -1,13 +1,18 @@
 """Fixtures: a database with the tables of the outbox, on each kind of server."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
 from sqlalchemy import Engine, NullPool, create_engine
+from sqlalchemy.orm import Session
 
+from app_adapter import DeferredEvents
 from bridge.publishing.outbox.tables import tables
 from tests.database_server import DatabaseServer, MariaDB, Postgres, sqlite_database
+from tests.outbox.models import Base
 
 SERVERS = ("postgres", "mariadb")
 KINDS = (*SERVERS, "sqlite")
@@ -51,6 +56,38 @@ def engine(url: str) -> Iterator[Engine]:
     tables("bridge").metadata.create_all(made)
     yield made
     made.dispose()
+
+
+@pytest.fixture
+def app() -> Iterator[Flask]:
+    """An app with events, in its context. What the extensions of other tests track does not concern it."""
+    app = Flask("shop")
+    DeferredEvents(app)
+    with app.app_context():
+        yield app
+
+
+@pytest.fixture
+def events(app: Flask) -> DeferredEvents:
+    """The events of the app."""
+    events: DeferredEvents = app.extensions["deferred_events"].events
+    return events
+
+
+@pytest.fixture
+def session(engine: Engine) -> Iterator[Session]:
+    """A session on a database with the app's tables."""
+    Base.metadata.create_all(engine)
+    with Session(engine) as session:
+        yield session
+
+
+@pytest.fixture
+def store(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with a bridge.toml that has the database as its store."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bridge.toml").write_text(f'[stores.shop]\nurl = "{url}"\n')
+    return tmp_path
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

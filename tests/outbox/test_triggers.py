@@ -1,103 +1,22 @@
 """`bridge-outbox trigger`: what any program writes to a table becomes events in the outbox."""
 
-import sqlite3
-import subprocess
-from contextlib import closing
-from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from pathlib import Path
-from typing import Any
-from uuid import UUID
 
 import pytest
-from click.testing import CliRunner, Result
-from flask import Flask
-from sqlalchemy import Engine, make_url, select, text
+from sqlalchemy import Engine, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from app_adapter import DeferredEvents, outbox_cli
-from app_adapter.deferred_models.change import Change
-from bridge.publishing.outbox.tables import tables
-from bridge.publishing.stores import StoredEvent
+from tests.outbox.trigger_programs import by_client, changes, committed, execute, install, raw, run
 
-OUTBOX = tables("bridge").outbox
+pytestmark = pytest.mark.usefixtures("store")
+
+
 MAKE = {
     "postgres": 'CREATE TABLE article (id serial PRIMARY KEY, title text, "Price" numeric(20,2))',
     "mariadb": "CREATE TABLE article (id int AUTO_INCREMENT PRIMARY KEY, title text, `Price` decimal(20,2)) "
     "CHARACTER SET utf8mb4",
     "sqlite": 'CREATE TABLE article (id INTEGER PRIMARY KEY, title TEXT, "Price" NUMERIC)',
 }
-
-
-@pytest.fixture(autouse=True)
-def here(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory with a bridge.toml that has the database as its store."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "bridge.toml").write_text(f'[stores.shop]\nurl = "{url}"\n')
-    return tmp_path
-
-
-def run(*words: str) -> Result:
-    """Run bridge-outbox trigger with these arguments."""
-    return CliRunner().invoke(outbox_cli.main, ["trigger", *words])
-
-
-def install(engine: Engine, *words: str) -> str:
-    """Run what the program prints in a client of the database; return it."""
-    printed = run(*words)
-    assert printed.exit_code == 0, printed.output
-    by_client(engine, printed.stdout)
-    return printed.stdout
-
-
-def by_client(engine: Engine, script: str) -> None:
-    """Run a script as users do: with psql, or SQLite's own reader of scripts; on MariaDB by its driver."""
-    url = make_url(str(engine.url))
-    match engine.dialect.name:
-        case "sqlite":
-            with closing(sqlite3.connect(str(url.database))) as connection:
-                connection.executescript(script)
-        case "postgresql":
-            where = ["-h", str(url.host), "-p", str(url.port), "-U", str(url.username), str(url.database)]
-            command = ["psql", "-qX", "-v", "ON_ERROR_STOP=1", *where]
-            done = subprocess.run(command, input=script.encode(), capture_output=True, check=False)
-            assert done.returncode == 0, done.stderr.decode()
-        case _:
-            raw(engine, *(each.replace("%", "%%") for each in script.split(";\n") if each.strip()))
-
-
-def execute(engine: Engine, *statements: str, **values: Any) -> None:
-    """Run statements in a transaction."""
-    with engine.begin() as connection:
-        for statement in statements:
-            connection.execute(text(statement), values)
-
-
-def raw(engine: Engine, *statements: str) -> None:
-    """Run statements without parameters in a transaction."""
-    with engine.begin() as connection:
-        for statement in statements:
-            connection.exec_driver_sql(statement)
-
-
-def committed(engine: Engine) -> list[tuple[Any, Change]]:
-    """Return the events in the outbox as a relay reads them, and the change that a listener reads of each."""
-    app, found = Flask("shop"), []
-    events = DeferredEvents(app)
-    with engine.connect() as connection, app.app_context():
-        for row in connection.execute(select(OUTBOX).order_by(OUTBOX.c.number)):
-            event, due = StoredEvent(row.number, row.head, row.data).read()
-            assert due is None
-            assert event.handling.key == row.event_key
-            assert event.name == row.name
-            assert abs(event.time - datetime.now(UTC)) < timedelta(minutes=5)
-            found.append((event, events.change(event)))  # type: ignore[arg-type]  # it reads name and data
-    return found
-
-
-def changes(engine: Engine) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
-    """Return of each event in the outbox its name, the identity and the changed values."""
-    return [(event.name, change.identity, change.changed) for event, change in committed(engine)]
 
 
 def test_inserts_updates_and_deletes_become_events(engine: Engine, kind: str) -> None:
@@ -122,112 +41,6 @@ def test_inserts_updates_and_deletes_become_events(engine: Engine, kind: str) ->
     ]
     assert [event.handling.key for event, _ in committed(engine)] == ["article 1"] * 3
     assert len({event.id for event, _ in committed(engine)}) == 3
-
-
-TYPES: dict[str, list[tuple[str, str, Any]]] = {
-    "postgres": [
-        ("bigint", "9223372036854775807", 2**63 - 1),
-        ("numeric", "12345678901234567890.123456789", Decimal("12345678901234567890.123456789")),
-        ("numeric", "'NaN'", "NaN"),
-        ("double precision", "0.1", 0.1),
-        ("double precision", "'-Infinity'", "-Infinity"),
-        ("boolean", "true", True),
-        ("bytea", r"'\x00ff'", b"\0\xff"),
-        ("bytea", "''", b""),
-        ("timestamp", "'2026-01-02 03:04:05.000006'", datetime(2026, 1, 2, 3, 4, 5, 6)),
-        ("timestamptz", "'2026-01-02 03:04:05+02'", datetime(2026, 1, 2, 1, 4, 5, tzinfo=UTC)),
-        ("timestamp", "'infinity'", "infinity"),
-        ("timestamptz", "'-infinity'", "-infinity"),
-        ("timestamp", "'0044-03-15 12:00:00 BC'", "0044-03-15T12:00:00 BC"),
-        ("date", "'2026-01-02'", date(2026, 1, 2)),
-        ("date", "'99999-01-01'", "99999-01-01"),
-        ("time", "'23:59:59.5'", time(23, 59, 59, 500_000)),
-        ("time", "'24:00:00'", "24:00:00"),
-        ("uuid", "'00000000-0000-0000-0000-000000000005'", UUID(int=5)),
-        (
-            "json",
-            r"""'{"@decimal": "x", "a": "\u0000", "b": [1, null]}'""",
-            {"@decimal": "x", "a": "\0", "b": [1, None]},
-        ),
-        ("jsonb", "'null'", "json null"),
-        ("jsonb", "'[1, \"ü\"]'", [1, "ü"]),
-        ("int[]", "'{1,2,NULL}'", [1, 2, None]),
-        ("point", "'(1,2)'", "(1,2)"),
-        ("xml", "'<a/>'", "<a/>"),
-        ("inet", "'10.0.0.1'", "10.0.0.1"),
-        ("interval", "'1 day'", "1 day"),
-        ("money_of_shop", "7.50", Decimal("7.50")),
-        ("mood", "'it''s'", "it's"),
-    ],
-    "mariadb": [
-        ("bigint unsigned", "18446744073709551615", 2**64 - 1),
-        ("decimal(38,9)", "12345678901234567890.123456789", Decimal("12345678901234567890.123456789")),
-        ("double", "0.1", 0.1),
-        ("boolean", "true", True),
-        ("boolean", "7", 7),
-        ("bit(10)", "b'1000000001'", 513),
-        ("blob", "X'00FF'", b"\0\xff"),
-        ("varbinary(9)", "''", b""),
-        ("datetime(6)", "'2026-01-02 03:04:05.000006'", datetime(2026, 1, 2, 3, 4, 5, 6)),
-        ("datetime", "'2026-00-00 00:00:00'", "2026-00-00 00:00:00"),
-        ("date", "'2026-01-02'", date(2026, 1, 2)),
-        ("date", "'0000-00-00'", "0000-00-00"),
-        ("time(6)", "'23:59:59.5'", time(23, 59, 59, 500_000)),
-        ("time", "'-100:00:00'", "-100:00:00"),
-        ("uuid", "'00000000-0000-0000-0000-000000000005'", UUID(int=5)),
-        ("json", """'{"@decimal": "x", "b": [1, null]}'""", {"@decimal": "x", "b": [1, None]}),
-        ("json", "' null'", "json null"),
-        ("year", "2026", 2026),
-        ("enum('a','it''s')", "'it''s'", "it's"),
-        ("varchar(20) character set latin1", "'ü'", "ü"),
-    ],
-    "sqlite": [
-        ("INTEGER", "9223372036854775807", 2**63 - 1),
-        ("NUMERIC", "9.5", Decimal("9.5")),
-        ("NUMERIC", "'many'", "many"),
-        ("REAL", "0.1", 0.1),
-        ("REAL", "9e999", float("inf")),
-        ("NUMERIC", "-9e999", float("-inf")),
-        ("BOOLEAN", "1", True),
-        ("BOOLEAN", "'maybe'", "maybe"),
-        ("BLOB", "x'00FF'", b"\0\xff"),
-        ("TEXT", "x'00FF'", b"\0\xff"),
-        ("INTEGER", "'text'", "text"),
-        ("DATETIME", "'2026-01-02 03:04:05.000006'", datetime(2026, 1, 2, 3, 4, 5, 6)),
-        ("DATETIME", "'2026-02-30 03:04:05'", "2026-02-30 03:04:05"),
-        ("DATETIME", "'tomorrow'", "tomorrow"),
-        ("DATE", "'2026-01-02'", date(2026, 1, 2)),
-        ("TIME", "'23:59:59.500000'", time(23, 59, 59, 500_000)),
-        ("JSON", """'{"@decimal": "x", "b": [1, null]}'""", {"@decimal": "x", "b": [1, None]}),
-        ("JSON", "' null'", "json null"),
-        ("JSON", "'{broken'", "{broken"),
-    ],
-}
-
-
-def test_values_of_all_types(engine: Engine, kind: str) -> None:
-    """Arrive as Python has them, and as a text where it does not; NULL is None. No value fails the statement."""
-    if kind == "postgres":
-        execute(engine, "CREATE DOMAIN money_of_shop AS numeric", "CREATE TYPE mood AS ENUM ('it''s')")
-    columns = [f"c{at}" for at in range(len(TYPES[kind]))]
-    named = zip(columns, TYPES[kind], strict=True)
-    listed = ", ".join(f"{column} {of_type}" for column, (of_type, _, _) in named)
-    execute(engine, f"CREATE TABLE article (id int PRIMARY KEY, {listed})")
-    install(engine, "article")
-    literals = ", ".join(literal for _, literal, _ in TYPES[kind])
-    loosely = ["SET sql_mode = ''"] if kind == "mariadb" else []
-    raw(engine, *loosely, f"INSERT INTO article VALUES (1, {literals})", "INSERT INTO article (id) VALUES (2)")
-
-    [(_, _, values), (_, _, nulls)] = changes(engine)
-    expected = [value for _, _, value in TYPES[kind]]
-    found = [values[column]["new"] for column in columns]
-    assert [str(value) if value != value else value for value in found] == [
-        None if value == "json null" else value for value in expected
-    ]
-    assert [type(value) for value in found if value is not None and value == value] == [
-        type(value) for value in expected if value not in ("json null", "NaN")
-    ]
-    assert {nulls[column]["new"] for column in columns} == {None}
 
 
 HOSTILE = [
