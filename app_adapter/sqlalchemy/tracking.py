@@ -83,16 +83,17 @@ class Tracking:
             if column not in mapper.columns:
                 known = ", ".join(mapper.columns.keys())
                 raise ValueError(f"track({model.__qualname__}, columns={column!r:.100}): expected some of {known}")
-        for operation in operations:
-            if operation not in PAST:
-                raise ValueError(f"track({model.__qualname__}, {shown(operation)}): expected insert, update or delete")
-            new = Tracked(model, operation, word, columns)
-            old = self._tracked.get((model, operation))
-            if old is not None and old != new:
+        wanted = [Tracked(model, operation, word, columns) for operation in dict.fromkeys(operations)]
+        for new in wanted:
+            if new.operation not in PAST:
+                got = shown(new.operation)
+                raise ValueError(f"track({model.__qualname__}, {got}): expected insert, update or delete")
+            if self._tracked.get((model, new.operation), new) != new:
                 raise ValueError(
-                    f"track({model.__qualname__}, {operation!r}): expected the same columns and name each time"
+                    f"track({model.__qualname__}, {new.operation!r}): expected the same columns and name each time"
                 )
-            if old is None:
+        for new in wanted:
+            if (model, new.operation) not in self._tracked:
                 self._listen(new)
 
     def enums(self) -> Iterator[type[Enum]]:

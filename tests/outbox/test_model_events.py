@@ -223,16 +223,18 @@ def test_many_threads(engine: Engine, session: Session, events: DeferredEvents, 
     ("arguments", "error", "message"),
     [
         ((Pair,), ValueError, "expected some of 'insert'"),
-        ((Pair, "upsert"), ValueError, "'upsert'.*expected insert, update or delete"),
+        ((Pair, "insert", "upsert"), ValueError, "'upsert'.*expected insert, update or delete"),
         ((int, "insert"), TypeError, "<class 'int'>: expected a mapped class"),
         ((DeclarativeBase, "insert"), TypeError, "expected a mapped class"),
         ((Pair(), "insert"), TypeError, "expected a mapped class"),
     ],
 )
 def test_wrong_arguments(arguments: tuple[Any, ...], error: type[Exception], message: str) -> None:
-    """The error has the model, the value and what was expected."""
+    """The error has the model, the value and what was expected, and nothing is tracked."""
+    events = DeferredEvents(Flask("shop"))
     with pytest.raises(error, match=message):
-        DeferredEvents(Flask("shop")).track(*arguments)
+        events.track(*arguments)
+    events.track(Pair, "insert", name="other")
 
 
 def test_wrong_columns_and_names(events: DeferredEvents) -> None:
