@@ -7,11 +7,12 @@ BROKER ?=
 suffix := $(if $(PYTHON),-$(subst /,_,$(PYTHON)))
 dev    := .venv/.installed-dev$(suffix)
 bench  := .venv/.installed-bench$(suffix)
+docs   := .venv/.installed-docs$(suffix)
 python := .venv/bin/python
 pytest := $(python) -m pytest -q -n 4 --dist loadscope --no-loadscope-reorder
 code   := bridge app_adapter worker dead_letter deferred_event_bridge tests examples benchmarks
 
-.PHONY: help env demo test test-all faults bench lint fuzz rabbitmq servers databases
+.PHONY: help env demo test test-all faults bench lint fuzz docs rabbitmq servers databases
 
 help:
 	@echo "make demo            run the demo on SQLite, half a minute"
@@ -22,6 +23,7 @@ help:
 	@echo "make bench           measure this project, Celery, Dramatiq, FastStream and Huey"
 	@echo "make lint            run ruff and mypy"
 	@echo "make fuzz            run a million damaged FastCGI exchanges, and damaged letters"
+	@echo "make docs            build the documentation's site in build/docs; a warning is an error"
 	@echo "make env             make only the environment, .venv; PYTHON=… chooses the interpreter"
 
 env: $(dev)
@@ -33,6 +35,10 @@ $(dev): pyproject.toml requirements/dev.txt requirements/build.txt
 
 $(bench): $(dev) requirements/bench.txt
 	@scripts/make-env.sh .venv bench
+	@touch $@
+
+$(docs): $(dev) requirements/docs.txt
+	@scripts/make-env.sh .venv docs
 	@touch $@
 
 rabbitmq:
@@ -67,3 +73,8 @@ lint: env
 fuzz: env
 	@$(python) tests/fuzz/fuzz_fastcgi.py
 	@$(python) tests/fuzz/fuzz_letters.py
+
+docs: $(docs)
+	@rm -rf build/docs
+	@$(python) -m sphinx --fail-on-warning --keep-going --quiet -b html -d build/doctrees docs build/docs
+	@echo "build/docs/index.html"

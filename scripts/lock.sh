@@ -25,3 +25,4 @@ lock build requirements/build.in
 lock runtime pyproject.toml
 lock dev --extra dev pyproject.toml
 lock bench --extra bench pyproject.toml
+lock docs --extra docs pyproject.toml

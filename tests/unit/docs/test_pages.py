@@ -1,13 +1,17 @@
 """Each page leads where it says, and is as short as it should be."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.unit.docs.markdown import PAGES, README, ROOT, anchors, links, rows, section, spans
+from docs.outside_links import without_outside_links
+from docs.page_index import llms_txt, with_toctrees
+from tests.unit.docs.markdown import DOCS, PAGES, README, ROOT, anchors, links, rows, section, spans
 
 LINKING = [*PAGES, ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"]
+INDEX = ROOT / "docs" / "index.md"
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 FOLDERS = ("bridge/", "app_adapter/", "worker/", "dead_letter/", "tests/", "deferred_event_bridge/")
 
@@ -24,9 +28,32 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(target), link
 
 
-def test_every_page_can_be_found_from_the_readme() -> None:
-    """The README's last table has all of docs/."""
-    assert set(PAGES) - {README} <= {(ROOT / link).resolve() for link in links(README)}
+def test_every_page_is_once_in_the_index() -> None:
+    """`docs/index.md` is the list of all pages, and the README leads to it."""
+    assert INDEX in {(ROOT / link).resolve() for link in links(README)}
+    assert sorted(INDEX.parent / link for link in links(INDEX)) == [page for page in DOCS if page != INDEX]
+
+
+def test_the_site_has_each_page_in_its_navigation() -> None:
+    """Each section of the index gets a toctree with its pages."""
+    text = with_toctrees(INDEX.read_text("utf-8"))
+    listed = [line for block in re.findall(r"^```\{toctree\}\n(.*?)^```$", text, re.M | re.S) for line in block.split()]
+    assert {page.stem for page in DOCS} - {"index"} <= set(listed)
+    assert listed.count(":caption:") == text.count("\n## ")
+
+
+def test_llms_txt_has_a_line_for_each_page() -> None:
+    """With a link to its Markdown, and what it is about."""
+    lines = re.findall(r"^- \[.+\]\(_sources/(.+)\.md\.txt\): .+$", llms_txt(INDEX.read_text("utf-8")), re.M)
+    assert sorted(lines) == [page.stem for page in DOCS if page != INDEX]
+
+
+def test_a_link_to_a_file_of_the_repository_becomes_its_name_on_the_site() -> None:
+    """The site has no such file."""
+    assert without_outside_links("see [b.c](../a/b.c#part) and [page](page.md)") == (
+        "see b.c (`a/b.c` in the repository) and [page](page.md)"
+    )
+    assert without_outside_links("see [a/b.md](../a/b.md)") == "see `a/b.md`"
 
 
 def test_the_readme_is_short() -> None:
