@@ -40,7 +40,7 @@ PROGRAMS: dict[str, click.Command] = {
     "bridge-site": worker.site.cli.main,
     "bridge-bench": worker.bench.cli.main,
 }
-OTHERS = {"cd", "mkdir", "python3", ".", "pip", "flask", "curl", "make", "docker", "rabbitmqctl", "jq"}
+OTHERS = {"cd", "mkdir", "python3", ".", "pip", "flask", "curl", "make", "docker", "rabbitmqctl", "jq", "pytest"}
 """The commands that a block may run in addition to our programs."""
 
 

@@ -19,6 +19,8 @@ from tests.unit.docs.markdown import DOCS, README, ROOT, Block, blocks
 from worker.events.retry_policies import policies_of
 
 APPS = blocks(README, "python")
+ONE_MODULE = [page for page in DOCS if blocks(page, "python") and page.stem != "tutorial"]
+"""The tutorial has several files: tests/journey/test_tutorial.py follows it."""
 
 
 @pytest.fixture
@@ -65,7 +67,7 @@ def test_each_app_of_the_readme_takes_an_account_and_welcomes_it(block: Block, h
         assert deferred.replay() == [Succeeded()]
 
 
-@pytest.mark.parametrize("page", [page for page in DOCS if blocks(page, "python")], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", ONE_MODULE, ids=lambda page: page.name)
 def test_the_python_of_each_page_runs(page: Path, here: Path) -> None:
     """Its blocks are one module. What it defers is published, into a file; its tests pass."""
     module = page_as_module(here, page)
