@@ -29,6 +29,7 @@ suppress_warnings = [
 myst_heading_anchors = 6  # the anchors that GitHub gives, so that a link works here and there
 myst_enable_extensions = ["deflist"]
 
+default_role = "code"  # docstrings have `names` as Markdown has them
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_default_options = {"members": True, "show-inheritance": True}

@@ -40,7 +40,22 @@ PROGRAMS: dict[str, click.Command] = {
     "bridge-site": worker.site.cli.main,
     "bridge-bench": worker.bench.cli.main,
 }
-OTHERS = {"cd", "mkdir", "python3", ".", "pip", "flask", "curl", "make", "docker", "rabbitmqctl", "jq", "pytest"}
+OTHERS = {
+    "cd",
+    "mkdir",
+    "python3",
+    ".",
+    "pip",
+    "flask",
+    "curl",
+    "make",
+    "docker",
+    "rabbitmqctl",
+    "jq",
+    "pytest",
+    "systemctl",
+    "sqlite3",
+}
 """The commands that a block may run in addition to our programs."""
 
 
