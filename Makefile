@@ -12,7 +12,7 @@ python := .venv/bin/python
 pytest := $(python) -m pytest -q -n 4 --dist loadscope --no-loadscope-reorder
 code   := bridge app_adapter worker dead_letter deferred_event_bridge tests examples benchmarks
 
-.PHONY: help env demo test test-all faults bench lint fuzz docs rabbitmq servers databases
+.PHONY: help env demo test test-all faults bench lint fuzz docs package rabbitmq servers databases
 
 help:
 	@echo "make demo            run the demo on SQLite, half a minute"
@@ -24,6 +24,7 @@ help:
 	@echo "make lint            run ruff and mypy"
 	@echo "make fuzz            run a million damaged FastCGI exchanges, and damaged letters"
 	@echo "make docs            build the documentation's site in build/docs; a warning is an error"
+	@echo "make package         build the wheel and the source distribution in dist, the same bytes each time"
 	@echo "make env             make only the environment, .venv; PYTHON=… chooses the interpreter"
 
 env: $(dev)
@@ -78,3 +79,6 @@ docs: $(docs)
 	@rm -rf build/docs
 	@$(python) -m sphinx --fail-on-warning --keep-going --quiet -b html -d build/doctrees docs build/docs
 	@echo "build/docs/index.html"
+
+package: env
+	@$(python) scripts/build_package.py dist

@@ -70,7 +70,7 @@ class Follower:
         self.typed.append(line)
         if self.skipped(line):
             return
-        words = shlex.split(line)
+        words = shlex.split(line, comments=True)
         if words[0] in SERVERS and "--until-settled" not in words:
             self._serve(words)
             return
@@ -103,6 +103,10 @@ class Follower:
         program = self.running.pop(name)
         program.signal(signal.SIGINT)
         program.process.wait(SECONDS)
+
+    def await_worker(self, text: str) -> None:
+        """Wait until the worker prints this text."""
+        _eventually(lambda: text in self._of_the_worker(), self._of_the_worker)
 
     def _of_the_worker(self) -> str:
         return self.running["bridge-worker"].log
