@@ -23,29 +23,29 @@ if TYPE_CHECKING:
 
 _signals = Namespace()
 
-moment_occurred = _signals.signal(
+moment_occurred: NamedSignal = _signals.signal(
     "moment-occurred", doc="Sent for each moment of an app. The sender is the app; `moment` is one of `bridge.moments`."
 )
-event_deferred = _signals.signal(
+event_deferred: NamedSignal = _signals.signal(
     "event-deferred",
     doc="Sent after an event was deferred. `event` is the event; `due` its due time (UTC), None for at once; `spooled` "
     "is True if it is in the spool and not yet in the broker.",
 )
-event_begun = _signals.signal(
+event_begun: NamedSignal = _signals.signal(
     "event-begun",
     doc="Sent within the request, before the first listener is called. `event`, `attempt` (from 1) and `queue`.",
 )
-event_ended = _signals.signal(
+event_ended: NamedSignal = _signals.signal(
     "event-ended",
     doc="Sent after the request of an event, in an app context. `event`, `attempt`, `queue`, `verdict` (a "
     "`bridge.reply.Verdict`: its `kind`, `error` and more) and `seconds`.",
 )
-event_failed = _signals.signal(
+event_failed: NamedSignal = _signals.signal(
     "event-failed",
     doc="Sent after `event_ended` if the verdict is 'failed'. As `event_ended`, and the `error` of the verdict: its "
     "type, message and traceback.",
 )
-event_dead = _signals.signal(
+event_dead: NamedSignal = _signals.signal(
     "event-dead",
     doc="Sent in the request that replays an internal event `bridge.dead_letter.…`. `letter` is its payload.",
 )

@@ -1,5 +1,6 @@
 """The wheel, installed into an empty environment as a user does, runs the README's example there."""
 
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 
 from tests.guard import Guard
 from tests.journey.page_follower import Follower
+from tests.journey.site import PROGRAMS
 from tests.ports import free_port
 from tests.unit.docs.markdown import README, ROOT, section
 from tests.unit.test_package import EPOCH, build_package
@@ -23,16 +25,23 @@ def guard(tmp_path: Path) -> Iterator[Guard]:
     guard.clear()
 
 
-@pytest.mark.long
-@pytest.mark.timeout(900)
-def test_the_readme_can_be_followed_after_pip_install(tmp_path: Path, guard: Guard) -> None:
-    """With nothing in the environment but the wheel and what it depends on."""
-    [wheel, _] = build_package().build(tmp_path / "dist", EPOCH)
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
-    python = str(tmp_path / "venv" / "bin" / "python")
-    pip = [python, "-m", "pip", "install", "-q", "--constraint", str(ROOT / "constraints.txt")]
-    subprocess.run([*pip, str(wheel)], check=True, timeout=600)
+PACKAGE = "deferred_event_bridge"
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with nothing in it but the wheel and what it depends on."""
+    directory = tmp_path_factory.mktemp("installed")
+    [wheel, _] = build_package().build(directory / "dist", EPOCH)
+    subprocess.run([sys.executable, "-m", "venv", directory / "venv"], check=True)
+    pip = [str(directory / "venv" / "bin" / "pip"), "install", "-q", "--constraint", str(ROOT / "constraints.txt")]
+    subprocess.run([*pip, str(wheel)], check=True, timeout=600)
+    return directory / "venv"
+
+
+def test_the_readme_can_be_followed_after_pip_install(installed: Path, tmp_path: Path, guard: Guard) -> None:
+    """Its programs run the example, and Python finds the packages in that environment."""
     shop = tmp_path / "shop"
     shop.mkdir()
     follower = Follower(
@@ -40,7 +49,7 @@ def test_the_readme_can_be_followed_after_pip_install(tmp_path: Path, guard: Gua
         {
             **{key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "VIRTUAL_ENV"))},
             **guard.environment,
-            "PATH": f"{tmp_path / 'venv' / 'bin'}:{os.environ['PATH']}",
+            "PATH": f"{installed / 'bin'}:{os.environ['PATH']}",
             "BRIDGE_CONTROL_DIRECTORY": str(tmp_path / "control"),
             "NO_PROXY": "*",
         },
@@ -51,6 +60,24 @@ def test_the_readme_can_be_followed_after_pip_install(tmp_path: Path, guard: Gua
 
     follower.await_worker("hello ann@example.org")
     assert "bridge-dlq list    # what could not be delivered, and why" in follower.typed
-    found = "import bridge; print(bridge.__file__)"
-    where = subprocess.run([python, "-c", found], cwd=shop, capture_output=True, text=True, check=True).stdout
-    assert where.startswith(str(tmp_path / "venv"))
+    found = [str(installed / "bin" / "python"), "-c", "import bridge; print(bridge.__file__)"]
+    where = subprocess.run(found, cwd=shop, capture_output=True, text=True, check=True).stdout
+    assert where.startswith(str(installed))
+
+
+def test_pyright_knows_the_type_of_every_public_name(installed: Path, tmp_path: Path) -> None:
+    """By the marks `py.typed`, without a guess. Types of other libraries are theirs."""
+    ran = subprocess.run(
+        [str(PROGRAMS / "basedpyright"), "--verifytypes", PACKAGE, "--ignoreexternal", "--outputjson"],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": f"{installed / 'bin'}:{os.environ['PATH']}"},  # it looks at the python in PATH
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    found = json.loads(ran.stdout)["typeCompleteness"]
+    incomplete = [each["name"] for each in found["symbols"] if each["isExported"] and not each["isTypeKnown"]]
+    assert incomplete == []
+    assert found["completenessScore"] == 1
+    assert found["exportedSymbolCounts"]["withKnownType"] > 60
