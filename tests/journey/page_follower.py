@@ -20,7 +20,7 @@ from pathlib import Path
 from tests.journey.site import Program
 
 SERVERS = ("flask", "bridge-worker")
-SECONDS = 30.0
+SECONDS = 60.0
 _BLOCK = re.compile(r"^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _VARYING = (
     (r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", "ID"),
