@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bridge.attempt import encodable
+from bridge.failures.fingerprint import Fingerprint, fingerprint_of, place_of
 from bridge.json_fields import any_text, count, cut_text, items, mapping, optional, seconds
 from bridge.log_rows import MAX_TEXT, read_rows, rows_record
 from bridge.logs import Content
@@ -45,7 +46,8 @@ class Entry:
     replay.
 
     `end` is what became of the event in this queue: delivered, retried, snoozed, halted, dead, expired, cancelled, or
-    the word of a later version. `due` is the earliest time of the next attempt, `reason` the reason of a dead letter.
+    the word of a later version. `due` is the earliest time of the next attempt, `reason` the reason of a dead letter,
+    `error_place` the app's own frame that failed (`place_of`).
     """
 
     time: datetime
@@ -64,6 +66,14 @@ class Entry:
     reason: str | None = None
     error_type: str | None = None
     error_message: str | None = None
+    error_place: str | None = None
+
+    @property
+    def fingerprint(self) -> Fingerprint | None:
+        """The fingerprint of the error; None without one."""
+        if self.error_type is None:
+            return None
+        return fingerprint_of(self.error_type, self.error_message or "", self.error_place)
 
     @property
     def is_final(self) -> bool:
@@ -178,7 +188,9 @@ def _of_failure(moment: Settled, end: str, now: float) -> Mapping[str, Any]:
     if isinstance(reason, str) and reason != end:
         more["reason"] = reason
     if error is not None:
-        more["error"] = [error.type[:MAX_MESSAGE], encodable(error.message[:MAX_MESSAGE])]
+        place = place_of(error.traceback)
+        texts = (error.type, error.message, *(() if place is None else (place,)))
+        more["error"] = [encodable(text[:MAX_MESSAGE]) for text in texts]
     return more
 
 
@@ -203,6 +215,7 @@ def _entry(row: object, host: str, pid: int) -> Entry:
         reason=optional(any_text, more.get("reason")),
         error_type=optional(any_text, error[0]),
         error_message=optional(any_text, error[1]),
+        error_place=optional(any_text, error[2]) if len(error) > 2 else None,
     )
 
 

@@ -12,6 +12,7 @@ from bridge.attempt import Error
 from bridge.envelope import Envelope, decode_head
 from bridge.errors import UnreadableEnvelope
 from bridge.event import UNKNOWN_TIME
+from bridge.failures.fingerprint import Fingerprint, fingerprint_of, place_of
 from bridge.settlement import Reason
 from bridge.topics import matches
 
@@ -59,7 +60,10 @@ class Letter:
 @dataclass(frozen=True, slots=True)
 class Dead:
     """The entry of a new dead letter: its summary for lists, filters and counts. `believed` is False if the letter
-    claims to be a worker's and its signature does not prove that."""
+    claims to be a worker's and its signature does not prove that.
+
+    `place` is the app's own frame that failed (`place_of`), `release` that of the last attempt; None if not known.
+    """
 
     number: int
     time: datetime
@@ -71,6 +75,13 @@ class Dead:
     error_message: str
     attempts: int
     believed: bool = True
+    place: str | None = None
+    release: str | None = None
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """The fingerprint of the last error."""
+        return fingerprint_of(self.error_type, self.error_message, self.place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +137,7 @@ class Filter:
 
     `event` is a pattern of event names, as queues have it. `error` is a part of the last error's type or message (case
     does not matter). `older` and `newer` are the least and the greatest age; a letter of unknown age meets neither.
+    `group` is the id of a fingerprint or its beginning. `release` is that of the attempt that failed last.
     """
 
     event: str | None = None
@@ -133,6 +145,8 @@ class Filter:
     error: str | None = None
     older: timedelta | None = None
     newer: timedelta | None = None
+    group: str | None = None
+    release: str | None = None
 
     def takes(self, letter: Dead, now: datetime) -> bool:
         """Return whether the letter meets all conditions."""
@@ -144,6 +158,8 @@ class Filter:
             and (self.error is None or self.error.lower() in error)
             and (self.older is None or (age is not None and age >= self.older))
             and (self.newer is None or (age is not None and age <= self.newer))
+            and (self.release is None or self.release == letter.release)
+            and (self.group is None or letter.fingerprint.id.startswith(self.group))
         )
 
 
@@ -189,4 +205,6 @@ def summary(number: int, letter: Letter) -> Dead:
         error_type=letter.error.type,
         error_message=letter.error.message,
         attempts=len(letter.envelope.attempts) + letter.envelope.omitted,
+        place=place_of(letter.error.traceback),
+        release=letter.envelope.attempts[-1].release if letter.envelope.attempts else None,
     )

@@ -18,6 +18,7 @@ from bridge.console.terminal import print_json_lines, terminal
 from bridge.ledger import Dead, Filter, Letter, grouped, span
 from dead_letter.choosing import Choice, History, LetterReader, NotOneLetter, find
 from dead_letter.decision_command import DecisionOptions, carry_out
+from dead_letter.groups_cli import groups
 from dead_letter.ledger_access import PROGRAM, open_ledger
 from dead_letter.letter_page import letter_to_document, print_letter
 from dead_letter.options import filter_options, filter_words, rate_option
@@ -60,6 +61,7 @@ def main() -> None:
       bridge-dlq                                   count by event, queue and error
       bridge-dlq list --ids --event 'order.#'      list the letters, newest first
       bridge-dlq show 17                           show everything about one letter
+      bridge-dlq groups                            what is dead and what is retrying, by cause
       bridge-dlq redrive --queue mail --rate 50/s  put letters back into their queue
       bridge-dlq discard 17 18 --reason 'a test'   close letters without a redrive
 
@@ -243,6 +245,8 @@ def _next(site: Site, wanted: Filter, letters: list[Dead], ids: bool) -> str:
     )
     return next_commands(look, site.command(PROGRAM, "redrive", *(words or ["--all"]), "--dry-run"))
 
+
+main.add_command(groups)
 
 if __name__ == "__main__":
     main(prog_name="bridge-dlq")

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from bridge.console.option_values import any_time, read_by
+from bridge.failures.fingerprint import ID_LENGTH
 from bridge.ledger import Filter
 from bridge.topics import check_pattern
 
@@ -31,9 +32,21 @@ rate_option = click.option(
 )
 
 
+def group_id(text: str) -> str:
+    """Return the id of a group, or its beginning, in lower case. Raise `ValueError`."""
+    found = text.strip().casefold()
+    if not re.fullmatch(rf"[0-9a-f]{{4,{ID_LENGTH}}}", found):
+        raise ValueError(f"{text!r:.80}: expected the id of a group or its first 4 digits at least, such as 1f3a9c0e")
+    return found
+
+
 def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of a `Filter` to a command, with the names of its fields."""
     for option in (
+        click.option("--release", metavar="NAME", help="The app's release in which the event failed last."),
+        click.option(
+            "--group", callback=read_by(group_id), metavar="ID", help="A group of failures, as `groups` lists it."
+        ),
         click.option("--newer", callback=read_by(any_time), metavar="AGE", help="Died within the last AGE: 10m."),
         click.option(
             "--older", callback=read_by(any_time), metavar="AGE", help="Died more than AGE ago: 30s, 10m, 2h, 4d."
@@ -62,6 +75,8 @@ def filter_words(wanted: Filter) -> list[str]:
         ("--error", wanted.error),
         ("--older", wanted.older),
         ("--newer", wanted.newer),
+        ("--group", wanted.group),
+        ("--release", wanted.release),
     ):
         if value is not None:
             words += [option, f"{value.total_seconds():g}s" if isinstance(value, timedelta) else value]

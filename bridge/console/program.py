@@ -48,9 +48,9 @@ class Program(click.Command):
             return super().invoke(ctx)
 
 
-class ProgramGroup(click.Group):
-    """A program that has commands. `without` is the command that runs if none is named; it gets the options then, which
-    have to include those of the program."""
+class CommandGroup(click.Group):
+    """Commands below one name. `without` is the command that runs if none is named; it gets the options then, which
+    have to include those of the group."""
 
     def __init__(self, *arguments: Any, without: str | None = None, **attributes: Any) -> None:
         super().__init__(*arguments, **attributes)
@@ -61,15 +61,6 @@ class ProgramGroup(click.Group):
             args = [self._without, *args]
         return super().parse_args(ctx, args)
 
-    def main(self, *arguments: Any, **options: Any) -> Any:
-        open_standard_streams()
-        return super().main(*arguments, **options)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        with _ended(ctx):
-            _warn_of_unread_variables(loads_app=False)
-            return self.invoke_command(ctx)
-
     def _names_command(self, ctx: click.Context, args: list[str]) -> bool:
         """Return True if the arguments have a command, or ask for the help or the version."""
         try:
@@ -79,6 +70,19 @@ class ProgramGroup(click.Group):
         except click.UsageError:
             return True  # reported when the arguments are parsed
         return bool(words) or any(each.is_eager and each.name in given for each in self.get_params(ctx))
+
+
+class ProgramGroup(CommandGroup):
+    """A program that has commands."""
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        open_standard_streams()
+        return super().main(*arguments, **options)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _ended(ctx):
+            _warn_of_unread_variables(loads_app=False)
+            return self.invoke_command(ctx)
 
     def invoke_command(self, ctx: click.Context) -> Any:
         """Run the chosen command. A subclass may override this to turn its own errors into a `Failure`."""

@@ -27,7 +27,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class LedgerTable:
-    """The entries, by number. Except `add_many`, the methods use the transaction that is open."""
+    """The entries, by number. Except `add_many`, the methods use the transaction that is open.
+
+    The row of a letter has the release that failed in `actor`, and the place of the error in `note`: a file of an
+    earlier version has these columns too.
+    """
 
     def __init__(self, connection: sqlite3.Connection, name: str = "ledger") -> None:
         self._connection = connection
@@ -129,7 +133,7 @@ def _row(entry: Entry) -> tuple[Any, ...]:
             of_event = (entry.queue, entry.reason, entry.event_id, entry.event_name)
             error = (entry.error_type, entry.error_message, entry.attempts)
             kind = "dead" if entry.believed else "unproven"
-            return (kind, None, microseconds(entry.time), *of_event, *error, None, None)
+            return (kind, None, microseconds(entry.time), *of_event, *error, entry.release, entry.place)
         case Skipped(why=why):
             return ("skipped", None, 0, *(None,) * 7, None, why)
     kind = "redriven" if isinstance(entry, Redriven) else "discarded"
@@ -149,7 +153,8 @@ def _read(own_number: int, kind: object, letter: object, time: object, *others: 
         case "dead" | "unproven" as found:
             queue, reason, event_id, event_name, error_type, message = map(_text, of_event)
             names = (queue, reason, event_id, event_name, error_type, message)
-            return Dead(own_number, _time(time), *names, number(attempts), believed=found == "dead")
+            place, release = _text_or_none(note), _text_or_none(actor)
+            return Dead(own_number, _time(time), *names, number(attempts), found == "dead", place, release)
         case "skipped":
             return Skipped(own_number, _text(note))
         case "redriven":
@@ -164,6 +169,10 @@ def _text(column: object) -> str:
     if not isinstance(column, bytes):
         raise ValueError(f"expected text, got {type(column).__name__}")  # noqa: TRY004  # a wrong value
     return column.decode()
+
+
+def _text_or_none(column: object) -> str | None:
+    return None if column is None else _text(column)
 
 
 def _time(column: object) -> datetime:

@@ -170,6 +170,7 @@ async def test_entry_of_a_dead_letter(broker: Broker) -> None:
         error_type="ValueError",
         error_message="no such account",
         attempts=1,
+        release="v1.2.3",
     )
 
 

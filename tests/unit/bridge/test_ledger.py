@@ -101,5 +101,5 @@ def test_a_summary_counts_the_attempts_of_all_rounds() -> None:
     for number in range(50):
         tried = tried.remember(attempt(number))
     assert summary(7, letter(envelope=tried, error=Error("KeyError", "k"))) == Dead(
-        7, NOW, "mail", "attempts used up", "0190-id", "account.created", "KeyError", "k", 50
+        7, NOW, "mail", "attempts used up", "0190-id", "account.created", "KeyError", "k", 50, release="v1"
     )

@@ -60,9 +60,14 @@ OTHERS = {
 
 
 def subcommands(program: str) -> dict[str, click.Command]:
-    """Return the commands of a program, by name; none where it has none."""
-    command = PROGRAMS[program]
-    return dict(command.commands) if isinstance(command, click.Group) else {}
+    """Return the commands of a program by name, such as `list` or `groups note`; none where it has none."""
+    return dict(_below(PROGRAMS[program]))
+
+
+def _below(command: click.Command) -> Iterator[tuple[str, click.Command]]:
+    for name, found in command.commands.items() if isinstance(command, click.Group) else ():
+        yield name, found
+        yield from ((f"{name} {deeper}", each) for deeper, each in _below(found))
 
 
 def options(command: click.Command) -> set[str]:

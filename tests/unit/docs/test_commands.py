@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import click
 import pytest
 
 from tests.unit.docs.commands import OTHERS, PROGRAMS, SCRIPTS, lines_of, options, subcommands
@@ -15,11 +16,14 @@ MAKE_TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-
 def parse(words: list[str]) -> None:
     """Let Click read a command line as the program would, without running it. Raise what it raises."""
     program, *arguments = words
-    known = subcommands(program)
-    at = next((at for at, word in enumerate(arguments) if word in known), len(arguments))
-    context = PROGRAMS[program].make_context(program, arguments[: at + 1])
-    if at < len(arguments):
-        known[arguments[at]].make_context(arguments[at], arguments[at + 1 :], parent=context)
+    context, command = None, PROGRAMS[program]
+    while isinstance(command, click.Group):
+        at = next((at for at, word in enumerate(arguments) if word in command.commands), len(arguments))
+        context = command.make_context(program, arguments[: at + 1], parent=context)
+        if at == len(arguments):
+            return
+        program, command, arguments = arguments[at], command.commands[arguments[at]], arguments[at + 1 :]
+    command.make_context(program, arguments, parent=context)
 
 
 @pytest.mark.parametrize("block", all_blocks("sh"), ids=str)

@@ -24,7 +24,7 @@ from bridge.ledger import Entry, Letter
 from bridge.ledger_keys import NO_KEYS, LedgerKeys
 from bridge.local_database.ledger_table import LedgerTable
 
-INDEX_VERSION = 2
+INDEX_VERSION = 3
 """A part of the name of the local index. Another version of the program that decodes entries differently has an index
 of its own."""
 
