@@ -1,6 +1,5 @@
 """`bridge-dlq`: the commands and their options. The other modules of this package do the work."""
 
-import asyncio
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -10,6 +9,7 @@ import click
 
 from bridge.console import options
 from bridge.console.encoding import argument_text
+from bridge.console.event_loop import run
 from bridge.console.exit_codes import ExitCode
 from bridge.console.printable import printable
 from bridge.console.program import HELP, Failure, ProgramGroup, version_option
@@ -88,7 +88,7 @@ def list_letters(site: Site, /, ids: bool, limit: int | None, as_json: bool, **c
       bridge-dlq list --ids --json | jq .id
     """
     wanted, now = Filter(**chosen), datetime.now(UTC)
-    choice, where = asyncio.run(_read(site, wanted, now))
+    choice, where = run(_read(site, wanted, now))
     letters = choice.letters
     rows = letters[::-1][: limit or (None if as_json else ROWS)]
     if as_json:
@@ -125,7 +125,7 @@ def show(site: Site, /, letter: str, body: bool, as_json: bool) -> None:
     """
     if body and as_json:
         raise click.UsageError("--body and --json: expected one of them")
-    history, content = asyncio.run(_read_one(site, letter))
+    history, content = run(_read_one(site, letter))
     if body:
         _write_body(content.envelope.event.data)
     elif as_json:

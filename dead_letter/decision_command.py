@@ -12,6 +12,7 @@ from typing import Any, Literal, TextIO
 import click
 
 from bridge.console.actor import actor
+from bridge.console.event_loop import run
 from bridge.console.exit_codes import BY_SIGNAL, ExitCode
 from bridge.console.program import Failure
 from bridge.console.signals import stop_on_signals
@@ -64,7 +65,7 @@ def carry_out(site: Site, options: DecisionOptions) -> int:
         if not options.dry_run and not sys.stdin.isatty():
             why = f"there is no terminal to ask on: give {options.verb} --yes, or --dry-run to look first"
             raise Failure(why, ExitCode.USAGE)
-        choice = asyncio.run(_read(site, reader))
+        choice = run(_read(site, reader))
         letters = choice.letters[: options.limit]
         if options.dry_run or not letters:
             return _nothing_decided(options, choice, letters)

@@ -1,6 +1,5 @@
 """`bridge-dlq groups`: what is dead and what is still retrying, by the cause of the failure."""
 
-import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -8,6 +7,7 @@ import click
 
 from bridge.brokers.any_broker.failure_reading import Failures, read_failures, sample
 from bridge.console import options
+from bridge.console.event_loop import run
 from bridge.console.printable import printable
 from bridge.console.program import HELP, CommandGroup
 from bridge.console.site_options import Site, existing_broker, site_options
@@ -52,7 +52,7 @@ def list_groups(site: Site, /, limit: int, as_json: bool) -> None:
       bridge-dlq groups list --json | jq 'select(.retrying.count > 0)'
     """
     now = datetime.now(UTC)
-    failures, samples = asyncio.run(_read(site, limit))
+    failures, samples = run(_read(site, limit))
     shown = failures.groups[:limit]
     if as_json:
         print_json_lines(group_document(group, each) for group, each in zip(shown, samples, strict=True))

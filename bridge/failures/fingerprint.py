@@ -102,8 +102,11 @@ def _raised(traceback: str) -> str:
 
 def _place(frame: Sequence[str]) -> str:
     path, function = frame
-    end = "/".join(re.split(r"[/\\]", path)[-2:]).lstrip("/")
-    return _VALUES.sub(_blank, f"{end} {function}")[:MAX_PLACE]
+    *folders, file = re.split(r"[/\\]", path)
+    folder = (
+        _VALUES.sub(_blank, folders[-1]) + "/" if folders and folders[-1] else ""
+    )  # it may be named after a release
+    return f"{folder}{file} {function}"[:MAX_PLACE]
 
 
 def _blank(found: re.Match[str]) -> str:
