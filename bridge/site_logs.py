@@ -37,4 +37,10 @@ SCHEDULES = SiteLog("schedules", Retention(size=1024**2))
 the scheduler. The scheduler appends the state of all schedules every day, so that the last record of a rare schedule is
 not removed."""
 
-SITE_LOGS = (CONTROLS, CANCELLATIONS, WORKERS, SCHEDULES)
+FAILURES = SiteLog("failures", Retention(size=4 * 1024**2))
+"""The decisions about groups of failures (`bridge.failures.states`): some 10,000, the newest ones."""
+
+PLANS = SiteLog("plans", Retention(age=timedelta(days=90), size=64 * 1024**2))
+"""The plans of redrives, with their letters and their progress (`bridge.plans`)."""
+
+SITE_LOGS = (CONTROLS, CANCELLATIONS, WORKERS, SCHEDULES, FAILURES, PLANS)

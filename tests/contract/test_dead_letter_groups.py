@@ -12,7 +12,7 @@ from bridge.attempt import Error
 from bridge.brokers.contract.broker import Broker
 from bridge.config.values import HistorySettings
 from bridge.history import record_of
-from bridge.site_logs import HISTORY
+from bridge.site_logs import FAILURES, HISTORY
 from tests.contract.acts import an_event, now
 from tests.contract.conftest import Site
 from tests.contract.dead_letter_program import Dlq
@@ -24,7 +24,8 @@ TRACE = 'Traceback (most recent call last):\n  File "/srv/shop/mails.py", line 7
 def dlq(site: Site, tmp_path: Path) -> Iterator[Dlq]:
     """The program on an empty ledger and an empty history."""
     yield Dlq.on(site, tmp_path)
-    asyncio.run(site.drop_log(HISTORY))
+    for log in (HISTORY, FAILURES.name):
+        asyncio.run(site.drop_log(log))
 
 
 def _missing(number: int) -> Error:
@@ -99,3 +100,44 @@ def test_a_wrong_id_of_a_group_is_named(dlq: Dlq) -> None:
 
     assert result.exit_code == 2
     assert "'xyz': expected the id of a group" in result.stderr
+
+
+def test_decisions_about_a_group_are_seen_by_all(dlq: Dlq) -> None:
+    """A group is known, quiet or fixed for every later look. Without a decision it is new."""
+    dlq.kill(an_event("mail.sent"), error=_missing(17))
+
+    def state() -> tuple[str, str]:
+        (line,) = dlq("groups", "--json").stdout.splitlines()
+        found = json.loads(line)["state"]
+        return found["word"], found["why"]
+
+    group = json.loads(dlq("groups", "--json").stdout)["group"]
+    assert state() == ("new", "")
+    assert dlq("groups", "note", group, "ticket 4711").stdout.startswith(f"{group} is known: KeyError")
+    assert state() == ("known", "ticket 4711")
+    assert dlq("groups", "quiet", group[:4], "--count", "2").exit_code == 0
+    assert state() == ("quiet", "until it has 2 failures")
+    dlq.kill(an_event("mail.sent"), error=_missing(18))
+    assert state()[0] == "reopened"
+    assert dlq("groups", "fixed", group, "v43", "--why", "checks", "--json").exit_code == 0
+    assert state() == ("fixed", "in v43")
+    assert "fixed by ann@" in dlq("groups").stdout
+    assert dlq("groups", "reopen", group).exit_code == 0
+    assert state() == ("new", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("note", "0123abcd", "why"), "no group has an id that begins with 0123abcd"),
+        (("note", "xyz", "why"), "expected the id of a group"),
+        (("quiet", "0123abcd"), "quiet until when? Expected --for, --count or --rate"),
+        (("quiet", "0123abcd", "--for", "soon"), "'soon': expected a time such as"),
+    ],
+)
+def test_a_wrong_decision_is_named(dlq: Dlq, words: tuple[str, ...], expected: str) -> None:
+    """The exit code is 2, and nothing is decided."""
+    result = dlq("groups", *words)
+
+    assert result.exit_code == 2
+    assert expected in " ".join(result.stderr.split())

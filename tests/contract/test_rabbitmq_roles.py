@@ -19,7 +19,7 @@ from bridge.errors import BridgeError, BrokerRefused, BrokerUnavailable, CallUna
 from bridge.ledger_keys import NO_KEYS
 from bridge.logs import Content
 from bridge.queues import Queue
-from bridge.site_logs import HISTORY, SCHEDULES, WORKERS
+from bridge.site_logs import FAILURES, HISTORY, PLANS, SCHEDULES, WORKERS
 from tests.contract.acts import a_letter, an_event, consuming, entries_of, eventually, now, take
 from tests.contract.calling import ask, question, serving
 from tests.deadlines import within
@@ -212,6 +212,23 @@ async def test_a_reader_reads_the_history_and_asks_the_workers(open_as: OpenAs) 
     assert [record.content["n"] async for record in reader.log(HISTORY, retention).read_back()] == [1]
     assert [record.content["n"] async for record in reader.log(WORKERS.name, WORKERS.retention).read_back()] == [2]
     assert answers == [{"n": 3}]
+
+
+async def test_a_decider_decides_about_groups_and_holds_claims(open_as: OpenAs) -> None:
+    """A decider writes the logs of groups and plans, which a reader reads; it reads the history, and holds a claim."""
+    worker, decider, reader = map(open_as, (Role.WORKER, Role.DECIDER, Role.READER))
+    retention = HistorySettings().retention()
+    assert retention is not None
+    await worker.log(HISTORY, retention).append({"n": 1})
+
+    async with decider.claim("plan-1"):
+        for log in (FAILURES, PLANS):
+            await decider.log(log.name, log.retention).append({"n": 2})
+
+    assert [record.content["n"] async for record in decider.log(HISTORY, retention).read()] == [1]
+    for log in (FAILURES, PLANS):
+        for broker in (decider, reader):
+            assert [each.content["n"] async for each in broker.log(log.name, log.retention).read()] == [2]
 
 
 async def test_a_reader_decides_nothing(open_as: OpenAs) -> None:

@@ -44,10 +44,13 @@ def permissions(names: Names, role: Role, *, declares: bool) -> Permissions:
                 f"{own}(q\\.|log\\.|(dead|question|broadcast|calls|answers)$|({owned})\\.)",
             )
         case Role.READER:
-            read = f"{own}(dead|question|log\\.(history|workers)|{asks})$"
+            read = f"{own}(dead|question|log\\.(history|workers|failures|plans)|{asks})$"
             return Permissions(answers, f"{own}{asks}$|{answers}", f"{read}|{answers}")
         case Role.DECIDER:
-            return Permissions(f"{own}deciding$", f"{own}({publishes}|dlx)$", f"{own}(dead|deciding|question)$")
+            # The process that carries out a plan holds a claim of the plan's name.
+            owned = r"(deciding$|claim\.)"
+            read = r"(dead|question|log\.(history|failures|plans))$"
+            return Permissions(f"{own}{owned}", f"{own}(({publishes}|dlx)$|claim\\.)", f"{own}({read}|{owned})")
         case Role.OPERATOR:
             # RabbitMQ 4.2.6 and later tells the count of a delay queue only to a user with a right to it.
             read = f"{own}(q\\.|(question|log\\.workers|{asks})$|{logs}|listener\\.)"
