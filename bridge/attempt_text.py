@@ -1,6 +1,5 @@
 """Writes attempts and their errors as JSON objects, and reads them from JSON that another program may have written."""
 
-from dataclasses import asdict
 from typing import Any
 
 from bridge.attempt import Attempt, Error
@@ -44,7 +43,8 @@ def attempt_from_json(value: object) -> Attempt:
 
 def error_to_json(error: Error) -> dict[str, Any]:
     """Return the error as a JSON object, without its absent fields."""
-    return {key: value for key, value in asdict(error).items() if value is not None}
+    fields = {"type": error.type, "message": error.message}
+    return fields if error.traceback is None else {**fields, "traceback": error.traceback}
 
 
 def error_from_json(value: object) -> Error:

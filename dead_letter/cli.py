@@ -169,8 +169,8 @@ def _deciding_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def redrive(site: Site, /, **given: Any) -> None:
     """Put dead letters back into their own queues, each as a new round of attempts.
 
-    Letters are named by number or by the end of the event's id, or selected by filters. Ctrl-C stops after the current
-    letter; the same command continues with the remaining letters.
+    Letters are named by number or by the end of the event's id, or selected by filters. Ctrl-C stops after the letters
+    in hand; the same command continues with the remaining letters.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""Redrives or discards dead letters one by one, at a given rate, until all are done or the user stops.
+"""Redrives or discards dead letters, some at the same time, at a given rate, until all are done or the user stops.
 
 `choosing.py` selects the letters. The question, progress and report are in `decision_command.py`.
 """
@@ -23,6 +23,12 @@ class LetterGone(BridgeError):
     """The ledger no longer holds the letter: the ledger's retention, set by an operator, has deleted it."""
 
 
+AT_ONCE = 64
+"""The most letters that are decided at the same time. A broker then confirms them together."""
+
+TICK_SECONDS = 0.01
+"""The time of the letters that are decided at the same time, at a given rate."""
+
 STAYS_OPEN = (UnreadableEnvelope, Unroutable, TooLarge, LetterGone)
 
 
@@ -30,12 +36,12 @@ STAYS_OPEN = (UnreadableEnvelope, Unroutable, TooLarge, LetterGone)
 class Tally:
     """The result so far: the count of decided letters, and the skipped letters with the reason why they stay open.
 
-    `current` is the letter that is being decided. If that was interrupted, the letter may be decided or not.
+    `current` has the letters that are being decided. If that was interrupted, each may be decided or not.
     """
 
     done: int = 0
     skipped: list[tuple[Dead, str]] = field(default_factory=list)
-    current: Dead | None = None
+    current: list[Dead] = field(default_factory=list)
 
 
 def redriving(
@@ -43,11 +49,14 @@ def redriving(
 ) -> Verb:
     """Return the verb that puts a letter back into its own queue, as a new round.
 
-    `contents` is the iterator of `Ledger.letters` for the letters that the verb is called with, in the same order.
+    `contents` is the iterator of `Ledger.letters` for the letters that the verb is called with, in the same order. The
+    verb may be called again before it has returned: the letters are put back in the order of the calls.
     """
+    turn = asyncio.Lock()  # fair: in the order of the calls
 
     async def redrive(dead: Dead) -> None:
-        letter = await anext(contents)
+        async with turn:
+            letter = await anext(contents)
         if letter is None:
             raise LetterGone("the ledger no longer holds the letter")
         if isinstance(letter, UnreadableEnvelope):
@@ -75,28 +84,45 @@ async def decide(
     stop: asyncio.Event,
     tell: Callable[[Dead, str | None], None],
 ) -> None:
-    """Decide about the letters in order, with at least `interval` seconds between the starts of two.
+    """Decide about the letters in order, on average one in `interval` seconds: up to `AT_ONCE` of them at the same
+    time, and with an interval those of `TICK_SECONDS`.
 
-    The current letter is finished before `stop` ends the loop. `tell` is called for each letter, with None or the
+    The current letters are finished before `stop` ends the loop. `tell` is called for each letter, with None or the
     reason why it was skipped. A letter is skipped and counted if the verb raises one of `STAYS_OPEN`, or an error that
     is none of the bridge's own, which can only be about this letter. Raise the other errors of the bridge: they are
     about the broker.
     """
     clock = asyncio.get_running_loop().time
     due = clock()
-    for dead in letters:
+    size = max(1, min(AT_ONCE, int(TICK_SECONDS / interval))) if interval else AT_ONCE
+    for start in range(0, len(letters), size):
         if await _stopped(stop, due - clock()):
             return
+        tally.current = list(letters[start : start + size])
         # Count from now and not from the due time: after a slow letter the next ones must not come in a burst.
-        due = max(due, clock()) + interval
-        tally.current = dead
-        why = await _kept_open(verb, dead)
-        tally.current = None
+        due = max(due, clock()) + interval * len(tally.current)
+        results = await asyncio.gather(*(_kept_open(verb, dead) for dead in tally.current), return_exceptions=True)
+        _count(tally, results, tell)
+
+
+def _count(
+    tally: Tally, results: Sequence[str | BaseException | None], tell: Callable[[Dead, str | None], None]
+) -> None:
+    """Count the current letters by their results. Those whose result is an error stay current; raise the first one."""
+    undecided: list[Dead] = []
+    for dead, why in zip(tally.current, results, strict=True):
+        if isinstance(why, BaseException):
+            undecided.append(dead)
+            continue
         if why is None:
             tally.done += 1
         else:
             tally.skipped.append((dead, why))
         tell(dead, why)
+    tally.current = undecided
+    for error in results:
+        if isinstance(error, BaseException):
+            raise error
 
 
 async def _kept_open(verb: Verb, dead: Dead) -> str | None:

@@ -160,7 +160,7 @@ def _say_left_out(choice: Choice) -> None:
 
 
 def _say_stopping() -> None:
-    click.echo("\nStopping after the current letter. A second Ctrl-C stops at once.", err=True)
+    click.echo("\nStopping after the letters in hand. A second Ctrl-C stops at once.", err=True)
 
 
 @contextmanager
@@ -187,8 +187,9 @@ def _report(options: DecisionOptions, tally: Tally, left: int, seconds: float) -
     if tally.skipped:
         lines.append(f"Skipped and still open: {letters_of(len(tally.skipped))}.")
         lines += by_reason((letter.number, why) for letter, why in tally.skipped)
-    if tally.current is not None:
-        lines.append(f"{tally.current.number} was interrupted: it may be {options.past}, but counts as open.")
+    if tally.current:
+        interrupted = ((letter.number, "interrupted") for letter in tally.current)
+        lines += [f"These may be {options.past}, but count as open:", *by_reason(interrupted)]
     if left:
         lines.append(f"Still to {options.verb}: {left:,}. The same command continues with them.")
     for line in lines:

@@ -9,6 +9,8 @@ from bridge import json_fields as read
 from bridge.attempt import cut_in_the_middle
 from bridge.event import UNKNOWN_TIME, format_time
 from bridge.failures.groups import FailureGroup
+from bridge.history import Entry
+from bridge.ledger import Dead
 from bridge.ledger_keys import LedgerKeys
 from bridge.logs import Content
 from bridge.record_signatures import SIGNATURE, is_believed, signature_of
@@ -157,7 +159,8 @@ def _quiet(decision: GroupDecision) -> str:
 def _seen_again(group: FailureGroup, decision: GroupDecision, first_seen: Mapping[str, datetime]) -> str:
     """Return the release because of which a fixed group is open again; empty if there is none."""
     fixed_in = first_seen.get(decision.release or "")
-    for failure in (*group.dead, *group.retrying):
+    failures: tuple[Dead | Entry, ...] = (*group.dead, *group.retrying)
+    for failure in failures:
         release = failure.release
         if release is None or failure.time <= decision.time:
             continue

@@ -8,7 +8,7 @@ import pytest
 
 from bridge.errors import BrokerUnavailable, Unroutable
 from bridge.ledger import Dead, Discarded, Redriven
-from dead_letter.deciding import Tally, Verb, decide, discarding, redriving
+from dead_letter.deciding import AT_ONCE, Tally, Verb, decide, discarding, redriving
 from tests.unit.dead_letter.ledger_double import LedgerDouble, a_letter, unreadable
 
 
@@ -74,18 +74,17 @@ async def test_letters_that_have_to_stay_open_are_skipped() -> None:
     ]
 
 
-async def test_a_broker_that_fails_ends_the_loop_at_the_current_letter() -> None:
-    """The decided letters are counted. The current one may be decided or not."""
-    ledger = LedgerDouble(a_letter(), a_letter(), a_letter())
+async def test_a_broker_that_fails_ends_the_loop_at_the_current_letters() -> None:
+    """The decided letters are counted. The others of the same time may be decided or not; no later one is begun."""
+    ledger = LedgerDouble(*(a_letter() for _ in range(AT_ONCE + 1)))
     ledger.fails[2] = BrokerUnavailable("gone")
     tally = Tally()
 
     with pytest.raises(BrokerUnavailable, match="gone"):
         await _decide(_letters(ledger), _redriving(ledger, ""), tally, 0.0, None)
 
-    assert tally.done == 1
-    assert tally.current is not None
-    assert tally.current.number == 2
+    assert tally.done == len(ledger.put) == AT_ONCE - 1
+    assert [letter.number for letter in tally.current] == [2]
 
 
 async def test_a_rate_is_kept() -> None:
@@ -113,7 +112,7 @@ async def test_letters_do_not_come_in_a_burst_after_a_slow_one() -> None:
     assert all(later - earlier >= 0.029 for earlier, later in pairwise(times))
 
 
-async def test_a_stop_finishes_the_current_letter_and_begins_no_other() -> None:
+async def test_a_stop_finishes_the_current_letters_and_begins_no_other() -> None:
     """This holds even if the next letter would not have to wait."""
     stop, tally = asyncio.Event(), Tally()
 
@@ -121,10 +120,29 @@ async def test_a_stop_finishes_the_current_letter_and_begins_no_other() -> None:
         stop.set()
         await asyncio.sleep(0)
 
-    await _decide(_letters(LedgerDouble(a_letter(), a_letter())), asked_meanwhile, tally, 0.0, stop)
+    await _decide(_letters(LedgerDouble(*(a_letter() for _ in range(200)))), asked_meanwhile, tally, 0.0, stop)
 
-    assert tally.done == 1
-    assert tally.current is None
+    assert tally.done == AT_ONCE
+    assert tally.current == []
+
+
+async def test_a_high_rate_is_kept() -> None:
+    """Letters of one moment are decided at the same time, and on average they come as the rate says."""
+    ledger = LedgerDouble(*(a_letter() for _ in range(200)))
+    began = asyncio.get_running_loop().time()
+
+    await _redrive_all(ledger, interval=0.0005)
+
+    assert asyncio.get_running_loop().time() - began >= 0.09
+
+
+async def test_letters_are_put_back_in_their_order() -> None:
+    """Also if reading one of them takes longer than reading the others."""
+    ledger = LedgerDouble(*(a_letter(event_id=str(number)) for number in range(200)))
+
+    await _redrive_all(ledger)
+
+    assert [envelope.event.id for envelope, _ in ledger.put] == [str(number) for number in range(200)]
 
 
 async def test_a_stop_does_not_wait_for_the_interval() -> None:
