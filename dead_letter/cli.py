@@ -1,14 +1,12 @@
 """`bridge-dlq`: the commands and their options. The other modules of this package do the work."""
 
 import sys
-from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
 
 from bridge.console import options
-from bridge.console.encoding import argument_text
 from bridge.console.event_loop import run
 from bridge.console.exit_codes import ExitCode
 from bridge.console.printable import printable
@@ -21,7 +19,9 @@ from dead_letter.decision_command import DecisionOptions, carry_out
 from dead_letter.groups_cli import groups
 from dead_letter.ledger_access import PROGRAM, open_ledger
 from dead_letter.letter_page import letter_to_document, print_letter
-from dead_letter.options import filter_options, filter_words, rate_option
+from dead_letter.options import deciding_options, filter_options, filter_words, plan_options
+from dead_letter.plan_command import PlanOptions, plan_redrive
+from dead_letter.plans_cli import plans
 from dead_letter.rendering import (
     ago,
     group_to_json,
@@ -35,6 +35,12 @@ from dead_letter.rendering import (
 )
 
 ROWS = 50
+
+CANARY = 10
+"""Letters of the first step of a plan."""
+
+WAIT = 300.0
+"""Seconds that a plan waits for what becomes of the events of a step."""
 
 
 class _Program(ProgramGroup):
@@ -139,34 +145,13 @@ def show(site: Site, /, letter: str, body: bool, as_json: bool) -> None:
             )
 
 
-def _as_text(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    return argument_text(value)
-
-
-def _deciding_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    declared: tuple[Callable[..., Any], ...] = (
-        options.as_json("Print a JSON object for each letter, with its result."),
-        click.option(
-            "--reason", "note", default="", callback=_as_text, metavar="TEXT", help="The reason, for the ledger."
-        ),
-        click.option("--yes", is_flag=True, help="Do not ask."),
-        click.option("--dry-run", is_flag=True, help="Show the selected letters, and change nothing."),
-        rate_option,
-        click.option("--limit", type=click.IntRange(1), metavar="N", help="At most N letters, the oldest first."),
-        filter_options,
-        click.option("--all", "every", is_flag=True, help="Select every open dead letter."),
-        click.argument("letters", nargs=-1, metavar="[NUMBER|ID_END]..."),
-        click.pass_obj,
-    )
-    for option in declared:
-        command = option(command)
-    return command
-
-
 @main.command()
 @site_options
-@_deciding_options
-def redrive(site: Site, /, **given: Any) -> None:
+@deciding_options
+@plan_options
+def redrive(
+    site: Site, /, planned: bool, canary: int | None, abort_over: float | None, wait: timedelta | None, **given: Any
+) -> None:
     """Put dead letters back into their own queues, each as a new round of attempts.
 
     Letters are named by number or by the end of the event's id, or selected by filters. Ctrl-C stops after the letters
@@ -177,13 +162,22 @@ def redrive(site: Site, /, **given: Any) -> None:
       bridge-dlq redrive 17 8f3a1c2e
       bridge-dlq redrive --event 'order.#' --error timeout --rate 50/s
       bridge-dlq redrive --all --limit 10 --dry-run
+      bridge-dlq redrive --group 1f3a9c0e --plan --canary 20 --rate 50/s
     """
-    click.get_current_context().exit(carry_out(site, _checked("redrive", **given)))
+    chosen = _checked("redrive", **given)
+    if planned:
+        wanted = PlanOptions(canary or CANARY, abort_over, WAIT if wait is None else wait.total_seconds())
+        code = plan_redrive(site, chosen, wanted)
+    elif canary is not None or abort_over is not None or wait is not None:
+        raise click.UsageError("--canary, --abort-over and --wait: expected with --plan only")
+    else:
+        code = carry_out(site, chosen)
+    click.get_current_context().exit(code)
 
 
 @main.command()
 @site_options
-@_deciding_options
+@deciding_options
 def discard(site: Site, /, **given: Any) -> None:
     """Discard dead letters. Their entries stay in the ledger, marked as discarded.
 
@@ -247,6 +241,7 @@ def _next(site: Site, wanted: Filter, letters: list[Dead], ids: bool) -> str:
 
 
 main.add_command(groups)
+main.add_command(plans)
 
 if __name__ == "__main__":
     main(prog_name="bridge-dlq")

@@ -60,7 +60,13 @@ class DecisionOptions:
 def carry_out(site: Site, options: DecisionOptions) -> int:
     """Ask, decide and report; return the exit code. Only letters that the question counted are decided."""
     reader = LetterReader(options.wanted, datetime.now(UTC), for_redrive=options.verb == "redrive")
-    selected = None
+    selected = selected_letters(site, options, reader)
+    return selected if isinstance(selected, int) else asyncio.run(_decide(site, options, reader, selected))
+
+
+def selected_letters(site: Site, options: DecisionOptions, reader: LetterReader) -> set[int] | int | None:
+    """Ask, and return the numbers of the letters that the question counted, None if all that are selected are meant.
+    Return the exit code if nothing is to be decided."""
     if options.dry_run or not options.yes:
         if not options.dry_run and not sys.stdin.isatty():
             why = f"there is no terminal to ask on: give {options.verb} --yes, or --dry-run to look first"
@@ -72,8 +78,8 @@ def carry_out(site: Site, options: DecisionOptions) -> int:
         if not _confirmed(options, letters, len(choice.letters)):
             click.echo("Nothing was changed.", err=True)
             return ExitCode.INCOMPLETE
-        selected = {letter.number for letter in letters}
-    return asyncio.run(_decide(site, options, reader, selected))
+        return {letter.number for letter in letters}
+    return None
 
 
 async def _read(site: Site, reader: LetterReader) -> Choice:
@@ -93,7 +99,7 @@ async def _decide(site: Site, options: DecisionOptions, reader: LetterReader, se
         letters = still_open[: options.limit]
         if not letters:
             return _nothing_decided(options, choice, letters)
-        _say_left_out(choice)
+        say_left_out(choice)
         tally, began = Tally(), time.monotonic()
         try:
             async with aclosing(ledger.letters(letter.number for letter in letters)) as contents:
@@ -138,7 +144,7 @@ def _show_selected(letters: Sequence[Dead], stream: TextIO) -> None:
 
 def _nothing_decided(options: DecisionOptions, choice: Choice, letters: Sequence[Dead]) -> int:
     """Print the letters that would be decided, or why there are none; return the exit code."""
-    _say_left_out(choice)
+    say_left_out(choice)
     if options.as_json:
         print_json_lines(_result(letter, f"would be {options.past}", None) for letter in letters)
     elif letters:
@@ -150,7 +156,7 @@ def _nothing_decided(options: DecisionOptions, choice: Choice, letters: Sequence
     return ExitCode.INCOMPLETE if choice.decided else ExitCode.DONE
 
 
-def _say_left_out(choice: Choice) -> None:
+def say_left_out(choice: Choice) -> None:
     """Print the letters that were named but are decided, and the records of the ledger that do not count."""
     now = datetime.now(UTC)
     for line in skipped_lines(choice.skipped):
