@@ -13,11 +13,12 @@ from bridge.console.printable import printable
 from bridge.console.program import HELP, Failure, ProgramGroup, version_option
 from bridge.console.site_options import Site, site_options
 from bridge.console.terminal import print_json_lines, terminal
-from bridge.ledger import Dead, Filter, Letter, grouped, span
-from dead_letter.choosing import Choice, History, LetterReader, NotOneLetter, find
+from bridge.ledger import Dead, Filter, grouped, span
+from bridge.redaction import Redaction
+from dead_letter.choosing import Choice, LetterReader, NotOneLetter
 from dead_letter.decision_command import DecisionOptions, carry_out
 from dead_letter.groups_cli import groups
-from dead_letter.ledger_access import PROGRAM, open_ledger
+from dead_letter.ledger_access import PROGRAM, open_ledger, read_one
 from dead_letter.letter_page import letter_to_document, print_letter
 from dead_letter.options import deciding_options, filter_options, filter_words, plan_options
 from dead_letter.plan_command import PlanOptions, plan_redrive
@@ -115,13 +116,14 @@ def list_letters(site: Site, /, ids: bool, limit: int | None, as_json: bool, **c
 @main.command()
 @site_options
 @click.argument("letter", metavar="NUMBER|ID_END")
-@click.option("--body", is_flag=True, help="Write the event's data, byte for byte, and nothing else.")
+@click.option("--body", is_flag=True, help="Write the event's data, and nothing else.")
+@click.option("--unredacted", is_flag=True, help="Also what the setting `redact` hides; --body then byte for byte.")
 @options.as_json("Print one JSON document.")
 @click.pass_obj
-def show(site: Site, /, letter: str, body: bool, as_json: bool) -> None:
+def show(site: Site, /, letter: str, body: bool, unredacted: bool, as_json: bool) -> None:
     """Show a dead letter: its attempts, errors, last request and reply, payload, and decisions.
 
-    A letter is named by its number, or by the end of its event's id.
+    A letter is named by its number, or by the end of its event's id. Fields that the setting `redact` names are hidden.
 
     \b
     Examples:
@@ -131,7 +133,9 @@ def show(site: Site, /, letter: str, body: bool, as_json: bool) -> None:
     """
     if body and as_json:
         raise click.UsageError("--body and --json: expected one of them")
-    history, content = run(_read_one(site, letter))
+    history, content = run(read_one(site, letter))
+    if not unredacted:
+        content = Redaction(site.settings().values.redact).in_letter(content)
     if body:
         _write_body(content.envelope.event.data)
     elif as_json:
@@ -202,15 +206,6 @@ def _checked(verb: Any, letters: tuple[str, ...], every: bool, interval: float |
 async def _read(site: Site, wanted: Filter, now: datetime) -> tuple[Choice, str]:
     async with open_ledger(site) as (ledger, where):
         return await LetterReader(wanted, now).read_new(ledger), where
-
-
-async def _read_one(site: Site, reference: str) -> tuple[History, Letter]:
-    async with open_ledger(site) as (ledger, _):
-        history = (await find(ledger, [reference]))[reference]
-        letter = await ledger.letter(history.letter.number)
-    if letter is None:
-        raise Failure(f"{reference}: the ledger no longer holds this letter", ExitCode.INCOMPLETE)
-    return history, letter
 
 
 def _write_body(data: bytes) -> None:

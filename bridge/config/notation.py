@@ -212,6 +212,15 @@ def _object_names(value: object) -> tuple[str, ...]:
     return names
 
 
+def _words(value: object) -> tuple[str, ...]:
+    listed = [each.strip() for each in value.split(",") if each.strip()] if isinstance(value, str) else value
+    words: tuple[str, ...] = sequence(
+        partial(text, least=2, most=100),
+        "expected a list of words of at least 2 characters, such as ['password', 'card']",
+    )(listed)
+    return words
+
+
 def http_url(value: object) -> str:
     """Read the URL of an HTTP server."""
     parts = urlsplit(text(value))
@@ -247,6 +256,7 @@ HttpUrl = Annotated[str, http_url]
 AppUrl = Annotated[PublicUrl, public_url]
 ObjectNames = Annotated[tuple[str, ...], _object_names]
 """A list of names; an environment variable has the names with commas between them."""
+Words = Annotated[tuple[str, ...], _words]
 Patterns = Annotated[tuple[str, ...], sequence(check_pattern, "expected a list of patterns, such as ['mail.#']")]
 QueueNames = Annotated[
     tuple[str, ...], sequence(plain_name, "expected a list of names of queues, such as ['mail', 'default']")

@@ -28,6 +28,7 @@ from bridge.config.notation import (
     Size,
     SomeText,
     UrlPath,
+    Words,
     YesOrNo,
     member_of,
     number,
@@ -187,6 +188,8 @@ class Values:
     """The `ledger_key` of before, whose signatures are still believed."""
     watchers: ObjectNames = ()
     """The watchers that receive the moments of every program, each as `"module:object"`. See docs/watching.md."""
+    redact: Words = ("password", "secret", "token", "authorization")
+    """The words in names of fields whose values are not shown, logged or exported. See `bridge.redaction`."""
     log_events: YesOrNo = False
     """True: the worker logs a line at level info for each event that succeeded."""
     http: Annotated[Address, host_and_port] | None = None

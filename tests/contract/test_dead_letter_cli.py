@@ -161,3 +161,15 @@ def test_a_broken_pipe_is_quiet(dlq: Dlq) -> None:
     assert process.stderr is not None
     assert process.stderr.read() == b""
     assert process.wait(PATIENCE) in (0, 1)
+
+
+def test_secrets_are_hidden(dlq: Dlq) -> None:
+    """In the page, the document and the payload; --unredacted shows them."""
+    data = b'{"token": "s3cr3t-17", "id":  1}'
+    (letter,) = dlq.kill(an_event("mail.sent", data), error=Error("ValueError", "s3cr3t-17 is refused"))
+
+    for words in ((), ("--json",), ("--body",)):
+        hidden, shown = (dlq("show", str(letter.number), *words, *more).stdout for more in ((), ("--unredacted",)))
+        assert "s3cr3t-17" not in hidden
+        assert "[redacted]" in hidden
+        assert "s3cr3t-17" in shown

@@ -90,7 +90,7 @@ def test_the_default_that_is_documented_is_the_default(tmp_path: Path) -> None:
     by_default, rows_by_key = read(tmp_path, "").values, documented(*ALL)
     for key in set(keys_of(Values)) - IN_WORDS:
         cell = rows_by_key[key][1].strip("`")
-        bare = cell in ("true", "false") or cell.startswith("{") or cell.isdigit()
+        bare = cell in ("true", "false") or cell.startswith(("{", "[")) or cell.isdigit()
         written = read(tmp_path, f"{key} = {cell}" if bare else f'{key} = "{cell}"')
         assert getattr(written.values, key) == getattr(by_default, key), key
 
