@@ -27,7 +27,7 @@ from bridge.errors import DuplicateEvent, EventFailed, InvalidName, NobodyServes
 from bridge.event import Event
 from bridge.handling import Handling
 from bridge.outcome import Outcome, Reply, Succeeded, outcome_of
-from bridge.queues import route
+from bridge.queues import CATCH_ALL, route
 from bridge.request import ReplayTarget, parameters
 from bridge.topics import RESERVED, check_name, is_reserved
 from bridge.trust import Trust
@@ -38,7 +38,7 @@ class RecordedEvent:
     """An event that was deferred and recorded instead of published.
 
     `delay` and `at` are the arguments of `defer()`. `queues` are the queues that the broker would have put the event
-    into.
+    into. `finished` are the names of listeners that have finished before and are not called.
     """
 
     event: Event
@@ -47,6 +47,7 @@ class RecordedEvent:
     queues: tuple[str, ...]
     delay: float | timedelta | str | None
     at: datetime | None
+    finished: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -112,6 +113,26 @@ class Recording(Sequence[RecordedEvent]):
         recorded = RecordedEvent(event, app, state.target, queues, None, None)
         self.add(recorded)
         return recorded
+
+    def received(
+        self,
+        app: Flask,
+        name: str,
+        data: bytes,
+        *,
+        content_type: str = JSON,
+        id: str | None = None,
+        source: str = "a test",
+        time: datetime | None = None,
+        queue: str = CATCH_ALL,
+        finished: Sequence[str] = (),
+    ) -> RecordedEvent:
+        """Return an event as it came from a queue, such as one that became a dead letter, ready for `replay()`. It is
+        not added to the recording, which has what its listeners defer. `finished` are the listeners that have finished
+        before."""
+        state = app.extensions[EXTENSION]
+        event = Event(id or str(uuid.uuid4()), name, source, time or datetime.now(UTC), content_type, data)
+        return RecordedEvent(event, app, state.target, (queue,), None, None, tuple(finished))
 
     def cancel(self, event_id: str) -> None:
         """Leave an event out of the next `replay()`, if it was not replayed yet."""
@@ -186,7 +207,8 @@ def answer_in_process(
 
 def _replay(deferred: RecordedEvent, queue: str) -> Outcome:
     now = datetime.now(UTC)
-    fields = parameters(Envelope(deferred.event, round_began=now), queue, deferred.target)
+    envelope = Envelope(deferred.event, round_began=now, finished=deferred.finished)
+    fields = parameters(envelope, queue, deferred.target)
     return outcome_of(_reply(deferred.app, fields, deferred.event.data), Trust.RECEIVER, now)
 
 

@@ -15,6 +15,7 @@ from bridge.console.site_options import Site, site_options
 from bridge.console.terminal import print_json_lines, terminal
 from bridge.ledger import Dead, Filter, grouped, span
 from bridge.redaction import Redaction
+from dead_letter.at_home import export, replay
 from dead_letter.choosing import Choice, LetterReader, NotOneLetter
 from dead_letter.decision_command import DecisionOptions, carry_out
 from dead_letter.groups_cli import groups
@@ -235,8 +236,8 @@ def _next(site: Site, wanted: Filter, letters: list[Dead], ids: bool) -> str:
     return next_commands(look, site.command(PROGRAM, "redrive", *(words or ["--all"]), "--dry-run"))
 
 
-main.add_command(groups)
-main.add_command(plans)
+for command in (groups, plans, replay, export):
+    main.add_command(command)
 
 if __name__ == "__main__":
     main(prog_name="bridge-dlq")
