@@ -1,6 +1,7 @@
 """`bridge-dlq`: the commands and their options. The other modules of this package do the work."""
 
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,10 +19,12 @@ from bridge.redaction import Redaction
 from dead_letter.at_home import export, replay
 from dead_letter.choosing import Choice, LetterReader, NotOneLetter
 from dead_letter.decision_command import DecisionOptions, carry_out
+from dead_letter.edit_command import edit
+from dead_letter.erase_command import erase
 from dead_letter.groups_cli import groups
 from dead_letter.ledger_access import PROGRAM, open_ledger, read_one
 from dead_letter.letter_page import letter_to_document, print_letter
-from dead_letter.options import deciding_options, filter_options, filter_words, plan_options
+from dead_letter.options import deciding_options, filter_options, filter_words, redrive_options
 from dead_letter.plan_command import PlanOptions, plan_redrive
 from dead_letter.plans_cli import plans
 from dead_letter.rendering import (
@@ -153,9 +156,16 @@ def show(site: Site, /, letter: str, body: bool, unredacted: bool, as_json: bool
 @main.command()
 @site_options
 @deciding_options
-@plan_options
+@redrive_options
 def redrive(
-    site: Site, /, planned: bool, canary: int | None, abort_over: float | None, wait: timedelta | None, **given: Any
+    site: Site,
+    /,
+    planned: bool,
+    canary: int | None,
+    abort_over: float | None,
+    wait: timedelta | None,
+    when_released: str | None,
+    **given: Any,
 ) -> None:
     """Put dead letters back into their own queues, each as a new round of attempts.
 
@@ -169,7 +179,7 @@ def redrive(
       bridge-dlq redrive --all --limit 10 --dry-run
       bridge-dlq redrive --group 1f3a9c0e --plan --canary 20 --rate 50/s
     """
-    chosen = _checked("redrive", **given)
+    chosen = replace(_checked("redrive", **given), when_released=when_released)
     if planned:
         wanted = PlanOptions(canary or CANARY, abort_over, WAIT if wait is None else wait.total_seconds())
         code = plan_redrive(site, chosen, wanted)
@@ -236,7 +246,7 @@ def _next(site: Site, wanted: Filter, letters: list[Dead], ids: bool) -> str:
     return next_commands(look, site.command(PROGRAM, "redrive", *(words or ["--all"]), "--dry-run"))
 
 
-for command in (groups, plans, replay, export):
+for command in (groups, plans, replay, export, edit, erase):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from bridge.ledger import Dead, Filter, grouped
 from dead_letter.choosing import Choice, LetterReader
 from dead_letter.deciding import Tally, decide, discarding, redriving
 from dead_letter.ledger_access import open_ledger
+from dead_letter.released import until_released
 from dead_letter.rendering import (
     by_reason,
     decision_text,
@@ -40,7 +41,8 @@ GROUPS_SHOWN = 8
 
 @dataclass(frozen=True, slots=True)
 class DecisionOptions:
-    """The options of one redrive or discard. `interval` is in seconds. `limit` selects the oldest letters."""
+    """The options of one redrive or discard. `interval` is in seconds. `limit` selects the oldest letters. A redrive
+    waits until the workers run the release `when_released`."""
 
     verb: Literal["redrive", "discard"]
     wanted: Filter | tuple[str, ...]
@@ -50,6 +52,7 @@ class DecisionOptions:
     yes: bool
     note: str
     as_json: bool
+    when_released: str | None = None
 
     @property
     def past(self) -> str:
@@ -65,8 +68,16 @@ def carry_out(site: Site, options: DecisionOptions) -> int:
 
 
 def selected_letters(site: Site, options: DecisionOptions, reader: LetterReader) -> set[int] | int | None:
-    """Ask, and return the numbers of the letters that the question counted, None if all that are selected are meant.
-    Return the exit code if nothing is to be decided."""
+    """Ask, wait for the release if one is awaited, and return the numbers of the letters that the question counted,
+    None if all that are selected are meant. Return the exit code if nothing is to be decided."""
+    selected = _asked(site, options, reader)
+    if options.when_released is None or isinstance(selected, int):
+        return selected
+    by = asyncio.run(until_released(site, options.when_released))
+    return selected if by is None else BY_SIGNAL + by
+
+
+def _asked(site: Site, options: DecisionOptions, reader: LetterReader) -> set[int] | int | None:
     if options.dry_run or not options.yes:
         if not options.dry_run and not sys.stdin.isatty():
             why = f"there is no terminal to ask on: give {options.verb} --yes, or --dry-run to look first"

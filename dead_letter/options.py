@@ -50,9 +50,15 @@ def part_of(percent: str) -> float:
     return float(match[1]) / 100
 
 
-def plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of a plan to a command."""
+def redrive_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that `redrive` alone has to a command: those of a plan, and the release to wait for."""
     for option in (
+        click.option(
+            "--when-released",
+            callback=read_by(argument_text),
+            metavar="NAME",
+            help="Wait until all workers that answer run this release of the app.",
+        ),
         click.option(
             "--wait",
             callback=read_by(positive_time),

@@ -8,7 +8,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bridge.attempt import encodable
+from bridge.attempt import Error, encodable
+from bridge.errors import UnreadableEnvelope
+from bridge.handling import PLAIN
 from bridge.json_fields import number
 from bridge.ledger import Dead, Discarded, Entry, Letter, Redriven, Skipped, summary
 from bridge.letter_text import decode_letter, encode_letter
@@ -23,6 +25,9 @@ _READ = ", ".join(
 """The columns as they are read: text as bytes, because text that is not UTF-8 would raise, and no entry of the table
 could be read."""
 _NEVER = 2**63 - 1
+
+ERASED = "[erased]"
+"""The message of each error of an erased letter."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -104,6 +109,22 @@ class LedgerTable:
         ).fetchone()
         return decode_letter(row[0], row[1] or b"") if row is not None and row[0] is not None else None
 
+    def erase(self, number: int) -> bool:
+        """Overwrite the data, the transcript and the texts of the errors of a letter. Return False if there is no such
+        letter. The pages are overwritten in the file when the journal is written back."""
+        self._connection.execute("PRAGMA secure_delete = ON")
+        try:
+            letter = self.letter(number)
+        except UnreadableEnvelope:
+            letter = None
+        head = None if letter is None else encode_letter(_erased(letter))
+        changed = self._connection.execute(
+            f"UPDATE {self._table} SET head = ?, data = x'', error_message = ? WHERE number = ?"
+            " AND kind IN ('dead', 'unproven')",
+            (head, ERASED, number),
+        )
+        return changed.rowcount > 0
+
     def is_open(self, number: int) -> bool:
         """Return True if a dead letter of this number waits for a decision."""
         row = self._connection.execute(
@@ -119,6 +140,15 @@ class LedgerTable:
             f"INSERT OR IGNORE INTO {self._table} ({_COLUMNS}, head, data) VALUES ({', '.join('?' * 15)})",
             (number, *values),
         )
+
+
+def _erased(letter: Letter) -> Letter:
+    event = replace(letter.envelope.event, data=b"", traceparent=None, handling=PLAIN)
+    attempts = tuple(
+        replace(each, error=each.error and Error(each.error.type, ERASED)) for each in letter.envelope.attempts
+    )
+    envelope = replace(letter.envelope, event=event, attempts=attempts, first_error=None)
+    return replace(letter, envelope=envelope, error=Error(letter.error.type, ERASED), transcript=None, unread=None)
 
 
 def microseconds(moment: datetime) -> int:

@@ -226,6 +226,7 @@ async def test_a_decider_decides_about_groups_and_holds_claims(open_as: OpenAs) 
             await decider.log(log.name, log.retention).append({"n": 2})
 
     assert [record.content["n"] async for record in decider.log(HISTORY, retention).read()] == [1]
+    assert await decider.broadcast("status").ask_all({"n": 3}, 0.1) == []
     for log in (FAILURES, PLANS):
         for broker in (decider, reader):
             assert [each.content["n"] async for each in broker.log(log.name, log.retention).read()] == [2]

@@ -31,6 +31,11 @@ class Decisions(Protocol):
     async def discard(self, number: int, actor: str, note: str) -> None:
         """Record the decision to discard the letter."""
 
+    async def erase(self, number: int, actor: str, note: str) -> bool:
+        """Remove the data of a letter, open or decided, its transcript and the messages of its errors for good. An open
+        letter is discarded. Return False if a copy may remain in the broker's files for some time. Raise
+        `BrokerRefused` if there is no such letter, or if the broker cannot remove anything."""
+
 
 class Ledger(Protocol):
     """The append-only record of dead letters. Reading changes nothing. Many processes may read at the same time."""

@@ -36,6 +36,13 @@ class RabbitDecisions:
         self._check(number)
         await self._record(Discarded(0, number, datetime.now(UTC), actor, note))
 
+    async def erase(self, number: int, actor: str, note: str) -> bool:
+        """Raise `BrokerRefused`: RabbitMQ removes no single message of a stream."""
+        raise BrokerRefused(
+            f"dead letter {number} cannot be erased: RabbitMQ keeps the ledger in a stream, and removes only the oldest"
+            " part of a stream, by a policy with max-age or max-length-bytes"
+        )
+
     def _check(self, number: int) -> None:
         if not self._claim.held:
             raise BrokerUnavailable("the connection that held the right to decide is gone; nothing was decided")

@@ -47,10 +47,11 @@ def permissions(names: Names, role: Role, *, declares: bool) -> Permissions:
             read = f"{own}(dead|question|log\\.(history|workers|failures|plans)|{asks})$"
             return Permissions(answers, f"{own}{asks}$|{answers}", f"{read}|{answers}")
         case Role.DECIDER:
-            # The process that carries out a plan holds a claim of the plan's name.
-            owned = r"(deciding$|claim\.)"
-            read = r"(dead|question|log\.(history|failures|plans))$"
-            return Permissions(f"{own}{owned}", f"{own}(({publishes}|dlx)$|claim\\.)", f"{own}({read}|{owned})")
+            # The process that carries out a plan holds a claim of the plan's name. --when-released asks the workers.
+            owned = r"(deciding$|claim\.|listener\.)"
+            read = rf"(dead|question|log\.(history|failures|plans|workers)|{asks})$"
+            write = rf"(({publishes}|dlx|{asks})$|claim\.|listener\.)"
+            return Permissions(f"{own}{owned}", f"{own}{write}", f"{own}({read}|{owned})")
         case Role.OPERATOR:
             # RabbitMQ 4.2.6 and later tells the count of a delay queue only to a user with a right to it.
             read = f"{own}(q\\.|(question|log\\.workers|{asks})$|{logs}|listener\\.)"

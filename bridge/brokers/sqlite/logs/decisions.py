@@ -2,9 +2,11 @@
 take minutes, and publishers and workers must be able to write meanwhile.
 """
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
 from bridge.brokers.sqlite.queues.enqueuing import Enqueuing
 from bridge.brokers.sqlite.queues.row import row_of
@@ -12,10 +14,13 @@ from bridge.brokers.sqlite.queues.schema import Schema
 from bridge.envelope import Envelope
 from bridge.errors import BrokerRefused, DeferRejected
 from bridge.ledger import Discarded, Redriven
-from bridge.local_database.connection import WriteRefused
+from bridge.local_database.connection import WriteRefused, existing
 from bridge.local_database.database import Database
 from bridge.local_database.ledger_table import LedgerTable
 from bridge.local_database.wakeups import CONSUMER_MARK
+
+EMPTY_SECONDS = 5.0
+"""The time to wait for other processes until the journal can be emptied."""
 
 
 class SqliteDecisions:
@@ -50,6 +55,22 @@ class SqliteDecisions:
         entry = Discarded(0, number, datetime.now(UTC), actor, note)
         await self._write(lambda connection: self._open_letter(connection, number).append(entry))
 
+    async def erase(self, number: int, actor: str, note: str) -> bool:
+        """Overwrite what may be personal in the letter, then write the journal back to the file and empty it. Return
+        False if another process prevents that for some seconds; SQLite does it later."""
+        entry = Discarded(0, number, datetime.now(UTC), actor, note)
+
+        def work(connection: sqlite3.Connection) -> None:
+            table = LedgerTable(connection, self._schema.ledger_name)
+            is_open = table.is_open(number)
+            if not table.erase(number):
+                raise BrokerRefused(f"dead letter {number}: the ledger has no such letter")
+            if is_open:
+                table.append(entry)
+
+        await self._write(work)
+        return await asyncio.to_thread(_empty_journal, self._database.path)
+
     def _open_letter(self, connection: sqlite3.Connection, number: int) -> LedgerTable:
         table = LedgerTable(connection, self._schema.ledger_name)
         if not table.is_open(number):
@@ -62,3 +83,9 @@ class SqliteDecisions:
         except WriteRefused as error:
             raise DeferRejected(str(error)) from error
         self._wake_consumers()
+
+
+def _empty_journal(path: Path) -> bool:
+    with existing(path, EMPTY_SECONDS) as connection:
+        busy: int = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    return not busy

@@ -1,0 +1,133 @@
+"""bridge-dlq edit and erase on both brokers."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bridge.attempt import Error
+from bridge.ledger import Discarded, Redriven
+from tests.contract.acts import an_event
+from tests.contract.conftest import Site
+from tests.contract.dead_letter_program import Dlq
+
+if TYPE_CHECKING:
+    from tests.contract.sqlite_site import SqliteSite
+
+
+@pytest.fixture
+def dlq(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dlq:
+    """The program on an empty ledger, in a directory of its own."""
+    monkeypatch.chdir(tmp_path)
+    return Dlq.on(site, tmp_path)
+
+
+def _editor(script: str) -> dict[str, str]:
+    """Return the environment with an editor that runs this script of sed."""
+    editor = Path("editor").absolute()
+    editor.write_text(f"#!/bin/sh\nexec sed -i '{script}' \"$1\"\n")
+    editor.chmod(0o700)
+    return {"VISUAL": str(editor)}
+
+
+def test_an_edited_event_has_a_new_id_and_a_link(dlq: Dlq) -> None:
+    """It goes into the queue of the old one, as a new round. The decision about the old letter names it."""
+    (dead,) = dlq.kill(an_event("mail.sent", b'{"to": "ann", "id": 1}'))
+    dlq.environment |= _editor("s/ann/bob/")
+
+    result = dlq("edit", str(dead.number), "--reason", "typo")
+
+    assert result.exit_code == 0, result.stderr
+    (delivery,) = dlq.delivered("mail", 1)
+    event = delivery.envelope.event
+    assert json.loads(event.data) == {"to": "bob", "id": 1}
+    assert (event.name, delivery.envelope.round, len(delivery.envelope.attempts)) == ("mail.sent", 2, 1)
+    assert event.id != dead.event_id
+    decision = dlq.entries()[-1]
+    assert isinstance(decision, Redriven)
+    assert decision.note == f"edited, as event {event.id}: typo"
+    assert dlq("edit", str(dead.number)).exit_code == 1
+
+
+def test_data_come_from_a_file_too(dlq: Dlq) -> None:
+    """Of any bytes, if the old data are no JSON."""
+    (dead,) = dlq.kill(an_event("mail.sent", b"\xff", "application/octet-stream"))
+    Path("data").write_bytes(b"\x00\xfe")
+
+    assert dlq("edit", str(dead.number), "--data-file", "data").exit_code == 0
+
+    assert dlq.delivered("mail", 1)[0].envelope.event.data == b"\x00\xfe"
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "expected"),
+    [
+        ("s/x/y/", 1, "The data are the same: nothing was changed"),
+        ("s/}/]/", 2, "the data are no JSON, as the old data are; nothing was changed. What was given is in "),
+    ],
+)
+def test_what_cannot_be_put_back_is_kept(dlq: Dlq, script: str, code: int, expected: str) -> None:
+    """The letter stays open, and the work of the user is in a file."""
+    (dead,) = dlq.kill(an_event("mail.sent", b'{"id": 1}'))
+    dlq.environment |= _editor(script)
+
+    result = dlq("edit", str(dead.number))
+
+    assert (result.exit_code, len(dlq.open())) == (code, 1)
+    assert expected in result.stderr
+    for kept in Path.cwd().glob("bridge-edit-*"):
+        assert (kept.read_bytes(), kept.stat().st_mode & 0o777) == (b'{\n  "id": 1\n]\n', 0o600)
+
+
+def test_an_erased_letter_is_nowhere_in_the_file(
+    sqlite_site: "SqliteSite", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither in the tables nor in the journal. Its entry stays; an open letter is discarded."""
+    monkeypatch.chdir(tmp_path)
+    dlq = Dlq.on(sqlite_site, tmp_path)
+    error = Error("KeyError", "secret-ann is unknown", 'x = "secret-ann"')
+    event = an_event("mail.sent", b'{"to": "secret-ann"}' + b" " * 20_000 + b"secret-ann")
+    first, second = [dlq.kill(event, error=error)[-1] for _ in range(2)]
+    assert dlq("discard", str(second.number), "--yes").exit_code == 0
+    assert any(b"secret-ann" in file.read_bytes() for file in tmp_path.glob("*.db*"))
+
+    result = dlq("erase", str(first.number), str(second.number), "--yes", "--reason", "forgotten")
+
+    assert result.exit_code == 0, result.stderr
+    assert not [file for file in tmp_path.glob("*.db*") if b"secret-ann" in file.read_bytes()]
+    assert dlq.open() == []
+    decision = dlq.entries()[-1]
+    assert isinstance(decision, Discarded)
+    assert (decision.letter, decision.note) == (first.number, "erased: forgotten")
+    page = dlq("show", str(first.number)).stdout
+    assert "mail.sent" in page
+    assert "KeyError: [erased]" in page
+
+
+@pytest.mark.rabbitmq
+def test_rabbitmq_cannot_erase(rabbit_site: Site, tmp_path: Path) -> None:
+    """The message says what removes letters there. Nothing is decided."""
+    dlq = Dlq.on(rabbit_site, tmp_path)
+    (dead,) = dlq.die("mail.sent")
+
+    result = dlq("erase", str(dead.number), "--yes", "--reason", "forgotten")
+
+    assert (result.exit_code, len(dlq.open())) == (3, 1)
+    assert "RabbitMQ keeps the ledger in a stream" in result.stderr
+
+
+def test_a_redrive_waits_for_a_release(dlq: Dlq) -> None:
+    """Without a worker of that release nothing is put back; a signal ends the program."""
+    dlq.die("mail.sent")
+
+    process = dlq.start("redrive", "--all", "--yes", "--when-released", "v43", stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    said = process.stderr.readline()
+    process.terminate()
+    process.wait()
+
+    assert said == b"Waiting for release v43: no worker of the site answers with a release.\n"
+    assert (process.returncode, len(dlq.open())) == (143, 1)
+    process.stderr.close()
