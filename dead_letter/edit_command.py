@@ -10,14 +10,15 @@ from typing import BinaryIO
 
 import click
 
+from bridge.console import options
 from bridge.console.actor import actor
 from bridge.console.encoding import argument_text
 from bridge.console.event_loop import run
 from bridge.console.exit_codes import ExitCode
 from bridge.console.option_values import read_by
-from bridge.console.printable import printable
 from bridge.console.program import Failure
 from bridge.console.site_options import Site, site_options
+from bridge.console.terminal import print_json_lines
 from bridge.event import Event, event_id
 from bridge.ledger import Letter
 from dead_letter.ledger_access import open_ledger, read_one
@@ -35,8 +36,9 @@ from dead_letter.ledger_access import open_ledger, read_one
 @click.option(
     "--reason", "note", default="", callback=read_by(argument_text), metavar="TEXT", help="The reason, for the ledger."
 )
+@options.as_json("Print the number of the letter and the id of the new event as one JSON object.")
 @click.pass_obj
-def edit(site: Site, /, letter: str, data_file: BinaryIO | None, note: str) -> None:
+def edit(site: Site, /, letter: str, data_file: BinaryIO | None, note: str, as_json: bool) -> None:
     """Change the data of a letter's event in your editor, and put it back into its queue with a new id.
 
     The letter is redriven, and its decision names the new event. The new event keeps the name, the queue, the trace and
@@ -58,7 +60,10 @@ def edit(site: Site, /, letter: str, data_file: BinaryIO | None, note: str) -> N
         click.echo("The data are the same: nothing was changed. To put the letter back as it is, redrive it.", err=True)
         click.get_current_context().exit(ExitCode.INCOMPLETE)
     new = run(_put_back(site, history.letter.number, content, data, note))
-    click.echo(printable(f"Letter {history.letter.number} is redriven as event {new.id}."))
+    if as_json:
+        print_json_lines([{"letter": history.letter.number, "event": new.id}])
+    else:
+        click.echo(f"Letter {history.letter.number} is redriven as event {new.id}.")
 
 
 def _edited(event: Event) -> bytes:

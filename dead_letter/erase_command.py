@@ -5,14 +5,15 @@ from collections.abc import Sequence
 
 import click
 
+from bridge.console import options
 from bridge.console.actor import actor
 from bridge.console.encoding import argument_text
 from bridge.console.event_loop import run
 from bridge.console.exit_codes import ExitCode
 from bridge.console.option_values import read_by
-from bridge.console.printable import printable
 from bridge.console.program import Failure
 from bridge.console.site_options import Site, site_options
+from bridge.console.terminal import print_json_lines
 from dead_letter.choosing import find
 from dead_letter.ledger_access import open_ledger
 from dead_letter.rendering import letters_of
@@ -30,8 +31,9 @@ from dead_letter.rendering import letters_of
     metavar="TEXT",
     help="The reason, for the ledger.",
 )
+@options.as_json("Print a JSON object for each letter.")
 @click.pass_obj
-def erase(site: Site, /, letters: tuple[str, ...], yes: bool, note: str) -> None:
+def erase(site: Site, /, letters: tuple[str, ...], yes: bool, note: str, as_json: bool) -> None:
     """Remove the data of letters for good, their last request and reply, and the messages of their errors.
 
     Letters that were redriven or discarded can be erased too; open ones are discarded. The number, the event's name and
@@ -48,19 +50,22 @@ def erase(site: Site, /, letters: tuple[str, ...], yes: bool, note: str) -> None
         if not click.confirm(f"Erase {letters_of(len(letters))} for good?", err=True):
             click.echo("Nothing was changed.", err=True)
             click.get_current_context().exit(ExitCode.INCOMPLETE)
-    remaining = run(_erase(site, letters, note))
-    click.echo(printable(f"Erased: {letters_of(len(set(letters)))}."))
-    if remaining:
+    numbers, clean = run(_erase(site, letters, note))
+    if as_json:
+        print_json_lines({"letter": number, "result": "erased"} for number in numbers)
+    else:
+        click.echo(f"Erased: {letters_of(len(numbers))}.")
+    if not clean:
         why = "other processes use the file: SQLite's journal may hold the old pages until they end"
         click.echo(f"Warning: {why}. Erase again to be sure.", err=True)
         click.get_current_context().exit(ExitCode.INCOMPLETE)
 
 
-async def _erase(site: Site, references: Sequence[str], note: str) -> bool:
-    """Erase the letters. Return True if copies may remain for some time."""
+async def _erase(site: Site, references: Sequence[str], note: str) -> tuple[list[int], bool]:
+    """Erase the letters. Return their numbers, and False if copies may remain for some time."""
     async with open_ledger(site) as (ledger, _):
         histories = await find(ledger, references)
         numbers = sorted({history.letter.number for history in histories.values()})
         async with ledger.deciding() as decisions:
             clean = [await decisions.erase(number, actor(), f"erased: {note}") for number in numbers]
-    return not clean[-1]
+    return numbers, clean[-1]

@@ -37,7 +37,7 @@ def test_an_edited_event_has_a_new_id_and_a_link(dlq: Dlq) -> None:
     (dead,) = dlq.kill(an_event("mail.sent", b'{"to": "ann", "id": 1}'))
     dlq.environment |= _editor("s/ann/bob/")
 
-    result = dlq("edit", str(dead.number), "--reason", "typo")
+    result = dlq("edit", str(dead.number), "--reason", "typo", "--json")
 
     assert result.exit_code == 0, result.stderr
     (delivery,) = dlq.delivered("mail", 1)
@@ -45,6 +45,7 @@ def test_an_edited_event_has_a_new_id_and_a_link(dlq: Dlq) -> None:
     assert json.loads(event.data) == {"to": "bob", "id": 1}
     assert (event.name, delivery.envelope.round, len(delivery.envelope.attempts)) == ("mail.sent", 2, 1)
     assert event.id != dead.event_id
+    assert json.loads(result.stdout) == {"letter": dead.number, "event": event.id}
     decision = dlq.entries()[-1]
     assert isinstance(decision, Redriven)
     assert decision.note == f"edited, as event {event.id}: typo"

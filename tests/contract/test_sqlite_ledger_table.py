@@ -12,7 +12,9 @@ from bridge.local_database.ledger_table import LedgerTable
 from bridge.local_database.local_index import open_index_file
 
 AT = datetime(2031, 2, 3, 4, 5, 6, 789_001, tzinfo=UTC)
-DEAD = Dead(0, AT, "mail", "rejected", "0190-1", "mail.sent", "ValueError", "naïve", 3)
+DEAD = Dead(
+    *(0, AT, "mail", "rejected", "0190-1", "mail.sent", "ValueError", "naïve", 3, True), "shop/mails.py grüße", "v42"
+)
 ENTRIES: list[Entry] = [
     DEAD,
     Dead(5, AT + timedelta(days=1), "", "unroutable", "0190-2", "other", "unroutable", "", 0),

@@ -38,7 +38,7 @@ CONFIGURES = {
     Role.WEB: {ANSWERS},
     Role.WORKER: {ANSWERS, CALLS, LISTENER, CLAIM},
     Role.READER: {LISTENER},
-    Role.DECIDER: {NAMES.deciding},
+    Role.DECIDER: {NAMES.deciding, CLAIM, LISTENER},
     Role.OPERATOR: {LISTENER},
     Role.DOCTOR: set(),
 }
@@ -47,10 +47,11 @@ WRITES = {
     Role.WORKER: PUBLISHED
     | {NAMES.dead_letters, NAMES.calls, CALLS, NAMES.answers, ANSWERS, NAMES.broadcast, LISTENER, CLAIM},
     Role.READER: {NAMES.broadcast, LISTENER},
-    Role.DECIDER: PUBLISHED | {NAMES.dead_letters},
+    Role.DECIDER: PUBLISHED | {NAMES.dead_letters, NAMES.broadcast, CLAIM, LISTENER},
     Role.OPERATOR: {NAMES.direct, *(NAMES.delay(level) for level in range(20)), NAMES.broadcast, LISTENER},
     Role.DOCTOR: set(),
 }
+FAILURES = {NAMES.log("failures"), NAMES.log("plans")}
 QUEUES = {*(NAMES.queue("mail", lane) for lane in LANES), NAMES.queue("orders")}
 READS = {
     Role.WEB: {NAMES.question, NAMES.answers, ANSWERS},
@@ -59,8 +60,11 @@ READS = {
         *(name for name in DECLARED if ".log." in name),
         *(NAMES.ledger, NAMES.question, NAMES.calls, CALLS, NAMES.answers, ANSWERS, NAMES.broadcast, LISTENER, CLAIM),
     },
-    Role.READER: {NAMES.ledger, NAMES.question, NAMES.log("workers"), NAMES.broadcast, LISTENER},
-    Role.DECIDER: {NAMES.ledger, NAMES.deciding, NAMES.question},
+    Role.READER: {NAMES.ledger, NAMES.question, NAMES.log("workers"), *FAILURES, NAMES.broadcast, LISTENER},
+    Role.DECIDER: {
+        *(NAMES.ledger, NAMES.deciding, NAMES.question, NAMES.log("workers"), *FAILURES),
+        *(NAMES.broadcast, CLAIM, LISTENER),
+    },
     Role.OPERATOR: QUEUES | {NAMES.question, *LOGS, NAMES.log("workers"), NAMES.broadcast, LISTENER},
     Role.DOCTOR: set(),
 }
