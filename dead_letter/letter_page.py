@@ -46,6 +46,7 @@ def print_letter(console: Console, history: History, letter: Letter, now: dateti
             "id": event.id,
             "queue": letter.queue or NO_QUEUE,
             "reason": letter.reason,
+            "group": history.letter.fingerprint.id,
             **({} if history.letter.believed else {"signature": "missing or wrong: this letter is not believed"}),
             "died": _when_and_ago(letter.time, now),
             "deferred": f"{_when_and_ago(event.time, now)}, by {event.source}",
@@ -80,6 +81,7 @@ def letter_to_document(history: History, letter: Letter) -> dict[str, Any]:
     return {
         "number": history.letter.number,
         "open": history.open,
+        "group": history.letter.fingerprint.id,
         "decisions": [
             {
                 "decision": "redriven" if isinstance(decision, Redriven) else "discarded",

@@ -187,6 +187,8 @@ def letter_to_json(letter: Dead) -> dict[str, Any]:
         "reason": letter.reason,
         "error": {"type": letter.error_type, "message": letter.error_message},
         "attempts": letter.attempts,
+        "group": letter.fingerprint.id,
+        "release": letter.release,
         "time": time_to_json(letter.time),
         **({} if letter.believed else {"believed": False}),
     }
