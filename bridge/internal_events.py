@@ -7,6 +7,8 @@
 | `bridge.broker.lost` | `BrokerBack`, because before nothing can be published | `seconds` |
 | `bridge.queue.paused` | `Paused`, if the pause is not old | `queue`, `events`, `until`, `who`, `why`, `event` |
 | `bridge.queue.resumed` | `Resumed` | as `bridge.queue.paused` |
+| `bridge.queue.held` | `BreakerOpened` | `queue`, `events`, `error` |
+| `bridge.queue.freed` | `BreakerClosed` | `queue`, `seconds` |
 | `bridge.worker.missing` | `WorkerMissing` | `host`, `pid`, `app`, `seen` |
 
 The event of a dead letter also has the letter's number in the ledger, as `number`. The broker does not tell it with the
@@ -20,9 +22,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from bridge.attempt import Error
 from bridge.controls import Pause
 from bridge.event import format_time
-from bridge.moments import BrokerBack, ChildLost, Moment, Paused, Resumed, Settled, WorkerMissing
+from bridge.moments import (
+    BreakerClosed,
+    BreakerOpened,
+    BrokerBack,
+    ChildLost,
+    Moment,
+    Paused,
+    Resumed,
+    Settled,
+    WorkerMissing,
+)
 from bridge.queues import Queue
 from bridge.settlement import DeadLetter
 from bridge.topics import DEAD_LETTER, WORKER_MISSING, is_reserved
@@ -68,7 +81,6 @@ def _dead_letter(settled: Settled) -> InternalEvent | None:
     dead = settled.settlement
     if not isinstance(dead, DeadLetter) or is_reserved(settled.event.name):
         return None
-    error = dead.error.bounded()
     return InternalEvent(
         DEAD_LETTER + dead.reason.replace(" ", "_"),
         {
@@ -77,7 +89,7 @@ def _dead_letter(settled: Settled) -> InternalEvent | None:
             "queue": settled.queue,
             "reason": dead.reason,
             "attempts": settled.attempt,
-            "error": {"type": error.type, "message": error.message, "traceback": error.traceback},
+            "error": _fields(dead.error),
         },
         letter=EventOfQueue(settled.event.id, settled.queue),
     )
@@ -102,6 +114,20 @@ def _resumed(resumed: Resumed) -> InternalEvent:
     return _about_pause("bridge.queue.resumed", resumed.pause)
 
 
+def _held(opened: BreakerOpened) -> InternalEvent:
+    payload = {"queue": opened.queue, "events": opened.events, "error": _fields(opened.error)}
+    return InternalEvent("bridge.queue.held", payload)
+
+
+def _freed(closed: BreakerClosed) -> InternalEvent:
+    return InternalEvent("bridge.queue.freed", {"queue": closed.queue, "seconds": round(closed.seconds, 3)})
+
+
+def _fields(error: Error) -> Mapping[str, str | None]:
+    error = error.bounded()
+    return {"type": error.type, "message": error.message, "traceback": error.traceback}
+
+
 def _worker_missing(missing: WorkerMissing) -> InternalEvent:
     seen = format_time(missing.seen)
     payload = {"host": missing.host, "pid": missing.pid, "app": missing.app, "seen": seen}
@@ -120,5 +146,7 @@ _MAKERS: Mapping[type, Callable[[Any], InternalEvent | None]] = {
     BrokerBack: _broker_lost,
     Paused: _paused,
     Resumed: _resumed,
+    BreakerOpened: _held,
+    BreakerClosed: _freed,
     WorkerMissing: _worker_missing,
 }

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Begun",
+    "BreakerClosed",
+    "BreakerOpened",
     "BrokerBack",
     "BrokerLost",
     "ChildLost",
@@ -180,6 +182,24 @@ class Paused:
 
 
 @dataclass(frozen=True, slots=True)
+class BreakerOpened:
+    """This worker holds the events of a queue from now on: `events` different ones in a row failed alike, the last one
+    with `error`. Single events probe the queue."""
+
+    queue: str
+    events: int
+    error: Error
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerClosed:
+    """An event of a held queue succeeded, after `seconds`: the events of the queue run again."""
+
+    queue: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Resumed:
     """A pause ended for this worker: a person resumed it, or its time is over."""
 
@@ -211,6 +231,8 @@ Moment = (
     | ChildLost
     | BrokerLost
     | BrokerBack
+    | BreakerOpened
+    | BreakerClosed
     | Paused
     | Resumed
     | WorkerMissing

@@ -29,7 +29,8 @@ class Queue:
     as many as the worker has slots). `expired` is the end of an event that did not begin in time: a dead letter, or
     none. `priority` is that of events that ask for none. `weight` is its share of a worker's events while several of
     the worker's queues have a backlog. `rate` limits how many events begin in a time in the whole site, `burst` how
-    many at once, and `site_slots` how many run at a time in the whole site.
+    many at once, and `site_slots` how many run at a time in the whole site. `breaker` is the number of events in a row
+    that fail alike before a worker holds the queue's events (None: it never does).
 
     The events of an `ordered` queue run one at a time in the whole site, in the order in which they came to the queue.
     A retry keeps its place, and the events after it wait. Their priorities do not count.
@@ -52,6 +53,7 @@ class Queue:
     rate: Rate | None = None
     burst: int = 1
     site_slots: int | None = None
+    breaker: int | None = None
     deadline_at_most: timedelta = DEADLINE_AT_MOST
 
     @property

@@ -111,4 +111,5 @@ def _rules(queue: Queue) -> Rules:
         deadline_at_most=queue.longest.total_seconds(),
         ordered=queue.ordered,
         at_once=queue.rate is not None,
+        breaker=queue.breaker,
     )

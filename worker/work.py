@@ -22,6 +22,7 @@ from worker.control.scheduler import schedulers
 from worker.control.site_controls import SiteControls
 from worker.control.status import About, worker_status
 from worker.control.telling import recording, told
+from worker.events.breakers import Breakers
 from worker.events.calls import CallRunner, CallService
 from worker.events.consumer import EventConsumer
 from worker.events.metering import Meter
@@ -92,6 +93,8 @@ def _event_consumer(
     meter: Meter,
 ) -> EventConsumer:
     values, clock = options.settings.values, asyncio.get_running_loop().time
+    after = {queue: rule.breaker for queue, rule in rules.items() if rule.breaker is not None}
+    breakers = Breakers(after, watching.tell, clock)
     replayer = Replayer(
         rules,
         replays.target,
@@ -101,6 +104,7 @@ def _event_consumer(
         halt=controls.halt,
         cancellation=controls.cancellation,
         begins=lambda queue, token: meter.begun(queue, token, clock()),
+        has_outcome=breakers.note,
     )
     return EventConsumer(
         consumer,
@@ -110,6 +114,7 @@ def _event_consumer(
         watching.tell,
         steering=controls,
         meter=meter,
+        breakers=breakers,
         held_while_fast=values.in_flight,
     )
 

@@ -88,6 +88,7 @@ class Settings:
                 rate=queue.rate,
                 burst=queue.burst,
                 site_slots=queue.site_slots,
+                breaker=queue.breaker,
             )
             for name, queue in self.values.queues.items()
         )

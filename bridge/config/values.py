@@ -90,6 +90,8 @@ class QueueSettings:
     rate: Annotated[Rate, Rate.parsed] | None = None
     burst: PositiveCount = 1
     site_slots: PositiveCount | None = None
+    breaker: PositiveCount | None = None
+    """The number of events in a row that fail alike before the worker holds the events of the queue."""
 
     def __post_init__(self) -> None:
         """Raise `Unreadable` for settings that contradict each other."""

@@ -15,6 +15,7 @@ from bridge.controls import pause_of
 from bridge.moments import Taken, Tell, hears, tell_nobody
 from bridge.status import QueueStatus, ServingStatus
 from worker.events.at_gate import AtGate
+from worker.events.breakers import Breakers
 from worker.events.broker_link import BrokerLink
 from worker.events.defects import Defects
 from worker.events.gate import GO, GateState, Go, Wait, may_begin
@@ -23,7 +24,7 @@ from worker.events.metering import Meter
 from worker.events.ordered_runs import OrderedRuns
 from worker.events.prefetch import HELD_WHILE_FAST, LOOKED_EVERY, Pace, limits_of, rooms_of
 from worker.events.replay import Replayer
-from worker.events.steering import Steering, Unsteered, instead_of_begin, may_not_begin, paused_patterns
+from worker.events.steering import GiveBack, Steering, Unsteered, instead_of_begin, may_not_begin, paused_patterns
 from worker.events.unrun import acknowledge, end_failed, leave_out
 from worker.slots.slots import NoSlotToCome, Slots
 
@@ -43,6 +44,7 @@ class EventConsumer:
         gate: Gate = may_begin,
         steering: Steering | None = None,
         meter: Meter | None = None,
+        breakers: Breakers | None = None,
         held_while_fast: int = HELD_WHILE_FAST,
     ) -> None:
         self._loop = asyncio.get_running_loop()
@@ -55,6 +57,8 @@ class EventConsumer:
         self._gate = gate
         self._steering = steering or Unsteered()
         self._meter = meter or Meter()
+        self._breakers = breakers or Breakers({}, tell_nobody, self._loop.time)
+        self._breakers.on_change = self._hold_or_free
         self._at_gate = AtGate(self._ask, self._begin)
         self._in_flight = InFlight(lambda: broker.trouble, self._hold_back, self._at_gate.look)
         self._tasks: dict[EventInFlight, asyncio.Task[None]] = {}
@@ -195,6 +199,7 @@ class EventConsumer:
         self._limits = limits_of(rooms, slots)
         prefetch = self._pace.prefetch(rooms, slots, weighted=self._weighted, held_while_fast=self._held_while_fast)
         prefetch = self._meter.prefetch(prefetch, rooms, self._in_flight.begun)
+        prefetch |= dict.fromkeys(self._breakers.held, 1)
         stuck = self._in_flight.stuck
         self._prefetch = {
             queue: 0 if pause_of(self._steering.pauses, queue) is not None else most + stuck.get(queue, 0)
@@ -202,10 +207,10 @@ class EventConsumer:
         }
 
     async def _room(self) -> int:
-        """Wait until events may be taken, and return how many. Events of metered queues that wait at the gate do not
-        count: they are few, and may wait for long."""
+        """Wait until events may be taken, and return how many. Events of metered queues, and of queues that are
+        held, that wait at the gate do not count: they are few, and may wait for long."""
         size = self._slots.size
-        at_gate = await self._at_gate.fewer_than(size, without=self._meter.queues)
+        at_gate = await self._at_gate.fewer_than(size, without=self._meter.queues | self._breakers.held)
         return await self._slots.room_in_line(at_gate)
 
     def _needs_no_run(self, delivery: Delivery) -> bool:
@@ -221,10 +226,19 @@ class EventConsumer:
 
     def _admit(self, held: EventInFlight) -> None:
         instead = instead_of_begin(self._steering, held.delivery.envelope, held.queue)
+        if instead is None and held.queue in self._breakers.held and self._at_gate.waits_for(held.queue):
+            instead = GiveBack()  # one event waits, which is the next probe
         if instead is not None and not self._draining:
             self._start(held, partial(leave_out, held, instead, self._replayer))
         else:
             self._at_gate.add(held)
+
+    def _hold_or_free(self, queue: str) -> None:
+        """Return the events of a held queue that have not begun to it, but for the next probe. Or begin those that
+        wait."""
+        self._slots.recall(lambda each: each.queue == queue)
+        for held in self._at_gate.take_all():
+            self._admit(held)
 
     def _hold_back(self, hold: bool) -> None:
         self._slots.hold_back(hold=hold)
@@ -244,6 +258,7 @@ class EventConsumer:
             buckets=meter.buckets,
             promised=meter.promised,
             site_slots=meter.site_slots,
+            breakers=self._breakers.by_queue,
         )
         return self._gate(queue, self._loop.time(), state)
 

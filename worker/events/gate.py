@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from bridge.controls import Pause, pause_of
 from bridge.rates import Bucket
+from worker.events.breaker import Breaker
 
 NONE: Mapping[str, Any] = MappingProxyType({})
 
@@ -27,7 +28,7 @@ class GateState(NamedTuple):
     since. `event` is the name of the event that asks, None for any event of the queue.
     `buckets` has this worker's share of each queue's rate, None as long as it is not known, and `promised` counts the
     tokens of the events that have passed the gate and have not begun. `site_slots` has how many of a queue's slots of
-    the whole site this worker has.
+    the whole site this worker has. `breakers` has the breakers of the queues that have one.
     """
 
     in_flight: Mapping[str, int]
@@ -39,6 +40,7 @@ class GateState(NamedTuple):
     buckets: Mapping[str, Bucket | None] = NONE
     promised: Mapping[str, int] = NONE
     site_slots: Mapping[str, int] = NONE
+    breakers: Mapping[str, Breaker] = NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,15 @@ def rate_of_the_queue(queue: str, now: float, state: GateState) -> Wait | None:
     return Wait(seconds, f"its rate: this worker has {bucket.rate:.3g} a second") if seconds else None
 
 
+def breaker_of_the_queue(queue: str, now: float, state: GateState) -> Wait | None:
+    """Begin single events of a queue whose events fail alike (`[queues.x] breaker`)."""
+    breaker = state.breakers.get(queue)
+    if breaker is None or not breaker.is_open:
+        return None
+    seconds = breaker.wait(now, state.in_flight.get(queue, 0))
+    return Wait(seconds, breaker.why()) if seconds else None
+
+
 def unconfirmed_settlements(queue: str, now: float, state: GateState) -> Wait | None:
     """Begin no event while the broker does not confirm settlements: more events might run twice."""
     if not state.unconfirmed:
@@ -106,6 +117,7 @@ TERMS: tuple[Term, ...] = (
     slots_of_the_queue,
     site_slots_of_the_queue,
     rate_of_the_queue,
+    breaker_of_the_queue,
 )
 
 

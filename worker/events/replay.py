@@ -12,7 +12,7 @@ from bridge.fastcgi import InvalidRequest
 from bridge.ledger import Letter, Transcript
 from bridge.logger import log
 from bridge.moments import Begun, Settled, Tell, hears
-from bridge.outcome import Evidence, Failed, OutOfTime, Reply, TooLate, Unsendable, outcome_of
+from bridge.outcome import Evidence, Failed, Outcome, OutOfTime, Reply, TooLate, Unsendable, outcome_of
 from bridge.request import ReplayTarget, parameters
 from bridge.settlement import Ack, DeadLetter, Drop, Halt, Policies, RetryAfter, Settlement, decide, expired_at
 from bridge.trust import Trust
@@ -27,7 +27,8 @@ class Rules:
     """The rules for the events of one queue: the seconds that a replay may take, the retry policies, how many events
     may be in flight in this worker (None: as many as it has slots), the queue's weight, the seconds that a replay may
     take if its listener asks for more time (None: it cannot), whether the queue is ordered, and whether its events have
-    to begin when they are sent, as those of a queue with a rate."""
+    to begin when they are sent, as those of a queue with a rate, and how many of its events in a row may fail alike
+    before it holds the others (None: any number)."""
 
     deadline: float
     policies: Policies
@@ -36,6 +37,7 @@ class Rules:
     deadline_at_most: float | None = None
     ordered: bool = False
     at_once: bool = False
+    breaker: int | None = None
 
 
 class _Expired(Exception):
@@ -69,12 +71,17 @@ def _nothing_begins(queue: str, token: str) -> None:
     """Do nothing when an event of a queue begins."""
 
 
+def _nothing_follows(queue: str, event: str, outcome: Outcome) -> None:
+    """Do nothing when an event of a queue has its outcome."""
+
+
 @dataclass(frozen=True, slots=True)
 class Replayer:
     """Replays the events of the queues in `rules`. `trust` says which part of a reply decides the outcome. An event
     whose data exceeds `max_body` bytes (None: no limit) is not replayed: the app could not have deferred it. `halt`
     pauses a queue whose listener raised `Halt`. `cancellation` returns the cancellation of an event: if its attempt is
-    cut short or runs out of time, it ends."""
+    cut short or runs out of time, it ends. `has_outcome` is called with the queue, the id and the outcome of an
+    event."""
 
     rules: Mapping[str, Rules]
     target: ReplayTarget
@@ -83,6 +90,7 @@ class Replayer:
     now: Callable[[], datetime] = field(default=_utc_now)
     max_body: int | None = None
     begins: Callable[[str, str], None] = _nothing_begins
+    has_outcome: Callable[[str, str, Outcome], None] = _nothing_follows
     halt: Halting = field(default=cannot_halt)
     cancellation: Callable[[Envelope], Cancellation | None] = field(default=lambda envelope: None)
     _encoder: RequestEncoder = field(init=False)
@@ -98,6 +106,8 @@ class Replayer:
         evidence, seconds, child = await self._exchange(held, slots, request, rules.deadline)
         now = self.now()
         outcome = outcome_of(evidence, self.trust, now)
+        if rules.breaker is not None:
+            self.has_outcome(queue, envelope.event.id, outcome)
         settlement = decide(envelope, outcome, rules.policies, seconds, now)
         if isinstance(evidence, OutOfTime) and (cancellation := self.cancellation(envelope)) is not None:
             settlement = DeadLetter(_spent(settlement, envelope), "cancelled", cancellation.error)

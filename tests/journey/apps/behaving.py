@@ -54,6 +54,11 @@ def halt_without(event: Event, file: str) -> None:
         raise Halt(f"there is no {file}")
 
 
+def need(event: Event, file: str) -> None:
+    if not Path(file).exists():
+        raise ConnectionError(f"no connection for event {event.id}")
+
+
 def reject(event: Event, *_: str) -> None:
     raise Reject("never")
 
@@ -86,6 +91,7 @@ BEHAVIOURS: dict[str, Callable[..., None]] = {
     "fail": fail,
     "sleep": sleep,
     "retry": retry,
+    "need": need,
     "reject": reject,
     "halt-without": halt_without,
     "abort": lambda event, status: abort(int(status)),

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 from bridge.moments import (
+    BreakerClosed,
+    BreakerOpened,
     BrokerBack,
     BrokerLost,
     ChildLost,
@@ -42,6 +44,8 @@ def note(moment: Moment) -> None:
             fields = {"event": moment.id, "attempt": moment.attempt, "done": moment.done, "note": moment.note}
         case Paused() | Resumed():
             fields = {"queue": moment.pause.queue}
+        case BreakerOpened() | BreakerClosed():
+            fields = {"queue": moment.queue}
         case _:
             fields = {"event": moment.event.id, "attempt": moment.attempt, "queue": moment.queue}
             settlement = getattr(moment, "settlement", None)

@@ -2,9 +2,21 @@
 
 from datetime import timedelta
 
+from bridge.attempt import Error
 from bridge.controls import Pause
 from bridge.internal_events import EventOfQueue, InternalEvent, asks_for_internal_events, internal_event_of
-from bridge.moments import BrokerBack, BrokerLost, ChildLost, Moment, Paused, Resumed, Settled, WorkerMissing
+from bridge.moments import (
+    BreakerClosed,
+    BreakerOpened,
+    BrokerBack,
+    BrokerLost,
+    ChildLost,
+    Moment,
+    Paused,
+    Resumed,
+    Settled,
+    WorkerMissing,
+)
 from bridge.outcome import Failed, Succeeded
 from bridge.queues import Queue
 from bridge.settlement import Ack, DeadLetter, RetryAfter, Settlement
@@ -79,6 +91,16 @@ def test_a_pause_and_its_end_cause_one_with_the_same_fact_in_each_worker() -> No
     assert internal_event_of_now(Paused(pause)) == InternalEvent("bridge.queue.paused", payload, "p1")
     assert internal_event_of_now(Resumed(pause)) == InternalEvent("bridge.queue.resumed", payload, "p1")
     assert internal_event_of(Paused(pause), NOW + timedelta(minutes=2)) is None
+
+
+def test_a_breaker_causes_one_when_it_opens_and_one_when_it_closes() -> None:
+    """With the error that the events of the queue have in common."""
+    error = {"type": "ConnectionError", "message": "no route", "traceback": None}
+    opened = BreakerOpened("mail", 10, Error("ConnectionError", "no route"))
+    payload = {"queue": "mail", "events": 10, "error": error}
+    assert internal_event_of_now(opened) == InternalEvent("bridge.queue.held", payload)
+    freed = InternalEvent("bridge.queue.freed", {"queue": "mail", "seconds": 12.346})
+    assert internal_event_of_now(BreakerClosed("mail", 12.3456)) == freed
 
 
 def test_a_missing_worker_causes_one_with_the_same_fact_whoever_finds_it() -> None:

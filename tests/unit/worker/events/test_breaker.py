@@ -1,0 +1,86 @@
+"""The breaker of a queue: when it opens, probes and closes."""
+
+from math import inf
+
+import pytest
+
+from bridge.attempt import Error
+from bridge.outcome import Crashed, Failed, Halted, NotBegun, Outcome, Overloaded, Rejected, Succeeded, TimedOut
+from worker.events.breaker import Breaker, Closed, Opened
+
+AWAY = Error("ConnectionError", "no route to 10.0.0.7:443")
+OTHER = Error("KeyError", "'total'")
+
+
+def opened(after: int = 3) -> Breaker:
+    """Return a breaker that has opened at 0 s."""
+    breaker = Breaker(after)
+    for number in range(after):
+        breaker.note(f"e{number}", Failed(AWAY), 0.0)
+    assert breaker.is_open
+    return breaker
+
+
+def test_it_opens_after_different_events_that_fail_alike() -> None:
+    """Values in the message do not count."""
+    breaker = Breaker(3)
+    assert breaker.note("e1", Failed(Error("ConnectionError", "no route to 10.0.0.7:443")), 1.0) is None
+    assert breaker.note("e2", Failed(Error("ConnectionError", "no route to 10.0.0.8:443")), 2.0) is None
+    last = Error("ConnectionError", "no route to 10.0.0.9:443")
+    assert breaker.note("e3", Failed(last), 3.0) == Opened(3, last)
+    assert "3 events in a row failed alike (ConnectionError: no route to #" in breaker.why()
+
+
+@pytest.mark.parametrize("outcome", [TimedOut(AWAY), Crashed(AWAY), Overloaded(AWAY)])
+def test_whatever_fails_opens_it(outcome: Outcome) -> None:
+    """A timeout, a crash and an overload are failures too."""
+    assert isinstance(Breaker(1).note("e1", outcome, 0.0), Opened)
+
+
+@pytest.mark.parametrize(
+    "between", [[("e2", Succeeded())], [("e2", Failed(OTHER))], [("e1", Failed(AWAY)), ("e1", Failed(AWAY))]]
+)
+def test_it_stays_closed(between: list[tuple[str, Outcome]]) -> None:
+    """A success in between, another error in between, or one event that fails again and again."""
+    breaker = Breaker(3)
+    for event, outcome in [("e1", Failed(AWAY)), *between, ("e9", Failed(AWAY))]:
+        assert breaker.note(event, outcome, 0.0) is None
+    assert breaker.wait(0.0, 5) == 0.0
+
+
+@pytest.mark.parametrize("outcome", [Rejected(AWAY), NotBegun(AWAY), Halted(AWAY), Overloaded(AWAY, snoozed=True)])
+def test_the_events_own_ends_say_nothing(outcome: Outcome) -> None:
+    """They neither open nor close it, and the next event is the probe at once."""
+    assert Breaker(1).note("e1", outcome, 0.0) is None
+    breaker = opened()
+    assert breaker.note("e9", outcome, 1.5) is None
+    assert (breaker.is_open, breaker.wait(1.5, 0)) == (True, 0.0)
+
+
+def test_single_events_probe_it_ever_more_rarely() -> None:
+    """One at a time: 1 s after it has opened, then after 2, 4 … and at most 60 s."""
+    breaker, now = opened(), 0.0
+    for seconds in (1, 2, 4, 8, 16, 32, 60, 60):
+        assert breaker.wait(now, 0) == seconds
+        assert breaker.wait(now + seconds, 1) == inf
+        now += seconds
+        breaker.note("probe", Failed(AWAY), now)
+
+
+def test_what_had_begun_before_it_opened_is_no_probe() -> None:
+    """It does not put the first probe off."""
+    breaker = opened()
+    breaker.note("e8", Failed(AWAY), 0.5)
+    assert breaker.wait(0.5, 0) == 0.5
+
+
+def test_a_success_closes_it() -> None:
+    """It opens again only after as many failures as at first, and the first probe comes soon again."""
+    breaker = opened()
+    breaker.note("probe", Failed(AWAY), 1.0)
+    assert breaker.note("next", Succeeded(), 3.0) == Closed(3.0)
+    assert breaker.wait(3.0, 9) == 0.0
+    assert breaker.note("e1", Failed(AWAY), 4.0) is None
+    breaker.note("e2", Failed(AWAY), 4.0)
+    breaker.note("e3", Failed(AWAY), 4.0)
+    assert breaker.wait(4.0, 0) == 1.0
