@@ -13,6 +13,7 @@ from app_adapter.deferral import Deferral
 from app_adapter.event_logger import EventLogger
 from app_adapter.extension import DeferredEvents
 from app_adapter.listener_api import AlreadyDone, Event, Halt, Reject, Retry, Snooze
+from app_adapter.mailbox import mailbox
 from app_adapter.signals import (
     event_begun,
     event_dead,
@@ -34,10 +35,12 @@ from bridge.errors import (
     DeferRejected,
     DeferUnavailable,
     DeferUnconfirmed,
+    DeliveryLost,
     DuplicateEvent,
     EventFailed,
     InvalidName,
     InvalidPayload,
+    MailboxEmpty,
     NobodyServes,
     NotAllDeferred,
     TooLarge,
@@ -60,6 +63,7 @@ __all__ = [
     "DeferUnconfirmed",
     "Deferral",
     "DeferredEvents",
+    "DeliveryLost",
     "DuplicateEvent",
     "Event",
     "EventFailed",
@@ -67,6 +71,7 @@ __all__ = [
     "Halt",
     "InvalidName",
     "InvalidPayload",
+    "MailboxEmpty",
     "NobodyServes",
     "NotAllDeferred",
     "Reject",
@@ -83,6 +88,7 @@ __all__ = [
     "event_deferred",
     "event_ended",
     "event_failed",
+    "mailbox",
     "moment_occurred",
     "on",
 ]

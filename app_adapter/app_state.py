@@ -13,6 +13,7 @@ from app_adapter.deferral import Deferral
 from app_adapter.deferring import Deferring, Given
 from app_adapter.idle import IdleHook
 from app_adapter.listeners import AppListeners
+from app_adapter.mailbox import Mailbox, mailbox_of
 from app_adapter.registrations import AppRegistrations
 from app_adapter.signals import Announcer
 from bridge.config.settings import Settings
@@ -68,3 +69,7 @@ class AppState:
         """Cancel an event of this app; see `app_adapter.cancel`."""
         cancelling = Cancelling(self.app, self.settings, self.tell, self.recording)
         cancelling.cancel(event_id, why=why, running=running)
+
+    def mailbox(self, name: str) -> Mailbox:
+        """Return a mailbox for this app; see `app_adapter.mailbox`."""
+        return mailbox_of(name, self.settings, self.recording, self.app.name, is_testing=self.app.testing)

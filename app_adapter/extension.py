@@ -23,6 +23,7 @@ from app_adapter.deferring import Given
 from app_adapter.fork_safe_publishing import import_spool
 from app_adapter.idle import IdleHook, seconds_of
 from app_adapter.listeners import F, Listeners
+from app_adapter.mailbox import Mailbox
 from app_adapter.public_urls import refuse_invented_urls
 from app_adapter.receiver import Receiver
 from app_adapter.registrations import Registrations
@@ -239,6 +240,10 @@ class DeferredEvents(DeferredModels):
     def cancel(self, event_id: str, *, why: str = "", running: bool = False) -> None:
         """Cancel an event, as `app_adapter.cancel` does. The app is found as in `defer()`."""
         self._state().cancel(event_id, why=why, running=running)
+
+    def mailbox(self, name: str) -> Mailbox:
+        """Return the mailbox of this name, as `app_adapter.mailbox` does. The app is found as in `defer()`."""
+        return self._state().mailbox(name)
 
     @contextmanager
     def testing(self) -> "Iterator[Recording]":

@@ -217,6 +217,14 @@ def cancel(settings: Settings, cancellation: "Cancellation", tell: "Tell" = tell
     _threads_of_this_process.thread(settings, tell).cancel(cancellation, deadline)
 
 
+def thread_of(settings: Settings, what: str, tell: "Tell" = tell_nobody, *, creates: bool = True) -> PublishingThread:
+    """Return the thread of these settings, for a mailbox. Raise `DeferError` if `what` is done on such a thread, or if
+    this process cannot run threads or is ending. A missing SQLite file is an error unless `creates`."""
+    if is_own_thread():
+        raise DeferError(f"{what} on a thread that publishes events, which would wait for itself")
+    return _threads_of_this_process.thread(settings, tell, creates=creates)
+
+
 def require_threads() -> None:
     """Raise `DeferError` under uWSGI without threads, where a thread could be made but would never run."""
     uwsgi = sys.modules.get("uwsgi")  # made by the server before it loads an app

@@ -18,6 +18,7 @@ from bridge.deadline import Deadline
 from bridge.errors import BridgeError
 from bridge.event import Event
 from bridge.local_database.own_threads import mark_this_thread
+from bridge.publishing.errands import Errand, Fetched
 from bridge.publishing.lazy_publisher import Destination, Posting
 
 BATCH = 256
@@ -52,6 +53,8 @@ class EventPublisher(Protocol):
     async def ask(self, question: Question, *, deadline: Deadline) -> Answer: ...
 
     async def cancel(self, cancellation: Cancellation, *, deadline: Deadline) -> None: ...
+
+    async def do(self, errand: Errand, *, deadline: Deadline) -> Fetched | Destination: ...
 
     async def close(self) -> None: ...
 
@@ -121,6 +124,8 @@ class PublishingLoop:
             self._keep(self._ask(ticket, out), self._tasks)
         elif isinstance(out, Cancellation):
             self._keep(self._cancel(ticket, out), self._tasks)
+        elif isinstance(out, Errand):
+            self._keep(self._do(ticket, out), self._tasks)
         elif (posting := self._at_once(ticket, out)) is None:
             self._keep(self._publish(ticket, out), self._publishing)
         elif ticket.begin():  # else its caller has withdrawn the event
@@ -176,6 +181,14 @@ class PublishingLoop:
             ticket.answer(error)
         else:
             ticket.answer("broker")
+
+    async def _do(self, ticket: Ticket, errand: Errand) -> None:
+        if not ticket.begin():
+            return  # the caller has given up
+        try:
+            ticket.answer(await self.publisher.do(errand, deadline=ticket.deadline))
+        except BridgeError as error:
+            ticket.answer(error)
 
 
 async def _cancel_the_others() -> None:

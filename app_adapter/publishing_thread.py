@@ -69,8 +69,8 @@ class PublishingThread:
         the event is not published unless its publishing has begun."""
         ticket = Ticket(Outgoing(event, due, within), deadline)
         try:
-            self._hand_over([ticket])
-            return self._wait_for(ticket, _end_of(deadline))
+            self.hand_over([ticket])
+            return self._wait_for(ticket, end_of(deadline))
         except BrokerUnavailable as error:
             raise DeferUnavailable(str(error)) from error
         finally:
@@ -81,8 +81,8 @@ class PublishingThread:
         through, and the answer is dropped."""
         ticket = Ticket(question, deadline)
         try:
-            self._hand_over([ticket])
-            answer = ticket.wait(max(_end_of(deadline) - time.monotonic(), 0.0))
+            self.hand_over([ticket])
+            answer = ticket.wait(max(end_of(deadline) - time.monotonic(), 0.0))
         except BrokerUnavailable as error:
             if isinstance(error, CallError):
                 raise
@@ -102,8 +102,8 @@ class PublishingThread:
         ticket = Ticket(cancellation, deadline)
         not_cancelled = f"event {cancellation.event} is not cancelled"
         try:
-            self._hand_over([ticket])
-            answer = ticket.wait(max(_end_of(deadline) - time.monotonic(), 0.0))
+            self.hand_over([ticket])
+            answer = ticket.wait(max(end_of(deadline) - time.monotonic(), 0.0))
         except BrokerUnavailable as error:
             raise DeferUnavailable(f"{not_cancelled}: {error}") from error
         except DeferForbidden as error:
@@ -115,7 +115,7 @@ class PublishingThread:
         finally:
             withdrawn = ticket.withdraw()
         if answer is None and withdrawn:
-            raise DeferUnavailable(f"{not_cancelled}: {self._out_of_time()}")
+            raise DeferUnavailable(f"{not_cancelled}: {self.out_of_time()}")
         if answer is None:
             why = f"the cancellation of event {cancellation.event} is not confirmed; the event may be cancelled"
             raise DeferUnconfirmed(cancellation.event, why)
@@ -124,11 +124,11 @@ class PublishingThread:
         """Publish all before the deadline, at the same time; return where each event is, or its error. The errors, and
         the exceptions of signal handlers, are those of `publish`."""
         tickets = [Ticket(each, deadline) for each in outgoing]
-        end = _end_of(deadline)
+        end = end_of(deadline)
         refusal: BrokerUnavailable | None = None
         try:
             try:
-                self._hand_over(tickets)
+                self.hand_over(tickets)
             except BrokerUnavailable as error:
                 refusal = error
             # The last one first: most answers come in order, and the others then have theirs without a wait.
@@ -151,7 +151,8 @@ class PublishingThread:
         if self._alive.acquire(timeout=loop.publisher.closing):
             self._alive.release()
 
-    def _hand_over(self, tickets: Sequence[Ticket]) -> None:
+    def hand_over(self, tickets: Sequence[Ticket]) -> None:
+        """Let the thread take these tickets. Raise `BrokerUnavailable` if too many wait, or if it cannot run."""
         if len(self._waiting) + len(tickets) > MAX_WAITING:
             raise BrokerUnavailable(f"{MAX_WAITING} events of this process already wait for the broker")
         self._waiting.extend(tickets)
@@ -188,14 +189,15 @@ class PublishingThread:
         if answer is not None:
             return cast("Destination", answer)
         if ticket.withdraw():
-            raise BrokerUnavailable(self._out_of_time())
+            raise BrokerUnavailable(self.out_of_time())
         if (answer := ticket.wait(0)) is not None:
             return cast("Destination", answer)
         in_time = f"within {ticket.deadline.budget:g} s"
         event_id = cast(Outgoing, ticket.outgoing).event.id
         raise DeferUnconfirmed(event_id, f"event {event_id} was written but not confirmed {in_time}: it may still run")
 
-    def _out_of_time(self) -> str:
+    def out_of_time(self) -> str:
+        """Return what a caller learns whose ticket was withdrawn at its deadline."""
         loop = self._loop
         name, trouble = ("the broker", "") if loop is None else (loop.publisher.name, f": {loop.publisher.trouble}")
         return f"{name} could not be reached in time; nothing was published{trouble}"
@@ -235,5 +237,6 @@ class PublishingThread:
                 ticket.answer(BrokerUnavailable(f"{reason}; nothing was published"))
 
 
-def _end_of(deadline: Deadline) -> float:
+def end_of(deadline: Deadline) -> float:
+    """Return the reading of the steady clock at which a caller stops waiting."""
     return time.monotonic() + deadline.remaining(time.monotonic()) + SLACK

@@ -20,6 +20,7 @@ from werkzeug.test import run_wsgi_app
 
 from app_adapter.defer import EXTENSION, JSON
 from app_adapter.listener_api import is_json
+from app_adapter.recorded_mailboxes import RecordedMailboxes
 from bridge.call import Answer, Question
 from bridge.call_reply import answer_of, call_parameters
 from bridge.envelope import Envelope
@@ -81,6 +82,7 @@ class Recording(Sequence[RecordedEvent]):
     """The deferred events, in order. A sequence; safe for use in several threads."""
 
     def __init__(self) -> None:
+        self.mailboxes = RecordedMailboxes()
         self._deferred: list[RecordedEvent] = []
         self._replayed = 0
         self._cancelled: set[str] = set()

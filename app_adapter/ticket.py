@@ -1,4 +1,5 @@
-"""What a caller of `defer()`, `call()` or `cancel()` hands to the publishing thread, and the answer on its way back.
+"""What a caller of `defer()`, `call()`, `cancel()` or a mailbox hands to the publishing thread, and the answer on its
+way back.
 
 A signal handler or a finalizer can interrupt the caller anywhere and call `defer()` itself. So no lock is held here
 while Python code runs. That rules out `Future`, `Condition` and `threading.Event`, which are written in Python. Each
@@ -15,19 +16,20 @@ from bridge.errors import BridgeError
 if TYPE_CHECKING:
     from bridge.call import Answer, Question
     from bridge.cancellations import Cancellation
+    from bridge.publishing.errands import Errand, Fetched
     from bridge.publishing.lazy_publisher import Destination
 
 
 class Ticket:
-    """One event, question or cancellation, which is either begun by the publishing thread or withdrawn by its caller,
-    and never both. The answer to a question is that of the call."""
+    """One event, question, cancellation or errand, which is either begun by the publishing thread or withdrawn by its
+    caller, and never both. The answer to a question is that of the call."""
 
     __slots__ = ("_answer", "_answered", "_decided", "deadline", "outgoing")
 
-    def __init__(self, outgoing: "Outgoing | Question | Cancellation", deadline: Deadline) -> None:
+    def __init__(self, outgoing: "Outgoing | Question | Cancellation | Errand", deadline: Deadline) -> None:
         self.outgoing = outgoing
         self.deadline = deadline
-        self._answer: Destination | Answer | BridgeError | None = None
+        self._answer: Destination | Answer | Fetched | BridgeError | None = None
         self._decided = threading.Lock()
         self._answered = threading.Lock()
         self._answered.acquire()
@@ -40,13 +42,13 @@ class Ticket:
         """Decide that the event is not published. Return False if its publishing has begun."""
         return self._decided.acquire(blocking=False)
 
-    def answer(self, answer: "Destination | Answer | BridgeError") -> None:
-        """Wake the caller, with the place of the event, the answer to its question, or the error. Called once, after
-        `begin`."""
+    def answer(self, answer: "Destination | Answer | Fetched | BridgeError") -> None:
+        """Wake the caller, with the place of the event, the answer to its question or fetch, or the error. Called once,
+        after `begin`."""
         self._answer = answer
         self._answered.release()
 
-    def wait(self, seconds: float) -> "Destination | Answer | None":
+    def wait(self, seconds: float) -> "Destination | Answer | Fetched | None":
         """Wait for the answer at most this long. Return it, or None if there is none. Raise the error that is the
         answer. An exception of a signal handler passes through unchanged."""
         if self._answer is None:

@@ -116,6 +116,10 @@ class DeferRejected(DeferError):
     """The broker rejected the event, because a queue or the disk is full. The event was not published."""
 
 
+class MailboxEmpty(BridgeError):
+    """No message came to the mailbox within the timeout."""
+
+
 class EventFailed(AssertionError):
     """An event that a test of the app replayed was not delivered: a listener failed, rejected it or asked for a retry,
     or the app answered in the receiver's place. It is no error of the bridge. `outcomes` are those of all events."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         DeferRejected,
         DeferUnavailable,
         DeferUnconfirmed,
+        DeliveryLost,
         DuplicateEvent,
         Event,
         EventFailed,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         Halt,
         InvalidName,
         InvalidPayload,
+        MailboxEmpty,
         NobodyServes,
         NotAllDeferred,
         Reject,
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from app_adapter.call import call
     from app_adapter.cancel import cancel
     from app_adapter.defer import defer, defer_many
+    from app_adapter.mailbox import mailbox
 
 __all__ = [
     "AlreadyDone",
@@ -68,6 +71,7 @@ __all__ = [
     "DeferUnconfirmed",
     "Deferral",
     "DeferredEvents",
+    "DeliveryLost",
     "DuplicateEvent",
     "Event",
     "EventFailed",
@@ -75,6 +79,7 @@ __all__ = [
     "Halt",
     "InvalidName",
     "InvalidPayload",
+    "MailboxEmpty",
     "NobodyServes",
     "NotAllDeferred",
     "Reject",
@@ -91,6 +96,7 @@ __all__ = [
     "event_deferred",
     "event_ended",
     "event_failed",
+    "mailbox",
     "moment_occurred",
     "on",
 ]

@@ -65,6 +65,11 @@ def bridge_ingress() -> None:
     _run("app_adapter.ingress_cli")
 
 
+def bridge_mailbox() -> None:
+    """Run `bridge-mailbox`."""
+    _run("app_adapter.mailbox_cli")
+
+
 def bridge_relay() -> None:
     """Run `bridge-relay`."""
     _run("app_adapter.relay_cli")

@@ -152,6 +152,7 @@ def site_on_broker(settings: "Settings") -> "SiteOnBroker":
         management_url=values.management_url,
         tls=settings.tls(),
         history=values.history.retention(),
+        mailboxes=values.mailboxes,
     )
 
 
@@ -164,4 +165,5 @@ def definitions(site: "SiteOnBroker") -> dict[str, Any]:
     from bridge.brokers.rabbitmq.topology.definitions import definitions_of
     from bridge.brokers.rabbitmq.topology.names import Names
 
-    return definitions_of(Names(site.namespace), site.queues, address(site.url, site.tls).vhost, site.history)
+    vhost = address(site.url, site.tls).vhost
+    return definitions_of(Names(site.namespace), site.queues, vhost, site.history, site.mailboxes)

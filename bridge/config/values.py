@@ -139,6 +139,8 @@ class Values:
     namespace: PlainName = "bridge"
     declare: YesOrNo = True
     """True: programs declare their queues and exchanges on RabbitMQ. False: programs only check that these exist."""
+    mailboxes: QueueNames = ()
+    """The mailboxes that an administrator declares, if the programs may not. See docs/mailboxes.md."""
     management_url: HttpUrl | None = field(default=None, repr=False)
     tls_ca: SomeText | None = None
     """The file of the authorities that RabbitMQ's certificate is verified with; None: those of the system."""

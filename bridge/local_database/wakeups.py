@@ -21,8 +21,9 @@ CONSUMER_MARK = ".worker-"
 LISTENER_MARK = ".listener-"
 SERVER_MARK = ".server-"
 CALLER_MARK = ".caller-"
+MAILBOX_MARK = ".mailbox-"
 """Whom a FIFO wakes: the part of its name between the database's name and the owner. A consumer, whose leases depend on
-the lock; who follows logs or broadcasts; who takes calls; who waits for answers."""
+the lock; who follows logs or broadcasts; who takes calls; who waits for answers; who fetches from mailboxes."""
 
 _JUST_NOW = 50_000_000
 

@@ -16,6 +16,7 @@ from bridge.back_off import BackOff
 from bridge.brokers.contract.broker import Broker
 from bridge.brokers.contract.calling import Caller
 from bridge.brokers.contract.logs import Log
+from bridge.brokers.contract.mailboxes import Mailboxes
 from bridge.brokers.contract.publishing import Post, Publisher, Withdraw
 from bridge.call import Answer, AnswerKind, Question
 from bridge.cancellations import Cancellation, record_of
@@ -38,6 +39,7 @@ from bridge.errors import (
 )
 from bridge.event import Event
 from bridge.logs import AppendUnconfirmed
+from bridge.publishing.errands import Errand, Fetched, run
 from bridge.queues import Queue, route
 from bridge.site_logs import CANCELLATIONS
 
@@ -66,6 +68,7 @@ class LazyPublisher:
         self._publisher: Publisher | None = None
         self._caller: Caller | None = None
         self._cancellations: Log | None = None
+        self._mailboxes: Mailboxes | None = None
         self._preparing: asyncio.Task[Publisher] | None = None
         self._waiting = 0
         self._last_failure = ""
@@ -183,6 +186,13 @@ class LazyPublisher:
         except Exception as error:
             message = f"internal error; the event may be cancelled: {type(error).__name__}: {error}"
             raise DeferUnconfirmed(event_id, message) from error
+
+    async def do(self, errand: Errand, *, deadline: Deadline) -> Fetched | Destination:
+        """Do something with a mailbox before the deadline, and return the answer. Raise what `errands.run` raises."""
+        await self._prepared(deadline)
+        if self._mailboxes is None:
+            self._mailboxes = cast(Broker, self._broker).mailboxes()
+        return await run(errand, self._mailboxes, deadline)
 
     async def put_into_each(self, event: Event, due: datetime | None, taken: set[str], seconds: float) -> None:
         """Put the event into each of its queues separately, except those in `taken`. Add each queue that confirms to

@@ -25,6 +25,7 @@ from bridge.errors import (
 from bridge.event import Event
 from bridge.moments import Tell, tell_nobody
 from bridge.publishing.circuit import Circuit, Observation
+from bridge.publishing.errands import Errand, Fetched
 from bridge.publishing.lazy_publisher import Destination, LazyPublisher, Posting, Told
 from bridge.publishing.spool.relay import SpoolRelay
 from bridge.publishing.spool.spool_file import SpoolFile
@@ -132,6 +133,10 @@ class SpoolingPublisher:
         """Append a cancellation to its log. Cancellations are never spooled. Raise what `LazyPublisher.cancel`
         raises."""
         await self._broker.cancel(cancellation, deadline=deadline)
+
+    async def do(self, errand: Errand, *, deadline: Deadline) -> Fetched | Destination:
+        """Do something with a mailbox. Messages are never spooled. Raise what `LazyPublisher.do` raises."""
+        return await self._broker.do(errand, deadline=deadline)
 
     async def close(self) -> None:
         """Wait `FLUSH` seconds for confirms, then spool the events without one. End the relay after its batch; close

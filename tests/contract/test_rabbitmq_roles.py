@@ -16,6 +16,7 @@ from bridge.brokers.opening import definitions, inspect, open_broker, permission
 from bridge.cancellations import Cancellation
 from bridge.config.values import HistorySettings
 from bridge.errors import BridgeError, BrokerRefused, BrokerUnavailable, CallUnavailable
+from bridge.handling import Priority
 from bridge.ledger_keys import NO_KEYS
 from bridge.logs import Content
 from bridge.queues import Queue
@@ -38,7 +39,8 @@ OpenAs = Callable[[Role], Broker]
 def site(managed: ManagedNode) -> SiteOnBroker:
     """A virtual host with everything that the site needs, as an administrator imports it."""
     url = managed.node.url + managed.new_vhost()
-    site = SiteOnBroker(url, NAMESPACE, QUEUES, declares=False, history=HistorySettings().retention())
+    history = HistorySettings().retention()
+    site = SiteOnBroker(url, NAMESPACE, QUEUES, declares=False, history=history, mailboxes=["q1"])
     managed.request("POST", "/api/definitions", definitions(site))
     return site
 
@@ -142,6 +144,24 @@ async def test_a_web_process_calls_and_a_worker_answers(open_as: OpenAs) -> None
     async with serving(worker, "mail"):
         for broker in (web, worker):
             assert (await ask(broker, question(b"ada"))).data == b"ada"
+
+
+@pytest.mark.parametrize("role", [Role.WEB, Role.WORKER, Role.MAILBOX])
+async def test_who_uses_mailboxes(open_as: OpenAs, role: Role) -> None:
+    """These roles put and fetch messages. A mailbox that the administrator has not made is named."""
+    mailboxes = open_as(role).mailboxes()
+    await mailboxes.put("q1", b"one", Priority.HIGH, deadline=within(20))
+    message = await mailboxes.fetch("q1", 20, deadline=within(40))
+    assert message is not None
+    await message.ack()
+
+    with pytest.raises(BrokerRefused, match=r"roles\.mailbox\.q2.*--definitions"):
+        await mailboxes.fetch("q2", 0, deadline=within(20))
+
+
+async def test_who_only_uses_mailboxes_defers_nothing(open_as: OpenAs) -> None:
+    """Such a user reaches no queue of events."""
+    assert await refused(open_as(Role.MAILBOX))
 
 
 async def test_who_may_not_call_is_told_at_once(open_as: OpenAs) -> None:

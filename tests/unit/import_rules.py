@@ -28,9 +28,9 @@ ROOMS = {
     "bridge.brokers": ("contract", "any_broker"),
     "bridge.brokers.rabbitmq": (
         *("connection", "topology", "publishing", "consuming", "calling", "coordination", "logs", "operating"),
-        *("broker", "inspection"),
+        *("mailboxes", "broker", "inspection"),
     ),
-    "bridge.brokers.sqlite": ("queues", "coordination", "calling", "logs", "broker", "inspection"),
+    "bridge.brokers.sqlite": ("queues", "coordination", "calling", "mailboxes", "logs", "broker", "inspection"),
     "worker": ("pool", "control", "slots", "events", "doctor", "operating", "history", "site", "bench"),
 }
 """The rooms of a package, the lowest first. A room may not import a later room. `ROOF` has the rule for modules outside

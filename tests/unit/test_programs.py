@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 import app_adapter.call_cli
 import app_adapter.cli
 import app_adapter.ingress_cli
+import app_adapter.mailbox_cli
 import app_adapter.outbox_cli
 import app_adapter.relay_cli
 import dead_letter.cli
@@ -48,6 +49,7 @@ PROGRAMS = {
     "bridge-events": Program(worker.history.cli.main, ["list"], BROKER),
     "bridge-outbox": Program(app_adapter.outbox_cli.main, ["list"], ""),
     "bridge-ingress": Program(app_adapter.ingress_cli.main, ["token", "shop"], BROKER),
+    "bridge-mailbox": Program(app_adapter.mailbox_cli.main, ["get", "q1"], BROKER),
     "bridge-relay": Program(app_adapter.relay_cli.main, [], f"{BROKER} {LOGS}"),
     "bridge-dlq": Program(dead_letter.cli.main, ["list"], BROKER),
     "bridge-defer": Program(app_adapter.cli.main, ["a.b"], f"{BROKER} --json"),

@@ -10,6 +10,7 @@ from bridge.brokers.contract.claims import Claim
 from bridge.brokers.contract.consuming import Consumer
 from bridge.brokers.contract.ledger import Ledger
 from bridge.brokers.contract.logs import Log
+from bridge.brokers.contract.mailboxes import Mailboxes
 from bridge.brokers.contract.operating import QueueOperator
 from bridge.brokers.contract.publishing import Publisher
 from bridge.logs import KEEP_ALL, Retention
@@ -55,6 +56,8 @@ class Broker(Protocol):
     def caller(self) -> Caller: ...
 
     def call_server(self) -> CallServer: ...
+
+    def mailboxes(self) -> Mailboxes: ...
 
     def operator(self) -> QueueOperator:
         """Return the operator, who counts and purges queues."""

@@ -15,7 +15,7 @@ class SiteOnBroker:
     `management_url` is the address of RabbitMQ's management API (None: the broker's host). `tls` is for both. `served`
     has the queues of each worker of this machine that could be asked, by process id, whatever its settings are.
     `history` is the part of the history that is kept; None if none is written. `paused` has the reason for each paused
-    queue, such as "paused by ana@web1: provider down"."""
+    queue, such as "paused by ana@web1: provider down". `mailboxes` are those that an administrator declares."""
 
     url: str = field(repr=False)
     namespace: str
@@ -26,6 +26,7 @@ class SiteOnBroker:
     served: Mapping[int, frozenset[str]] = field(default_factory=dict)
     history: Retention | None = None
     paused: Mapping[str, str] = field(default_factory=dict)
+    mailboxes: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ class Role(StrEnum):
     """The processes that call `defer()`, `bridge-defer` and `bridge-relay`."""
     WORKER = "worker"
     """`bridge-worker`. Its children run the app, so it may also publish what a web process may."""
+    MAILBOX = "mailbox"
+    """Programs that use mailboxes and nothing else, such as `bridge-mailbox`."""
     READER = "reader"
     """`bridge-dlq list`, `show`, `groups`, `plans`; `bridge-events list`, `show`, `watch`; `bridge-status --site`."""
     DECIDER = "decider"

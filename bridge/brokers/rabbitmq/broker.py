@@ -33,11 +33,12 @@ from bridge.brokers.rabbitmq.coordination.broadcast import RabbitBroadcast
 from bridge.brokers.rabbitmq.coordination.claim import RabbitClaim, hold
 from bridge.brokers.rabbitmq.logs.ledger import RabbitLedger
 from bridge.brokers.rabbitmq.logs.log import RabbitBatchLog
+from bridge.brokers.rabbitmq.mailboxes.mailboxes import RabbitMailboxes
 from bridge.brokers.rabbitmq.operating.queue_operator import RabbitQueueOperator
 from bridge.brokers.rabbitmq.publishing.publisher import RabbitPublisher
 from bridge.brokers.rabbitmq.topology import declarations as topology
 from bridge.brokers.rabbitmq.topology import declaring
-from bridge.brokers.rabbitmq.topology.declarations import AmqpExchange, AmqpQueue
+from bridge.brokers.rabbitmq.topology.declarations import AmqpExchange, AmqpQueue, Binding, Declaration
 from bridge.brokers.rabbitmq.topology.names import Names
 from bridge.brokers.rabbitmq.topology.presence import Presence
 from bridge.errors import BrokerRefused, BrokerUnavailable
@@ -143,7 +144,8 @@ class RabbitBroker:
         stream = topology.log_stream(self._names, name, retention)
 
         async def declare() -> None:
-            await self._within_reach(partial(self._declare_or_require, stream))
+            needed = topology.log_declarations(self._names, stream)
+            await self._within_reach(partial(self._declare_or_require, needed))
 
         batches = RabbitBatchLog(self._address, self._names, stream.name, declare, indexed=not retention.is_limited)
         return self._opened(RecordLog(name, batches))
@@ -168,6 +170,15 @@ class RabbitBroker:
     def call_server(self) -> RabbitCallServer:
         """Return a server of calls, with a connection of its own."""
         return self._opened(RabbitCallServer(self._address, self._names, self._declare_all))
+
+    def mailboxes(self) -> RabbitMailboxes:
+        """Return the mailboxes, with connections of their own."""
+
+        async def declare(mailbox: str) -> None:
+            needed = list(topology.mailbox_declarations(self._names, [mailbox]))
+            await self._within_reach(partial(self._declare_or_require, needed))
+
+        return self._opened(RabbitMailboxes(self._address, self._names, declare))
 
     def operator(self) -> RabbitQueueOperator:
         """Return the operator, which makes a connection for each call."""
@@ -210,13 +221,13 @@ class RabbitBroker:
         else:
             self._refusal = ""
 
-    async def _declare_or_require(self, stream: AmqpQueue, connection: Connection) -> None:
-        """Declare the stream of a log, or check that it exists."""
+    async def _declare_or_require(self, needed: Sequence[Declaration], connection: Connection) -> None:
+        """Declare these objects, or check that they exist."""
         if not self._declares:
-            await self._require(connection, [stream])
+            await self._require(connection, [each for each in needed if not isinstance(each, Binding)])
             return
         channel = await open_channel(connection, confirms=False)
-        for each in topology.log_declarations(self._names, stream):
+        for each in needed:
             await declaring.declare_one(channel, each)
 
     async def _require(self, connection: Connection, objects: Sequence[AmqpExchange | AmqpQueue]) -> None:

@@ -13,6 +13,7 @@ from bridge.brokers.sqlite.coordination.changes import Changes
 from bridge.brokers.sqlite.coordination.claim import SqliteClaim, hold
 from bridge.brokers.sqlite.logs.ledger import SqliteLedger
 from bridge.brokers.sqlite.logs.log import SqliteBatchLog
+from bridge.brokers.sqlite.mailboxes.mailboxes import SqliteMailboxes
 from bridge.brokers.sqlite.queues.consumer import SqliteConsumer, Tables
 from bridge.brokers.sqlite.queues.counting import Counting
 from bridge.brokers.sqlite.queues.enqueuing import Enqueuing
@@ -50,7 +51,7 @@ class SqliteBroker:
         self._declared: dict[str, Queue] = {}
         self._consumers: list[SqliteConsumer] = []
         self._logs: list[RecordLog] = []
-        self._calling: list[SqliteCaller | SqliteCallServer] = []
+        self._closing: list[SqliteCaller | SqliteCallServer | SqliteMailboxes] = []
 
     @classmethod
     def from_url(cls, url: str, namespace: str, *, creates: bool = True, file_group: int | None = None) -> Self:
@@ -102,20 +103,25 @@ class SqliteBroker:
 
     def caller(self) -> SqliteCaller:
         caller = SqliteCaller(self._database, self._changes, self._schema.prefix)
-        self._calling.append(caller)
+        self._closing.append(caller)
         return caller
 
     def call_server(self) -> SqliteCallServer:
         server = SqliteCallServer(self._database, self._changes, self._schema.prefix)
-        self._calling.append(server)
+        self._closing.append(server)
         return server
+
+    def mailboxes(self) -> SqliteMailboxes:
+        mailboxes = SqliteMailboxes(self._database, self._changes, self._schema.prefix)
+        self._closing.append(mailboxes)
+        return mailboxes
 
     def operator(self) -> SqliteQueueOperator:
         return SqliteQueueOperator(self._database, self._counting, self._purging)
 
     async def close(self) -> None:
-        """Close the consumers, the calls, the logs and the connection; a second call does nothing."""
-        for each in self._calling:
+        """Close the consumers, the calls, the mailboxes, the logs and the connection; a second call does nothing."""
+        for each in self._closing:
             await each.close()
         for log in self._logs:
             await log.close()

@@ -13,6 +13,7 @@ from bridge.brokers.contract.claims import Claim
 from bridge.brokers.contract.consuming import Consumer
 from bridge.brokers.contract.ledger import Ledger
 from bridge.brokers.contract.logs import Log
+from bridge.brokers.contract.mailboxes import Mailboxes
 from bridge.brokers.contract.operating import QueueOperator
 from bridge.brokers.contract.publishing import Post
 from bridge.deadline import Deadline
@@ -103,6 +104,9 @@ class FakeBroker:
         raise NotImplementedError
 
     def operator(self) -> QueueOperator:
+        raise NotImplementedError
+
+    def mailboxes(self) -> Mailboxes:
         raise NotImplementedError
 
     def broadcast(self, subject: str) -> Broadcast:

@@ -10,6 +10,7 @@ import click
 import app_adapter.call_cli
 import app_adapter.cli
 import app_adapter.ingress_cli
+import app_adapter.mailbox_cli
 import app_adapter.outbox_cli
 import app_adapter.relay_cli
 import dead_letter.cli
@@ -36,6 +37,7 @@ PROGRAMS: dict[str, click.Command] = {
     "bridge-events": worker.history.cli.main,
     "bridge-outbox": app_adapter.outbox_cli.main,
     "bridge-ingress": app_adapter.ingress_cli.main,
+    "bridge-mailbox": app_adapter.mailbox_cli.main,
     "bridge-relay": app_adapter.relay_cli.main,
     "bridge-site": worker.site.cli.main,
     "bridge-bench": worker.bench.cli.main,

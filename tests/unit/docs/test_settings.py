@@ -23,7 +23,7 @@ IN_WORDS = {
     *("queues", "source", "release", "children", "control_directory", "management_url", "watchers", "fastcgi"),
     "workers",
     *("file_group", "broker_password_file", "public_url", "replay_secret", "tls_ca", "tls_cert", "tls_key"),
-    *("ledger_key", "ledger_key_previous", "schedules", "http", "ingress", "pool", "stores"),
+    *("ledger_key", "ledger_key_previous", "mailboxes", "schedules", "http", "ingress", "pool", "stores"),
 }
 """Whose default is a sentence and no value."""
 

@@ -120,7 +120,8 @@ async def _greet(host: Address, namespace: str) -> tuple[Finding, bool]:
 async def _ask(host: Address, remedies: Remedies, site: SiteOnBroker) -> AmqpAnswers:
     queues = [remedies.names.queue(queue.name) for queue in site.queues]
     imported = None if site.declares else site.history  # else the first worker that writes it declares it
-    expected = objects(remedies.names, site.queues, imported)
+    mailboxes = () if site.declares else site.mailboxes  # else they are made at their first use
+    expected = objects(remedies.names, site.queues, imported, mailboxes)
     async with _connected(host) as probe:
         answers = await asyncio.gather(*(_look_at(probe, each) for each in expected))
         may_read = await asyncio.gather(*map(probe.may_read, queues))

@@ -57,6 +57,14 @@ class IntoLog:
 
 
 @dataclass(frozen=True, slots=True)
+class IntoMailbox:
+    """The destination: this lane of a mailbox."""
+
+    mailbox: str
+    lane: Priority
+
+
+@dataclass(frozen=True, slots=True)
 class Due:
     """A time of this machine's clock before which an event is not delivered; exact to the second."""
 
@@ -80,7 +88,7 @@ class Publication:
     """
 
     message: Message
-    destination: ByName | IntoQueue | IntoLedger | IntoLog
+    destination: ByName | IntoQueue | IntoLedger | IntoLog | IntoMailbox
     subject: str
     event_id: str = ""
     when: Due | Wait | None = None
@@ -142,6 +150,11 @@ def log_batch(data: bytes, stream: str) -> Publication:
     return Publication(Message(data, {}), IntoLog(stream), f"log '{stream}'")
 
 
+def to_mailbox(body: bytes, mailbox: str, priority: Priority) -> Publication:
+    """Return the publication of a message to a mailbox."""
+    return Publication(Message(body, {}), IntoMailbox(mailbox, priority), f"the message to mailbox '{mailbox}'")
+
+
 class Addressed(NamedTuple):
     """A message with its exchange and routing key."""
 
@@ -158,6 +171,8 @@ def addressed(publication: Publication, names: Names, moment: datetime, now: flo
             return Addressed(publication.message, names.dead_letters, routing_key)
         case IntoLog(stream=stream):
             return Addressed(publication.message, names.direct, stream)
+        case IntoMailbox(mailbox=mailbox, lane=lane):
+            return Addressed(publication.message, names.mailboxes, names.mailbox(mailbox, lane))
         case ByName(name=name, lane=lane):
             direct, target = Addressed(publication.message, names.events_of(lane), name), to_event(name, lane)
         case IntoQueue(queue=queue, lane=lane):

@@ -7,6 +7,7 @@ policies: RabbitMQ accepts unknown arguments, and refuses every later declaratio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import chain
 from math import ceil
 from typing import Any
 
@@ -23,6 +24,8 @@ LADDER_DELIVERY_LIMIT = 1_000_000  # -1 would mean "at once" on RabbitMQ 3.10
 ORDERED_DELIVERY_LIMIT = 10_000
 """Deliveries without a settlement of an ordered queue's event: each 20 minutes at the head of a paused queue, or in a
 long wait, take one."""
+
+MAILBOX_DELIVERY_LIMIT = 1_000_000_000
 
 HEADS = "heads"
 HEADS_RETENTION = Retention(age=timedelta(days=30), size=16 * 1024**2)
@@ -104,6 +107,19 @@ def declarations(names: Names, queues: Sequence[Queue], history: Retention | Non
         yield Binding(names.direct, stream.name, stream.name)
 
 
+def mailbox_declarations(names: Names, mailboxes: Sequence[str]) -> Iterator[Declaration]:
+    """Yield all objects of mailboxes. A message that kills those who fetch it comes back without end: RabbitMQ 4 would
+    drop it after 20 deliveries."""
+    if mailboxes:
+        yield AmqpExchange(names.mailboxes, "direct")
+    for mailbox in mailboxes:
+        for lane in LANES:
+            name = names.mailbox(mailbox, lane)
+            limits = {"x-delivery-limit": MAILBOX_DELIVERY_LIMIT, "x-overflow": "reject-publish"}
+            yield AmqpQueue(name, {"x-queue-type": "quorum"} | limits)
+            yield Binding(names.mailboxes, name, name)
+
+
 def log_stream(names: Names, name: str, retention: Retention) -> AmqpQueue:
     """Return the stream of a log. RabbitMQ removes whole segments, so one segment is added to a limit of size."""
     arguments: dict[str, Any] = {"x-queue-type": "stream"}
@@ -183,9 +199,12 @@ def _quorum_arguments(next_exchange: str, delivery_limit: int, time_to_live: int
     return arguments
 
 
-def objects(names: Names, queues: Sequence[Queue], history: Retention | None = None) -> list[AmqpQueue | AmqpExchange]:
-    """Return all exchanges and queues of a namespace with these queues."""
-    return [each for each in declarations(names, queues, history) if not isinstance(each, Binding)]
+def objects(
+    names: Names, queues: Sequence[Queue], history: Retention | None = None, mailboxes: Sequence[str] = ()
+) -> list[AmqpQueue | AmqpExchange]:
+    """Return all exchanges and queues of a namespace with these queues and mailboxes."""
+    everything = chain(declarations(names, queues, history), mailbox_declarations(names, mailboxes))
+    return [each for each in everything if not isinstance(each, Binding)]
 
 
 def named(declaration: Declaration) -> str:

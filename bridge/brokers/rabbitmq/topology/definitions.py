@@ -3,20 +3,31 @@ declare, and no users, permissions or virtual hosts.
 """
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
-from bridge.brokers.rabbitmq.topology.declarations import AmqpExchange, AmqpQueue, Binding, declarations
+from bridge.brokers.rabbitmq.topology.declarations import (
+    AmqpExchange,
+    AmqpQueue,
+    Binding,
+    declarations,
+    mailbox_declarations,
+)
 from bridge.brokers.rabbitmq.topology.names import Names
 from bridge.logs import Retention
 from bridge.queues import Queue
 
 
 def definitions_of(
-    names: Names, queues: Sequence[Queue], vhost: str, history: Retention | None = None
+    names: Names,
+    queues: Sequence[Queue],
+    vhost: str,
+    history: Retention | None = None,
+    mailboxes: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return the definitions of a namespace with these queues, for an existing virtual host."""
+    """Return the definitions of a namespace with these queues and mailboxes, for an existing virtual host."""
     kinds: dict[str, list[dict[str, Any]]] = {"exchanges": [], "queues": [], "bindings": []}
-    for declaration in declarations(names, queues, history):
+    for declaration in chain(declarations(names, queues, history), mailbox_declarations(names, mailboxes)):
         match declaration:
             case AmqpExchange(name=name, type=kind, arguments=arguments):
                 entry = {"name": name, "type": kind, "auto_delete": False, "internal": False, "durable": True}

@@ -86,6 +86,16 @@ class Names:
         """The queue that is always empty. Reading it shows that a node is not cut off from its cluster."""
         return f"{self.namespace}.question"
 
+    @property
+    def mailboxes(self) -> str:
+        """The exchange of messages to mailboxes; a routing key is the AMQP name of a mailbox's lane. Who may publish to
+        it may put no events into queues."""
+        return f"{self.namespace}.mailboxes"
+
+    def mailbox(self, name: str, lane: Priority = Priority.NORMAL) -> str:
+        """Return the AMQP name of the lane of a mailbox: an AMQP queue for each priority."""
+        return f"{self.namespace}.mailbox.{name}{_suffix(lane)}"
+
     def events_of(self, lane: Priority) -> str:
         """Return the exchange to which events of this priority are published by name."""
         return self.events + _suffix(lane)

@@ -22,6 +22,9 @@ class Permissions:
 def permissions(names: Names, role: Role, *, declares: bool) -> Permissions:
     """Return the permissions of a role. `declares`: the app and the worker declare the topology."""
     own = f"^{re.escape(names.namespace)}\\."
+    if declares and role is Role.MAILBOX:
+        made = f"{own}mailbox(es$|\\.)"
+        return Permissions(made, made, f"{own}(question$|mailbox(es$|\\.))")
     if declares and role in (Role.WEB, Role.WORKER):
         return Permissions(own, own, own)
     logs = "log\\.(controls|cancellations)$"
@@ -33,16 +36,20 @@ def permissions(names: Names, role: Role, *, declares: bool) -> Permissions:
     match role:
         case Role.WEB:
             return Permissions(
-                f"{own}answers\\.", f"{own}(({publishes}|calls)$|answers\\.)", f"{own}(question$|answers(\\.|$))"
+                f"{own}answers\\.",
+                f"{own}(({publishes}|calls|mailboxes)$|answers\\.)",
+                f"{own}(question$|answers(\\.|$)|mailbox\\.)",
             )
         case Role.WORKER:
             # Of its own: queues for calls and answers, for questions about its status and their answers, and claims.
             owned = "answers|calls|listener|claim"
             return Permissions(
                 f"{own}({owned})\\.",
-                f"{own}(({publishes}|dlx|broadcast|calls|answers)$|({owned})\\.)",
-                f"{own}(q\\.|log\\.|(dead|question|broadcast|calls|answers)$|({owned})\\.)",
+                f"{own}(({publishes}|dlx|broadcast|calls|answers|mailboxes)$|({owned})\\.)",
+                f"{own}(q\\.|mailbox\\.|log\\.|(dead|question|broadcast|calls|answers)$|({owned})\\.)",
             )
+        case Role.MAILBOX:
+            return Permissions(NOTHING, f"{own}mailboxes$", f"{own}(question$|mailbox\\.)")
         case Role.READER:
             read = f"{own}(dead|question|log\\.(history|workers|failures|plans)|{asks})$"
             return Permissions(answers, f"{own}{asks}$|{answers}", f"{read}|{answers}")

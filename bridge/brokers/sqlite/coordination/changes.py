@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from bridge.local_database.database import Database
 from bridge.local_database.lock_file import is_held, remove_if_free
 from bridge.local_database.private_files import FileAccess
-from bridge.local_database.wakeups import CALLER_MARK, LISTENER_MARK, SERVER_MARK, Wakeup
+from bridge.local_database.wakeups import CALLER_MARK, LISTENER_MARK, MAILBOX_MARK, SERVER_MARK, Wakeup
 
 
 class Changes:
@@ -52,13 +52,17 @@ class Changes:
     def is_served_by(self, name: str) -> bool:
         """Return True if the process that serves calls as the watcher of this name lives, by the kernel's word. The
         watcher may be of any process."""
+        return self.lives(SERVER_MARK, name)
+
+    def lives(self, mark: str, name: str) -> bool:
+        """Return True if the process of the watcher of this mark and name lives, by the kernel's word."""
         path = self._database.path
-        return is_held(path.with_name(f"{path.name}{SERVER_MARK}{name}"), FileAccess.like(path))
+        return is_held(path.with_name(f"{path.name}{mark}{name}"), FileAccess.like(path))
 
     def _remove_left_over(self) -> None:
         """Remove the wake-up files of processes that were killed."""
         access, path = FileAccess.like(self._database.path), self._database.path
-        beginnings = tuple(path.name + mark for mark in (LISTENER_MARK, SERVER_MARK, CALLER_MARK))
+        beginnings = tuple(path.name + mark for mark in (LISTENER_MARK, SERVER_MARK, CALLER_MARK, MAILBOX_MARK))
         with suppress(OSError):
             for entry in os.scandir(path.parent):
                 if entry.name.startswith(beginnings):

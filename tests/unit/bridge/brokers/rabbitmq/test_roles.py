@@ -11,7 +11,8 @@ from bridge.brokers.rabbitmq.topology.roles import commands, permissions
 from bridge.queues import Queue
 
 NAMES = Names("bridge")
-OBJECTS = objects(NAMES, [Queue("mail"), Queue("orders", ordered=True)])
+OBJECTS = objects(NAMES, [Queue("mail"), Queue("orders", ordered=True)], mailboxes=["mail"])
+MAILBOX = {NAMES.mailbox("mail", lane) for lane in LANES}
 EXCHANGES = {each.name for each in OBJECTS if isinstance(each, AmqpExchange)}
 CALLS = NAMES.calls_queue("mail")
 ANSWERS = NAMES.answers_queue("0f")
@@ -37,15 +38,27 @@ EVERYTHING = EXCHANGES | QUEUE_NAMES | OTHERS
 CONFIGURES = {
     Role.WEB: {ANSWERS},
     Role.WORKER: {ANSWERS, CALLS, LISTENER, CLAIM},
+    Role.MAILBOX: set(),
     Role.READER: {LISTENER},
     Role.DECIDER: {NAMES.deciding, CLAIM, LISTENER},
     Role.OPERATOR: {LISTENER},
     Role.DOCTOR: set(),
 }
 WRITES = {
-    Role.WEB: PUBLISHED | {NAMES.calls, ANSWERS},
+    Role.MAILBOX: {NAMES.mailboxes},
+    Role.WEB: PUBLISHED | {NAMES.calls, ANSWERS, NAMES.mailboxes},
     Role.WORKER: PUBLISHED
-    | {NAMES.dead_letters, NAMES.calls, CALLS, NAMES.answers, ANSWERS, NAMES.broadcast, LISTENER, CLAIM},
+    | {
+        NAMES.mailboxes,
+        NAMES.dead_letters,
+        NAMES.calls,
+        CALLS,
+        NAMES.answers,
+        ANSWERS,
+        NAMES.broadcast,
+        LISTENER,
+        CLAIM,
+    },
     Role.READER: {NAMES.broadcast, LISTENER},
     Role.DECIDER: PUBLISHED | {NAMES.dead_letters, NAMES.broadcast, CLAIM, LISTENER},
     Role.OPERATOR: {NAMES.direct, *(NAMES.delay(level) for level in range(20)), NAMES.broadcast, LISTENER},
@@ -54,9 +67,11 @@ WRITES = {
 FAILURES = {NAMES.log("failures"), NAMES.log("plans")}
 QUEUES = {*(NAMES.queue("mail", lane) for lane in LANES), NAMES.queue("orders")}
 READS = {
-    Role.WEB: {NAMES.question, NAMES.answers, ANSWERS},
+    Role.MAILBOX: MAILBOX | {NAMES.question},
+    Role.WEB: MAILBOX | {NAMES.question, NAMES.answers, ANSWERS},
     Role.WORKER: {
         *QUEUES,
+        *MAILBOX,
         *(name for name in DECLARED if ".log." in name),
         *(NAMES.ledger, NAMES.question, NAMES.calls, CALLS, NAMES.answers, ANSWERS, NAMES.broadcast, LISTENER, CLAIM),
     },
@@ -92,6 +107,16 @@ def test_who_declares_may_use_the_namespace(role: Role) -> None:
 
     for pattern in (may.configure, may.write, may.read):
         assert matched(pattern, EVERYTHING) == EXCHANGES | QUEUE_NAMES
+
+
+def test_who_makes_mailboxes_makes_nothing_else() -> None:
+    """With `declare`, a program that uses mailboxes may make them, and touches no events."""
+    may = permissions(NAMES, Role.MAILBOX, declares=True)
+
+    made = MAILBOX | {NAMES.mailboxes}
+    assert matched(may.configure, EVERYTHING) == made
+    assert matched(may.write, EVERYTHING) == made
+    assert matched(may.read, EVERYTHING) == made | {NAMES.question}
 
 
 def test_commands_have_no_password() -> None:

@@ -1,0 +1,1 @@
+"""Mailboxes on RabbitMQ: messages that programs put and fetch."""

@@ -1,0 +1,1 @@
+"""Mailboxes in the database file: messages that programs put and fetch."""

@@ -1,0 +1,31 @@
+"""The example of a mailbox, on SQLite: the shop puts labels, the printer prints them."""
+
+from pathlib import Path
+
+import pytest
+
+from examples.mailbox.printer import print_labels
+from examples.mailbox.shop import create_app
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two paid orders, the second one express."""
+    monkeypatch.setenv("BRIDGE_BROKER_URL", f"sqlite:///{tmp_path}/shop.db")
+    client = create_app().test_client()
+    assert client.post("/orders/1/paid").status_code == 202
+    assert client.post("/orders/2/paid", data={"express": "yes"}).status_code == 202
+
+
+def test_labels_are_printed(shop: None) -> None:
+    """The express order first, each once; a printer that fails gives its label back."""
+    printed: list[str] = []
+
+    def out_of_paper(label: str) -> None:
+        raise OSError(f"no paper for {label}")
+
+    with pytest.raises(OSError, match="no paper for order 2"):
+        print_labels(out_of_paper, 0)
+    assert print_labels(printed.append, 0) == 2
+
+    assert printed == ["order 2", "order 1"]
