@@ -12,7 +12,7 @@ python := .venv/bin/python
 pytest := $(python) -m pytest -q -n 4 --dist loadscope --no-loadscope-reorder
 code   := bridge app_adapter worker dead_letter deferred_event_bridge tests examples benchmarks
 
-.PHONY: help env demo test test-all faults bench lint fuzz docs package rabbitmq servers databases
+.PHONY: help env demo test test-all faults bench lint fuzz docs package rabbitmq servers databases clients
 
 help:
 	@echo "make demo            run the demo on SQLite, half a minute"
@@ -51,13 +51,16 @@ servers:
 databases:
 	@scripts/install-databases.sh
 
+clients:
+	@scripts/install-amqp-clients.sh
+
 demo: env
 	@$(python) -m examples.demo $(if $(BROKER),--broker-url "$(BROKER)")
 
-test: env rabbitmq servers databases
+test: env rabbitmq servers databases clients
 	@$(pytest) -m "not long" tests
 
-test-all: env rabbitmq servers databases
+test-all: env rabbitmq servers databases clients
 	@$(pytest) tests
 
 faults: env rabbitmq servers
