@@ -19,13 +19,14 @@ from bridge.trust import Trust
 @dataclass(frozen=True, slots=True)
 class Reply:
     """A whole reply. Header names are in lower case. `body` is the beginning of the body only. `overlong` is True if
-    the body was longer than its Content-Length and was cut there."""
+    the body was longer than its Content-Length and was cut there. `app_status` is the exit status of the program."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes = b""
     error_output: bytes = b""
     overlong: bool = False
+    app_status: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +191,8 @@ def _of_status(reply: Reply, now: datetime) -> Outcome:
     error = Error("status", f"the app answered {status}: {_beginning(reply.body)}")
     if reply.overlong:
         return Failed(Error("status", f"the app answered {status} with more body than its Content-Length"))
+    if 200 <= status < 300 and reply.app_status:
+        return Failed(Error("status", f"the program answered {status}, and its exit status is {reply.app_status}"))
     if 200 <= status < 300:
         return Succeeded()
     if status in _OVERLOADED:

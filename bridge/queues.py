@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
+from bridge.foreign_messages.source import ForeignSource
 from bridge.handling import Handling, Priority
 from bridge.rate import Rate
 from bridge.retry_table import DEFAULT, RetryTable
@@ -30,7 +31,8 @@ class Queue:
     none. `priority` is that of events that ask for none. `weight` is its share of a worker's events while several of
     the worker's queues have a backlog. `rate` limits how many events begin in a time in the whole site, `burst` how
     many at once, and `site_slots` how many run at a time in the whole site. `breaker` is the number of events in a row
-    that fail alike before a worker holds the queue's events (None: it never does).
+    that fail alike before a worker holds the queue's events (None: it never does). The messages of the `foreign` queue
+    of an older bridge become events of this queue.
 
     The events of an `ordered` queue run one at a time in the whole site, in the order in which they came to the queue.
     A retry keeps its place, and the events after it wait. Their priorities do not count.
@@ -55,6 +57,7 @@ class Queue:
     site_slots: int | None = None
     breaker: int | None = None
     deadline_at_most: timedelta = DEADLINE_AT_MOST
+    foreign: ForeignSource | None = None
 
     @property
     def longest(self) -> timedelta:

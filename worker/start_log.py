@@ -42,7 +42,9 @@ def log_broker(settings: Settings, broker_name: str, queues: Sequence[Queue]) ->
     log.info("broker: %s (from %s)", broker_name, settings.origin("broker_url"))
     for queue in queues:
         patterns = ", ".join(queue.patterns)
-        takes = " and ".join(filter(None, (patterns, "events that no other queue takes" if queue.catch_all else "")))
+        rest = "events that no other queue takes" if queue.catch_all else ""
+        foreign = f"the messages of {queue.foreign.queue!r}" if queue.foreign is not None else ""
+        takes = " and ".join(filter(None, (patterns, rest, foreign)))
         log.info("queue %s: %s", queue.name, takes or "redriven events only, because it has no patterns")
     served = {queue.name for queue in queues}
     if others := [name for name in settings.values.queues if name not in served]:

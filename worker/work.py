@@ -10,7 +10,9 @@ from bridge.brokers.contract.broker import Broker
 from bridge.brokers.contract.consuming import Consumer
 from bridge.brokers.opening import check_policies, open_broker, site_on_broker
 from bridge.config.settings import Settings
+from bridge.config.sqlite_url import is_sqlite
 from bridge.console.signals import StopSignals, unless
+from bridge.errors import SettingsError
 from bridge.logger import log
 from bridge.status import WorkerStatus
 from bridge.watchers.counters import Counters
@@ -40,6 +42,7 @@ async def take_from_broker(
     """Open the broker, open the slots of the pool, and take events and calls until there is a reason to stop; then
     drain. Raise `BrokerUnavailable`, `BrokerRefused` or `SettingsError` if it cannot begin."""
     values, pool = options.settings.values, replays.pool
+    _check_foreign_queues(options)
     broker = open_broker(
         values.broker_url,
         values.namespace,
@@ -81,6 +84,17 @@ async def take_from_broker(
                 async with site_slots(broker, options.queues, replays.slots.size, meter):
                     await _work(options, events, calls, consumer, pool, signals, others)
         log.info("ended: %s", watching.counters)
+
+
+def _check_foreign_queues(options: WorkerOptions) -> None:
+    """Raise `SettingsError` if a queue of an older bridge is named, and the broker is not RabbitMQ."""
+    url, origin = options.settings.values.broker_url, options.settings.origin("broker_url")
+    for queue in options.queues:
+        if queue.foreign is not None and is_sqlite(url):
+            raise SettingsError(
+                f"queues.{queue.name}.foreign.queue = {queue.foreign.queue!r}: expected a broker_url amqp://host/, "
+                f"got {url!r} (from {origin})"
+            )
 
 
 def _event_consumer(

@@ -89,6 +89,7 @@ class Settings:
                 burst=queue.burst,
                 site_slots=queue.site_slots,
                 breaker=queue.breaker,
+                foreign=None if queue.foreign is None else queue.foreign.source(),
             )
             for name, queue in self.values.queues.items()
         )

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from bridge.config.broker_url import BrokerUrl
 from bridge.config.foreign_pool import Address, ForeignPoolSettings, host_and_port
+from bridge.config.foreign_queue import ForeignQueueSettings, check_foreign
 from bridge.config.ingress_settings import IngressSettings
 from bridge.config.notation import (
     AppUrl,
@@ -92,6 +93,7 @@ class QueueSettings:
     site_slots: PositiveCount | None = None
     breaker: PositiveCount | None = None
     """The number of events in a row that fail alike before the worker holds the events of the queue."""
+    foreign: Annotated[ForeignQueueSettings, table(ForeignQueueSettings)] | None = None
 
     def __post_init__(self) -> None:
         """Raise `Unreadable` for settings that contradict each other."""
@@ -99,6 +101,7 @@ class QueueSettings:
             raise Unreadable(
                 [Problem(("slots",), self.slots, "expected no slots, or 1: ordered = true runs one event")]
             )
+        check_foreign(self.foreign, ordered=self.ordered)
 
 
 @dataclass(frozen=True)

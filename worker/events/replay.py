@@ -9,6 +9,7 @@ from bridge.brokers.contract.consuming import Delivery
 from bridge.cancellations import Cancellation
 from bridge.envelope import Envelope
 from bridge.fastcgi import InvalidRequest
+from bridge.foreign_messages.source import ForeignSource
 from bridge.ledger import Letter, Transcript
 from bridge.logger import log
 from bridge.moments import Begun, Settled, Tell, hears
@@ -26,9 +27,10 @@ from worker.slots.slots import Slots
 class Rules:
     """The rules for the events of one queue: the seconds that a replay may take, the retry policies, how many events
     may be in flight in this worker (None: as many as it has slots), the queue's weight, the seconds that a replay may
-    take if its listener asks for more time (None: it cannot), whether the queue is ordered, and whether its events have
-    to begin when they are sent, as those of a queue with a rate, and how many of its events in a row may fail alike
-    before it holds the others (None: any number)."""
+    take if its listener asks for more time (None: it cannot), whether the queue is ordered, whether its events have to
+    begin when they are sent, as those of a queue with a rate, how many of its events in a row may fail alike before it
+    holds the others (None: any number), and the older bridge whose programs get the requests that they know. Such
+    programs send no verdict: their status and their exit status count."""
 
     deadline: float
     policies: Policies
@@ -38,6 +40,7 @@ class Rules:
     ordered: bool = False
     at_once: bool = False
     breaker: int | None = None
+    foreign: ForeignSource | None = None
 
 
 class _Expired(Exception):
@@ -96,7 +99,7 @@ class Replayer:
     _encoder: RequestEncoder = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_encoder", RequestEncoder(self.target))
+        object.__setattr__(self, "_encoder", RequestEncoder(self.target, _foreign(self.rules)))
 
     async def replay(self, held: EventInFlight, slots: Slots) -> None:
         """Replay and settle one event. Raise `NoSlotToCome` if the worker drains before the event has a slot."""
@@ -105,7 +108,7 @@ class Replayer:
         request = self._request(envelope, queue, rules)
         evidence, seconds, child = await self._exchange(held, slots, request, rules.deadline)
         now = self.now()
-        outcome = outcome_of(evidence, self.trust, now)
+        outcome = outcome_of(evidence, self.trust if rules.foreign is None else Trust.STATUS, now)
         if rules.breaker is not None:
             self.has_outcome(queue, envelope.event.id, outcome)
         settlement = decide(envelope, outcome, rules.policies, seconds, now)
@@ -200,6 +203,10 @@ def _verb(
             written = letter(settlement)
             return lambda delivery: delivery.dead_letter(written)
     assert_never(settlement)
+
+
+def _foreign(rules: Mapping[str, Rules]) -> Mapping[str, ForeignSource]:
+    return {queue: rule.foreign for queue, rule in rules.items() if rule.foreign is not None}
 
 
 def _spent(settlement: Settlement, envelope: Envelope) -> Envelope:

@@ -28,8 +28,8 @@ class ArrivingReply:
                     self._body.add(data)
                 case ErrorOutput(data=data):
                     self._error_output.add(data)
-                case ReplyEnd(overlong=overlong):
-                    return self._reply(overlong)
+                case ReplyEnd() as end:
+                    return self._reply(end)
                 case Refused(protocol_status=status):
                     return NotTaken(f"the server answered {status.name}", status is ProtocolStatus.UNKNOWN_ROLE)
         return None
@@ -42,14 +42,15 @@ class ArrivingReply:
         """Return the exchange of a reply that has not come within `deadline` seconds."""
         return OutOfTime(deadline, self._error_output.bytes())
 
-    def _reply(self, overlong: bool) -> Exchange:
+    def _reply(self, end: ReplyEnd) -> Exchange:
         if self._head is None:  # the protocol's states exclude this; it must not count as a reply
             return self.broken_off("the reply ended without a header block")
         fields: dict[str, list[str]] = {}
         for name, value in self._head.headers:
             fields.setdefault(name.lower(), []).append(value)
         headers = {name: ", ".join(values) for name, values in fields.items()}
-        return Reply(self._head.status, headers, self._body.bytes(), self._error_output.bytes(), overlong)
+        body, error_output = self._body.bytes(), self._error_output.bytes()
+        return Reply(self._head.status, headers, body, error_output, end.overlong, end.app_status)
 
 
 class LastReply:

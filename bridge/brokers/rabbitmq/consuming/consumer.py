@@ -24,6 +24,7 @@ from bridge.brokers.rabbitmq.consuming.classify import Bury, HandOut, PutBack, R
 from bridge.brokers.rabbitmq.consuming.consumer_channel import ConsumerChannel
 from bridge.brokers.rabbitmq.consuming.counting import counts_of
 from bridge.brokers.rabbitmq.consuming.delivery import Origin, RabbitDelivery
+from bridge.brokers.rabbitmq.consuming.foreign_intakes import ForeignIntakes
 from bridge.brokers.rabbitmq.consuming.heads import Heads
 from bridge.brokers.rabbitmq.consuming.ordered import Arrival, OrderedQueues
 from bridge.brokers.rabbitmq.consuming.replacing import Replacing, set_aside
@@ -70,6 +71,7 @@ class RabbitConsumer:
         self._replacing = Replacing(self._publisher)
         self._ordered = OrderedQueues(Heads(heads), self._publisher, self._hand_out, self._withdraw, self._spawn)
         self._link = Link(address, self._prepare, repair, names.question, confirms=False)
+        self._foreign = ForeignIntakes(address, names, declared, self._publisher)
         self._prefetch: dict[str, int] = {}
         self._channel: AbstractChannel | None = None
         self._subscriptions: Subscriptions | None = None
@@ -95,7 +97,7 @@ class RabbitConsumer:
     @property
     def trouble(self) -> str:
         """The reason why events cannot be taken or settled, for people; empty if there is none."""
-        return self._link.trouble or self._publisher.trouble or self._replacing.trouble
+        return self._link.trouble or self._publisher.trouble or self._replacing.trouble or self._foreign.trouble
 
     @property
     def held(self) -> Mapping[str, int]:
@@ -107,6 +109,7 @@ class RabbitConsumer:
         self._prefetch.update(prefetch)
         self._warn_of_long_deadlines()
         await self._link.channel()
+        self._foreign.start(prefetch)
 
     async def adjust(self, prefetch: Mapping[str, int]) -> None:
         """Change how many deliveries of each queue are held at most; see the contract."""
@@ -131,6 +134,7 @@ class RabbitConsumer:
         if self._stopped:
             return
         self._stopped = True
+        await self._foreign.stop()
         if self._subscriptions is not None:
             # Not cancelled if RabbitMQ takes longer: that would close the channel and lose all held deliveries.
             await asyncio.wait({self._spawn(self._end(self._subscriptions))}, timeout=STOP_SECONDS)
@@ -167,7 +171,8 @@ class RabbitConsumer:
                 task.cancel()
         if self._subscriptions is not None:
             self._subscriptions.channel.flush()
-        await asyncio.gather(self._link.close(), self._publisher.close())
+        await asyncio.gather(self._link.close(), self._foreign.close())
+        await self._publisher.close()
 
     def _lanes(self, queue: str) -> list[Lane]:
         return [Lane(queue, priority) for priority in (LANES[:1] if self._is_ordered(queue) else LANES)]
@@ -267,7 +272,10 @@ class RabbitConsumer:
                     return
                 token = f"{queue}:{properties.message_id}"
                 priority = priority_of(envelope.event.handling, self._declared.get(queue))
-                delivery = RabbitDelivery(envelope, queue, priority, token, redelivered, origin, self._publisher)
+                delivery = RabbitDelivery(
+                    *(envelope, queue, priority, token, redelivered, origin, self._publisher),
+                    failure=self._foreign.failure_of(queue),
+                )
                 if lane is not Priority.NORMAL and queue not in self._contended:
                     self._contended.add(queue)
                     self._spawn(self._follow(subscriptions))

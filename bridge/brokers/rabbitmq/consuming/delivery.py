@@ -10,7 +10,7 @@ from bridge.brokers.rabbitmq.consuming.consumer_channel import ConsumerChannel
 from bridge.brokers.rabbitmq.publishing.publication import Publication, dead_letter, retry
 from bridge.brokers.rabbitmq.publishing.publisher import RabbitPublisher
 from bridge.envelope import Envelope
-from bridge.errors import BridgeError, BrokerUnavailable, TooLarge
+from bridge.errors import BridgeError, BrokerUnavailable, DeferForbidden, TooLarge, Unroutable
 from bridge.handling import Priority
 from bridge.ledger import Letter
 
@@ -27,9 +27,20 @@ class Origin(NamedTuple):
 
 class RabbitDelivery:
     """A delivery of one channel of the consumer; see the contract. `in_place` retries the event of an ordered queue
-    without a replacement."""
+    without a replacement. `failure` returns what is published besides a dead letter: the message to the queue of errors
+    of an older bridge."""
 
-    __slots__ = ("_in_place", "_origin", "_publisher", "envelope", "priority", "queue", "redelivered", "token")
+    __slots__ = (
+        "_failure",
+        "_in_place",
+        "_origin",
+        "_publisher",
+        "envelope",
+        "priority",
+        "queue",
+        "redelivered",
+        "token",
+    )
 
     def __init__(
         self,
@@ -41,7 +52,9 @@ class RabbitDelivery:
         origin: Origin,
         publisher: RabbitPublisher,
         in_place: Callable[[Envelope, timedelta], Awaitable[None]] | None = None,
+        failure: Callable[[Letter], Publication] | None = None,
     ) -> None:
+        self._failure = failure
         self._in_place = in_place
         self.envelope = envelope
         self.queue = queue
@@ -79,6 +92,8 @@ class RabbitDelivery:
 
     async def dead_letter(self, letter: Letter) -> None:
         """Replace the delivery by an entry in the ledger."""
+        if self._failure is not None:
+            await self._publish_failure(self._failure(letter))
         await self._replace(dead_letter(letter), "the dead letter")
 
     async def give_back(self) -> None:
@@ -88,6 +103,16 @@ class RabbitDelivery:
     def return_now(self) -> None:
         """Return the delivery to its queue without awaiting anything. Raise `DeliveryLost`."""
         self._origin.channel.requeue(self._origin.tag)
+
+    async def _publish_failure(self, failure: Publication) -> None:
+        """Publish a failure before its dead letter, so that it is not lost; a repeat of both makes a second copy."""
+        self._origin.channel.check()
+        try:
+            await self._publisher.send(failure)
+        except (Unroutable, DeferForbidden, TooLarge) as error:
+            log.warning("%s: it is a dead letter alone", error)
+        except BridgeError as error:
+            raise BrokerUnavailable(f"the message to the queue of errors is not confirmed: {error}") from error
 
     async def _replace(self, replacement: Publication, name: str) -> None:
         self._origin.channel.check()

@@ -21,6 +21,7 @@ from bridge.brokers.rabbitmq.topology.names import Names
 from bridge.envelope import Envelope
 from bridge.errors import TooLarge
 from bridge.event import after
+from bridge.foreign_messages.source import ForeignSource
 from bridge.handling import Priority
 from bridge.ledger import Letter
 from bridge.queues import lane_of
@@ -65,6 +66,13 @@ class IntoMailbox:
 
 
 @dataclass(frozen=True, slots=True)
+class IntoForeignQueue:
+    """The destination: a queue that is none of ours, by RabbitMQ's default exchange."""
+
+    queue: str
+
+
+@dataclass(frozen=True, slots=True)
 class Due:
     """A time of this machine's clock before which an event is not delivered; exact to the second."""
 
@@ -88,7 +96,7 @@ class Publication:
     """
 
     message: Message
-    destination: ByName | IntoQueue | IntoLedger | IntoLog | IntoMailbox
+    destination: ByName | IntoQueue | IntoLedger | IntoLog | IntoMailbox | IntoForeignQueue
     subject: str
     event_id: str = ""
     when: Due | Wait | None = None
@@ -155,6 +163,15 @@ def to_mailbox(body: bytes, mailbox: str, priority: Priority) -> Publication:
     return Publication(Message(body, {}), IntoMailbox(mailbox, priority), f"the message to mailbox '{mailbox}'")
 
 
+def failure_of_foreign(source: ForeignSource, letter: Letter) -> Publication:
+    """Return the publication of a message that has failed for good to the queue of errors of an older bridge."""
+    event = letter.envelope.event
+    error = letter.error.message or letter.error.type
+    message = Message(source.failure(event.data, error, letter.time), {})
+    subject = f"event {event.id}, a failure for the queue '{source.error_queue}'"
+    return Publication(message, IntoForeignQueue(source.error_queue), subject, event.id, patient=True)
+
+
 class Addressed(NamedTuple):
     """A message with its exchange and routing key."""
 
@@ -173,6 +190,8 @@ def addressed(publication: Publication, names: Names, moment: datetime, now: flo
             return Addressed(publication.message, names.direct, stream)
         case IntoMailbox(mailbox=mailbox, lane=lane):
             return Addressed(publication.message, names.mailboxes, names.mailbox(mailbox, lane))
+        case IntoForeignQueue(queue=queue):
+            return Addressed(publication.message, "", queue)
         case ByName(name=name, lane=lane):
             direct, target = Addressed(publication.message, names.events_of(lane), name), to_event(name, lane)
         case IntoQueue(queue=queue, lane=lane):

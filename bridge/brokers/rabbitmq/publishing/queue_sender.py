@@ -156,6 +156,8 @@ class QueueSender(Sender):
         raise self._unroutable(to) from error
 
     def _unroutable(self, to: Addressed) -> Unroutable:
+        if to.exchange == "":
+            return Unroutable(f"RabbitMQ has no queue {to.routing_key!r:.200}")
         if to.exchange == self._names.direct:
             return Unroutable(f"there is no queue {to.routing_key!r:.200}")
         return Unroutable(
@@ -167,7 +169,7 @@ class QueueSender(Sender):
         if self._names.takes_names(to.exchange):
             return bool(route(self._queues.values(), to.routing_key))
         lanes = (self._names.queue(queue, lane) for queue in self._queues for lane in LANES)
-        return to.exchange != self._names.direct or to.routing_key in lanes
+        return to.exchange not in ("", self._names.direct) or to.routing_key in lanes
 
     async def _rejected(self, to: Addressed, confirmation: Confirmation, error: Nacked) -> None:
         confirmation.rejected = True

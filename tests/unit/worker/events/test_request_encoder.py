@@ -47,7 +47,7 @@ def params_of(request: EncodedRequest) -> dict[str, str]:
 @pytest.mark.parametrize("target", TARGETS)
 def test_the_app_gets_the_parameters_of_the_event(target: ReplayTarget) -> None:
     """Whatever was encoded before, a request has exactly the parameters of its own event, each once, and its data."""
-    encoder = RequestEncoder(target)
+    encoder = RequestEncoder(target, {})
 
     for envelope in (*ENVELOPES, *ENVELOPES):
         for queue in ("mail", "default"):
@@ -61,7 +61,7 @@ def test_the_app_gets_the_parameters_of_the_event(target: ReplayTarget) -> None:
 
 def test_what_fastcgi_cannot_carry() -> None:
     """Such an event is refused, each time, and the next one is encoded."""
-    encoder = RequestEncoder(ReplayTarget())
+    encoder = RequestEncoder(ReplayTarget(), {})
     unsendable = replace(ENVELOPE, event=replace(EVENT, content_type="\ud800"))
 
     for _ in range(2):
