@@ -107,17 +107,23 @@ async def test_a_letter_is_a_failure_of_the_older_bridge_too(rabbit_site: Rabbit
         await broker.close()
 
 
-async def test_a_queue_that_is_not_there_stops_no_other(rabbit_site: RabbitSite) -> None:
-    """The consumer says what is missing, and goes on with its other queues."""
+async def test_a_queue_that_is_not_there_stops_no_other(
+    rabbit_site: RabbitSite, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log says once what is missing, and the other queues go on: the consumer has no trouble."""
     broker = await opened(rabbit_site, queue("no such queue"), Queue("default"))
     try:
         consumer = await consuming(broker, "legacy", "default")
         await rabbit_site.publish_raw(f"{rabbit_site.namespace}.events", "order.paid", b"1")
         assert (await take(consumer)).envelope.event.name == "order.paid"
 
-        async def trouble() -> str:
-            return consumer.trouble
+        async def warnings() -> list[str]:
+            return [text for text in caplog.messages if text.startswith("queue 'no such queue' of an older bridge")]
 
-        assert "no such queue" in await eventually(trouble, bool)
+        await eventually(warnings, bool)
+        await asyncio.sleep(1)
+        (warning,) = await warnings()
+        assert "NOT_FOUND" in warning
+        assert consumer.trouble == ""
     finally:
         await broker.close()

@@ -97,7 +97,7 @@ class RabbitConsumer:
     @property
     def trouble(self) -> str:
         """The reason why events cannot be taken or settled, for people; empty if there is none."""
-        return self._link.trouble or self._publisher.trouble or self._replacing.trouble or self._foreign.trouble
+        return self._link.trouble or self._publisher.trouble or self._replacing.trouble
 
     @property
     def held(self) -> Mapping[str, int]:

@@ -18,6 +18,7 @@ from aiormq.channel import Channel as Engine
 
 from bridge.brokers.rabbitmq.connection.address import Address
 from bridge.brokers.rabbitmq.connection.connecting import BROKEN, engine_of, is_open
+from bridge.brokers.rabbitmq.connection.errors import error_text
 from bridge.brokers.rabbitmq.connection.link import Link
 from bridge.brokers.rabbitmq.consuming.classify import FOREIGN_SOURCE, time_of
 from bridge.brokers.rabbitmq.publishing.publication import into_queue
@@ -50,12 +51,6 @@ class ForeignIntake:
         self._trouble = ""
         self._stopped = False
 
-    @property
-    def trouble(self) -> str:
-        """The reason why no messages are taken, for people; empty if there is none."""
-        why = self._link.trouble or self._trouble
-        return why and f"queue '{self._source.queue}': {why}"
-
     def start(self) -> None:
         """Take messages from now on, whenever the queue is there."""
         self._keep(self._connect())
@@ -78,7 +73,7 @@ class ForeignIntake:
         await self._link.close()
 
     async def _connect(self) -> None:
-        with suppress(BridgeError):  # the link tries again and again, and `trouble` has the reason
+        with suppress(BridgeError):  # the link tries again and again
             await self._link.channel()
 
     async def _prepare(self, channel: AbstractChannel) -> None:
@@ -91,7 +86,12 @@ class ForeignIntake:
         async def taken(message: DeliveredMessage) -> None:
             self._keep(self._take(engine, message))
 
-        began = await engine.basic_consume(self._source.queue, taken)
+        try:
+            began = await engine.basic_consume(self._source.queue, taken)
+        except BROKEN as error:
+            self._warn(f"its messages cannot be taken: {error_text(error)}")
+            raise
+        self._trouble = ""
         self._consumer = engine, str(began.consumer_tag)
         log.info("taking the messages of '%s' into the queue %s", self._source.queue, self._queue)
 
@@ -102,8 +102,7 @@ class ForeignIntake:
             try:
                 await self._publisher.send(publication)
             except BridgeError as error:
-                self._trouble = f"a message cannot become an event: {error}"
-                log.warning("queue '%s': %s; holding the message, trying again", self._source.queue, self._trouble)
+                self._warn(f"a message cannot become an event: {error}")
                 await asyncio.sleep(AGAIN_SECONDS)
             else:
                 self._trouble = ""
@@ -122,6 +121,12 @@ class ForeignIntake:
             data=bytes(message.body),
         )
         return Envelope(event, round_began=now)
+
+    def _warn(self, trouble: str) -> None:
+        """Log a trouble, unless it is the last one."""
+        if trouble != self._trouble:
+            self._trouble = trouble
+            log.warning("queue '%s' of an older bridge: %s; trying again", self._source.queue, trouble)
 
     def _ended(self, _: object) -> None:
         """Connect again after RabbitMQ has ended the consumer: the queue was deleted."""

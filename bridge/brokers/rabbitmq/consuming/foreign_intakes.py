@@ -25,11 +25,6 @@ class ForeignIntakes:
         self._publisher = publisher
         self._intakes: list[ForeignIntake] = []
 
-    @property
-    def trouble(self) -> str:
-        """The reason why the messages of a queue are not taken, for people; empty if there is none."""
-        return next((intake.trouble for intake in self._intakes if intake.trouble), "")
-
     def start(self, served: Iterable[str]) -> None:
         """Take the messages for these queues of the site from now on."""
         for name in served:
