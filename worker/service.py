@@ -94,7 +94,7 @@ async def _serve_foreign_pool(
     watching: Watching,
 ) -> None:
     log_foreign_pool(fastcgi)
-    asked = {queue.name: queue.foreign for queue in options.queues if queue.foreign and queue.foreign.targets}
+    asked = {queue.name: queue.foreign for queue in options.queues if queue.foreign and queue.foreign.asks}
     rules = {name: replace(rule, foreign=asked.get(name)) for name, rule in rules.items()}
     slots = Slots(fastcgi.size, in_turn=True, calls=options.settings.values.calls)
     pool = ForeignPool(fastcgi.connections_by_address, slots, keep=fastcgi.keep_connection)

@@ -58,10 +58,18 @@ class ForeignQueueSettings:
     """The table `foreign = {…}` of one queue. See docs/older-bridges.md."""
 
     queue: Annotated[str, _queue_name]
-    format: Annotated[Format, one_of("fervo", "mq2php")]
+    format: Annotated[Format, one_of("fervo", "mq2php", "amqp-cgi-bridge")]
     event: Annotated[str, _event_name]
     targets: Annotated[tuple[TargetSettings, ...], _targets] = ()
     errors: YesOrNo = False
+
+    def __post_init__(self) -> None:
+        """Raise `Unreadable` for what amqp-cgi-bridge does not have."""
+        if self.format == "amqp-cgi-bridge":
+            expected = "expected none of it for the format amqp-cgi-bridge, whose messages name no program"
+            given = {"targets": self.targets, "errors": self.errors}
+            if problems := [Problem((key,), value, expected) for key, value in given.items() if value]:
+                raise Unreadable(problems)
 
     def source(self) -> ForeignSource:
         """Return the queue from which messages are taken."""

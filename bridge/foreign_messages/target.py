@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+FORM = "application/x-www-form-urlencoded"
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -22,8 +24,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class ForeignRequest:
-    """What an older bridge would send to a program: its own parameters, and the body of a form."""
+    """What an older bridge would send to a program: its own parameters, and the body. Without a target, the program is
+    that of the settings."""
 
-    target: Target
+    target: Target | None
     body: bytes
     parameters: Mapping[str, str] = field(default_factory=dict)
+    content_type: str = FORM

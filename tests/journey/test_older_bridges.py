@@ -209,6 +209,35 @@ async def test_what_may_not_run_is_a_dead_letter(rabbit_site: Site, php_fpm: Poo
     assert seen(site) == []
 
 
+async def test_a_program_of_amqp_cgi_bridge(rabbit_site: Site, php_fpm: Pools) -> None:
+    """It gets the body as it is, properties and headers as parameters, and its status decides."""
+    site, fpm = rabbit_site, await php(php_fpm, rabbit_site)
+    script = site.directory / "cgi.php"
+    script.write_text(
+        "<?php file_put_contents($_SERVER['EFFECTS'], json_encode(['server' => $_SERVER,"
+        " 'body' => base64_encode(file_get_contents('php://input'))]) . \"\\n\", FILE_APPEND);"
+        " http_response_code($_SERVER['AMQP_ANSWER']);"
+    )
+    async with older_bridge(site) as (channel, queue):
+        foreign = f"queue = '{queue}', format = 'amqp-cgi-bridge', event = 'legacy.job'"
+        site.configure(
+            ONCE + pool_of(site, fpm, script_filename=str(script)) + f"[queues.legacy]\nforeign = {{{foreign}}}\n"
+        )
+        worker = site.run("bridge-worker")
+        for answer in (204, 404):
+            properties = Basic.Properties(message_id="m-1", content_type="image/png", headers={"answer": answer})
+            await channel.basic_publish(SERIALIZED, routing_key=queue, properties=properties)
+
+        found = await saw(site, 2, worker)
+        (letter,) = await eventually_letters(site, 1)
+
+    assert {base64.b64decode(each["body"]) for each in found} == {SERIALIZED}
+    server = found[0]["server"]
+    assert (server["MESSAGE_ID"], server["ROUTING_KEY"], server["REDELIVERED"]) == ("m-1", queue, "false")
+    assert (server["CONTENT_TYPE"], server["REQUEST_URI"]) == ("image/png", "/")
+    assert letter.error.message.startswith("the app answered 404")
+
+
 async def test_without_targets_it_is_an_event_like_others(rabbit_site: Site) -> None:
     """A Flask app's listener gets the message of an older bridge as it is, whoever runs the pool."""
     site = rabbit_site

@@ -118,7 +118,7 @@ class ForeignIntake:
             source=FOREIGN_SOURCE,
             time=time_of(message.header.properties, now),
             content_type=self._source.content_type,
-            data=bytes(message.body),
+            data=self._source.data(_properties(message), message.header.properties.headers or {}, bytes(message.body)),
         )
         return Envelope(event, round_began=now)
 
@@ -137,6 +137,18 @@ class ForeignIntake:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _properties(message: DeliveredMessage) -> dict[str, object]:
+    """Return the properties of a message, with those of its delivery, by name."""
+    own = {("type" if name == "message_type" else name): value for name, value in message.header.properties}
+    stamp = own.get("timestamp")
+    delivery = {
+        "exchange": message.exchange,
+        "routing_key": message.routing_key,
+        "redelivered": bool(message.redelivered),
+    }
+    return {**own, **delivery, "timestamp": int(stamp.timestamp()) if isinstance(stamp, datetime) else None}
 
 
 async def _no_repair() -> None:

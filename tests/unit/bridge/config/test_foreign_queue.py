@@ -46,6 +46,8 @@ def test_targets_are_paths_or_tables(tmp_path: Path) -> None:
             "targets.0.address = 'unix:/s'",
         ),
         ("{queue = 'q', format = 'fervo', event = 'a', error = true}", "did you mean errors?"),
+        ("{queue = 'q', format = 'amqp-cgi-bridge', event = 'a', errors = true}", "queues.old.foreign.errors = True"),
+        ("{queue = 'q', format = 'amqp-cgi-bridge', event = 'a', targets = ['/a']}", "queues.old.foreign.targets"),
     ],
 )
 def test_what_cannot_be_used_is_named(tmp_path: Path, foreign: str, problem: str) -> None:
