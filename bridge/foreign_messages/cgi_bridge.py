@@ -56,4 +56,7 @@ def _text(value: object) -> str:
             return value.encode("utf-8", "backslashreplace").decode()
         case bytes() | bytearray():
             return bytes(value).decode("utf-8", "backslashreplace")
-    return json.dumps(value, default=str)
+    try:
+        return json.dumps(value, default=str)
+    except (RecursionError, ValueError, TypeError) as error:  # AMQP allows tables that are nested thousands deep
+        return f"(a value that cannot be written: {type(error).__name__})"

@@ -25,7 +25,7 @@ from bridge.brokers.rabbitmq.publishing.publication import into_queue
 from bridge.brokers.rabbitmq.publishing.publisher import RabbitPublisher
 from bridge.brokers.rabbitmq.topology.names import Names
 from bridge.envelope import Envelope
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, TooLarge
 from bridge.event import Event, event_id
 from bridge.foreign_messages.source import ForeignSource
 
@@ -47,13 +47,14 @@ class ForeignIntake:
         self._publisher = publisher
         self._link = Link(address, self._prepare, _no_repair, names.question, confirms=False)
         self._consumer: tuple[Engine, str] | None = None
+        self._connecting: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._trouble = ""
         self._stopped = False
 
     def start(self) -> None:
         """Take messages from now on, whenever the queue is there."""
-        self._keep(self._connect())
+        self._connecting = asyncio.create_task(self._connect())
 
     async def stop(self) -> None:
         """Take no further message. Those that are in hand become events."""
@@ -68,8 +69,9 @@ class ForeignIntake:
     async def close(self) -> None:
         """Close the connection. Messages that are no events yet return to their queue."""
         self._stopped = True
-        for task in self._tasks:
-            task.cancel()
+        for task in (self._connecting, *self._tasks):
+            if task is not None:
+                task.cancel()
         await self._link.close()
 
     async def _connect(self) -> None:
@@ -101,6 +103,12 @@ class ForeignIntake:
         while is_open(engine):
             try:
                 await self._publisher.send(publication)
+            except TooLarge as error:  # it stays unacknowledged, and so in its queue
+                log.error(  # noqa: TRY400  # the error is an answer of RabbitMQ
+                    "queue '%s' of an older bridge: a message cannot become an event, and stays there: %s",
+                    *(self._source.queue, error),
+                )
+                return
             except BridgeError as error:
                 self._warn(f"a message cannot become an event: {error}")
                 await asyncio.sleep(AGAIN_SECONDS)

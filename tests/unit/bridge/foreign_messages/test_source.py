@@ -145,6 +145,21 @@ def test_a_program_of_amqp_cgi_bridge_gets_body_properties_and_headers() -> None
     }
 
 
+def test_a_header_that_json_cannot_hold_loses_no_message() -> None:
+    """AMQP allows tables that are nested thousands deep; the text says so instead."""
+    nested: dict[str, object] = {}
+    for _ in range(100_000):
+        nested = {"a": nested}
+    bridge = ForeignSource("jobs", "amqp-cgi-bridge", "legacy.job")
+
+    parameters, body = bridge.request(ORDINARY, bridge.data({}, {"deep": nested, "fine": 1}, b"body"))
+
+    assert (body, parameters["AMQP_FINE"]) == (b"body", "1")
+    assert parameters["AMQP_DEEP"] == "(a value that cannot be written: RecursionError)"
+    while nested:  # taken apart here, because the interpreter would do it by recursion
+        nested = nested["a"]  # type: ignore[assignment]
+
+
 HOSTILE = [
     *(b"", b"\n\n", b"\xff\xfe\n\n", b"{}", b"null", b"[]", b'{"headers": {}}', b'{"headers": [1], "body": ""}'),
     *(b'{"headers": [{"key": 1, "value": 2}]}', b"[" * 100_000, b'{"headers": [{"key": "dispatch_path"}]}'),
