@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from bridge.cancellations import Cancellation, fields_of
+from bridge.config.settings import Settings
 from bridge.console import options
 from bridge.console.actor import actor
 from bridge.console.encoding import argument_text
@@ -45,7 +46,7 @@ def cancel(site: Any, /, ids: tuple[str, ...], running: bool, why: str, as_json:
     """
     now, who, text = datetime.now(UTC), actor(), argument_text(why)
     wished = [Cancellation(each, running, who, text, now) for each in ids]
-    asyncio.run(_cancel(site or Site(), wished))
+    asyncio.run(cancel_events((site or Site()).settings(), wished))
     for each in ids:
         if not is_uuid(each):  # as only the id of a foreign message may be
             click.echo(f"Warning: {each} is not the whole id of an event of defer(), which is a UUID.", err=True)
@@ -57,8 +58,8 @@ def cancel(site: Any, /, ids: tuple[str, ...], running: bool, why: str, as_json:
         click.echo(f"Cancelled {each}: if it has not begun, it does not begin any more{also}.")
 
 
-async def _cancel(site: Site, wished: Sequence[Cancellation]) -> None:
-    settings = site.settings()
+async def cancel_events(settings: Settings, wished: Sequence[Cancellation]) -> None:
+    """Record these cancellations. Raise `BrokerUnavailable` or `BrokerRefused`."""
     async with existing_broker(settings) as broker:
         log = ControlsLog(broker, settings.values.namespace, settings.ledger_keys())
         for each in wished:

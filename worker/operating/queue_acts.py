@@ -3,7 +3,7 @@
 import asyncio
 import sys
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -17,10 +17,10 @@ from bridge.console.actor import actor
 from bridge.console.exit_codes import ExitCode
 from bridge.console.program import Failure
 from bridge.console.site_options import existing_broker
-from bridge.controls import Pause, Purge, Resume
+from bridge.controls import Controls, Pause, Purge, Resume
 from bridge.queues import Queue
 from worker.control.controls_log import ControlsLog, new_pause
-from worker.operating.looking import two_looks
+from worker.operating.looking import Looks, two_looks
 from worker.operating.looks import Rates, rates
 
 
@@ -68,23 +68,28 @@ async def overview(settings: Settings, seconds: float) -> Overview:
     `BrokerUnavailable` or `BrokerRefused`."""
     queues = settings.queues()
     async with _opened(settings) as (broker, log):
-        (before, after, unasked), _ = await asyncio.gather(
+        looks, _ = await asyncio.gather(
             two_looks(broker, [queue.name for queue in queues], seconds), log.read_controls()
         )
-        pauses = log.controls.pauses(datetime.now(UTC))
-        lines = tuple(
-            QueueLine(
-                queue,
-                after.counts.queues.get(queue.name),
-                tuple(each for each in pauses if each.queue == queue.name),
-                after.held(queue.name),
-                rates(before, after, queue.name),
-            )
-            for queue in queues
+        return overview_of(broker.name, queues, looks, log.controls, datetime.now(UTC))
+
+
+def overview_of(site: str, queues: Sequence[Queue], looks: Looks, controls: Controls, now: datetime) -> Overview:
+    """Return the overview that two looks and the controls give."""
+    before, after, unasked = looks
+    pauses = controls.pauses(now)
+    lines = tuple(
+        QueueLine(
+            queue,
+            after.counts.queues.get(queue.name),
+            tuple(each for each in pauses if each.queue == queue.name),
+            after.held(queue.name),
+            rates(before, after, queue.name),
         )
-        by_pattern = tuple(each for each in pauses if each.events is not None)
-        waiting, skipped = after.counts.waiting, log.controls.skipped
-        return Overview(broker.name, lines, by_pattern, waiting, skipped, after.time - before.time, unasked)
+        for queue in queues
+    )
+    by_pattern = tuple(each for each in pauses if each.events is not None)
+    return Overview(site, lines, by_pattern, after.counts.waiting, controls.skipped, after.time - before.time, unasked)
 
 
 async def page(settings: Settings, name: str, seconds: float) -> Page:
@@ -100,24 +105,43 @@ async def page(settings: Settings, name: str, seconds: float) -> Page:
 
 async def pause(settings: Settings, queue: str | None, events: str | None, until: datetime | None, why: str) -> Pause:
     """Pause a queue or a pattern, and return the pause. Raise `Failure` if the settings have no such queue."""
-    if queue is not None:
-        _check_queue(settings, queue)
     new = new_pause(queue=queue, events=events, until=until, who=actor(), why=why)
-    async with _opened(settings) as (_, log):
-        await log.read_controls()
-        await log.decide(new)
+    await begin_pause(settings, new)
     return new
 
 
-async def resume(settings: Settings, queue: str | None, events: str | None, why: str) -> tuple[Pause, ...]:
-    """End the pauses of a queue or a pattern, and return them. Raise `Failure` if the queue is not
-    paused and the settings have none of this name."""
+async def begin_pause(settings: Settings, new: Pause) -> None:
+    """Begin a pause. One whose id has been used before changes nothing if it was resumed meanwhile. Raise `Failure` if
+    the settings have no such queue."""
+    if new.queue is not None:
+        _check_queue(settings, new.queue)
+    async with _opened(settings) as (_, log):
+        await log.read_controls()
+        await log.decide(new)
+
+
+async def resume(
+    settings: Settings,
+    queue: str | None,
+    events: str | None,
+    why: str,
+    *,
+    who: str | None = None,
+    only: Collection[str] | None = None,
+) -> tuple[Pause, ...]:
+    """End the pauses of a queue or a pattern, and return them. `who` is by default the user of this process. `only`
+    limits it to the pauses with these ids. Raise `Failure` if the queue is not paused and the settings have none of
+    this name."""
     async with _opened(settings) as (_, log):
         await log.read_controls()
         now = datetime.now(UTC)
-        ended = tuple(each for each in log.controls.pauses(now) if (each.queue, each.events) == (queue, events))
+        ended = tuple(
+            each
+            for each in log.controls.pauses(now)
+            if (each.queue, each.events) == (queue, events) and (only is None or each.id in only)
+        )
         if ended:
-            await log.decide(Resume(tuple(each.id for each in ended), actor(), why, now))
+            await log.decide(Resume(tuple(each.id for each in ended), who or actor(), why, now))
         elif queue is not None:
             _check_queue(settings, queue)
     return ended

@@ -61,7 +61,7 @@ def overview_to_json(overview: Overview) -> dict[str, Any]:
     """Return all queues as one JSON object."""
     return {
         "broker": overview.site,
-        "queues": [_line_to_json(line) for line in overview.lines],
+        "queues": [line_to_json(line) for line in overview.lines],
         "pauses": _pauses_to_json(overview.pauses),
         "waiting": overview.waiting,
         "skipped": overview.skipped,
@@ -72,7 +72,7 @@ def overview_to_json(overview: Overview) -> dict[str, Any]:
 
 def page_to_json(page: Page) -> dict[str, Any]:
     """Return one queue as a JSON object."""
-    line = _line_to_json(page.line)
+    line = line_to_json(page.line)
     return {
         **line,
         "patterns": list(page.line.queue.patterns),
@@ -84,7 +84,8 @@ def page_to_json(page: Page) -> dict[str, Any]:
     }
 
 
-def _line_to_json(line: QueueLine) -> dict[str, Any]:
+def line_to_json(line: QueueLine) -> dict[str, Any]:
+    """Return one queue of a list as a JSON object."""
     counts = line.counts
     return {
         "queue": line.queue.name,
