@@ -12,7 +12,7 @@ python := .venv/bin/python
 pytest := $(python) -m pytest -q -n 4 --dist loadscope --no-loadscope-reorder
 code   := bridge app_adapter worker dead_letter deferred_event_bridge tests examples benchmarks
 
-.PHONY: help env demo test test-all faults bench lint fuzz docs package rabbitmq servers databases clients
+.PHONY: help env demo test test-all faults bench lint fuzz docs package rabbitmq servers databases clients browser
 
 help:
 	@echo "make demo            run the demo on SQLite, half a minute"
@@ -54,13 +54,16 @@ databases:
 clients:
 	@scripts/install-amqp-clients.sh
 
+browser: env
+	@scripts/install-browser.sh
+
 demo: env
 	@$(python) -m examples.demo $(if $(BROKER),--broker-url "$(BROKER)")
 
-test: env rabbitmq servers databases clients
+test: env rabbitmq servers databases clients browser
 	@$(pytest) -m "not long" tests
 
-test-all: env rabbitmq servers databases clients
+test-all: env rabbitmq servers databases clients browser
 	@$(pytest) tests
 
 faults: env rabbitmq servers

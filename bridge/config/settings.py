@@ -43,7 +43,10 @@ _OF_THE_APP = frozenset(
 """The settings that the app uses, so Flask's config may set them."""
 _FILES = ("tls_ca", "tls_cert", "tls_key")
 """Files that programs only read. A relative path is relative to `bridge.toml`, or to the working directory."""
-_IN_THE_FILE_ALONE = ("queues", "retry", "fastcgi", "workers", "schedules", "pool", "history", "stores", "ingress")
+_IN_THE_FILE_ALONE = (
+    *("queues", "retry", "fastcgi", "workers", "schedules", "pool", "history", "stores", "ingress"),
+    "dashboard",
+)
 
 
 _KEYS = keys_of(Values)

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Annotated, Literal
 
 from bridge.config.broker_url import BrokerUrl
+from bridge.config.dashboard_settings import DashboardSettings
 from bridge.config.foreign_pool import Address, ForeignPoolSettings, host_and_port
 from bridge.config.foreign_queue import ForeignQueueSettings, check_foreign
 from bridge.config.ingress_settings import IngressSettings
@@ -209,6 +210,8 @@ class Values:
     )
     ingress: Annotated[IngressSettings, table(IngressSettings)] | None = None
     """Who may send events over HTTP. See docs/ingress.md."""
+    dashboard: Annotated[DashboardSettings, table(DashboardSettings)] | None = None
+    """Who may see and operate the site in a browser. See docs/dashboard.md."""
     pool: Annotated[PoolSettings, table(PoolSettings)] | None = None
     """The pool behind web servers that `bridge-site` runs."""
     schedules: Annotated[Mapping[str, ScheduleSettings], mapping(plain_name, table(ScheduleSettings))] = field(

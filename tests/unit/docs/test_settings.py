@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from bridge.config.dashboard_settings import DashboardSettings, UserSettings
 from bridge.config.foreign_pool import ForeignPoolSettings, ServerSettings
 from bridge.config.ingress_settings import IngressSettings, TokenSettings, WebhookSettings
 from bridge.config.pool_settings import PoolSettings
@@ -23,7 +24,7 @@ IN_WORDS = {
     *("queues", "source", "release", "children", "control_directory", "management_url", "watchers", "fastcgi"),
     "workers",
     *("file_group", "broker_password_file", "public_url", "replay_secret", "tls_ca", "tls_cert", "tls_key"),
-    *("ledger_key", "ledger_key_previous", "mailboxes", "schedules", "http", "ingress", "pool", "stores"),
+    *("ledger_key", "ledger_key_previous", "mailboxes", "schedules", "http", "ingress", "pool", "stores", "dashboard"),
 }
 """Whose default is a sentence and no value."""
 
@@ -74,6 +75,8 @@ def test_the_keys_of_an_address_are_documented() -> None:
         ("schedules.md", ScheduleSettings),
         ("site.md", PoolSettings),
         ("outbox.md", StoreSettings),
+        ("dashboard.md", DashboardSettings),
+        ("dashboard.md", UserSettings),
         ("ingress.md", IngressSettings),
         ("ingress.md", TokenSettings),
         ("ingress.md", WebhookSettings),

@@ -1,0 +1,14 @@
+"""The app that has the page and nothing else: for `bridge-web`, `bridge-pool`, or any WSGI server."""
+
+from flask import Flask
+
+from bridge.config.settings import Settings
+from deferred_event_bridge.dashboard.blueprint import blueprint
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """Return the app, by default with the settings of `bridge.toml` and the environment. Raise `SettingsError` if they
+    name no user or no secret."""
+    app = Flask("bridge-web", static_folder=None)
+    app.register_blueprint(blueprint(settings=settings))
+    return app

@@ -1,0 +1,257 @@
+"""The blueprint: its URLs, who may open them, and how a document becomes a page or JSON."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Blueprint, Response, abort, g, redirect, request, send_from_directory, url_for
+from flask.blueprints import BlueprintSetupState
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response as BaseResponse
+
+from app_adapter.defer import EXTENSION
+from bridge.config.dashboard_settings import DashboardSettings, Role
+from bridge.config.settings import Settings, load_settings
+from bridge.console.printable import json_text
+from bridge.console.program import Failure
+from bridge.errors import BridgeError
+from deferred_event_bridge.dashboard.access import COOKIE, Access, Check, User, access_of
+from deferred_event_bridge.dashboard.acting import ActViews
+from deferred_event_bridge.dashboard.acts import Acts
+from deferred_event_bridge.dashboard.decision_job import Busy
+from deferred_event_bridge.dashboard.drawing import STATIC, draw
+from deferred_event_bridge.dashboard.guarding import add_headers, check_origin
+from deferred_event_bridge.dashboard.observing import Observer
+from deferred_event_bridge.dashboard.screens import event, failing, now, pool, redrive
+from deferred_event_bridge.dashboard.screens.asked import Asked, NotThere, Unusable
+from deferred_event_bridge.dashboard.sign_in_limits import SignInLimits
+
+NAME = "bridge_dashboard"
+SAID = "bridge_said"
+OPEN = ("sign_in", "static_file")
+"""Endpoints that need no user."""
+
+QUERY = ("id", "key", "q", "queue")
+"""The names in the query of a screen's URL. Others change nothing."""
+
+MAX_PASSWORD = 1000
+"""The most characters of a password that is hashed."""
+
+YEAR = 365 * 24 * 3600
+"""Seconds for which browsers keep a static file, whose URL changes with its content."""
+
+
+def blueprint(check: Check | None = None, settings: Settings | None = None) -> Blueprint:
+    """Return a blueprint with the page. Register it with a `url_prefix` in an app that has pages of its own.
+
+    `check` is the host app's own sign-in: it gets the request and returns a `User`, or None for nobody. Without it the
+    page has a sign-in of its own, for the users of the settings. `settings` are by default those of `DeferredEvents`,
+    else those of `bridge.toml` and the environment. Registering raises `SettingsError` if nobody may use the page.
+    """
+    page = Page(check, settings)
+    result = Blueprint(NAME, __name__)
+    result.record(page.prepare)
+    result.before_request(page.admit)
+    result.after_request(add_headers)
+    result.register_error_handler(HTTPException, page.http_error)
+    for kind in (BridgeError, NotThere, Unusable, Busy, TimeoutError):
+        result.register_error_handler(kind, page.error)
+    result.add_url_rule("/sign-in", "sign_in", page.sign_in, methods=["GET", "POST"])
+    result.add_url_rule("/sign-out", "sign_out", page.sign_out, methods=["POST"])
+    result.add_url_rule("/static/<name>", "static_file", page.static_file)
+    views = page.acts
+    result.add_url_rule("/acts/<act>", "ask", views.ask, methods=["GET"])
+    result.add_url_rule("/acts/<act>", "act", views.act, methods=["POST"])
+    for path, name, view in (
+        ("/", "now", page.now),
+        ("/pool", "pool", page.pool),
+        ("/failing", "failing", page.failing),
+        ("/failing/<group_id>", "group", page.group),
+        ("/letters/<int:number>", "letter", page.letter),
+        ("/event", "event", page.event),
+        ("/redrive", "redrive", page.redrive),
+    ):
+        result.add_url_rule(path, name, view)
+        result.add_url_rule(f"{'/now' if path == '/' else path}.json", f"{name}_json", view)
+    return result
+
+
+@dataclass(slots=True)
+class Page:
+    """The views of a blueprint."""
+
+    _check: Check | None
+    _given: Settings | None
+    _observer: Observer = field(init=False)
+    _access: Access = field(init=False)
+    _title: str = field(init=False, default="bridge")
+    _limits: SignInLimits = field(default_factory=SignInLimits)
+    _acts: Acts = field(default_factory=Acts)
+    acts: ActViews = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.acts = ActViews(self._acts.table(), self.asked, self._answer, lambda: self._access, SAID)
+
+    def prepare(self, setup: BlueprintSetupState) -> None:
+        """Read the settings of the app that registers the blueprint. Raise `SettingsError`."""
+        state = setup.app.extensions.get(EXTENSION)
+        settings = self._given or (load_settings() if state is None else state.settings)
+        self._access = access_of(settings, self._check, setup.app.secret_key)
+        self._title = (settings.values.dashboard or DashboardSettings()).title
+        self._observer = Observer(settings)
+
+    def admit(self) -> BaseResponse | None:
+        """Let a request in, or answer it: 403 from a foreign page, the sign-in for somebody who is not signed in."""
+        check_origin(request)
+        endpoint = (request.endpoint or "").rpartition(".")[2]
+        g.bridge_user = None
+        if endpoint in OPEN:
+            return None
+        g.bridge_user = self._access.user_of(request)
+        if g.bridge_user is not None:
+            return None
+        if self._check is not None or request.method != "GET" or _wants_json():
+            abort(401, "Sign in first.")
+        return redirect(url_for(".sign_in", next=request.full_path.rstrip("?")))
+
+    def asked(self) -> Asked:
+        """Return the question of the present request."""
+        return Asked(self._observer, g.bridge_user, request.args, datetime.now(UTC))
+
+    def now(self) -> BaseResponse:
+        """Are we keeping up, and what is broken?"""
+        asked = self.asked()
+        document = now.document(asked)
+        return self._answer("now.html", document, charts=now.charts(asked), commands=now.COMMANDS)
+
+    def pool(self) -> BaseResponse:
+        """Who does what?"""
+        return self._answer("pool.html", pool.document(self.asked()), commands=pool.COMMANDS)
+
+    def failing(self) -> BaseResponse:
+        """What fails, and why?"""
+        return self._answer("failing.html", failing.document(self.asked()))
+
+    def group(self, group_id: str) -> BaseResponse:
+        """One group of letters."""
+        return self._answer("group.html", failing.group(self.asked(), group_id), group_id=group_id)
+
+    def letter(self, number: int) -> BaseResponse:
+        """One letter."""
+        return self._answer("letter.html", failing.letter(self.asked(), number), number=number)
+
+    def event(self) -> BaseResponse:
+        """What became of an event?"""
+        return self._answer("event.html", event.document(self.asked()))
+
+    def redrive(self) -> BaseResponse:
+        """What is being put back, and does it live?"""
+        return self._answer("redrive.html", redrive.document(self.asked(), self._acts.jobs))
+
+    def sign_in(self) -> BaseResponse:
+        """Show the sign-in, or sign in."""
+        if self._check is not None:
+            abort(404)
+        if request.method == "GET":
+            return self._answer("sign_in.html", {"headline": "Sign in", "wrong": ""}, next=request.args.get("next", ""))
+        name, password = request.form.get("name", "")[:200], request.form.get("password", "")[:MAX_PASSWORD]
+        wait = self._limits.wait(request.remote_addr or "", name)
+        if wait:
+            document = {"headline": "Sign in", "wrong": f"Too many tries. Try again in {math.ceil(wait)} s."}
+            response = self._answer("sign_in.html", document, 429, next=request.form.get("next", ""))
+            response.headers["Retry-After"] = str(math.ceil(wait))
+            return response
+        cookie = self._access.sign_in(name, password)
+        if cookie is None:
+            document = {"headline": "Sign in", "wrong": "Wrong name or password."}
+            return self._answer("sign_in.html", document, 403, next=request.form.get("next", ""))
+        response = redirect(_within(request.form.get("next", "")), 303)
+        _set_cookie(response, COOKIE, cookie, int(self._access.session_seconds))
+        return response
+
+    def sign_out(self) -> BaseResponse:
+        """Forget the session."""
+        response = redirect(url_for(".sign_in" if self._check is None else ".now"), 303)
+        response.delete_cookie(COOKIE, path=url_for(".now"))
+        return response
+
+    def static_file(self, name: str) -> Response:
+        """Return a file of the page."""
+        response = send_from_directory(STATIC, name)
+        response.headers["Cache-Control"] = f"public, max-age={YEAR}, immutable"
+        return response
+
+    def http_error(self, error: HTTPException) -> BaseResponse:
+        """Answer a request that cannot be served; Flask's error handler."""
+        if error.code is None or error.code < 400:
+            return Response(error.get_response().response, error.code)
+        return self._error(error.code, error.description or "")
+
+    def error(self, error: Exception) -> BaseResponse:
+        """Answer a request that failed with an error of ours; Flask's error handler."""
+        match error:
+            case NotThere():
+                return self._error(404, str(error))
+            case Unusable() | Failure():
+                return self._error(400, str(error))
+            case Busy():
+                return self._error(409, str(error))
+            case TimeoutError():
+                return self._error(504, "The broker did not answer in time.")
+        return self._error(503, str(error))
+
+    def _error(self, code: int, text: str) -> BaseResponse:
+        return self._answer("error.html", {"headline": text or "This does not exist.", "code": code}, code)
+
+    def _answer(self, template: str, document: Mapping[str, Any], status: int = 200, **further: Any) -> BaseResponse:
+        """Return the document as JSON, if the URL or the client asks for that, else as a page."""
+        if _wants_json():
+            return Response(json_text(document, indent=2), status, content_type="application/json")
+        user: User | None = getattr(g, "bridge_user", None)
+        access: Access | None = getattr(self, "_access", None)
+        said = access.read_form(user, request.cookies.get(SAID, "")) if user and access else None
+        screen = (request.endpoint or "").rpartition(".")[2]
+        values = {
+            "doc": document,
+            "title": self._title,
+            "user": user,
+            "own_sign_in": self._check is None,
+            "said": said.get("said") if said else None,
+            "screen": {"group": "failing", "letter": "failing"}.get(screen, screen),
+            "may_operate": user is not None and user.may(Role.OPERATE),
+            "may_edit": user is not None and user.may(Role.EDIT),
+            "json_url": _json_url(screen),
+            "here": request.full_path.rstrip("?"),
+            **further,
+        }
+        response = Response(draw(template, values), status, content_type="text/html; charset=utf-8")
+        if said and "HX-Request" not in request.headers:
+            response.delete_cookie(SAID, path=url_for(".now"))
+        return response
+
+
+def _set_cookie(response: BaseResponse, name: str, value: str, seconds: int) -> None:
+    response.set_cookie(
+        name, value, max_age=seconds, path=url_for(".now"), secure=request.is_secure, httponly=True, samesite="Strict"
+    )
+
+
+def _wants_json() -> bool:
+    return (request.endpoint or "").endswith("_json") or request.accept_mimetypes.best == "application/json"
+
+
+def _json_url(screen: str) -> str | None:
+    if screen not in ("now", "pool", "failing", "group", "letter", "event", "redrive"):
+        return None
+    query = {name: request.args[name] for name in QUERY if name in request.args}
+    values: dict[str, Any] = {**(request.view_args or {}), **query}
+    return url_for(f".{screen}_json", **values)
+
+
+def _within(path: str) -> str:
+    """Return the path if it is one of the page, else that of its first screen: nobody is sent to another site."""
+    root = url_for(".now")
+    plain = path.isascii() and path.isprintable() and "\\" not in path and not path.startswith("//")
+    return path if plain and path.startswith(root) else root

@@ -1,0 +1,191 @@
+"""The open dead letters in groups, and what became of redrives: a fold over the entries of the ledger.
+
+One thread adds entries, other threads read: each method holds a lock for a short time.
+"""
+
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+from bridge.brokers.contract.ledger import BEFORE_ALL
+from bridge.ledger import Dead, Discarded, Entry, Redriven, Skipped
+
+SAME_REDRIVE = timedelta(hours=1)
+"""Decisions of one person with one note belong to one redrive if no longer time is between two of them."""
+
+REDRIVES_KEPT = 100
+
+Key = tuple[str, str, str, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupOfLetters:
+    """Open letters with the same event name, queue and error type. `id` names the group in URLs. `newest` is the number
+    and `message` the error's message of its newest letter; `first` and `last` are the times of the oldest and newest.
+    """
+
+    id: str
+    event: str
+    queue: str
+    error: str
+    believed: bool
+    count: int
+    first: datetime
+    last: datetime
+    newest: int
+    message: str
+
+
+@dataclass(slots=True)
+class RedriveSeen:
+    """The redriven letters of one person with one note. `again` counts those whose event died again since."""
+
+    actor: str
+    note: str
+    began: datetime
+    last: datetime
+    count: int = 0
+    again: int = 0
+    events: set[str] = field(default_factory=set, repr=False)
+
+
+def group_id(key: Key) -> str:
+    """Return the id of a group: the beginning of a hash of what its letters have in common."""
+    return sha256("\0".join(map(str, key)).encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+class LedgerFold:
+    """The fold. `last` is the number of the last entry that was added; `skipped` counts records that do not count."""
+
+    def __init__(self) -> None:
+        self.last = BEFORE_ALL
+        self.skipped = 0
+        self._lock = threading.Lock()
+        self._groups: dict[Key, dict[int, Dead]] = {}
+        self._by_number: dict[int, Key] = {}
+        self._redrives: list[RedriveSeen] = []
+        self._redriven: dict[str, RedriveSeen] = {}
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Add the next entries of the ledger, oldest first."""
+        with self._lock:
+            for entry in entries:
+                self._add(entry)
+                self.last = entry.number
+
+    def total(self) -> int:
+        """Return the number of open letters."""
+        with self._lock:
+            return len(self._by_number)
+
+    def groups(self) -> list[GroupOfLetters]:
+        """Return the groups, the one with the newest letter first."""
+        with self._lock:
+            found = [_group(key, letters) for key, letters in self._groups.items()]
+        return sorted(found, key=lambda group: -group.newest)
+
+    def letters(self, group: str | None = None, *, through: int | None = None) -> list[Dead]:
+        """Return the open letters, oldest first: those of one group, and none with a number above `through`."""
+        with self._lock:
+            found = [
+                letter
+                for key, letters in self._groups.items()
+                if group is None or group_id(key) == group
+                for letter in letters.values()
+                if through is None or letter.number <= through
+            ]
+        return sorted(found, key=lambda letter: letter.number)
+
+    def since(self, time: datetime) -> int:
+        """Return the number of open letters that died after this time."""
+        with self._lock:
+            return sum(_newer(letters, time) for letters in self._groups.values())
+
+    def redrives(self) -> list[RedriveSeen]:
+        """Return the newest redrives, the newest first."""
+        with self._lock:
+            return [
+                RedriveSeen(each.actor, each.note, each.began, each.last, each.count, each.again)
+                for each in reversed(self._redrives)
+            ]
+
+    def _add(self, entry: Entry) -> None:
+        match entry:
+            case Dead():
+                key = (entry.event_name, entry.queue, entry.error_type, entry.believed)
+                self._groups.setdefault(key, {})[entry.number] = entry
+                self._by_number[entry.number] = key
+                if (redrive := self._redriven.pop(entry.event_id, None)) is not None:
+                    redrive.again += 1
+            case Redriven():
+                letter = self._close(entry.letter)
+                if letter is not None:
+                    self._note_redrive(entry, letter)
+            case Discarded():
+                self._close(entry.letter)
+            case Skipped():
+                self.skipped += 1
+
+    def _close(self, number: int) -> Dead | None:
+        key = self._by_number.pop(number, None)
+        if key is None:
+            return None
+        letters = self._groups[key]
+        letter = letters.pop(number)
+        if not letters:
+            del self._groups[key]
+        return letter
+
+    def _note_redrive(self, entry: Redriven, letter: Dead) -> None:
+        redrive = next(
+            (
+                each
+                for each in reversed(self._redrives)
+                if (each.actor, each.note) == (entry.actor, entry.note) and entry.time - each.last <= SAME_REDRIVE
+            ),
+            None,
+        )
+        if redrive is None:
+            redrive = RedriveSeen(entry.actor, entry.note, entry.time, entry.time)
+            self._redrives.append(redrive)
+            for event in _dropped(self._redrives):
+                self._redriven.pop(event, None)
+        redrive.count += 1
+        redrive.last = entry.time
+        redrive.events.add(letter.event_id)
+        self._redriven[letter.event_id] = redrive
+
+
+def _dropped(redrives: list[RedriveSeen]) -> Iterator[str]:
+    """Remove the oldest redrives beyond `REDRIVES_KEPT`; yield the ids of their events."""
+    while len(redrives) > REDRIVES_KEPT:
+        yield from redrives.pop(0).events
+
+
+def _newer(letters: dict[int, Dead], time: datetime) -> int:
+    """Count the letters at the end of a group that died after this time."""
+    count = 0
+    for letter in reversed(letters.values()):
+        if letter.time <= time:
+            break
+        count += 1
+    return count
+
+
+def _group(key: Key, letters: dict[int, Dead]) -> GroupOfLetters:
+    first, last = next(iter(letters.values())), next(reversed(letters.values()))
+    event, queue, error, believed = key
+    return GroupOfLetters(
+        id=group_id(key),
+        event=event,
+        queue=queue,
+        error=error,
+        believed=believed,
+        count=len(letters),
+        first=first.time,
+        last=last.time,
+        newest=last.number,
+        message=last.error_message,
+    )

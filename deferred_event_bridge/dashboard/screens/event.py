@@ -1,0 +1,88 @@
+"""Event: what became of it? One line of time from the history, the ledger and the running workers."""
+
+import re
+from typing import Any
+
+from bridge.brokers.any_broker.history_reading import history_of, newest
+from bridge.brokers.contract.broker import Broker
+from bridge.event import UNKNOWN_TIME
+from bridge.history import Entry, Filter, to_json
+from bridge.ledger import Dead
+from deferred_event_bridge.dashboard.screens.asked import Asked, Unusable, command, iso
+from worker.history.finding import Wanted, find
+from worker.history.story import Known, to_document, unknowns_of
+
+_ID = re.compile(r"[A-Za-z0-9._:-]{4,255}")
+LAST = 30
+SHOWN = 20
+
+
+def document(asked: Asked) -> dict[str, Any]:
+    """Return the stories of the events that the query names by `id` (or its end) or `key`; without both, the newest
+    attempts of the site. Raise `Unusable`."""
+    event_id, key = asked.text("id"), asked.text("key")
+    if event_id is not None and not _ID.fullmatch(event_id):
+        raise Unusable("id: expected the id of an event, or its end of 4 characters or more")
+    if event_id is None and key is None:
+        return _newest(asked)
+    wanted = Wanted(event_id, None) if event_id is not None else Wanted(None, key)
+
+    async def look(broker: Broker) -> list[Known]:
+        return await find(broker, asked.settings, history_of(broker, asked.settings), wanted)
+
+    found = asked.observer.ask(look)
+    is_kept = bool(asked.settings.values.history.keep)
+    stories = [_story(known, asked, is_kept) for known in found[-SHOWN:]]
+    return {
+        "id": event_id,
+        "key": key,
+        "headline": _headline(len(found), wanted),
+        "level": "good" if found else "wait",
+        "stories": stories,
+        "more": max(len(found) - SHOWN, 0),
+        "attempts": [],
+        "command": command("bridge-events", "show", *([event_id] if event_id else ["--key", key or ""])),
+    }
+
+
+def _newest(asked: Asked) -> dict[str, Any]:
+    async def look(broker: Broker) -> list[Entry]:
+        return await newest(history_of(broker, asked.settings), Filter(), LAST)
+
+    found = asked.observer.ask(look)
+    return {
+        "id": None,
+        "key": None,
+        "headline": "Which event?" if found else "The history is empty.",
+        "level": "good",
+        "stories": [],
+        "more": 0,
+        "attempts": [to_json(entry) for entry in reversed(found)],
+        "command": command("bridge-events", "list", "--last", str(LAST)),
+    }
+
+
+def _story(known: Known, asked: Asked, is_kept: bool) -> dict[str, Any]:
+    unknown = unknowns_of(known, is_kept=is_kept)
+    decided = {decision.letter for decision in known.decisions}
+    return {
+        **to_document(known, asked.now, unknown),
+        "deferred": iso(known.deferred),
+        "running": bool(known.running),
+        "letters": [_letter(letter, letter.number not in decided) for letter in known.letters],
+    }
+
+
+def _letter(letter: Dead, is_open: bool) -> dict[str, Any]:
+    return {
+        "number": letter.number,
+        "open": is_open,
+        "queue": letter.queue,
+        "time": None if letter.time == UNKNOWN_TIME else iso(letter.time),
+    }
+
+
+def _headline(found: int, wanted: Wanted) -> str:
+    if not found:
+        return f"Nothing is known of an event with the {wanted}."
+    return "One event." if found == 1 else f"{found:,} events with the {wanted}."
