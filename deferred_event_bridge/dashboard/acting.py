@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 from bridge.attempt import encodable
 from bridge.console.printable import printable
 from deferred_event_bridge.dashboard.access import Access, User
-from deferred_event_bridge.dashboard.acts import MAX_WHY, Act, Question, Sent
+from deferred_event_bridge.dashboard.asking import MAX_WHY, Act, Question, Sent
 from deferred_event_bridge.dashboard.screens.asked import Asked, Unusable
 
 MAX_FIELD = 100

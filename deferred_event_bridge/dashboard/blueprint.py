@@ -19,12 +19,12 @@ from bridge.console.program import Failure
 from bridge.errors import BridgeError
 from deferred_event_bridge.dashboard.access import COOKIE, Access, Check, User, access_of
 from deferred_event_bridge.dashboard.acting import ActViews
-from deferred_event_bridge.dashboard.acts import Acts
-from deferred_event_bridge.dashboard.decision_job import Busy
+from deferred_event_bridge.dashboard.acts import acts_of
+from deferred_event_bridge.dashboard.decision_job import Busy, DecisionJobs
 from deferred_event_bridge.dashboard.drawing import STATIC, draw
 from deferred_event_bridge.dashboard.guarding import add_headers, check_origin
 from deferred_event_bridge.dashboard.observing import Observer
-from deferred_event_bridge.dashboard.screens import event, failing, now, pool, redrive
+from deferred_event_bridge.dashboard.screens import event, failing, letter, now, pool, redrive
 from deferred_event_bridge.dashboard.screens.asked import Asked, NotThere, Unusable
 from deferred_event_bridge.dashboard.sign_in_limits import SignInLimits
 
@@ -88,11 +88,11 @@ class Page:
     _access: Access = field(init=False)
     _title: str = field(init=False, default="bridge")
     _limits: SignInLimits = field(default_factory=SignInLimits)
-    _acts: Acts = field(default_factory=Acts)
+    _jobs: DecisionJobs = field(default_factory=DecisionJobs)
     acts: ActViews = field(init=False)
 
     def __post_init__(self) -> None:
-        self.acts = ActViews(self._acts.table(), self.asked, self._answer, lambda: self._access, SAID)
+        self.acts = ActViews(acts_of(self._jobs), self.asked, self._answer, lambda: self._access, SAID)
 
     def prepare(self, setup: BlueprintSetupState) -> None:
         """Read the settings of the app that registers the blueprint. Raise `SettingsError`."""
@@ -140,7 +140,7 @@ class Page:
 
     def letter(self, number: int) -> BaseResponse:
         """One letter."""
-        return self._answer("letter.html", failing.letter(self.asked(), number), number=number)
+        return self._answer("letter.html", letter.document(self.asked(), number), number=number)
 
     def event(self) -> BaseResponse:
         """What became of an event?"""
@@ -148,7 +148,7 @@ class Page:
 
     def redrive(self) -> BaseResponse:
         """What is being put back, and does it live?"""
-        return self._answer("redrive.html", redrive.document(self.asked(), self._acts.jobs))
+        return self._answer("redrive.html", redrive.document(self.asked(), self._jobs))
 
     def sign_in(self) -> BaseResponse:
         """Show the sign-in, or sign in."""

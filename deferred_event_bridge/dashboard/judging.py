@@ -58,8 +58,16 @@ def judge(line: QueueLine) -> Judgement:
     return Judgement("good" if seconds < SLOWLY else "wait", f"catching up: empty in {duration_text(seconds)}")
 
 
-def troubles(overview: Overview, roll: Roll, now: datetime) -> Iterator[Trouble]:
-    """Yield what is broken, the most urgent first."""
+def troubles(overview: Overview, roll: Roll | None, now: datetime) -> Iterator[Trouble]:
+    """Yield what is broken, the most urgent first. `roll` is None as long as the workers were not asked."""
+    yield from () if roll is None else _of_workers(roll, now)
+    for pause in overview.pauses:
+        yield Trouble("wait", f"{pause.target}: {pause.reason}")
+    if overview.skipped:
+        yield Trouble("wait", f"{overview.skipped} records of controls are damaged or not signed, and do not count")
+
+
+def _of_workers(roll: Roll, now: datetime) -> Iterator[Trouble]:
     if not roll.workers:
         yield Trouble("bad", "no worker answers: no event begins", "pool")
     for missing in roll.missing:
@@ -76,7 +84,3 @@ def troubles(overview: Overview, roll: Roll, now: datetime) -> Iterator[Trouble]
             )
     for text in roll.unreadable:
         yield Trouble("wait", f"a worker answered, and cannot be shown: {text}")
-    for pause in overview.pauses:
-        yield Trouble("wait", f"{pause.target}: {pause.reason}")
-    if overview.skipped:
-        yield Trouble("wait", f"{overview.skipped} records of controls are damaged or not signed, and do not count")

@@ -1,4 +1,4 @@
-"""The open dead letters in groups, and what became of redrives: a fold over the entries of the ledger.
+"""The open dead letters by their fingerprint, and what became of redrives: a fold over the entries of the ledger.
 
 One thread adds entries, other threads read: each method holds a lock for a short time.
 """
@@ -7,35 +7,16 @@ import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from hashlib import sha256
 
 from bridge.brokers.contract.ledger import BEFORE_ALL
+from bridge.failures.fingerprint import Fingerprint
+from bridge.failures.releases import Releases
 from bridge.ledger import Dead, Discarded, Entry, Redriven, Skipped
 
 SAME_REDRIVE = timedelta(hours=1)
 """Decisions of one person with one note belong to one redrive if no longer time is between two of them."""
 
 REDRIVES_KEPT = 100
-
-Key = tuple[str, str, str, bool]
-
-
-@dataclass(frozen=True, slots=True)
-class GroupOfLetters:
-    """Open letters with the same event name, queue and error type. `id` names the group in URLs. `newest` is the number
-    and `message` the error's message of its newest letter; `first` and `last` are the times of the oldest and newest.
-    """
-
-    id: str
-    event: str
-    queue: str
-    error: str
-    believed: bool
-    count: int
-    first: datetime
-    last: datetime
-    newest: int
-    message: str
 
 
 @dataclass(slots=True)
@@ -51,20 +32,16 @@ class RedriveSeen:
     events: set[str] = field(default_factory=set, repr=False)
 
 
-def group_id(key: Key) -> str:
-    """Return the id of a group: the beginning of a hash of what its letters have in common."""
-    return sha256("\0".join(map(str, key)).encode("utf-8", "surrogatepass")).hexdigest()[:12]
-
-
 class LedgerFold:
     """The fold. `last` is the number of the last entry that was added; `skipped` counts records that do not count."""
 
     def __init__(self) -> None:
         self.last = BEFORE_ALL
         self.skipped = 0
+        self.releases = Releases()
         self._lock = threading.Lock()
-        self._groups: dict[Key, dict[int, Dead]] = {}
-        self._by_number: dict[int, Key] = {}
+        self._groups: dict[Fingerprint, dict[int, Dead]] = {}
+        self._by_number: dict[int, Fingerprint] = {}
         self._redrives: list[RedriveSeen] = []
         self._redriven: dict[str, RedriveSeen] = {}
 
@@ -77,22 +54,21 @@ class LedgerFold:
 
     def total(self) -> int:
         """Return the number of open letters."""
-        with self._lock:
-            return len(self._by_number)
+        return len(self._by_number)
 
-    def groups(self) -> list[GroupOfLetters]:
-        """Return the groups, the one with the newest letter first."""
+    def letter(self, number: int) -> Dead | None:
+        """Return the open letter with this number; None if there is none."""
         with self._lock:
-            found = [_group(key, letters) for key, letters in self._groups.items()]
-        return sorted(found, key=lambda group: -group.newest)
+            group = self._by_number.get(number)
+            return None if group is None else self._groups[group][number]
 
     def letters(self, group: str | None = None, *, through: int | None = None) -> list[Dead]:
         """Return the open letters, oldest first: those of one group, and none with a number above `through`."""
         with self._lock:
             found = [
                 letter
-                for key, letters in self._groups.items()
-                if group is None or group_id(key) == group
+                for fingerprint, letters in self._groups.items()
+                if group is None or fingerprint.id == group
                 for letter in letters.values()
                 if through is None or letter.number <= through
             ]
@@ -114,9 +90,10 @@ class LedgerFold:
     def _add(self, entry: Entry) -> None:
         match entry:
             case Dead():
-                key = (entry.event_name, entry.queue, entry.error_type, entry.believed)
-                self._groups.setdefault(key, {})[entry.number] = entry
-                self._by_number[entry.number] = key
+                fingerprint = entry.fingerprint
+                self._groups.setdefault(fingerprint, {})[entry.number] = entry
+                self._by_number[entry.number] = fingerprint
+                self.releases.add(entry.release, entry.time)
                 if (redrive := self._redriven.pop(entry.event_id, None)) is not None:
                     redrive.again += 1
             case Redriven():
@@ -129,13 +106,13 @@ class LedgerFold:
                 self.skipped += 1
 
     def _close(self, number: int) -> Dead | None:
-        key = self._by_number.pop(number, None)
-        if key is None:
+        fingerprint = self._by_number.pop(number, None)
+        if fingerprint is None:
             return None
-        letters = self._groups[key]
+        letters = self._groups[fingerprint]
         letter = letters.pop(number)
         if not letters:
-            del self._groups[key]
+            del self._groups[fingerprint]
         return letter
 
     def _note_redrive(self, entry: Redriven, letter: Dead) -> None:
@@ -172,20 +149,3 @@ def _newer(letters: dict[int, Dead], time: datetime) -> int:
             break
         count += 1
     return count
-
-
-def _group(key: Key, letters: dict[int, Dead]) -> GroupOfLetters:
-    first, last = next(iter(letters.values())), next(reversed(letters.values()))
-    event, queue, error, believed = key
-    return GroupOfLetters(
-        id=group_id(key),
-        event=event,
-        queue=queue,
-        error=error,
-        believed=believed,
-        count=len(letters),
-        first=first.time,
-        last=last.time,
-        newest=last.number,
-        message=last.error_message,
-    )

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -23,6 +23,7 @@ from bridge.console.site_options import existing_broker
 from bridge.errors import BridgeError
 from bridge.ledger import Entry
 from bridge.registry import Roll
+from deferred_event_bridge.dashboard.failures_now import FailuresNow, GroupNow
 from deferred_event_bridge.dashboard.ledger_fold import LedgerFold
 from worker.control.controls_log import ControlsLog
 from worker.operating.looks import Look
@@ -56,15 +57,16 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What was seen at one moment. `time` is that of the last good look, None before it. `trouble` is the reason why
-    the last look failed, empty if it did not. `points` has the seconds of a clock and the ready events of each queue
-    then, oldest first."""
+    """What was seen at one moment. `time` is that of the last good look, None before it. `roll` is None until the
+    workers were asked. `trouble` is the reason why the last look failed, empty if it did not. `groups` are the failures,
+    the largest first. `points` has the seconds of a clock and the ready events of each queue then, oldest first."""
 
     time: datetime | None = None
     overview: Overview | None = None
-    roll: Roll = field(default_factory=lambda: Roll((), ()))
+    roll: Roll | None = None
     trouble: str = ""
     ledger_read: bool = False
+    groups: tuple[GroupNow, ...] = ()
     points: tuple[tuple[float, dict[str, int]], ...] = ()
 
 
@@ -89,11 +91,13 @@ class Observer:
         idle = time.monotonic() - self._looked_at > LOOKED_AT_FOR
         self._looked_at = time.monotonic()
         with self._lock:
-            if self._process != os.getpid():
+            begins = self._process != os.getpid()
+            if begins:
                 self._begin()
             elif idle:
                 self._wake.set()
-        self._first_look.wait(FIRST_LOOK)
+        if begins:
+            self._first_look.wait(FIRST_LOOK)
         return self._seen
 
     def look_again(self) -> None:
@@ -136,7 +140,7 @@ class Observer:
 
     def _failed(self, why: str) -> None:
         seen = self._seen
-        self._seen = Seen(seen.time, seen.overview, seen.roll, why, seen.ledger_read, seen.points)
+        self._seen = replace(seen, trouble=why)
 
     def _wait(self) -> None:
         watched = time.monotonic() - self._looked_at < LOOKED_AT_FOR
@@ -150,23 +154,32 @@ class Observer:
         looks: deque[Look] = deque(maxlen=POINTS)
         async with existing_broker(settings) as broker:
             controls = ControlsLog(broker, values.namespace, settings.ledger_keys())
-            ledger = broker.ledger()
+            ledger, failures = broker.ledger(), FailuresNow(broker, settings)
             while True:
                 at = asyncio.get_running_loop().time()
-                roll, counts, _ = await asyncio.gather(
-                    ask_site(broker),
-                    broker.operator().counts([queue.name for queue in queues]),
-                    controls.read_controls(),
-                )
+                workers = asyncio.create_task(ask_site(broker))
+                try:
+                    counts, _ = await asyncio.gather(
+                        broker.operator().counts([queue.name for queue in queues]), controls.read_controls()
+                    )
+                    if self._seen.overview is None:  # show this much before the workers have answered
+                        look = Look(at, counts, None)
+                        now = datetime.now(UTC)
+                        overview = overview_of(broker.name, queues, (look, look, ""), controls.controls, now)
+                        self._seen = replace(self._seen, time=now, overview=overview)
+                        self._first_look.set()
+                    roll = await workers
+                finally:
+                    workers.cancel()
                 looks.append(Look(at, counts, {each.instance: each for each in roll.workers}))
                 now, before = datetime.now(UTC), _before(looks)
                 overview = overview_of(broker.name, queues, (before, looks[-1], ""), controls.controls, now)
-                read = self._seen.ledger_read
-                self._seen = Seen(now, overview, roll, "", read, _points(looks))
+                seen = replace(self._seen, time=now, overview=overview, roll=roll, trouble="", points=_points(looks))
+                self._seen = seen
                 self._first_look.set()
-                await self._read_ledger(ledger)
-                if not read:
-                    self._seen = Seen(now, overview, roll, "", True, _points(looks))
+                await asyncio.gather(self._read_ledger(ledger), failures.read())
+                groups = await asyncio.to_thread(failures.groups, self.ledger, now)
+                self._seen = replace(seen, ledger_read=True, groups=groups)
                 with self._looked:
                     self._looks += 1
                     self._looked.notify_all()

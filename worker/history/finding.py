@@ -6,14 +6,22 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from bridge.brokers.any_broker.history_reading import MOST_OF_AN_EVENT, deferred_at, newest, of_event, oldest_time
+from bridge.brokers.any_broker.history_reading import (
+    MOST_OF_AN_EVENT,
+    SLACK,
+    deferred_at,
+    newest,
+    of_event,
+    oldest_time,
+)
 from bridge.brokers.any_broker.roll_call import ask_site
 from bridge.brokers.contract.broker import Broker
 from bridge.brokers.contract.logs import Log
 from bridge.cancellations import Cancellation
 from bridge.config.settings import Settings
 from bridge.history import Entry, Filter
-from bridge.ledger import Dead, Discarded, Redriven
+from bridge.ledger import Dead, Discarded, Redriven, Skipped
+from bridge.registry import Roll
 from worker.control.controls_log import ControlsLog
 from worker.history.story import Known, Running
 
@@ -48,12 +56,14 @@ async def attempts_of(log: Log, wanted: Wanted) -> list[Entry]:
     return await newest(log, Filter(key=wanted.key), MOST_OF_AN_EVENT)
 
 
-async def find(broker: Broker, settings: Settings, log: Log, wanted: Wanted) -> list[Known]:
+async def find(broker: Broker, settings: Settings, log: Log, wanted: Wanted, roll: Roll | None = None) -> list[Known]:
     """Return what is known of each wanted event, the oldest id first. Without a trace of an event whose whole id is
-    known, that event is returned all the same."""
+    known, that event is returned all the same. The workers are asked what they run, unless their `roll` is given."""
     entries = await attempts_of(log, wanted)
     ids = {entry.id for entry in entries}
-    ledger, running, since = await asyncio.gather(_ledger(broker, wanted, ids), _running(broker), oldest_time(log))
+    ledger, running, since = await asyncio.gather(
+        _ledger(broker, wanted, ids), _running(broker, roll), oldest_time(log)
+    )
     controls = ControlsLog(broker, settings.values.namespace, settings.ledger_keys())
     cancellations = await _cancellations(controls, wanted, ids)
     await controls.read_controls()
@@ -80,15 +90,21 @@ async def find(broker: Broker, settings: Settings, log: Log, wanted: Wanted) -> 
 
 
 async def _ledger(broker: Broker, wanted: Wanted, ids: Collection[str]) -> _Ledger:
+    """Read the ledger back from its end, and only to the time at which the event was deferred, if its id tells that."""
+    deferred = None if wanted.ending is None else deferred_at(wanted.ending)
     letters: dict[int, Dead] = {}
     decisions: list[Redriven | Discarded] = []
-    async for entry in broker.ledger().entries():
-        match entry:
-            case Dead() if entry.event_id in ids or wanted.names(entry.event_id):
-                letters[entry.number] = entry
-            case Redriven() | Discarded() if entry.letter in letters:
-                decisions.append(entry)
-    return _Ledger(letters, decisions)
+    async with aclosing(broker.ledger().entries_back()) as entries:
+        async for entry in entries:
+            match entry:
+                case Dead() if entry.event_id in ids or wanted.names(entry.event_id):
+                    letters[entry.number] = entry
+                case Redriven() | Discarded():
+                    decisions.append(entry)
+            if deferred is not None and not isinstance(entry, Skipped) and entry.time < deferred - SLACK:
+                break
+    in_order = dict(sorted(letters.items()))
+    return _Ledger(in_order, [each for each in reversed(decisions) if each.letter in in_order])
 
 
 async def _cancellations(controls: ControlsLog, wanted: Wanted, ids: Collection[str]) -> list[Cancellation]:
@@ -101,6 +117,6 @@ async def _cancellations(controls: ControlsLog, wanted: Wanted, ids: Collection[
     return found
 
 
-async def _running(broker: Broker) -> list[Running]:
-    roll = await ask_site(broker)
+async def _running(broker: Broker, roll: Roll | None) -> list[Running]:
+    roll = roll or await ask_site(broker)
     return [Running(worker, slot) for worker in roll.workers for slot in worker.slots if slot.id is not None]

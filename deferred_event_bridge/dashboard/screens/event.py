@@ -27,8 +27,10 @@ def document(asked: Asked) -> dict[str, Any]:
         return _newest(asked)
     wanted = Wanted(event_id, None) if event_id is not None else Wanted(None, key)
 
+    roll = asked.observer.seen().roll
+
     async def look(broker: Broker) -> list[Known]:
-        return await find(broker, asked.settings, history_of(broker, asked.settings), wanted)
+        return await find(broker, asked.settings, history_of(broker, asked.settings), wanted, roll)
 
     found = asked.observer.ask(look)
     is_kept = bool(asked.settings.values.history.keep)

@@ -1,153 +1,116 @@
-"""Failing: what fails, and why? Groups of open dead letters, one group, and one letter."""
+"""Failing: what fails, and why? Groups of dead letters and retrying events, and one group of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
+from bridge.brokers.any_broker.failure_reading import sample
 from bridge.brokers.contract.broker import Broker
 from bridge.errors import UnreadableEnvelope
 from bridge.event import UNKNOWN_TIME
+from bridge.failures.in_common import Sample
 from bridge.ledger import Dead, Letter
-from dead_letter.choosing import History, NotOneLetter, find
-from dead_letter.letter_page import letter_to_document
-from dead_letter.payload import preview
-from deferred_event_bridge.dashboard.ledger_fold import GroupOfLetters
-from deferred_event_bridge.dashboard.screens.asked import Asked, NotThere, command, iso, option
+from dead_letter.group_pages import ShownGroup, group_document, state_text
+from deferred_event_bridge.dashboard.failures_now import GroupNow
+from deferred_event_bridge.dashboard.screens.asked import Asked, NotThere, command, iso
 
-GROUPS_SHOWN = 200
+GROUPS_SHOWN = 100
 LETTERS_SHOWN = 50
-MAX_BODY = 20_000
-"""The most characters of a reply's body or an error output on the page."""
 
 
 def document(asked: Asked) -> dict[str, Any]:
-    """Return the groups that the query selects by parts of the event's name, the queue and the error. The group whose
-    first letter is the newest comes first, so rows keep their order while letters are added."""
+    """Return the groups that the query selects: by a part of the error, the event or the place (`q`), and by the queue.
+    The group whose first failure is the newest comes first, so rows keep their order while failures are added. Groups
+    that are quiet or fixed come last."""
     seen, ledger = asked.observer.seen(), asked.observer.ledger
     queue, words = asked.text("queue"), (asked.text("q") or "").lower()
-    groups = [group for group in ledger.groups() if _selected(group, queue, words)]
-    groups.sort(key=lambda group: (group.first, group.id), reverse=True)
-    count = sum(group.count for group in groups)
+    groups = [each for each in seen.groups if _selected(each, queue, words)]
+    groups.sort(key=lambda each: (each.state.is_loud, each.group.first_and_last[0], each.group.id), reverse=True)
+    dead, retrying = _counts(groups)
+    loud = sum(each.state.is_loud for each in groups)
     return {
         "as_of": iso(seen.time),
         "unreachable": seen.trouble,
         "read": seen.ledger_read,
-        "level": "wait" if count else "good",
-        "headline": _headline(count, len(groups), seen.ledger_read, bool(queue or words)),
-        "count": count,
-        "groups": [_group(group) for group in groups[:GROUPS_SHOWN]],
+        "level": "wait" if loud else "good",
+        "headline": _headline(dead, retrying, len(groups), seen.ledger_read, bool(queue or words)),
+        "dead": dead,
+        "retrying": retrying,
+        "groups": [_group(each, Sample(), asked) for each in groups[:GROUPS_SHOWN]],
         "more": max(len(groups) - GROUPS_SHOWN, 0),
         "skipped": ledger.skipped,
         "queue": queue,
         "q": asked.text("q"),
-        "command": command("bridge-dlq", "list", *option("--queue", queue)),
+        "command": command("bridge-dlq", "groups"),
     }
 
 
 def group(asked: Asked, group_id: str) -> dict[str, Any]:
     """Return one group with its newest letters. Raise `NotThere`."""
-    asked.observer.seen()
-    ledger = asked.observer.ledger
-    found = next((each for each in ledger.groups() if each.id == group_id), None)
+    seen = asked.observer.seen()
+    found = next((each for each in seen.groups if each.group.id == group_id), None)
     if found is None:
-        raise NotThere("This group has no open letter. All of them were decided, or the ledger is still being read.")
-    letters = ledger.letters(group_id)[-LETTERS_SHOWN:][::-1]
+        still = "" if seen.ledger_read else " The ledger is still being read."
+        raise NotThere(f"Nothing fails in the group {group_id:.20} now.{still}")
+    dead = found.group.dead
+    shared, newest = _samples(asked, found)
     return {
-        **_group(found),
-        "through": found.newest,
-        "letters": [_dead(letter) for letter in letters],
-        "more": found.count - len(letters),
-        "sample": _sample(asked, found.newest),
-        "command": command(*words_of(found, "list", "--ids")),
+        **_group(found, shared, asked),
+        "believed": all(letter.believed for letter in dead),
+        "letters": [_dead(letter) for letter in dead[-LETTERS_SHOWN:][::-1]],
+        "more": max(len(dead) - LETTERS_SHOWN, 0),
+        "sample": newest,
+        "command": command("bridge-dlq", "list", "--ids", "--group", group_id),
     }
 
 
-def letter(asked: Asked, number: int) -> dict[str, Any]:
-    """Return everything about one letter. Raise `NotThere`."""
+def _samples(asked: Asked, found: GroupNow) -> tuple[Sample, dict[str, Any] | None]:
+    """Return what the newest letters have in common, and the error of the newest; None if it cannot be read."""
+    if not found.group.dead:
+        return Sample(), None
+    number = found.group.dead[-1].number
 
-    async def read(broker: Broker) -> tuple[History, Letter | UnreadableEnvelope | None]:
+    async def read(broker: Broker) -> tuple[Sample, Letter | None]:
         ledger = broker.ledger()
         try:
-            history = (await find(ledger, [str(number)]))[str(number)]
+            shared = await sample(ledger, found.group)
             try:
-                return history, await ledger.letter(number)
-            except UnreadableEnvelope as error:
-                return history, error
+                return shared, await ledger.letter(number)
+            except UnreadableEnvelope:
+                return shared, None
         finally:
             await ledger.close()
 
-    try:
-        history, found = asked.observer.ask(read)
-    except NotOneLetter as error:
-        raise NotThere(str(error)) from error
-    if not isinstance(found, Letter):
-        raise NotThere(f"Letter {number} cannot be read: {found or 'the ledger no longer has it'}")
-    text, complete = preview(found.envelope.event)
-    return {
-        **letter_to_document(history, found),
-        "payload": text,
-        "payload_complete": complete,
-        "bytes": len(found.envelope.event.data),
-        "command": command("bridge-dlq", "show", str(number)),
-    }
+    shared, newest = asked.observer.ask(read)
+    if newest is None:
+        return shared, None
+    return shared, {"number": number, "traceback": newest.error.traceback, "message": newest.error.message}
 
 
-def words_of(group: GroupOfLetters, verb: str, *further: str) -> Sequence[str]:
-    """Return the words of a command line that selects a group."""
-    return (
-        *("bridge-dlq", verb, "--event", group.event),
-        *option("--queue", group.queue or None),
-        *("--error", group.error),
-        *further,
-    )
+def _selected(each: GroupNow, queue: str | None, words: str) -> bool:
+    text = " ".join((each.group.id, each.group.fingerprint.title, *each.group.events)).lower()
+    return (queue is None or queue in each.group.queues) and words in text
 
 
-def _sample(asked: Asked, number: int) -> dict[str, Any] | None:
-    """Return the newest letter's error; None if it cannot be read now."""
-
-    async def read(broker: Broker) -> Letter | None:
-        ledger = broker.ledger()
-        try:
-            return await ledger.letter(number)
-        except UnreadableEnvelope:
-            return None
-        finally:
-            await ledger.close()
-
-    found = asked.observer.ask(read)
-    if found is None:
-        return None
-    releases = sorted({attempt.release for attempt in found.envelope.attempts if attempt.release})
-    return {"number": number, "traceback": found.error.traceback, "message": found.error.message, "releases": releases}
+def _counts(groups: Iterable[GroupNow]) -> tuple[int, int]:
+    counts = [(len(each.group.dead), len(each.group.retrying)) for each in groups]
+    return sum(dead for dead, _ in counts), sum(retrying for _, retrying in counts)
 
 
-def _selected(group: GroupOfLetters, queue: str | None, words: str) -> bool:
-    text = f"{group.event} {group.error}: {group.message}".lower()
-    return (queue is None or group.queue == queue) and words in text
-
-
-def _headline(count: int, groups: int, read: bool, filtered: bool) -> str:
-    if not count:
+def _headline(dead: int, retrying: int, groups: int, read: bool, filtered: bool) -> str:
+    if not groups:
         if not read:
             return "Reading the ledger …"
-        return "No open dead letter matches." if filtered else "Nothing is dead."
+        return "Nothing that fails matches." if filtered else "Nothing fails."
     still = "" if read else ", still reading"
-    letters, kinds = "letter" if count == 1 else "letters", "kind" if groups == 1 else "kinds"
-    return f"{count:,} open dead {letters} of {groups:,} {kinds}{still}."
+    causes = "cause" if groups == 1 else "causes"
+    return f"{dead:,} dead and {retrying:,} retrying, by {groups:,} {causes}{still}."
 
 
-def _group(group: GroupOfLetters) -> dict[str, Any]:
-    return {
-        "id": group.id,
-        "event": group.event,
-        "queue": group.queue,
-        "error": group.error,
-        "message": group.message,
-        "believed": group.believed,
-        "count": group.count,
-        "first": None if group.first == UNKNOWN_TIME else iso(group.first),
-        "last": None if group.last == UNKNOWN_TIME else iso(group.last),
-        "newest": group.newest,
-    }
+def _group(each: GroupNow, shared: Sample, asked: Asked) -> dict[str, Any]:
+    document = group_document(ShownGroup(each.group, each.state, shared))
+    document["state"]["text"] = state_text(each.state, asked.now)
+    document["state"]["is_loud"] = each.state.is_loud
+    return document
 
 
 def _dead(letter: Dead) -> dict[str, Any]:
@@ -155,7 +118,11 @@ def _dead(letter: Dead) -> dict[str, Any]:
         "number": letter.number,
         "time": None if letter.time == UNKNOWN_TIME else iso(letter.time),
         "id": letter.event_id,
+        "name": letter.event_name,
+        "queue": letter.queue,
         "message": letter.error_message,
         "attempts": letter.attempts,
+        "release": letter.release,
         "reason": letter.reason,
+        "believed": letter.believed,
     }

@@ -6,6 +6,7 @@ from typing import Any
 
 from bridge.brokers.contract.findings import counted
 from bridge.controls import Pause, fields_of
+from bridge.registry import Roll
 from deferred_event_bridge.dashboard.charts import sparkline
 from deferred_event_bridge.dashboard.judging import Level, Trouble, judge, troubles
 from deferred_event_bridge.dashboard.observing import Seen
@@ -33,9 +34,7 @@ def document(asked: Asked) -> dict[str, Any]:
         "queues": queues,
         "troubles": [{"level": each.level, "text": each.text, "screen": each.screen} for each in broken],
         "waiting": None if overview is None else overview.waiting,
-        "workers": len(seen.roll.workers),
-        "missing": len(seen.roll.missing),
-        "slots": {"busy": _busy(seen), "all": sum(worker.serving.slots for worker in seen.roll.workers)},
+        **_workers(seen.roll),
         "dead_letters": {
             "read": seen.ledger_read,
             "open": ledger.total(),
@@ -90,5 +89,15 @@ def _named(queues: list[str]) -> str:
     return f"queue {queues[0]}" if len(queues) == 1 else f"{len(queues)} queues"
 
 
-def _busy(seen: Seen) -> int:
-    return sum(slot.state == "busy" for worker in seen.roll.workers for slot in worker.slots)
+def _workers(roll: Roll | None) -> dict[str, Any]:
+    """Return the counts of workers and slots, None as long as the workers were not asked."""
+    if roll is None:
+        return {"workers": None, "missing": 0, "slots": {"busy": None, "all": None}}
+    return {
+        "workers": len(roll.workers),
+        "missing": len(roll.missing),
+        "slots": {
+            "busy": sum(slot.state == "busy" for worker in roll.workers for slot in worker.slots),
+            "all": sum(worker.serving.slots for worker in roll.workers),
+        },
+    }

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from bridge.registry import Missing
+from bridge.registry import Missing, Roll
 from bridge.status import SlotStatus, WorkerStatus
 from deferred_event_bridge.dashboard.screens.asked import Asked, iso
 from worker.control.readiness import why_not
@@ -14,23 +14,24 @@ COMMANDS = ("bridge-status --site",)
 def document(asked: Asked) -> dict[str, Any]:
     """Return the workers of the site with their slots, and those that are missing."""
     seen = asked.observer.seen()
-    workers = [_worker(each) for each in seen.roll.workers]
+    roll = seen.roll or Roll((), ())
+    workers = [_worker(each) for each in roll.workers]
     busy = sum(worker["busy"] for worker in workers)
     slots = sum(worker["slots_all"] for worker in workers)
     return {
         "as_of": iso(seen.time),
         "unreachable": seen.trouble,
-        "headline": _headline(len(workers), busy, slots, len(seen.roll.missing)),
-        "level": "bad" if seen.trouble or seen.roll.missing or not workers else "good",
+        "headline": _headline(len(workers), busy, slots, len(roll.missing), is_known=seen.roll is not None),
+        "level": "bad" if seen.trouble or roll.missing or not workers else "good",
         "workers": workers,
-        "missing": [_missing(each, asked.now) for each in seen.roll.missing],
-        "unreadable": list(seen.roll.unreadable),
+        "missing": [_missing(each, asked.now) for each in roll.missing],
+        "unreadable": list(roll.unreadable),
     }
 
 
-def _headline(workers: int, busy: int, slots: int, missing: int) -> str:
+def _headline(workers: int, busy: int, slots: int, missing: int, *, is_known: bool) -> str:
     if not workers:
-        return "No worker answers."
+        return "No worker answers." if is_known else "Asking the workers …"
     gone = f" {missing} missing." if missing else ""
     return f"{busy:,} of {slots:,} slots busy, in {workers:,} {'worker' if workers == 1 else 'workers'}.{gone}"
 

@@ -1,0 +1,45 @@
+"""One dead letter: everything about it."""
+
+from typing import Any
+
+from bridge.brokers.contract.broker import Broker
+from bridge.errors import UnreadableEnvelope
+from bridge.ledger import Letter
+from dead_letter.choosing import History, NotOneLetter, find
+from dead_letter.letter_page import letter_to_document
+from dead_letter.payload import preview
+from deferred_event_bridge.dashboard.screens.asked import Asked, NotThere, command
+
+
+def document(asked: Asked, number: int) -> dict[str, Any]:
+    """Return everything about the letter with this number. Raise `NotThere`."""
+    asked.observer.seen()
+    is_open = asked.observer.ledger.letter(number)
+
+    async def read(broker: Broker) -> tuple[History, Letter | UnreadableEnvelope | None]:
+        ledger = broker.ledger()
+        try:
+            # Whether a letter was decided is known only after the whole ledger was read, as the observer has done.
+            history = History(is_open) if is_open else (await find(ledger, [str(number)]))[str(number)]
+            try:
+                return history, await ledger.letter(number)
+            except UnreadableEnvelope as error:
+                return history, error
+        finally:
+            await ledger.close()
+
+    try:
+        history, found = asked.observer.ask(read)
+    except NotOneLetter as error:
+        raise NotThere(str(error)) from error
+    if not isinstance(found, Letter):
+        raise NotThere(f"Letter {number} cannot be read: {found or 'the ledger no longer has it'}")
+    text, complete = preview(found.envelope.event)
+    return {
+        **letter_to_document(history, found),
+        "payload": text,
+        "payload_complete": complete,
+        "bytes": len(found.envelope.event.data),
+        "group": history.letter.fingerprint.id,
+        "command": command("bridge-dlq", "show", str(number)),
+    }
