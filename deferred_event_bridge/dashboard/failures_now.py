@@ -3,9 +3,11 @@
 It follows the history and the log of decisions, and reads of the history no more than `MOST_ATTEMPTS` at a time.
 """
 
+from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from bridge.brokers.any_broker.failure_reading import MOST_ATTEMPTS
 from bridge.brokers.any_broker.history_reading import history_of
@@ -13,20 +15,25 @@ from bridge.brokers.contract.broker import Broker
 from bridge.brokers.contract.logs import Log
 from bridge.config.settings import Settings
 from bridge.failures.groups import FailureGroup, failure_groups
+from bridge.failures.in_common import Sample
 from bridge.failures.retrying import Retrying
 from bridge.failures.states import GroupDecisions, GroupState, state_of
 from bridge.history import RETRIED, Entry, entries_of
 from bridge.logs import BEFORE_ALL
 from bridge.site_logs import FAILURES
+from dead_letter.group_pages import ShownGroup, group_document
 from deferred_event_bridge.dashboard.ledger_fold import LedgerFold
+
+MAKE_EVERY = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
 class GroupNow:
-    """A group and its state."""
+    """A group, its state, and its document, which takes long to make for a large group: without a sample of letters."""
 
     group: FailureGroup
     state: GroupState
+    document: Mapping[str, Any]
 
 
 class FailuresNow:
@@ -41,6 +48,9 @@ class FailuresNow:
         self._decided = BEFORE_ALL
         self._attempts = BEFORE_ALL
         self._retrying: dict[tuple[str, str], Entry] = {}
+        self._made: tuple[GroupNow, ...] = ()
+        self._made_of: tuple[int, int, int] | None = None
+        self._made_at = datetime.min.replace(tzinfo=UTC)
 
     async def read(self) -> None:
         """Read the attempts and decisions that are new since the last call; at the first call, the newest attempts."""
@@ -54,10 +64,18 @@ class FailuresNow:
             await self._read_on()
 
     def groups(self, ledger: LedgerFold, now: datetime) -> tuple[GroupNow, ...]:
-        """Return the groups, the largest first."""
-        found = failure_groups(ledger.letters(), self._retrying.values())
-        seen = ledger.releases.first_seen
-        return tuple(GroupNow(each, state_of(each, self._decisions.of(each.id), seen, now)) for each in found)
+        """Return the groups, the largest first. They are made again if something was read, and after `MAKE_EVERY`,
+        because a group may be quiet until a time."""
+        read = (ledger.last, self._attempts, self._decided)
+        if read != self._made_of or now - self._made_at > MAKE_EVERY:
+            found = failure_groups(ledger.letters(), self._retrying.values())
+            self._made = tuple(self._group(each, ledger, now) for each in found)
+            self._made_of, self._made_at = read, now
+        return self._made
+
+    def _group(self, group: FailureGroup, ledger: LedgerFold, now: datetime) -> GroupNow:
+        state = state_of(group, self._decisions.of(group.id), ledger.releases.first_seen, now)
+        return GroupNow(group, state, group_document(ShownGroup(group, state, Sample())))
 
     async def _read_back(self) -> None:
         retrying, read = Retrying(), 0

@@ -4,19 +4,24 @@ One thread adds entries, other threads read: each method holds a lock for a shor
 """
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from bridge.brokers.contract.ledger import BEFORE_ALL
 from bridge.failures.fingerprint import Fingerprint
 from bridge.failures.releases import Releases
-from bridge.ledger import Dead, Discarded, Entry, Redriven, Skipped
+from bridge.ledger import Dead, Decision, Discarded, Entry, Redriven, Skipped
+from worker.history.finding import LedgerPart, Wanted
 
 SAME_REDRIVE = timedelta(hours=1)
 """Decisions of one person with one note belong to one redrive if no longer time is between two of them."""
 
 REDRIVES_KEPT = 100
+
+CLOSED_KEPT = 100_000
+"""Letters that are decided, of which the entries are kept: the last ones."""
 
 
 @dataclass(slots=True)
@@ -44,6 +49,9 @@ class LedgerFold:
         self._by_number: dict[int, Fingerprint] = {}
         self._redrives: list[RedriveSeen] = []
         self._redriven: dict[str, RedriveSeen] = {}
+        self._of_event: dict[str, list[Dead]] = {}
+        self._decisions: dict[int, list[Decision]] = {}
+        self._closed: deque[Dead] = deque()
 
     def add(self, entries: Iterable[Entry]) -> None:
         """Add the next entries of the ledger, oldest first."""
@@ -74,6 +82,24 @@ class LedgerFold:
             ]
         return sorted(found, key=lambda letter: letter.number)
 
+    def part(self, wanted: Wanted, ids: Collection[str]) -> LedgerPart:
+        """Return the letters of some events and the decisions about them, as `finding.find` needs them."""
+        with self._lock:
+            known = [each for each in ids if each in self._of_event]
+            if wanted.ending is not None:
+                exact = wanted.ending in self._of_event
+                known += [wanted.ending] if exact else [each for each in self._of_event if wanted.names(each)]
+            found = sorted(
+                (letter for each in {*known} for letter in self._of_event[each]), key=lambda letter: letter.number
+            )
+            letters = {letter.number: letter for letter in found}
+            return LedgerPart(letters, [each for number in letters for each in self._decisions.get(number, ())])
+
+    @property
+    def forgets(self) -> bool:
+        """True if letters were decided that are not kept any more."""
+        return len(self._closed) == CLOSED_KEPT
+
     def since(self, time: datetime) -> int:
         """Return the number of open letters that died after this time."""
         with self._lock:
@@ -93,19 +119,23 @@ class LedgerFold:
                 fingerprint = entry.fingerprint
                 self._groups.setdefault(fingerprint, {})[entry.number] = entry
                 self._by_number[entry.number] = fingerprint
+                self._of_event.setdefault(entry.event_id, []).append(entry)
                 self.releases.add(entry.release, entry.time)
                 if (redrive := self._redriven.pop(entry.event_id, None)) is not None:
                     redrive.again += 1
             case Redriven():
-                letter = self._close(entry.letter)
+                letter = self._close(entry)
                 if letter is not None:
                     self._note_redrive(entry, letter)
             case Discarded():
-                self._close(entry.letter)
+                self._close(entry)
             case Skipped():
                 self.skipped += 1
 
-    def _close(self, number: int) -> Dead | None:
+    def _close(self, decision: Decision) -> Dead | None:
+        number = decision.letter
+        if number in self._by_number or number in self._decisions:
+            self._decisions.setdefault(number, []).append(decision)
         fingerprint = self._by_number.pop(number, None)
         if fingerprint is None:
             return None
@@ -113,7 +143,18 @@ class LedgerFold:
         letter = letters.pop(number)
         if not letters:
             del self._groups[fingerprint]
+        self._closed.append(letter)
+        if len(self._closed) > CLOSED_KEPT:
+            self._forget(self._closed.popleft())
         return letter
+
+    def _forget(self, letter: Dead) -> None:
+        del self._decisions[letter.number]
+        left = [each for each in self._of_event[letter.event_id] if each.number != letter.number]
+        if left:
+            self._of_event[letter.event_id] = left
+        else:
+            del self._of_event[letter.event_id]
 
     def _note_redrive(self, entry: Redriven, letter: Dead) -> None:
         redrive = next(

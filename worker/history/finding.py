@@ -1,7 +1,7 @@
 """Finds all that is known about the events that an id, the end of an id, or a key names."""
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -42,8 +42,8 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class _Ledger:
-    """The letters of the wanted events by number, and the decisions about them."""
+class LedgerPart:
+    """The letters of the wanted events by number, oldest first, and the decisions about them."""
 
     letters: Mapping[int, Dead]
     decisions: Sequence[Redriven | Discarded]
@@ -56,14 +56,25 @@ async def attempts_of(log: Log, wanted: Wanted) -> list[Entry]:
     return await newest(log, Filter(key=wanted.key), MOST_OF_AN_EVENT)
 
 
-async def find(broker: Broker, settings: Settings, log: Log, wanted: Wanted, roll: Roll | None = None) -> list[Known]:
+async def find(
+    broker: Broker,
+    settings: Settings,
+    log: Log,
+    wanted: Wanted,
+    *,
+    roll: Roll | None = None,
+    ledger_part: Callable[[Wanted, Collection[str]], LedgerPart] | None = None,
+) -> list[Known]:
     """Return what is known of each wanted event, the oldest id first. Without a trace of an event whose whole id is
-    known, that event is returned all the same. The workers are asked what they run, unless their `roll` is given."""
+    known, that event is returned all the same.
+
+    The workers are asked what they run, unless their `roll` is given. The ledger is read, unless `ledger_part` returns
+    its part about the wanted events and those with the given ids.
+    """
     entries = await attempts_of(log, wanted)
     ids = {entry.id for entry in entries}
-    ledger, running, since = await asyncio.gather(
-        _ledger(broker, wanted, ids), _running(broker, roll), oldest_time(log)
-    )
+    running, since = await asyncio.gather(_running(broker, roll), oldest_time(log))
+    ledger = await _ledger(broker, wanted, ids) if ledger_part is None else ledger_part(wanted, ids)
     controls = ControlsLog(broker, settings.values.namespace, settings.ledger_keys())
     cancellations = await _cancellations(controls, wanted, ids)
     await controls.read_controls()
@@ -89,7 +100,7 @@ async def find(broker: Broker, settings: Settings, log: Log, wanted: Wanted, rol
     ]
 
 
-async def _ledger(broker: Broker, wanted: Wanted, ids: Collection[str]) -> _Ledger:
+async def _ledger(broker: Broker, wanted: Wanted, ids: Collection[str]) -> LedgerPart:
     """Read the ledger back from its end, and only to the time at which the event was deferred, if its id tells that."""
     deferred = None if wanted.ending is None else deferred_at(wanted.ending)
     letters: dict[int, Dead] = {}
@@ -104,7 +115,7 @@ async def _ledger(broker: Broker, wanted: Wanted, ids: Collection[str]) -> _Ledg
             if deferred is not None and not isinstance(entry, Skipped) and entry.time < deferred - SLACK:
                 break
     in_order = dict(sorted(letters.items()))
-    return _Ledger(in_order, [each for each in reversed(decisions) if each.letter in in_order])
+    return LedgerPart(in_order, [each for each in reversed(decisions) if each.letter in in_order])
 
 
 async def _cancellations(controls: ControlsLog, wanted: Wanted, ids: Collection[str]) -> list[Cancellation]:

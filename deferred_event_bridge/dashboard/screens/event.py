@@ -27,10 +27,13 @@ def document(asked: Asked) -> dict[str, Any]:
         return _newest(asked)
     wanted = Wanted(event_id, None) if event_id is not None else Wanted(None, key)
 
-    roll = asked.observer.seen().roll
+    seen, ledger = asked.observer.seen(), asked.observer.ledger
+    part = ledger.part if seen.ledger_read else None
 
     async def look(broker: Broker) -> list[Known]:
-        return await find(broker, asked.settings, history_of(broker, asked.settings), wanted, roll)
+        return await find(
+            broker, asked.settings, history_of(broker, asked.settings), wanted, roll=seen.roll, ledger_part=part
+        )
 
     found = asked.observer.ask(look)
     is_kept = bool(asked.settings.values.history.keep)
@@ -66,6 +69,8 @@ def _newest(asked: Asked) -> dict[str, Any]:
 
 def _story(known: Known, asked: Asked, is_kept: bool) -> dict[str, Any]:
     unknown = unknowns_of(known, is_kept=is_kept)
+    if asked.observer.ledger.forgets:
+        unknown.append("Dead letters that were decided long ago are not shown here; bridge-events show has them.")
     decided = {decision.letter for decision in known.decisions}
     return {
         **to_document(known, asked.now, unknown),

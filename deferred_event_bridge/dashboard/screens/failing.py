@@ -1,6 +1,6 @@
 """Failing: what fails, and why? Groups of dead letters and retrying events, and one group of them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bridge.brokers.any_broker.failure_reading import sample
@@ -24,7 +24,7 @@ def document(asked: Asked) -> dict[str, Any]:
     seen, ledger = asked.observer.seen(), asked.observer.ledger
     queue, words = asked.text("queue"), (asked.text("q") or "").lower()
     groups = [each for each in seen.groups if _selected(each, queue, words)]
-    groups.sort(key=lambda each: (each.state.is_loud, each.group.first_and_last[0], each.group.id), reverse=True)
+    groups.sort(key=lambda each: (each.state.is_loud, each.document["first"] or "", each.group.id), reverse=True)
     dead, retrying = _counts(groups)
     loud = sum(each.state.is_loud for each in groups)
     return {
@@ -35,7 +35,7 @@ def document(asked: Asked) -> dict[str, Any]:
         "headline": _headline(dead, retrying, len(groups), seen.ledger_read, bool(queue or words)),
         "dead": dead,
         "retrying": retrying,
-        "groups": [_group(each, Sample(), asked) for each in groups[:GROUPS_SHOWN]],
+        "groups": [_group(each, each.document, asked) for each in groups[:GROUPS_SHOWN]],
         "more": max(len(groups) - GROUPS_SHOWN, 0),
         "skipped": ledger.skipped,
         "queue": queue,
@@ -54,7 +54,7 @@ def group(asked: Asked, group_id: str) -> dict[str, Any]:
     dead = found.group.dead
     shared, newest = _samples(asked, found)
     return {
-        **_group(found, shared, asked),
+        **_group(found, group_document(ShownGroup(found.group, found.state, shared)), asked),
         "believed": all(letter.believed for letter in dead),
         "letters": [_dead(letter) for letter in dead[-LETTERS_SHOWN:][::-1]],
         "more": max(len(dead) - LETTERS_SHOWN, 0),
@@ -87,8 +87,8 @@ def _samples(asked: Asked, found: GroupNow) -> tuple[Sample, dict[str, Any] | No
 
 
 def _selected(each: GroupNow, queue: str | None, words: str) -> bool:
-    text = " ".join((each.group.id, each.group.fingerprint.title, *each.group.events)).lower()
-    return (queue is None or queue in each.group.queues) and words in text
+    text = " ".join((each.group.id, each.group.fingerprint.title, *each.document["events"])).lower()
+    return (queue is None or queue in each.document["queues"]) and words in text
 
 
 def _counts(groups: Iterable[GroupNow]) -> tuple[int, int]:
@@ -106,11 +106,9 @@ def _headline(dead: int, retrying: int, groups: int, read: bool, filtered: bool)
     return f"{dead:,} dead and {retrying:,} retrying, by {groups:,} {causes}{still}."
 
 
-def _group(each: GroupNow, shared: Sample, asked: Asked) -> dict[str, Any]:
-    document = group_document(ShownGroup(each.group, each.state, shared))
-    document["state"]["text"] = state_text(each.state, asked.now)
-    document["state"]["is_loud"] = each.state.is_loud
-    return document
+def _group(each: GroupNow, document: Mapping[str, Any], asked: Asked) -> dict[str, Any]:
+    state = {"text": state_text(each.state, asked.now), "is_loud": each.state.is_loud}
+    return {**document, "state": {**document["state"], **state}}
 
 
 def _dead(letter: Dead) -> dict[str, Any]:
