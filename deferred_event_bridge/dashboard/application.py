@@ -4,6 +4,7 @@ from flask import Flask
 
 from bridge.config.settings import Settings
 from deferred_event_bridge.dashboard.blueprint import blueprint
+from deferred_event_bridge.dashboard.guarding import add_headers
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -11,4 +12,5 @@ def create_app(settings: Settings | None = None) -> Flask:
     name no user or no secret."""
     app = Flask("bridge-web", static_folder=None)
     app.register_blueprint(blueprint(settings=settings))
+    app.after_request(add_headers)  # also to the answers of URLs that do not exist
     return app

@@ -100,7 +100,7 @@ class Page:
         settings = self._given or (load_settings() if state is None else state.settings)
         self._access = access_of(settings, self._check, setup.app.secret_key)
         self._title = (settings.values.dashboard or DashboardSettings()).title
-        self._observer = Observer(settings)
+        self._observer = setup.app.extensions[NAME] = Observer(settings)
 
     def admit(self) -> BaseResponse | None:
         """Let a request in, or answer it: 403 from a foreign page, the sign-in for somebody who is not signed in."""

@@ -5,6 +5,8 @@ first request of its process, because neither a thread nor an open SQLite file s
 """
 
 import asyncio
+import atexit
+import contextlib
 import logging
 import os
 import threading
@@ -49,6 +51,11 @@ FIRST_LOOK = 0.15
 NEXT_LOOK = 1.5
 """The longest time in seconds that an act waits until its effect is seen."""
 
+LOOK_SECONDS = 15.0
+"""The longest time of a look, but for the ledger and the history."""
+
+CLOSE_SECONDS = 5.0
+
 BATCH = 1000
 """Entries of the ledger that are added at once."""
 
@@ -80,8 +87,11 @@ class Observer:
         self._process = 0
         self._lock = threading.Lock()
         self._looked_at = 0.0
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._woken = asyncio.Event()
+        self._closed = False
         self._first_look = threading.Event()
-        self._wake = threading.Event()
         self._looked = threading.Condition()
         self._looks = 0
 
@@ -94,21 +104,19 @@ class Observer:
             begins = self._process != os.getpid()
             if begins:
                 self._begin()
-            elif idle:
-                self._wake.set()
         if begins:
             self._first_look.wait(FIRST_LOOK)
+        elif idle:
+            self._wake()
         return self._seen
 
     def look_again(self) -> None:
         """Look again at once, because something was changed, and wait for that for a moment."""
-        before = self._looks
-        self._wake.set()
-        end = time.monotonic() + NEXT_LOOK
+        before, end = self._looks, time.monotonic() + NEXT_LOOK
         with self._looked:
             # The look that runs now may have begun before the change, so the one after it counts too.
             while self._looks < before + 2 and (left := end - time.monotonic()) > 0:
-                self._wake.set()
+                self._wake()
                 self._looked.wait(left)
 
     def ask(self, question: Callable[[Broker], Awaitable[R]], seconds: float = 20.0) -> R:
@@ -120,70 +128,91 @@ class Observer:
 
         return asyncio.run(asked())
 
+    def close(self) -> None:
+        """Stop watching; a second call does nothing."""
+        self._closed = True
+        if self._thread is not None and self._process == os.getpid():
+            self._wake()
+            self._thread.join(CLOSE_SECONDS)
+
     def _begin(self) -> None:
         self._process = os.getpid()
         self.ledger, self._seen = LedgerFold(), Seen()
-        self._first_look, self._wake = threading.Event(), threading.Event()
-        threading.Thread(target=self._run, name="bridge-dashboard", daemon=True).start()
+        self._loop, self._woken, self._first_look = None, asyncio.Event(), threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="bridge-dashboard", daemon=True)
+        self._thread.start()
+        # Otherwise the interpreter ends while the thread is in the middle of something.
+        atexit.register(self.close)
 
-    def _run(self) -> None:
-        while True:
+    def _wake(self) -> None:
+        loop = self._loop
+        if loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nothing watches any more
+                loop.call_soon_threadsafe(self._woken.set)
+
+    async def _run(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        while not self._closed:
             try:
-                asyncio.run(self._watch())
+                await self._watch()
             except BridgeError as error:
-                self._failed(str(error))
+                self._seen = replace(self._seen, trouble=str(error))
+            except TimeoutError:
+                self._seen = replace(self._seen, trouble=f"it did not answer within {LOOK_SECONDS:g} s")
             except Exception as error:
                 log.exception("internal error while watching the site; watching again")
-                self._failed(f"internal error: {type(error).__name__}: {error}")
+                self._seen = replace(self._seen, trouble=f"internal error: {type(error).__name__}: {error}")
             self._first_look.set()
-            self._wait()
+            await self._pause()
 
-    def _failed(self, why: str) -> None:
-        seen = self._seen
-        self._seen = replace(seen, trouble=why)
-
-    def _wait(self) -> None:
+    async def _pause(self) -> None:
+        """Wait until the next look is due, or until somebody wakes this thread."""
         watched = time.monotonic() - self._looked_at < LOOKED_AT_FOR
-        self._wake.wait(WATCHED_EVERY if watched else EVERY)
-        self._wake.clear()
+        with contextlib.suppress(TimeoutError):
+            if not self._closed:
+                await asyncio.wait_for(self._woken.wait(), WATCHED_EVERY if watched else EVERY)
+        self._woken.clear()
 
     async def _watch(self) -> None:
         """Look until the broker fails."""
         settings, values = self.settings, self.settings.values
-        queues = settings.queues()
-        looks: deque[Look] = deque(maxlen=POINTS)
         async with existing_broker(settings) as broker:
             controls = ControlsLog(broker, values.namespace, settings.ledger_keys())
             ledger, failures = broker.ledger(), FailuresNow(broker, settings)
-            while True:
-                at = asyncio.get_running_loop().time()
-                workers = asyncio.create_task(ask_site(broker))
-                try:
-                    counts, _ = await asyncio.gather(
-                        broker.operator().counts([queue.name for queue in queues]), controls.read_controls()
-                    )
-                    if self._seen.overview is None:  # show this much before the workers have answered
-                        look = Look(at, counts, None)
-                        now = datetime.now(UTC)
-                        overview = overview_of(broker.name, queues, (look, look, ""), controls.controls, now)
-                        self._seen = replace(self._seen, time=now, overview=overview)
-                        self._first_look.set()
-                    roll = await workers
-                finally:
-                    workers.cancel()
-                looks.append(Look(at, counts, {each.instance: each for each in roll.workers}))
-                now, before = datetime.now(UTC), _before(looks)
-                overview = overview_of(broker.name, queues, (before, looks[-1], ""), controls.controls, now)
-                seen = replace(self._seen, time=now, overview=overview, roll=roll, trouble="", points=_points(looks))
-                self._seen = seen
+            looks: deque[Look] = deque(maxlen=POINTS)
+            while not self._closed:
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._look(broker, controls, looks)
                 self._first_look.set()
                 await asyncio.gather(self._read_ledger(ledger), failures.read())
-                groups = await asyncio.to_thread(failures.groups, self.ledger, now)
-                self._seen = replace(seen, ledger_read=True, groups=groups)
+                groups = failures.groups(self.ledger, datetime.now(UTC))
+                self._seen = replace(self._seen, ledger_read=True, groups=groups)
                 with self._looked:
                     self._looks += 1
                     self._looked.notify_all()
-                await asyncio.to_thread(self._wait)
+                await self._pause()
+
+    async def _look(self, broker: Broker, controls: ControlsLog, looks: deque[Look]) -> None:
+        """Count the queues, ask the workers, and read the new controls."""
+        queues = self.settings.queues()
+        at = asyncio.get_running_loop().time()
+        workers = asyncio.create_task(ask_site(broker))
+        try:
+            counting = broker.operator().counts([queue.name for queue in queues])
+            counts, _ = await asyncio.gather(counting, controls.read_controls())
+            if self._seen.overview is None:  # show this much before the workers have answered
+                look = Look(at, counts, None)
+                now = datetime.now(UTC)
+                overview = overview_of(broker.name, queues, (look, look, ""), controls.controls, now)
+                self._seen = replace(self._seen, time=now, overview=overview)
+                self._first_look.set()
+            roll = await workers
+        finally:
+            workers.cancel()
+        looks.append(Look(at, counts, {each.instance: each for each in roll.workers}))
+        now, before = datetime.now(UTC), _before(looks)
+        overview = overview_of(broker.name, queues, (before, looks[-1], ""), controls.controls, now)
+        self._seen = replace(self._seen, time=now, overview=overview, roll=roll, trouble="", points=_points(looks))
 
     async def _read_ledger(self, ledger: Ledger) -> None:
         """Add the new entries of the ledger."""

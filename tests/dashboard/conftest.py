@@ -11,7 +11,7 @@ from tests.dashboard.page_site import PageSite, page_site
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageSite]:
     """The site of a shop with a worker and the page."""
-    with page_site(tmp_path_factory.mktemp("shop")) as site:
+    with page_site(tmp_path_factory.mktemp("shop", numbered=False)) as site:
         yield site
 
 

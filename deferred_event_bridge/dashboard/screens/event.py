@@ -1,6 +1,7 @@
 """Event: what became of it? One line of time from the history, the ledger and the running workers."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from bridge.brokers.any_broker.history_reading import history_of, newest
@@ -41,7 +42,7 @@ def document(asked: Asked) -> dict[str, Any]:
     return {
         "id": event_id,
         "key": key,
-        "headline": _headline(len(found), wanted),
+        "headline": _headline(found, wanted),
         "level": "good" if found else "wait",
         "stories": stories,
         "more": max(len(found) - SHOWN, 0),
@@ -89,7 +90,7 @@ def _letter(letter: Dead, is_open: bool) -> dict[str, Any]:
     }
 
 
-def _headline(found: int, wanted: Wanted) -> str:
+def _headline(found: Sequence[Known], wanted: Wanted) -> str:
     if not found:
         return f"Nothing is known of an event with the {wanted}."
-    return "One event." if found == 1 else f"{found:,} events with the {wanted}."
+    return found[0].name or "An event" if len(found) == 1 else f"{len(found):,} events with the {wanted}."

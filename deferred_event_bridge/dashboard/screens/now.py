@@ -24,7 +24,8 @@ def document(asked: Asked) -> dict[str, Any]:
     overview = seen.overview
     queues = [] if overview is None else [_queue(line, overview.pauses) for line in overview.lines]
     broken = [] if overview is None else list(troubles(overview, seen.roll, asked.now))
-    level, headline = _headline(seen, queues, broken)
+    newly_dead = ledger.since(asked.now - NEWLY_DEAD)
+    level, headline = _headline(seen, queues, broken, newly_dead)
     return {
         "as_of": iso(seen.time),
         "level": level,
@@ -38,7 +39,7 @@ def document(asked: Asked) -> dict[str, Any]:
         "dead_letters": {
             "read": seen.ledger_read,
             "open": ledger.total(),
-            "last_hour": ledger.since(asked.now - NEWLY_DEAD),
+            "last_hour": newly_dead,
         },
     }
 
@@ -64,7 +65,7 @@ def _queue(line: QueueLine, by_pattern: Iterable[Pause]) -> dict[str, Any]:
     }
 
 
-def _headline(seen: Seen, queues: list[dict[str, Any]], broken: list[Trouble]) -> tuple[Level, str]:
+def _headline(seen: Seen, queues: list[dict[str, Any]], broken: list[Trouble], newly_dead: int) -> tuple[Level, str]:
     if seen.trouble:
         return "bad", "The broker cannot be asked."
     if seen.overview is None:
@@ -82,6 +83,8 @@ def _headline(seen: Seen, queues: list[dict[str, Any]], broken: list[Trouble]) -
         return "wait", f"Keeping up, but {_named(paused)} {'is' if len(paused) == 1 else 'are'} paused."
     if any(queue["level"] != "good" for queue in queues) or broken:
         return "wait", "Keeping up, with something to look at."
+    if newly_dead:
+        return "wait", f"Keeping up, but {counted(newly_dead, 'event')} died in the last hour."
     return "good", "Everything keeps up."
 
 

@@ -1,0 +1,155 @@
+"""All screens in a real browser: what fails and its redrive, an event that is ended, accessibility, sizes, pictures."""
+
+import asyncio
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.dashboard.browser import Browser
+from tests.dashboard.page_site import PageSite, axe, until
+from tests.journey.site import Site
+
+pytestmark = pytest.mark.browser
+
+FAILED = 4
+
+
+def defer(site: Site, name: str, count: int, data: bytes = b"{}") -> list[str]:
+    """Defer so many events, and return their ids."""
+
+    async def deferred() -> list[str]:
+        from tests.deadlines import within
+        from tests.events import new_event
+
+        events = [new_event(name, data) for _ in range(count)]
+        async with site.broker() as broker:
+            publisher = broker.publisher()
+            await asyncio.gather(*(publisher.publish(event, deadline=within(30)) for event in events))
+            await publisher.close()
+        return [event.id for event in events]
+
+    return asyncio.run(deferred())
+
+
+@pytest.fixture(scope="module")
+def busy(shop: PageSite) -> Iterator[str]:
+    """The shop with failures, deliveries, and a report that runs; return the id of the report's event."""
+    defer(shop.site, "order.paid", 40)
+    defer(shop.site, "mail.welcome", FAILED, json.dumps({"to": "<script>alert(1)</script>"}).encode())
+    [report] = defer(shop.site, "report.monthly", 1)
+    until(lambda: len(asyncio.run(shop.site.letters())) == FAILED, lambda: shop.worker.log)
+    yield report
+    (shop.directory / "report-may-end").touch()
+    (shop.directory / "provider-is-back").unlink(missing_ok=True)
+
+
+@pytest.mark.long
+def test_axe_finds_nothing(busy: str, browser: Browser) -> None:
+    """On each screen, light and dark, on a phone and on a wide screen, axe-core finds no breach of WCAG 2.2 AA."""
+    script = axe()
+    if script is None:
+        pytest.skip("axe-core is not installed: scripts/install-browser.sh")
+    browser.sign_in("ana")
+    browser.open("/failing")
+    group = (browser.find(".groups li").get_attribute("id") or "").removeprefix("group-")
+    paths = ["/", "/pool", "/failing", f"/failing/{group}", "/event", f"/event?id={busy}", "/redrive"]
+    paths += [f"/acts/redrive?group={group}", f"/acts/quiet?group={group}", "/acts/pause?queue=mail", "/letters/1"]
+    for width, scheme in ((1280, "light"), (360, "dark")):
+        browser.be(width, scheme=scheme)
+        for path in paths:
+            browser.open(path)
+            browser.find("main h1")
+            assert_accessible(browser, script, f"{path} at {width} in {scheme}")
+    assert browser.complaints() == []
+
+
+def assert_accessible(browser: Browser, script: str, where: str) -> None:
+    """Fail with axe-core's findings, if it has any."""
+    browser.run(script)
+    found = browser.driver.execute_async_script(
+        "const done = arguments[0];"
+        "axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']}).then("
+        "r => done(r.violations.map(v => v.id + ': ' + v.nodes.map(n => n.html + ' ' + n.failureSummary).join('; '))))"
+    )
+    assert found == [], where
+
+
+@pytest.mark.parametrize("width", [360, pytest.param(768, marks=pytest.mark.long), 2560])
+def test_nothing_is_wider_than_the_screen(busy: str, browser: Browser, width: int) -> None:
+    """No screen scrolls to the side."""
+    browser.sign_in("ana")
+    browser.be(width)
+    for path in ("/", "/pool", "/failing", f"/event?id={busy}", "/redrive", "/letters/1"):
+        browser.open(path)
+        browser.find("main h1")
+        assert browser.run("return document.documentElement.scrollWidth") <= width, path
+
+
+@pytest.mark.long
+def test_pictures(busy: str, browser: Browser, tmp_path: Path) -> None:
+    """Pictures of all screens, light and dark; with the environment variable PICTURES in that directory, for docs/."""
+    to = Path(os.environ.get("PICTURES", tmp_path))
+    browser.sign_in("ana")
+    browser.open("/failing")
+    group = (browser.find(".groups li").get_attribute("id") or "").removeprefix("group-")
+    for width, height, scheme, size in (
+        (1280, 800, "light", ""),
+        (1280, 800, "dark", ""),
+        (390, 844, "dark", "-phone"),
+    ):
+        browser.be(width, height, scheme)
+        for name, path in (
+            ("now", "/"),
+            ("pool", "/pool"),
+            ("failing", "/failing"),
+            ("group", f"/failing/{group}"),
+            ("event", f"/event?id={busy}"),
+            ("redrive", "/redrive"),
+            ("question", f"/acts/redrive?group={group}"),
+        ):
+            browser.open(path)
+            browser.find("main h1")
+            browser.shoot(to / f"page-{name}{size}-{scheme}.png")
+    assert len(list(to.glob("page-*.png"))) == 21
+
+
+def test_letters_are_redriven_and_seen_to_live(shop: PageSite, busy: str, browser: Browser) -> None:
+    """From the group of a failure: redrive one and see that it dies again; repair, redrive all, and see none die."""
+    browser.sign_in("ola")
+    browser.open("/failing")
+    browser.find(".groups a").click()
+    browser.shows("the provider is away")
+    browser.shows("shop/shop.py welcome")
+    browser.press("Redrive 4")
+    browser.fill("limit", "1")
+    browser.fill("why", "is it back?")
+    browser.press("Redrive")
+    browser.shows("Redriving 1 dead letter.")
+    browser.shows("1 (100 %)")
+
+    (shop.directory / "provider-is-back").touch()
+    browser.open("/failing")
+    browser.find(".groups a").click()
+    browser.press("Redrive 4")
+    browser.fill("rate", "1000/s")
+    browser.fill("why", "it is back")
+    browser.press("Redrive")
+    browser.shows("4 of 4 done")
+    until(lambda: asyncio.run(shop.site.letters()) == [])
+    browser.open("/failing")
+    browser.shows("Nothing fails.")
+
+
+def test_a_running_event_is_ended(shop: PageSite, busy: str, browser: Browser) -> None:
+    """The pool shows the event with its progress; ending it kills its child, and its line of time says who and why."""
+    browser.sign_in("ola")
+    browser.open("/pool")
+    browser.shows("3 of 10, adding up the orders")
+    browser.press("End")
+    browser.shows("its child")
+    browser.fill("why", "it hangs")
+    browser.press("End the event")
+    browser.shows("cancelled by ola@page: it hangs")
