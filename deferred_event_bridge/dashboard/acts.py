@@ -1,8 +1,8 @@
 """What a person can do on the page. Each act first asks: it says in numbers what it will do, and freezes that in the
 token of its form. Then it acts through the same code as the programs, and the record has who and why.
 
-A form that is sent twice acts once: a pause and an order have the id of their form, a resume names the pauses that it
-ends, and a cancellation names its event.
+A form that is sent twice acts once: a pause, a plan and an order have the id of their form, a resume names the pauses
+that it ends, and a cancellation names its event.
 """
 
 from collections.abc import Mapping
@@ -11,10 +11,12 @@ from deferred_event_bridge.dashboard.asking import Act
 from deferred_event_bridge.dashboard.decision_job import DecisionJobs
 from deferred_event_bridge.dashboard.group_acts import group_act
 from deferred_event_bridge.dashboard.letter_acts import decision_act, stop_act
+from deferred_event_bridge.dashboard.plan_acts import resume_plan_act, stop_plan_act
+from deferred_event_bridge.dashboard.plan_threads import PlanThreads
 from deferred_event_bridge.dashboard.queue_acts import CANCEL, PAUSE, RESUME
 
 
-def acts_of(jobs: DecisionJobs) -> Mapping[str, Act]:
+def acts_of(jobs: DecisionJobs, plans: PlanThreads) -> Mapping[str, Act]:
     """Return the acts by name."""
     return {
         "pause": PAUSE,
@@ -23,7 +25,9 @@ def acts_of(jobs: DecisionJobs) -> Mapping[str, Act]:
         "known": group_act("known"),
         "quiet": group_act("quiet"),
         "fixed": group_act("fixed"),
-        "redrive": decision_act(jobs, "redrive"),
-        "discard": decision_act(jobs, "discard"),
+        "redrive": decision_act(jobs, plans, "redrive"),
+        "discard": decision_act(jobs, plans, "discard"),
         "stop": stop_act(jobs),
+        "stop-plan": stop_plan_act(),
+        "resume-plan": resume_plan_act(plans),
     }

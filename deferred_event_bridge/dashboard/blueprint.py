@@ -24,6 +24,7 @@ from deferred_event_bridge.dashboard.decision_job import Busy, DecisionJobs
 from deferred_event_bridge.dashboard.drawing import STATIC, draw
 from deferred_event_bridge.dashboard.guarding import add_headers, check_origin
 from deferred_event_bridge.dashboard.observing import Observer
+from deferred_event_bridge.dashboard.plan_threads import PlanThreads
 from deferred_event_bridge.dashboard.screens import event, failing, letter, now, pool, redrive
 from deferred_event_bridge.dashboard.screens.asked import Asked, NotThere, Unusable
 from deferred_event_bridge.dashboard.sign_in_limits import SignInLimits
@@ -89,10 +90,11 @@ class Page:
     _title: str = field(init=False, default="bridge")
     _limits: SignInLimits = field(default_factory=SignInLimits)
     _jobs: DecisionJobs = field(default_factory=DecisionJobs)
+    _plans: PlanThreads = field(default_factory=PlanThreads)
     acts: ActViews = field(init=False)
 
     def __post_init__(self) -> None:
-        self.acts = ActViews(acts_of(self._jobs), self.asked, self._answer, lambda: self._access, SAID)
+        self.acts = ActViews(acts_of(self._jobs, self._plans), self.asked, self._answer, lambda: self._access, SAID)
 
     def prepare(self, setup: BlueprintSetupState) -> None:
         """Read the settings of the app that registers the blueprint. Raise `SettingsError`."""
@@ -148,7 +150,7 @@ class Page:
 
     def redrive(self) -> BaseResponse:
         """What is being put back, and does it live?"""
-        return self._answer("redrive.html", redrive.document(self.asked(), self._jobs))
+        return self._answer("redrive.html", redrive.document(self.asked(), self._jobs, self._plans.errors))
 
     def sign_in(self) -> BaseResponse:
         """Show the sign-in, or sign in."""

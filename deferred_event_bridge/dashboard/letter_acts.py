@@ -7,10 +7,13 @@ from typing import Literal
 
 from bridge.config.dashboard_settings import Role
 from bridge.ledger import Dead
+from dead_letter.cli import CANARY
 from dead_letter.options import interval_of
 from dead_letter.rendering import letters_of
 from deferred_event_bridge.dashboard.asking import Act, Field, Question, Sent
 from deferred_event_bridge.dashboard.decision_job import DecisionJobs, Order
+from deferred_event_bridge.dashboard.plan_acts import begin_plan
+from deferred_event_bridge.dashboard.plan_threads import PlanThreads
 from deferred_event_bridge.dashboard.screens.asked import Asked, NotThere, Unusable, command, option
 
 DEFAULT_RATE = "50/s"
@@ -18,10 +21,10 @@ DEFAULT_RATE = "50/s"
 Verb = Literal["redrive", "discard"]
 
 
-def decision_act(jobs: DecisionJobs, verb: Verb) -> Act:
-    """Return the act that redrives or discards letters."""
+def decision_act(jobs: DecisionJobs, plans: PlanThreads, verb: Verb) -> Act:
+    """Return the act that redrives or discards letters. A redrive of more than one named letter is a plan."""
     role = Role.OPERATE if verb == "redrive" else Role.EDIT
-    return Act(role, partial(_ask_decision, verb=verb), partial(_decide, jobs))
+    return Act(role, partial(_ask_decision, verb=verb), partial(_decide, jobs, plans))
 
 
 def stop_act(jobs: DecisionJobs) -> Act:
@@ -29,15 +32,18 @@ def stop_act(jobs: DecisionJobs) -> Act:
     return Act(Role.OPERATE, partial(_ask_stop, jobs), partial(_stop, jobs))
 
 
-def _decide(jobs: DecisionJobs, asked: Asked, sent: Sent) -> str:
+def _decide(jobs: DecisionJobs, plans: PlanThreads, asked: Asked, sent: Sent) -> str:
     verb, numbers = sent.frozen["verb"], sent.frozen["numbers"]
     if numbers is None:
         group, through = sent.frozen["group"], sent.frozen["through"]
         numbers = [letter.number for letter in asked.observer.ledger.letters(group, through=through)]
-        numbers = numbers[: _limit(sent.fields.get("limit", ""))]
+        numbers = numbers[: _count("Only the oldest", sent.fields.get("limit", ""))]
+        if verb == "redrive":
+            canary = _count("First", sent.fields.get("canary", "")) or CANARY
+            interval = _interval(sent.fields.get("rate", DEFAULT_RATE))
+            return begin_plan(plans, asked, sent, numbers, canary, interval)
     by_number = sent.frozen["numbers"] is not None
-    interval = 0.0 if verb == "discard" else _interval(sent.fields.get("rate", DEFAULT_RATE))
-    order = Order(sent.frozen["id"], verb, numbers, by_number, interval, sent.who, sent.why)
+    order = Order(sent.frozen["id"], verb, numbers, by_number, 0.0, sent.who, sent.why)
     jobs.start(asked.settings, order)
     return f"{'Redriving' if verb == 'redrive' else 'Discarding'} {letters_of(len(numbers))}."
 
@@ -89,7 +95,7 @@ def _ask_decision(asked: Asked, verb: Verb) -> Question:
         raise NotThere("No open letter is selected. All of them were decided, or the ledger is still being read.")
     return Question(
         title=f"{verb.capitalize()} {letters_of(len(letters))}?",
-        sentences=_consequences(verb, letters, left_out),
+        sentences=_consequences(verb, letters, left_out, is_one=number is not None),
         button=verb.capitalize(),
         frozen={
             "id": uuid.uuid4().hex,
@@ -110,7 +116,8 @@ def _decision_fields(verb: str) -> tuple[Field, ...]:
     limit = Field("limit", "Only the oldest", "A number of letters, such as 1 to try first. Empty: all of them.")
     if verb == "discard":
         return (limit,)
-    return (limit, Field("rate", "Rate", "Such as 50/s, 10/m or 100/h.", DEFAULT_RATE, required=True))
+    canary = Field("canary", "First", "Letters of the first step. Each later step is twice as large.", str(CANARY))
+    return (canary, limit, Field("rate", "Rate", "Such as 50/s, 10/m or 100/h.", DEFAULT_RATE, required=True))
 
 
 def _is_redriven_in_groups(letter: Dead) -> bool:
@@ -118,7 +125,15 @@ def _is_redriven_in_groups(letter: Dead) -> bool:
     return letter.believed and letter.reason != "cancelled"
 
 
-def _consequences(verb: str, letters: list[Dead], left_out: int) -> tuple[str, ...]:
+def _of_the_plan(count: int) -> tuple[str, ...]:
+    return (
+        f"First {min(CANARY, count):,}, then always twice as many, as long as the events are delivered.",
+        "It stops by itself if one event fails as before, or if more than 10 % of a step fail otherwise.",
+        f"At {DEFAULT_RATE} putting all of them back takes {count * interval_of(DEFAULT_RATE):,.0f} s or longer.",
+    )
+
+
+def _consequences(verb: str, letters: list[Dead], left_out: int, *, is_one: bool) -> tuple[str, ...]:
     queues = sorted({letter.queue or "no queue" for letter in letters})
     named = f"{', '.join(queues[:5])}{' …' if len(queues) > 5 else ''}"
     of = f"They died in {named}; the oldest is number {letters[0].number}."
@@ -129,23 +144,24 @@ def _consequences(verb: str, letters: list[Dead], left_out: int) -> tuple[str, .
         "Each goes back to its own queue and begins a new round of attempts, with the same id.",
         "Letters that die from now on are not among them.",
         *([f"{left_out:,} more are left out: of cancelled events, or not signed."] if left_out else []),
-        f"At {DEFAULT_RATE} all of them take {len(letters) * interval_of(DEFAULT_RATE):,.0f} s.",
+        *(_of_the_plan(len(letters)) if not is_one else ()),
     )
 
 
 def _decision_command(verb: str, number: str | None, group: str | None) -> str:
     if number is not None:
         return command("bridge-dlq", verb, number, "--reason", "…")
-    rate = DEFAULT_RATE if verb == "redrive" else None
-    return command("bridge-dlq", verb, *option("--group", group), *option("--rate", rate), "--reason", "…")
+    which = option("--group", group) or ("--all",)
+    plan = ("--plan", "--canary", str(CANARY), "--rate", DEFAULT_RATE) if verb == "redrive" else ()
+    return command("bridge-dlq", verb, *which, *plan, "--reason", "…")
 
 
-def _limit(text: str) -> int | None:
+def _count(label: str, text: str) -> int | None:
     text = text.strip().replace(",", "")
     if not text:
         return None
     if not text.isascii() or not text.isdigit() or not int(text[:10]) > 0:
-        raise Unusable(f"Only the oldest: {text!r:.40}: expected a number of letters, such as 10")
+        raise Unusable(f"{label}: {text!r:.40}: expected a number of letters, such as 10")
     return int(text[:10])
 
 

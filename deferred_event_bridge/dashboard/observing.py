@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
+from bridge.brokers.any_broker.plan_log import PlanLog
 from bridge.brokers.any_broker.roll_call import ask_site
 from bridge.brokers.contract.broker import Broker
 from bridge.brokers.contract.ledger import Ledger
@@ -24,6 +25,7 @@ from bridge.config.settings import Settings
 from bridge.console.site_options import existing_broker
 from bridge.errors import BridgeError
 from bridge.ledger import Entry
+from bridge.plans import Plans, PlanStory
 from bridge.registry import Roll
 from deferred_event_bridge.dashboard.failures_now import FailuresNow, GroupNow
 from deferred_event_bridge.dashboard.ledger_fold import LedgerFold
@@ -56,6 +58,8 @@ LOOK_SECONDS = 15.0
 
 CLOSE_SECONDS = 5.0
 
+PLANS_KEPT = 50
+
 BATCH = 1000
 """Entries of the ledger that are added at once."""
 
@@ -74,6 +78,7 @@ class Seen:
     trouble: str = ""
     ledger_read: bool = False
     groups: tuple[GroupNow, ...] = ()
+    plans: tuple[PlanStory, ...] = ()
     points: tuple[tuple[float, dict[str, int]], ...] = ()
 
 
@@ -179,14 +184,15 @@ class Observer:
         async with existing_broker(settings) as broker:
             controls = ControlsLog(broker, values.namespace, settings.ledger_keys())
             ledger, failures = broker.ledger(), FailuresNow(broker, settings)
+            plan_log = PlanLog(broker, values.namespace, settings.ledger_keys())
             looks: deque[Look] = deque(maxlen=POINTS)
             while not self._closed:
                 async with asyncio.timeout(LOOK_SECONDS):
                     await self._look(broker, controls, looks)
                 self._first_look.set()
-                await asyncio.gather(self._read_ledger(ledger), failures.read())
+                plans, *_ = await asyncio.gather(plan_log.read(), self._read_ledger(ledger), failures.read())
                 groups = failures.groups(self.ledger, datetime.now(UTC))
-                self._seen = replace(self._seen, ledger_read=True, groups=groups)
+                self._seen = replace(self._seen, ledger_read=True, groups=groups, plans=_newest(plans))
                 with self._looked:
                     self._looks += 1
                     self._looked.notify_all()
@@ -229,6 +235,11 @@ def _before(looks: deque[Look]) -> Look:
     """Return the look with which the last one is compared: the youngest that is `RATES_OVER` old, else the oldest."""
     last = looks[-1].time
     return next((look for look in reversed(looks) if last - look.time >= RATES_OVER), looks[0])
+
+
+def _newest(plans: Plans) -> tuple[PlanStory, ...]:
+    """Return copies of the newest plans, the newest first: the fold goes on while a screen is drawn."""
+    return tuple(replace(story) for story in list(plans.stories.values())[: -PLANS_KEPT - 1 : -1])
 
 
 def _points(looks: deque[Look]) -> tuple[tuple[float, dict[str, int]], ...]:

@@ -36,6 +36,7 @@ class Browser:
         self.fill("name", name)
         self.fill("password", PASSWORDS[name])
         self.press("Sign in")
+        self.find("nav")
 
     def fill(self, field: str, text: str) -> None:
         """Write into a field of a form."""

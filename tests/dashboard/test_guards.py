@@ -2,9 +2,11 @@
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -14,6 +16,7 @@ from werkzeug.test import TestResponse
 
 from bridge.attempt import Error
 from bridge.brokers.contract.broker import Broker
+from bridge.brokers.contract.consuming import Delivery
 from bridge.brokers.opening import open_broker
 from bridge.config.settings import Settings, load_settings
 from bridge.errors import SettingsError
@@ -43,13 +46,13 @@ def app(settings: Settings) -> Iterator[Flask]:
     app.extensions["bridge_dashboard"].close()
 
 
-def on_broker(settings: Settings, act: object) -> None:
+def on_broker(settings: Settings, act: Callable[[Broker], Coroutine[Any, Any, None]]) -> None:
     """Do something on the broker of the site."""
 
     async def done() -> None:
         broker = open_broker(settings.values.broker_url, settings.values.namespace)
         try:
-            await act(broker)  # type: ignore[operator]
+            await act(broker)
         finally:
             await broker.close()
 
@@ -76,14 +79,25 @@ def pauses(settings: Settings) -> list[str]:
     found: list[str] = []
 
     async def read(broker: Broker) -> None:
-        from datetime import UTC, datetime
-
         log = ControlsLog(broker, settings.values.namespace, settings.ledger_keys())
         await log.read_controls()
         found.extend(f"{each.target} by {each.who}: {each.why}" for each in log.controls.pauses(datetime.now(UTC)))
 
     on_broker(settings, read)
     return found
+
+
+def kill(settings: Settings, letter: Callable[[Delivery], Letter], data: bytes = b"{}") -> None:
+    """Let an event with this data become a dead letter."""
+
+    async def die(broker: Broker) -> None:
+        consumer = await consuming(broker, "mail")
+        await broker.publisher().publish(replace(an_event("mail.evil", data), source=EVIL[:27]))
+        delivery = await take(consumer)
+        await delivery.dead_letter(letter(delivery))
+        await consumer.close()
+
+    on_broker(settings, die)
 
 
 @pytest.mark.parametrize("path", ["/", "/now.json", "/pool", "/failing.json", "/event", "/redrive", "/acts/pause"])
@@ -149,6 +163,32 @@ def test_a_form_that_is_sent_again_after_a_resume_does_nothing(app: Flask, setti
     assert client.post("/acts/pause", data=form).status_code == 303
 
     assert pauses(settings) == []
+
+
+def test_a_plan_whose_form_is_sent_again_is_begun_once(app: Flask, settings: Settings) -> None:
+    """Two posts of one form make one plan, with who and why."""
+    kill(settings, a_letter)
+    client = signed_in(app, "ola")
+    until(lambda: client.get("/failing.json").get_json()["dead"] == 1)
+    form = {"token": token_of(client, "/acts/redrive"), "why": "fixed", "rate": "100/s"}
+
+    for _ in range(2):
+        assert client.post("/acts/redrive", data=form).status_code == 303
+
+    until(lambda: client.get("/redrive.json").get_json()["plans"])
+    [plan] = client.get("/redrive.json").get_json()["plans"]
+    assert (plan["letters"], plan["who"], plan["why"]) == (1, "ola@page", "fixed")
+
+
+def test_what_the_setting_redact_names_is_not_shown(app: Flask, settings: Settings) -> None:
+    """A password in a payload is hidden on the page of its letter, and in its JSON."""
+    kill(settings, a_letter, b'{"password": "hunter2hunter2", "to": "ann"}')
+    client = signed_in(app, "ana")
+    until(lambda: client.get("/failing.json").get_json()["dead"] == 1)
+
+    for path in ("/letters/1", "/letters/1.json"):
+        text = client.get(path).text
+        assert "[redacted]" in text and "ann" in text and "hunter2" not in text
 
 
 @pytest.mark.parametrize(
@@ -224,16 +264,9 @@ def test_a_changed_password_ends_the_session(settings: Settings, app: Flask) -> 
 def test_hostile_texts_are_shown_as_texts(app: Flask, settings: Settings) -> None:
     """Markup in a message, a payload and a URL is escaped; control characters and direction marks are shown."""
 
-    async def die(broker: Broker) -> None:
-        consumer = await consuming(broker, "mail")
-        data = ('{"x": "' + EVIL.replace('"', '\\"').replace("\x1b", "\\u001b") + '"}').encode()
-        await broker.publisher().publish(replace(an_event("mail.evil", data), source=EVIL[:27]))
-        delivery = await take(consumer)
-        letter: Letter = replace(a_letter(delivery), error=Error("E" + EVIL, EVIL, EVIL + "\n" + EVIL))
-        await delivery.dead_letter(letter)
-        await consumer.close()
-
-    on_broker(settings, die)
+    data = ('{"x": "' + EVIL.replace('"', '\\"').replace("\x1b", "\\u001b") + '"}').encode()
+    error = Error("E" + EVIL, EVIL, EVIL + "\n" + EVIL)
+    kill(settings, lambda delivery: replace(a_letter(delivery), error=error), data)
     client = signed_in(app, "ana")
     until(lambda: b"1 dead" in client.get("/failing").data)
     group = client.get("/failing.json").get_json()["groups"][0]["group"]

@@ -10,6 +10,8 @@ import pytest
 
 from tests.dashboard.browser import Browser
 from tests.dashboard.page_site import PageSite, axe, until
+from tests.deadlines import within
+from tests.events import new_event
 from tests.journey.site import Site
 
 pytestmark = pytest.mark.browser
@@ -21,9 +23,6 @@ def defer(site: Site, name: str, count: int, data: bytes = b"{}") -> list[str]:
     """Defer so many events, and return their ids."""
 
     async def deferred() -> list[str]:
-        from tests.deadlines import within
-        from tests.events import new_event
-
         events = [new_event(name, data) for _ in range(count)]
         async with site.broker() as broker:
             publisher = broker.publisher()
@@ -117,28 +116,33 @@ def test_pictures(busy: str, browser: Browser, tmp_path: Path) -> None:
 
 
 def test_letters_are_redriven_and_seen_to_live(shop: PageSite, busy: str, browser: Browser) -> None:
-    """From the group of a failure: redrive one and see that it dies again; repair, redrive all, and see none die."""
+    """From the group of a failure: a plan whose first letter dies again is aborted; after the repair it is resumed,
+    and nothing fails any more."""
     browser.sign_in("ola")
     browser.open("/failing")
     browser.find(".groups a").click()
     browser.shows("the provider is away")
     browser.shows("shop/shop.py welcome")
-    browser.press("Redrive 4")
-    browser.fill("limit", "1")
+    browser.press(f"Redrive {FAILED}")
+    browser.fill("canary", "1")
     browser.fill("why", "is it back?")
     browser.press("Redrive")
-    browser.shows("Redriving 1 dead letter.")
-    browser.shows("1 (100 %)")
+    browser.shows("the failure is back: 1 of 1 events failed as before")
+    assert len(asyncio.run(shop.site.letters())) == FAILED
 
     (shop.directory / "provider-is-back").touch()
+    browser.press("Resume")
+    browser.fill("why", "it is back")
+    browser.press("Resume")
+    browser.shows("3 delivered")
     browser.open("/failing")
     browser.find(".groups a").click()
-    browser.press("Redrive 4")
+    browser.press("Redrive 1")
     browser.fill("rate", "1000/s")
-    browser.fill("why", "it is back")
+    browser.fill("why", "the rest")
     browser.press("Redrive")
-    browser.shows("4 of 4 done")
-    until(lambda: asyncio.run(shop.site.letters()) == [])
+    browser.shows("1 of 1 put back: 1 delivered")
+    assert asyncio.run(shop.site.letters()) == []
     browser.open("/failing")
     browser.shows("Nothing fails.")
 

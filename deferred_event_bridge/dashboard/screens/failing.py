@@ -9,6 +9,7 @@ from bridge.errors import UnreadableEnvelope
 from bridge.event import UNKNOWN_TIME
 from bridge.failures.in_common import Sample
 from bridge.ledger import Dead, Letter
+from bridge.redaction import Redaction
 from dead_letter.group_pages import ShownGroup, group_document, state_text
 from deferred_event_bridge.dashboard.failures_now import GroupNow
 from deferred_event_bridge.dashboard.screens.asked import Asked, NotThere, command, iso
@@ -83,6 +84,7 @@ def _samples(asked: Asked, found: GroupNow) -> tuple[Sample, dict[str, Any] | No
     shared, newest = asked.observer.ask(read)
     if newest is None:
         return shared, None
+    newest = Redaction(asked.settings.values.redact).in_letter(newest)
     return shared, {"number": number, "traceback": newest.error.traceback, "message": newest.error.message}
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from bridge.brokers.contract.broker import Broker
 from bridge.errors import UnreadableEnvelope
 from bridge.ledger import Letter
+from bridge.redaction import Redaction
 from dead_letter.choosing import History, NotOneLetter, find
 from dead_letter.letter_page import letter_to_document
 from dead_letter.payload import preview
@@ -34,6 +35,7 @@ def document(asked: Asked, number: int) -> dict[str, Any]:
         raise NotThere(str(error)) from error
     if not isinstance(found, Letter):
         raise NotThere(f"Letter {number} cannot be read: {found or 'the ledger no longer has it'}")
+    found = Redaction(asked.settings.values.redact).in_letter(found)
     text, complete = preview(found.envelope.event)
     return {
         **letter_to_document(history, found),

@@ -1,7 +1,9 @@
 """Redrive: what is put back, and does it live? The orders of this process, and the redrives that the ledger records."""
 
+from collections.abc import Mapping
 from typing import Any
 
+from bridge.plans import PlanStory, story_to_json
 from dead_letter.rendering import by_reason
 from deferred_event_bridge.dashboard.decision_job import SKIPPED_SHOWN, DecisionJob, DecisionJobs
 from deferred_event_bridge.dashboard.ledger_fold import RedriveSeen
@@ -10,30 +12,47 @@ from deferred_event_bridge.dashboard.screens.asked import Asked, command, iso
 SHOWN = 30
 
 
-def document(asked: Asked, jobs: DecisionJobs) -> dict[str, Any]:
-    """Return the orders of this process, and the redrives that the ledger has recorded."""
+def document(asked: Asked, jobs: DecisionJobs, errors: Mapping[str, str]) -> dict[str, Any]:
+    """Return the plans of the site, the orders of this process, and the redrives that the ledger has recorded.
+    `errors` has why plans ended early in this process."""
     seen, ledger = asked.observer.seen(), asked.observer.ledger
     orders = [_order(job) for job in jobs.all()]
-    running = [each for each in orders if each["running"]]
+    plans = [_plan(story, asked, errors) for story in seen.plans]
+    running = [each for each in plans if each["running"]] + [each for each in orders if each["running"]]
     return {
         "as_of": iso(seen.time),
         "unreachable": seen.trouble,
         "read": seen.ledger_read,
         "level": "wait" if running else "good",
         "headline": _headline(running),
+        "plans": plans,
         "orders": orders,
         "open": ledger.total(),
         "redrives": [_redrive(each) for each in ledger.redrives()[:SHOWN]],
-        "command": command("bridge-dlq", "redrive", "--rate", "50/s"),
+        "command": command("bridge-dlq", "plans"),
     }
 
 
 def _headline(running: list[dict[str, Any]]) -> str:
     if not running:
-        return "No redrive runs here."
-    order = running[0]
-    verb = "Redriving" if order["verb"] == "redrive" else "Discarding"
-    return f"{verb}: {order['done']:,} of {order['total']:,} letters."
+        return "No redrive runs."
+    first = running[0]
+    if "plan" in first:
+        return f"Redriving: {first['redriven']:,} of {first['letters']:,} letters, {first['failed']:,} failed again."
+    verb = "Redriving" if first["verb"] == "redrive" else "Discarding"
+    return f"{verb}: {first['done']:,} of {first['total']:,} letters."
+
+
+def _plan(story: PlanStory, asked: Asked, errors: Mapping[str, str]) -> dict[str, Any]:
+    document = story_to_json(story, asked.now)
+    known = document["delivered"] + document["failed"]
+    return {
+        **document,
+        "running": document["state"] in ("running", "stopping"),
+        "unknown": max(document["redriven"] - known, 0),
+        "left": max(document["letters"] - document["redriven"] - document["skipped"], 0),
+        "error": errors.get(document["plan"], ""),
+    }
 
 
 def _order(job: DecisionJob) -> dict[str, Any]:
