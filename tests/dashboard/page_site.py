@@ -34,6 +34,7 @@ patterns = ["order.#"]
 [queues.mail]
 patterns = ["mail.#"]
 [queues.default]
+deadline = "15m"
 
 """
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import uuid
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from bridge.attempt import Error
 from bridge.brokers.contract.broker import Broker
 from bridge.brokers.contract.consuming import Delivery
 from bridge.brokers.opening import open_broker
+from bridge.brokers.rabbitmq.broker import RabbitBroker
 from bridge.config.settings import Settings, load_settings
 from bridge.errors import SettingsError
 from bridge.ledger import Letter
@@ -337,3 +339,38 @@ def test_an_app_brings_its_own_sign_in(host: FlaskClient, settings: Settings) ->
     assert 'action="/bridge/acts/pause"' in form.text
     assert host.post("/bridge/acts/pause", data={"token": token[1], "why": "x"}, headers=ben).status_code == 303
     assert pauses(settings) == ["queue mail by ben@page: x"]
+
+
+@pytest.mark.rabbitmq
+def test_the_page_of_a_site_on_rabbitmq(rabbitmq_url: str, tmp_path: Path) -> None:
+    """The screens, a letter, a pause and a plan on RabbitMQ."""
+    namespace = f"page{uuid.uuid4().hex[:8]}"
+    head = f'broker_url = "{rabbitmq_url}"\nnamespace = "{namespace}"\n'
+    (tmp_path / "bridge.toml").write_text(head + SETTINGS + dashboard_toml())
+    settings = load_settings(environ={}, file=str(tmp_path / "bridge.toml"))
+    on_broker(settings, lambda broker: broker.declare(settings.queues()))
+    app = create_app(settings)
+    try:
+        kill(settings, a_letter)
+        client = signed_in(app, "ola")
+        until(lambda: client.get("/failing.json").get_json()["dead"] == 1, lambda: client.get("/failing.json").text)
+        number = client.get("/failing.json").get_json()["groups"][0]["dead"]["newest"]
+        event = client.get(f"/letters/{number}.json").get_json()["event"]["id"]
+        for path in ("/", "/pool", "/failing", f"/letters/{number}", f"/event?id={event}", "/event", "/redrive"):
+            assert client.get(path).status_code == 200, path
+        assert "Dead letter" in client.get(f"/event?id={event}").text
+
+        form = {"token": token_of(client, "/acts/pause?queue=mail"), "why": "away"}
+        assert client.post("/acts/pause", data=form).status_code == 303
+        assert pauses(settings) == ["queue mail by ola@page: away"]
+        form = {"token": token_of(client, "/acts/redrive"), "why": "fixed", "rate": "100/s"}
+        assert client.post("/acts/redrive", data=form).status_code == 303
+        until(lambda: client.get("/failing.json").get_json()["dead"] == 0)
+    finally:
+        app.extensions["bridge_dashboard"].close()
+
+        async def remove(broker: Broker) -> None:
+            assert isinstance(broker, RabbitBroker)
+            await broker.remove(settings.queues())
+
+        on_broker(settings, remove)
