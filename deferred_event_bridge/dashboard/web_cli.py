@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import signal
 import sys
 
 import click
@@ -71,6 +72,7 @@ def serve(site: Site | None, /, listen: Address, proxy: bool) -> None:
         server = waitress.create_server(app, host=host, port=port, threads=THREADS, ident=None)
     except OSError as error:
         raise Failure(f"--listen {host}:{port}: {error.strerror or error}", ExitCode.USAGE) from error
+    signal.signal(signal.SIGTERM, _end)
     click.echo(f"The page is at http://{f'[{host}]' if ':' in host else host}:{server.effective_port}/")
     server.run()
 
@@ -109,6 +111,10 @@ def user(site: Site | None, /, name: str, role: str, as_json: bool) -> None:
         lines += ["[dashboard]", f"secret = {json.dumps(secret)}", ""]
     lines += [f"[dashboard.users.{name}]", *(f"{key} = {json.dumps(value)}" for key, value in entry.items())]
     click.echo(printable("\n".join(lines), lines=True))
+
+
+def _end(_number: int, _frame: object) -> None:
+    raise SystemExit(ExitCode.DONE)  # which waitress turns into an orderly end
 
 
 def _password(name: str) -> str:

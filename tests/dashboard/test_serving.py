@@ -1,0 +1,73 @@
+"""The page as programs serve it: `bridge-web` from its start to SIGTERM, and `bridge-pool` behind nginx."""
+
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+
+from bridge.config.foreign_pool import Address
+from bridge.console.exit_codes import ExitCode
+from tests.dashboard.page_site import PASSWORDS, SETTINGS, dashboard_toml, until
+from tests.journey.site import Site, site_on_sqlite
+from tests.journey.web_servers import nginx
+from tests.ports import free_port
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """A site with users and without a worker."""
+    site = site_on_sqlite(tmp_path)
+    site.configure(SETTINGS + dashboard_toml())
+    yield site
+    site.remove()
+
+
+async def test_bridge_web_ends_with_0_when_asked_to_stop(site: Site) -> None:
+    """At SIGTERM; its log has no error."""
+    web = site.run("bridge-web", "--listen", f"127.0.0.1:{free_port()}")
+    await web.says("The page is at")
+
+    web.signal(signal.SIGTERM)
+
+    assert await web.ended() == ExitCode.DONE
+    assert "Traceback" not in web.log
+
+
+async def test_without_users_bridge_web_exits_with_2(site: Site) -> None:
+    """The message says how to make one."""
+    site.configure("")
+    web = site.run("bridge-web")
+
+    assert await web.ended() == ExitCode.USAGE
+    assert "bridge-web user NAME" in web.log
+
+
+@pytest.mark.long
+async def test_the_page_behind_nginx_and_bridge_pool(site: Site) -> None:
+    """Sign-in, a screen and an act through FastCGI."""
+    async with site.broker():
+        pass
+    address = Address(path=f"{site.directory}/run/page.sock")
+    app = "deferred_event_bridge.dashboard:create_app()"
+    pool = site.run("bridge-pool", app, "--bind", str(address), "--children", "1", "--spare", "0")
+    await pool.says("warm after")
+    server = nginx(site.directory / "nginx", address, site.environment)
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    try:
+        sent = urlencode({"name": "ola", "password": PASSWORDS["ola"]}).encode()
+        signed_in = server.ask("POST", "/sign-in", sent, **form)
+        assert signed_in.status == 303
+        cookie = {"Cookie": next(v for k, v in signed_in.headers.items() if k.lower() == "set-cookie").split(";")[0]}
+        until(lambda: b"queue-mail" in server.ask("GET", "/", None, **cookie).body)
+
+        asked = server.ask("GET", "/acts/pause?queue=mail", None, **cookie).body.decode()
+        token = re.search(r'name="token" value="([^"]+)"', asked)
+        assert token is not None
+        act = urlencode({"token": token[1], "why": "away"}).encode()
+        assert server.ask("POST", "/acts/pause", act, **form, **cookie).status == 303
+        until(lambda: b"paused by ola@page: away" in server.ask("GET", "/", None, **cookie).body)
+    finally:
+        server.stop()
