@@ -35,9 +35,10 @@ def stop_act(jobs: DecisionJobs) -> Act:
 def _decide(jobs: DecisionJobs, plans: PlanThreads, asked: Asked, sent: Sent) -> str:
     verb, numbers = sent.frozen["verb"], sent.frozen["numbers"]
     if numbers is None:
-        group, through = sent.frozen["group"], sent.frozen["through"]
-        numbers = [letter.number for letter in asked.observer.ledger.letters(group, through=through)]
-        numbers = numbers[: _count("Only the oldest", sent.fields.get("limit", ""))]
+        letters, _ = _selected(asked, verb, sent.frozen["group"], sent.frozen["through"])
+        numbers = [letter.number for letter in letters][: _count("Only the oldest", sent.fields.get("limit", ""))]
+        if not numbers:
+            return "Nothing was changed: these letters were decided meanwhile."
         if verb == "redrive":
             canary = _count("First", sent.fields.get("canary", "")) or CANARY
             interval = _interval(sent.fields.get("rate", DEFAULT_RATE))
@@ -61,7 +62,7 @@ def _ask_stop(jobs: DecisionJobs, asked: Asked) -> Question:
         ),
         button="Stop",
         frozen={"job": job.order.id},
-        command="Ctrl-C in the terminal of bridge-dlq",
+        command="",
         back=("redrive", {}),
         after=("redrive", {}),
     )
@@ -85,9 +86,7 @@ def _ask_decision(asked: Asked, verb: Verb) -> Question:
         letters = [] if open_letter is None else [open_letter]
         back: tuple[str, Mapping[str, str]] = ("letter", {"number": number})
     else:
-        found = ledger.letters(group)
-        letters = [letter for letter in found if verb == "discard" or _is_redriven_in_groups(letter)]
-        left_out = len(found) - len(letters)
+        letters, left_out = _selected(asked, verb, group)
         back = ("group", {"group_id": group}) if group is not None else ("failing", {})
     if not letters and left_out:
         raise NotThere("These letters are of cancelled events, or not signed: redrive each on its own page.")
@@ -120,9 +119,14 @@ def _decision_fields(verb: str) -> tuple[Field, ...]:
     return (canary, limit, Field("rate", "Rate", "Such as 50/s, 10/m or 100/h.", DEFAULT_RATE, required=True))
 
 
-def _is_redriven_in_groups(letter: Dead) -> bool:
-    """Return False for a letter that is redriven only if somebody names it: see `LetterReader`."""
-    return letter.believed and letter.reason != "cancelled"
+def _selected(asked: Asked, verb: Verb, group: str | None, through: int | None = None) -> tuple[list[Dead], int]:
+    """Return the open letters of a group, or all, and how many are left out: a letter that is not believed, or that is
+    of a cancelled event, is redriven only if somebody names it (`LetterReader`)."""
+    found = asked.observer.ledger.letters(group, through=through)
+    if verb == "discard":
+        return found, 0
+    chosen = [letter for letter in found if letter.believed and letter.reason != "cancelled"]
+    return chosen, len(found) - len(chosen)
 
 
 def _of_the_plan(count: int) -> tuple[str, ...]:

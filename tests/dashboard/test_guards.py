@@ -182,6 +182,22 @@ def test_a_plan_whose_form_is_sent_again_is_begun_once(app: Flask, settings: Set
     assert (plan["letters"], plan["who"], plan["why"]) == (1, "ola@page", "fixed")
 
 
+def test_letters_of_cancelled_events_are_left_out_of_a_plan(app: Flask, settings: Settings) -> None:
+    """A redrive of all letters counts and puts back the others alone, as that of bridge-dlq does."""
+    kill(settings, lambda delivery: replace(a_letter(delivery), reason="cancelled"))
+    kill(settings, a_letter)
+    client = signed_in(app, "ola")
+    until(lambda: client.get("/failing.json").get_json()["dead"] == 2)
+    asked = client.get("/acts/redrive").text
+    assert "Redrive 1 dead letter?" in asked and "1 more are left out" in asked
+    form = {"token": token_of(client, "/acts/redrive"), "why": "fixed", "rate": "100/s"}
+
+    client.post("/acts/redrive", data=form)
+
+    until(lambda: client.get("/redrive.json").get_json()["plans"])
+    assert client.get("/redrive.json").get_json()["plans"][0]["letters"] == 1
+
+
 def test_what_the_setting_redact_names_is_not_shown(app: Flask, settings: Settings) -> None:
     """A password in a payload is hidden on the page of its letter, and in its JSON."""
     kill(settings, a_letter, b'{"password": "hunter2hunter2", "to": "ann"}')
