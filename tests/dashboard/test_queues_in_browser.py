@@ -77,6 +77,32 @@ def test_the_page_changes_in_place(shop: PageSite, browser: Browser) -> None:
         bridge_queues(shop, "resume", "orders")
 
 
+def test_the_page_waits_while_nobody_sees_it(shop: PageSite, browser: Browser) -> None:
+    """A hidden page holds its requests, and goes on when it is seen again."""
+    browser.sign_in("sam")
+    browser.find("#live")
+    browser.run(
+        "window.asked = []; window.isHidden = true;"
+        "Object.defineProperty(document, 'hidden', {get: () => window.isHidden});"
+        "document.addEventListener('htmx:before:request', event => window.asked.push(event.defaultPrevented))"
+    )
+
+    browser.await_(lambda: browser.run("return window.asked.includes(true)"), "no request was due")
+    assert browser.run("return window.asked.includes(false)") is False
+    browser.run("window.isHidden = false")
+    browser.await_(lambda: browser.run("return window.asked.includes(false)"), "no request went out")
+
+
+def test_a_page_whose_session_ends_leads_to_the_sign_in(shop: PageSite, browser: Browser) -> None:
+    """The page does not go on showing what is old."""
+    browser.sign_in("sam")
+    browser.find("#live")
+
+    browser.driver.delete_all_cookies()
+
+    browser.find("input[type=password]")
+
+
 @pytest.mark.long
 def test_the_page_works_without_javascript(shop: PageSite) -> None:
     """Without JavaScript a person signs in, pauses and resumes."""
