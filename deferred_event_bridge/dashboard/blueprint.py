@@ -169,6 +169,7 @@ class Page:
         if cookie is None:
             document = {"headline": "Sign in", "wrong": "Wrong name or password."}
             return self._answer("sign_in.html", document, 403, next=request.form.get("next", ""))
+        self._limits.give_back(request.remote_addr or "", name)
         response = redirect(_within(request.form.get("next", "")), 303)
         _set_cookie(response, COOKIE, cookie, int(self._access.session_seconds))
         return response

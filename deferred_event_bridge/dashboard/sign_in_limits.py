@@ -3,6 +3,7 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from time import monotonic
 
 from bridge.rates import Bucket
@@ -32,6 +33,14 @@ class SignInLimits:
             if not wait:
                 self._keep((key, self._bucket(key, now).taken(now)) for key in keys)
         return wait
+
+    def give_back(self, address: str, name: str) -> None:
+        """Take back a try that was no wrong one, so that people behind one address do not hinder each other."""
+        now = self._clock()
+        with self._lock:
+            for key in (("address", address), ("name", name)):
+                bucket = self._bucket(key, now)
+                self._keep([(key, replace(bucket, tokens=min(bucket.tokens + 1, bucket.capacity)))])
 
     def _bucket(self, key: tuple[str, str], now: float) -> Bucket:
         return self._buckets.get(key) or Bucket(1 / SECONDS_A_TRY, TRIES_AT_ONCE, TRIES_AT_ONCE, now)

@@ -264,6 +264,13 @@ def test_tries_to_sign_in_are_limited(app: Flask) -> None:
     assert 0 < int(answer.headers["Retry-After"]) <= 6
 
 
+def test_people_behind_one_address_do_not_hinder_each_other(app: Flask) -> None:
+    """A right password spends no try."""
+    for _ in range(4):
+        for name in PASSWORDS:
+            signed_in(app, name)
+
+
 def test_a_changed_password_ends_the_session(settings: Settings, app: Flask) -> None:
     """A session of before the change is refused."""
     client = signed_in(app, "ana")
