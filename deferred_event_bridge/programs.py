@@ -90,6 +90,11 @@ def bridge_web() -> None:
     _run("deferred_event_bridge.dashboard.web_cli", "app_adapter", "dead_letter", "worker")
 
 
+def bridge_top() -> None:
+    """Run `bridge-top`."""
+    _run("deferred_event_bridge.dashboard.top_cli", "app_adapter", "dead_letter", "worker")
+
+
 def _run(module: str, *needed: str) -> None:
     """Run the `main` of this module. `needed` are further packages that the processes of the program import."""
     hidden = hidden_packages(("bridge", module.partition(".")[0], *needed))

@@ -28,7 +28,7 @@ import worker.operating.queues_cli
 import worker.pool_cli
 import worker.site.cli
 from bridge.console.exit_codes import ExitCode
-from deferred_event_bridge.dashboard import web_cli
+from deferred_event_bridge.dashboard import top_cli, web_cli
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["scripts"]
@@ -58,6 +58,7 @@ PROGRAMS = {
     "bridge-doctor": Program(worker.doctor.cli.main, [], f"{BROKER} --json"),
     "bridge-queues": Program(worker.operating.queues_cli.main, ["list"], BROKER),
     "bridge-status": Program(worker.control.status_cli.main, [], "--config --json"),
+    "bridge-top": Program(top_cli.main, [], f"{BROKER} --json"),
     "bridge-web": Program(web_cli.main, ["serve"], BROKER),
     "bridge-site": Program(worker.site.cli.main, ["status"], "--config"),
     "bridge-bench": Program(worker.bench.cli.main, ["shop:app"], f"{BROKER} --json"),

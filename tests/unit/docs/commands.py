@@ -22,7 +22,7 @@ import worker.history.cli
 import worker.operating.queues_cli
 import worker.pool_cli
 import worker.site.cli
-from deferred_event_bridge.dashboard import web_cli
+from deferred_event_bridge.dashboard import top_cli, web_cli
 from tests.unit.docs.markdown import ROOT
 
 SCRIPTS: dict[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["scripts"]
@@ -42,6 +42,7 @@ PROGRAMS: dict[str, click.Command] = {
     "bridge-relay": app_adapter.relay_cli.main,
     "bridge-site": worker.site.cli.main,
     "bridge-bench": worker.bench.cli.main,
+    "bridge-top": top_cli.main,
     "bridge-web": web_cli.main,
 }
 OTHERS = {
