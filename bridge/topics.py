@@ -25,6 +25,10 @@ WORKER_MISSING = "bridge.worker.missing"
 BENCHMARK = "bridge.benchmark"
 """The name of the internal events of `bridge-bench`. In the app, a listener that does nothing takes them."""
 
+SIGNAL = "signal."
+"""The beginning of the names of the events of signals, in which receivers run. The second word is the signal's
+name, and the others are the receiver's."""
+
 _NAME = re.compile(NAME_GRAMMAR)
 _PATTERN_WORD = re.compile(r"[A-Za-z0-9_-]+|\*|#")
 

@@ -22,7 +22,7 @@ from app_adapter.deferred_signals.names import qualified_name
 from app_adapter.listeners import Listeners
 from app_adapter.signals import OF_THE_BRIDGE
 from bridge.errors import DeferError, shown
-from bridge.topics import MAX_NAME_BYTES, is_name
+from bridge.topics import MAX_NAME_BYTES, SIGNAL, is_name
 
 if TYPE_CHECKING:
     from app_adapter.deferred_signals.receivers import DeferredReceiver, Key, Payloads, Sent
@@ -32,9 +32,6 @@ S = TypeVar("S", bound=Signal)
 T = TypeVar("T", bound=type)
 Time = float | timedelta | str
 Priority = Literal["high", "normal", "low"]
-
-PREFIX = "signal"
-"""The first word of the events of signals. The second is the signal's name, and the others are the receiver's."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
@@ -94,7 +91,7 @@ class DeferredSignals(ABC):
             from app_adapter.deferred_signals.receivers import Connected
 
             self._signals[signal] = word
-            event_name = f"{PREFIX}.{word}"
+            event_name = f"{SIGNAL}{word}"
             self.listeners.add_group(event_name, Connected(signal, event_name, self._payloads))
         return signal
 
@@ -130,7 +127,7 @@ class DeferredSignals(ABC):
         def connect(receiver: R) -> R:
             check_receiver(f"receiver {name_of(receiver)!r} of the signal {word!r}", receiver)
             found_by = qualified_name(receiver, f"receiver of the signal {word!r}:")
-            event_name = f"{PREFIX}.{word}.{name or found_by}"
+            event_name = f"{SIGNAL}{word}.{name or found_by}"
             if not is_name(event_name):
                 raise ValueError(
                     f"receiver {event_name!r:.220}: expected the name of an event, with words of A-Z a-z 0-9 _ -, at "
@@ -173,7 +170,7 @@ class DeferredSignals(ABC):
                 "events.signal(the_signal)"
             )
         deferral = Deferral(
-            f"{PREFIX}.{word}",
+            f"{SIGNAL}{word}",
             content_type=JSON,
             delay=_delay,
             at=_at,

@@ -11,9 +11,13 @@ from bridge.config.ingress_settings import IngressSettings, Right
 from bridge.config.settings import Settings
 from bridge.errors import SettingsError
 from bridge.rates import Limit
-from bridge.topics import matches
+from bridge.topics import RESERVED, SIGNAL, matches
 
 HASH_PREFIX = "sha256:"
+
+NAMED_ALONE = (RESERVED, SIGNAL)
+"""Beginnings of events that a pattern must name, because they are the app's own and the bridge's own: `#` and `*` do
+not stand for their first word."""
 
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="events"'}
 
@@ -29,7 +33,8 @@ class Client:
 
     def may(self, right: Right, event: str) -> bool:
         """Return whether the client has this right to the events of this name."""
-        return right in self.rights and any(matches(pattern, event) for pattern in self.events)
+        patterns = (each for each in self.events if each.startswith(_beginning(event)))
+        return right in self.rights and any(matches(pattern, event) for pattern in patterns)
 
     def check_right(self, right: Right) -> None:
         """Raise `Problem` unless the client has this right to some events."""
@@ -40,7 +45,7 @@ class Client:
         """Raise `Problem` unless the client has this right to the events of this name."""
         self.check_right(right)
         if not self.may(right, event):
-            raise self._refused(f"expected one of its events: {', '.join(self.events)}; not {event!r:.210}")
+            raise self._refused(f"expected one of its events: {', '.join(self.events)}; not {event!r:.210}{_why(event)}")
 
     def _refused(self, expected: str) -> Problem:
         return Problem(HTTPStatus.FORBIDDEN, f"token {self.name!r}: {expected}")
@@ -101,6 +106,16 @@ def ingress_of(settings: Settings) -> IngressSettings:
 def hash_of(token: str) -> str:
     """Return the hash of a token as the settings have it."""
     return HASH_PREFIX + sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _beginning(event: str) -> str:
+    """Return with what a pattern has to begin that stands for this event."""
+    return next((each for each in NAMED_ALONE if event.startswith(each)), "")
+
+
+def _why(event: str) -> str:
+    beginning = _beginning(event)
+    return f", which needs a pattern that begins with {beginning!r}" if beginning else ""
 
 
 def _unknown(expected: str) -> Problem:

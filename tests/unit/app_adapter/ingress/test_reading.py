@@ -17,6 +17,8 @@ def site(monkeypatch: pytest.MonkeyPatch) -> IngressSite:
         ("e1", "order.paid", "orders", 2, "delivered"),
         ("e1", "order.paid", "audit", 1, "dead"),
         ("e2", "mail.sent", "default", 1, "delivered"),
+        ("e3", "signal.paid.shop.mail", "default", 1, "delivered"),
+        ("e4", "bridge.child.lost", "default", 1, "delivered"),
     )
     return IngressSite()
 

@@ -46,6 +46,31 @@ def test_a_token_has_its_rights_alone(
     assert not list(deferred)
 
 
+@pytest.mark.parametrize(
+    ("patterns", "name", "status"),
+    [
+        ('"#"', "signal.order-paid.shop.mail.send", 403),
+        ('"#.send"', "signal.order-paid.shop.mail.send", 403),
+        ('"*.order-paid.#"', "signal.order-paid.shop.mail.send", 403),
+        ('"order.#", "signal.#"', "signal.order-paid.shop.mail.send", 202),
+        ('"signal.order-paid.*"', "signal.order-paid.send", 202),
+        ('"signal.order-paid.*"', "signal.order-sent.send", 403),
+        ('"#"', "signals.sent", 202),
+        ('"#"', "signal", 202),
+        ('"#", "bridge.#"', "bridge.worker.missing", 422),
+    ],
+)
+def test_a_token_reaches_the_apps_own_receivers_only_by_their_names(patterns: str, name: str, status: int) -> None:
+    """`#` and `*` do not stand for `signal`. Nobody may send the events of the bridge."""
+    tables = f'[ingress.tokens.own]\nhash = "{hash_of("t-own")}"\nevents = [{patterns}]'
+    site = IngressSite(ingress=tables)
+    with site.events.testing() as deferred:
+        answer = site.post(f"/events/{name}", token="t-own")
+        assert (answer.status_code, len(deferred)) == (status, int(status == 202))
+    if status == 403 and patterns.startswith('"#'):
+        assert "which needs a pattern that begins with 'signal.'" in answer.get_json(force=True)["detail"]
+
+
 def test_two_tokens_are_valid_while_one_replaces_the_other(site: IngressSite, deferred: Recording) -> None:
     """Each by its own table."""
     for token in ("t-all", "t-orders"):
