@@ -30,6 +30,17 @@ class Mark:
     observer: bool
     name: str | None
     retry: Mapping[str, Any] | None
+    once: Callable[[], Any] | None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The arguments of `DeferredEvents.on` besides the patterns and the name."""
+        return {"priority": self.priority, "observer": self.observer, "retry": self.retry, "once": self.once}
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """What the method is called with, in words."""
+        return ("an event",) if self.once is None else ("an event", "a session")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +51,9 @@ class Method:
     owner: type
     attribute: str
 
-    def __call__(self, event: Event) -> Any:
-        """Call the method, and return its result."""
-        return getattr(_instance(self.owner), self.attribute)(event)
+    def __call__(self, event: Event, *session: Any) -> Any:
+        """Call the method, with the session of a listener that runs once; return its result."""
+        return getattr(_instance(self.owner), self.attribute)(event, *session)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +63,9 @@ class AsyncMethod:
     owner: type
     attribute: str
 
-    async def __call__(self, event: Event) -> Any:
+    async def __call__(self, event: Event, *session: Any) -> Any:
         """Call the method, and await its result."""
-        return await getattr(_instance(self.owner), self.attribute)(event)
+        return await getattr(_instance(self.owner), self.attribute)(event, *session)
 
 
 def on(
@@ -63,16 +74,17 @@ def on(
     observer: bool = False,
     name: str | None = None,
     retry: Mapping[str, Any] | None = None,
+    once: Callable[[], Any] | None = None,
 ) -> Callable[[M], M]:
     """Mark a method as a listener of the events that match one of the patterns. The arguments are those of
     `DeferredEvents.on`; the name is `module:Class.method` by default. The class is registered with
-    `@events.listener` or `events.register`.
+    `@events.listener` or `events.register`. With `once`, the method is called with the event and the session.
 
     Raise `ValueError` for an invalid pattern. The decorator raises `TypeError` for a function that is no method.
     """
     if not patterns:
         raise ValueError("on() without a pattern: expected at least one, such as @on('invoice.#')")
-    mark = Mark(tuple(check_pattern(pattern) for pattern in patterns), priority, observer, name, retry)
+    mark = Mark(tuple(check_pattern(pattern) for pattern in patterns), priority, observer, name, retry, once)
 
     def add(method: M) -> M:
         path = getattr(method, "__qualname__", "").rpartition(".")[0]
@@ -91,7 +103,7 @@ def methods_of(owner: object) -> Iterator[tuple[str, Method | AsyncMethod, Mark]
     """Yield each mark of a class, with the name and the listener of its method.
 
     An inherited method counts, and so does the override of a marked method. Raise `TypeError` for anything but a class
-    that can be made without arguments and whose marked methods can be called with one event, and for a class without
+    that can be made without arguments and whose marked methods can be called with their arguments, and for a class without
     a marked method.
     """
     if not isinstance(owner, type):
@@ -113,9 +125,9 @@ def methods_of(owner: object) -> Iterator[tuple[str, Method | AsyncMethod, Mark]
     for attribute, marks in marked:
         function = inspect.getattr_static(owner, attribute)
         called = _without_self(owner, function)
-        check_callable(f"listener '{where}.{attribute}'", called, "an event")
         listener = (AsyncMethod if is_async(called) else Method)(owner, attribute)
         for mark in marks:
+            check_callable(f"listener '{where}.{attribute}'", called, *mark.arguments)
             yield mark.name or f"{where}.{attribute}", listener, mark
 
 
@@ -133,7 +145,7 @@ def _marks(owner: type, attribute: str) -> tuple[Mark, ...]:
 
 
 def _without_self(owner: type, function: Any) -> Callable[..., Any]:
-    """Return what is called with an event alone."""
+    """Return what is called without an instance."""
     if isinstance(function, staticmethod):
         return function.__func__
     return partial(function.__func__ if isinstance(function, classmethod) else function, owner)

@@ -151,10 +151,7 @@ class DeferredEvents(DeferredModels):
         Raise `TypeError` for anything but such a class, and what `on` raises.
         """
         for name, method, mark in tuple(methods_of(listener_class)):
-            register = self.on(
-                *mark.patterns, priority=mark.priority, observer=mark.observer, name=name, retry=mark.retry
-            )
-            register(method)
+            self.on(*mark.patterns, name=name, **mark.options)(method)
         return listener_class
 
     listener = register

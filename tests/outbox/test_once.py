@@ -12,7 +12,7 @@ from sqlalchemy import Engine, NullPool, create_engine, func, select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scoped_session, sessionmaker
 
-from app_adapter import DeferredEvents, Event, Retry
+from app_adapter import DeferredEvents, Event, Retry, on
 from app_adapter.testing import RecordedEvent
 from bridge.outcome import Failed, Outcome, Succeeded
 from bridge.publishing.outbox.tables import tables
@@ -156,6 +156,43 @@ def test_each_listener_has_a_mark_of_its_own(engine: Engine, events: DeferredEve
     assert isinstance(replay(event := an_event(events))[0], Failed)
     assert replay(event, 2) == [Succeeded()] * 2
     assert effects(engine) == 2
+
+
+@pytest.mark.databases("sqlite")
+def test_a_method_runs_once(engine: Engine, events: DeferredEvents) -> None:
+    """Each method of a class has a mark and a session of its own. One with a plain `@on` runs again."""
+    sessions, plain = sessionmaker(engine), list[str]()
+
+    class Greetings:
+        @on("account.created", once=sessions)
+        def greet(self, event: Event, session: Session) -> None:
+            session.add(Greeting())
+
+        @on("account.created", once=sessions)
+        async def greet_later(self, event: Event, session: Session) -> None:
+            await asyncio.sleep(0)
+            session.add(Greeting())
+
+        @on("account.created")
+        def count(self, event: Event) -> None:
+            plain.append(event.id)
+
+    events.register(Greetings)
+
+    assert replay(an_event(events), 3) == [Succeeded()] * 3
+    assert (effects(engine), len(plain)) == (2, 3)
+
+
+@pytest.mark.databases("sqlite")
+def test_a_method_that_takes_no_session_is_refused(engine: Engine, events: DeferredEvents) -> None:
+    """When its class is registered."""
+
+    class Greetings:
+        @on("account.created", once=sessionmaker(engine))
+        def greet(self, event: Event) -> None: ...
+
+    with pytest.raises(TypeError, match=r"Greetings.greet': expected .* an event and a session"):
+        events.register(Greetings)
 
 
 @pytest.mark.databases("postgres")
