@@ -103,8 +103,8 @@ def methods_of(owner: object) -> Iterator[tuple[str, Method | AsyncMethod, Mark]
     """Yield each mark of a class, with the name and the listener of its method.
 
     An inherited method counts, and so does the override of a marked method. Raise `TypeError` for anything but a class
-    that can be made without arguments and whose marked methods can be called with their arguments, and for a class without
-    a marked method.
+    that can be made without arguments and whose marked methods can be called with their arguments, and for a class
+    without a marked method.
     """
     if not isinstance(owner, type):
         raise TypeError(

@@ -21,11 +21,12 @@ from app_adapter.deferral import Deferral, handling_of, within_of
 from app_adapter.deferred_signals.names import qualified_name
 from app_adapter.listeners import Listeners
 from app_adapter.signals import OF_THE_BRIDGE
+from app_adapter.with_sqlalchemy import imported
 from bridge.errors import DeferError, shown
 from bridge.topics import MAX_NAME_BYTES, SIGNAL, is_name
 
 if TYPE_CHECKING:
-    from app_adapter.deferred_signals.receivers import DeferredReceiver, Key, Payloads, Sent
+    from app_adapter.deferred_signals.receivers import Chosen, DeferredReceiver, Key, Payloads, Sent
 
 R = TypeVar("R", bound=Callable[..., Any])
 S = TypeVar("S", bound=Signal)
@@ -43,8 +44,8 @@ class DeferringApp(Protocol):
     def app(self) -> Flask:
         """The app."""
 
-    def defer(self, deferral: Deferral) -> str:
-        """Defer an event; return its id."""
+    def defer(self, deferral: Deferral, session: Any = None) -> str:
+        """Defer an event, with the session's transaction if there is one; return its id."""
 
 
 class DeferredSignals(ABC):
@@ -107,13 +108,16 @@ class DeferredSignals(ABC):
         retry: Mapping[str, Any] | None = None,
         key: "Key" = None,
         within: Time | None = None,
+        session: Any = None,
     ) -> Callable[[R], R]:
         """Connect the decorated function, plain or async, to a signal, in place of `signal.connect`: whenever the
         signal is sent, an event is deferred, and the function runs in the pool with the sender and the arguments.
 
         With `sender`, only what this sender sends is received. `name`, by default the function's module and name, finds
         it again in the pool. `delay`, `priority`, `expires`, `retry`, `key` and `within` are those of `defer()`; `key`
-        may be a function of the sender and arguments. Sending the signal raises what `defer()` raises, and
+        may be a function of the sender and arguments. `session` is a scoped session of SQLAlchemy 2, or a function of
+        the sender and arguments that returns a session: the event is deferred exactly if the session's transaction is
+        committed, see docs/outbox.md. Sending the signal raises what `defer()` raises, and
         `InvalidPayload` for a sender or argument that no codec takes.
 
         Raise `ValueError` for a lambda, for a function in a function, and for a name that another function has;
@@ -121,6 +125,10 @@ class DeferredSignals(ABC):
         """
         self.signal(signal)
         word = self._signals[signal]
+        if session is not None:
+            imported("sessions").check_source(session)
+        from app_adapter.deferred_signals.receivers import Chosen
+
         options = Deferral("", delay=delay, priority=priority, expires=expires, retry=retry, within=within)
         _check(replace(options, key="any" if callable(key) else key))
 
@@ -134,7 +142,7 @@ class DeferredSignals(ABC):
                     f"most {MAX_NAME_BYTES} bytes; pass name="
                 )
             deferral = replace(options, name=event_name, content_type=JSON)
-            signal.connect(self._receiver(receiver, deferral, key), sender=sender)
+            signal.connect(self._receiver(receiver, Chosen(deferral, key, session)), sender=sender)
             return receiver
 
         return connect
@@ -152,13 +160,15 @@ class DeferredSignals(ABC):
         _retry: Mapping[str, Any] | None = None,
         _key: str | None = None,
         _within: Time | None = None,
+        _session: Any = None,
         **arguments: Any,
     ) -> str:
         """Send a signal later: defer one event, in which the receivers that are connected in the pool are called;
         return its id.
 
         Each receiver is a listener of the event: a retry calls those that have not finished. The options are those of
-        `defer()`, with a `_` so that none can be taken for an argument of the signal.
+        `defer()`, with a `_` so that none can be taken for an argument of the signal. With `_session`, the event is
+        deferred exactly if the session's transaction is committed.
 
         Raise what `defer()` raises, and `InvalidPayload` for a sender or argument that no codec takes. Raise
         `DeferError` for a signal that `events.signal()` did not register.
@@ -182,7 +192,7 @@ class DeferredSignals(ABC):
         )
         from app_adapter.deferred_signals.receivers import Sent
 
-        return self._send(deferral, Sent(sender, arguments))
+        return self._send(deferral, Sent(sender, arguments), _session)
 
     def codec(
         self,
@@ -204,26 +214,25 @@ class DeferredSignals(ABC):
         self._payloads.codecs.register(kind, encode, decode, name)
         return kind
 
-    def _receiver(self, receiver: Callable[..., Any], deferral: Deferral, key: "Key") -> "DeferredReceiver":
+    def _receiver(self, receiver: Callable[..., Any], chosen: "Chosen") -> "DeferredReceiver":
         """Return what defers the receiver: one object for all senders that it is connected for."""
         from app_adapter.deferred_signals.receivers import DeferredReceiver, run_of
 
-        known = self._receivers.get(deferral.name)
+        name = chosen.deferral.name
+        known = self._receivers.get(name)
         if known is None:
             listener = run_of(receiver, self._payloads)
-            self.listeners.on(deferral.name, name=deferral.name)(listener)
-            known = self._receivers[deferral.name] = DeferredReceiver(receiver, deferral, key, self._send)
+            self.listeners.on(name, name=name)(listener)
+            known = self._receivers[name] = DeferredReceiver(receiver, chosen, self._send)
         if known.receiver != receiver:
-            raise ValueError(
-                f"receiver {deferral.name!r}: another function has this name; pass name= to tell them apart"
-            )
-        if (known.deferral, known.key) != (deferral, key):
-            raise ValueError(f"receiver {deferral.name!r}: expected the same options each time it is connected")
+            raise ValueError(f"receiver {name!r}: another function has this name; pass name= to tell them apart")
+        if known.chosen != chosen:
+            raise ValueError(f"receiver {name!r}: expected the same options each time it is connected")
         return known
 
-    def _send(self, deferral: Deferral, sent: "Sent") -> str:
+    def _send(self, deferral: Deferral, sent: "Sent", session: Any) -> str:
         state = self._state()
-        return state.defer(replace(deferral, payload=self._payloads.write(sent, state.app, deferral.name)))
+        return state.defer(replace(deferral, payload=self._payloads.write(sent, state.app, deferral.name)), session)
 
 
 def _check(options: Deferral) -> None:

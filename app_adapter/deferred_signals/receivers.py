@@ -14,6 +14,7 @@ from app_adapter.deferral import Deferral
 from app_adapter.deferred_signals.codecs import Codecs
 from app_adapter.listener_api import Event
 from app_adapter.listeners import Function, Listener
+from app_adapter.with_sqlalchemy import imported
 from bridge.errors import shown
 from bridge.reply import MAX_LISTENER_NAME
 
@@ -62,22 +63,39 @@ class Payloads:
         raise ValueError(f"the payload of {event.name!r} is {shown(payload)}: expected a sender and arguments")
 
 
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The options of a receiver: the arguments of `defer()`, and those that may depend on the sender and arguments.
+    `session` is a scoped session, a function that returns a session, or None."""
+
+    deferral: Deferral
+    key: Key
+    session: Any = None
+
+
 class DeferredReceiver:
     """Stands in for a receiver of a signal: a call with a sender and arguments defers an event for the receiver, and
     returns the event's id."""
 
-    def __init__(
-        self, receiver: Receiver, deferral: Deferral, key: Key, send: "Callable[[Deferral, Sent], str]"
-    ) -> None:
+    def __init__(self, receiver: Receiver, chosen: Chosen, send: "Callable[[Deferral, Sent, Any], str]") -> None:
         self.receiver = receiver
-        self.deferral = deferral
-        self.key = key
+        self.chosen = chosen
         self._send = send
 
     def __call__(self, sender: Any = None, /, **arguments: Any) -> str:
         """Defer the receiver. Raise `DeferError`."""
-        key = self.key(sender, **arguments) if callable(self.key) else self.key
-        return self._send(replace(self.deferral, key=key), Sent(sender, arguments))
+        given = self.chosen.session
+        session = None if given is None else imported("sessions").session_for(given, sender, arguments)
+        return self._deferred(Sent(sender, arguments), session)
+
+    def at_once(self, sender: Any, /, **arguments: Any) -> str:
+        """Defer the receiver without its session. In the pool nobody would commit that one."""
+        return self._deferred(Sent(sender, arguments), None)
+
+    def _deferred(self, sent: Sent, session: Any) -> str:
+        key = self.chosen.key
+        key = key(sent.sender, **sent.arguments) if callable(key) else key
+        return self._send(replace(self.chosen.deferral, key=key), sent, session)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +112,8 @@ class Run:
         sent = self.payloads.read(event)
         if self.signal is not None and self.receiver not in self.signal.receivers_for(sent.sender):
             return None
-        return self.receiver(sent.sender, **sent.arguments)
+        receiver = self.receiver.at_once if isinstance(self.receiver, DeferredReceiver) else self.receiver
+        return receiver(sent.sender, **sent.arguments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +162,7 @@ class Connected:
 
 
 def _name(receiver: Receiver) -> str:
-    return receiver.deferral.name if isinstance(receiver, DeferredReceiver) else name_of(receiver)
+    return receiver.chosen.deferral.name if isinstance(receiver, DeferredReceiver) else name_of(receiver)
 
 
 def _connected(signal: Signal) -> Iterator[Receiver]:

@@ -45,7 +45,9 @@ class Client:
         """Raise `Problem` unless the client has this right to the events of this name."""
         self.check_right(right)
         if not self.may(right, event):
-            raise self._refused(f"expected one of its events: {', '.join(self.events)}; not {event!r:.210}{_why(event)}")
+            raise self._refused(
+                f"expected one of its events: {', '.join(self.events)}; not {event!r:.210}{_why(event)}"
+            )
 
     def _refused(self, expected: str) -> Problem:
         return Problem(HTTPStatus.FORBIDDEN, f"token {self.name!r}: {expected}")
