@@ -62,6 +62,8 @@ class Account:
         self.schedules: dict[str, float] = {}
         """By schedule: the seconds between two moments."""
         self.calls: dict[str, Call] = defaultdict(Call)
+        self.stored: dict[str, Record] = {}
+        """By key: what the app's database had at the end, if the ordeal has one."""
         self.drained: list[Record] = []
         self.checked: list[str] = []
         for record in history:
@@ -100,6 +102,8 @@ class Account:
                 self.cancelled[record["key"]] = record["at"]
             case "ask" | "told" | "called" | "replied":
                 self.calls[record["key"]].enter(record)
+            case "stored":
+                self.stored[record["key"]] = record
             case "hurt":
                 self.hurts.append(record)
             case "starved":
@@ -139,6 +143,11 @@ class Account:
     def redriven(self, key: str) -> int:
         """Return the number of dead letters of an event that were redriven, each of which lets it run again."""
         return sum(self.decided.get(number) == "redriven" for number in self.dead.get(key, ()))
+
+    def had_effect(self, key: str) -> bool:
+        """Return True if a listener noted its effect, or the app's database has it: a child may be killed between its
+        commit and its note."""
+        return bool(self.effects[key] or self.stored.get(key, {}).get("effects"))
 
     def overran(self, begun: Record, end: Record, within: float) -> bool:
         """Return True if a process took longer than `within` seconds and `GRACE` from one of its lines to another,

@@ -3,6 +3,7 @@
 from tests.faults import (
     call_faults,
     cluster_faults,
+    effect_faults,
     host_faults,
     input_faults,
     ledger_faults,
@@ -27,6 +28,7 @@ FAMILIES = (
     spool_faults,
     call_faults,
     steering_faults,
+    effect_faults,
 )
 """The modules that define faults. `FAULTS` of a module are all of its faults, and `SHORT` groups them for the short
 ordeals of the test suite."""

@@ -19,8 +19,8 @@ from tests.faults.whereabouts import backlogs, unsettled
 from tests.journey.site import Program
 
 AGREED_FOR = 1.0
-"""Seconds for which the queues of RabbitMQ must stay empty. A message on its way to a consumer is in no count for a
-moment."""
+"""Seconds for which the queues of RabbitMQ, and an outbox with the queues, must stay empty. A message on its way to a
+consumer is in no count for a moment, and an event that moves from the outbox to its queue may be counted in neither."""
 
 EXPECTED = ("*.py", "*.toml", "*.log", "history", "bridge.db", "bridge-spool.db", "__pycache__", "control")
 """The files that a site may have when all its programs have ended."""
@@ -35,8 +35,10 @@ async def drain(stage: Stage) -> None:
         await end((*stage.workers, *stage.relays))
         left = await _left(consumer)
         await note_ledger(stage, broker)
+    await _note_stored(stage)
     unrouted = await _unrouted(stage) if stage.site.broker_url.startswith("amqp") else 0
     elsewhere: dict[str, object] = {"unsettled": unsettled(stage), "spooled": stage.spooled(), "unrouted": unrouted}
+    elsewhere["outbox"] = await _in_outbox(stage)
     if any((*left.values(), *elsewhere.values())):
         elsewhere["where"] = await backlogs(stage)
     stage.note("drained", **left, **elsewhere, processes=stage.site.processes, files=_files(stage))
@@ -54,13 +56,24 @@ async def end(programs: Sequence[Program]) -> None:
 async def until_empty(stage: Stage, consumer: Consumer) -> None:
     """Wait until the queues are empty and no delivery is unacknowledged, for at most `DRAIN`."""
     end, since = time.monotonic() + DRAIN, time.monotonic()
-    agreed_for = AGREED_FOR if stage.nodes else 0.0
+    agreed_for = AGREED_FOR if stage.nodes or stage.database else 0.0
     while time.monotonic() < end:
-        if stage.spooled() or any((await _left(consumer)).values()) or await asyncio.to_thread(unsettled, stage):
+        outside = stage.spooled() or await _in_outbox(stage)
+        if outside or any((await _left(consumer)).values()) or await asyncio.to_thread(unsettled, stage):
             since = time.monotonic()
         elif time.monotonic() - since >= agreed_for:
             return
         await asyncio.sleep(0.1)
+
+
+async def _in_outbox(stage: Stage) -> int:
+    return await asyncio.to_thread(stage.database.waiting) if stage.database else 0
+
+
+async def _note_stored(stage: Stage) -> None:
+    if stage.database:
+        for known in await asyncio.to_thread(stage.database.stored):
+            stage.note("stored", **known)
 
 
 async def _left(consumer: Consumer) -> Mapping[str, int]:

@@ -42,8 +42,10 @@ judged; `expires`, the second at which the event expires; `id`, if an ordeal def
 killed or stopped, and for how long |
 | `starved` | a publisher (`pulse`) | pid, and the seconds for which it had no CPU |
 | `checked` | a fault that inspects the broker's file | `said`: `ok`, or the error |
-| `drained` | the drain | ready, held, waiting, unsettled, spooled, unrouted, `where` by queue, and the processes and \
-files left over |
+| `stored` | the drain, from the app's database | key, whether its order is `committed`, and the count of its \
+`effects` by listener |
+| `drained` | the drain | ready, held, waiting, unsettled, spooled, outbox, unrouted, `where` by queue, and the \
+processes and files left over |
 """
 
 

@@ -26,7 +26,7 @@ class Fault:
 
     `hurt` does it once, notes in the history what it may cause, and returns when the fault is repaired; it is repeated
     as long as there is load. `on` names the stages that the fault applies to (`stages.py`). `settings` are lines of
-    bridge.toml.
+    bridge.toml. `workers` and `relays` of the site run when the fault is done.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Fault:
     on: Sequence[str]
     terms: Terms = TERMS
     workers: int = 1
+    relays: int = 0
     settings: tuple[str, ...] = ()
 
 
@@ -70,8 +71,8 @@ def in_turn(faults: Sequence[Fault]) -> Fault:
             await stage.reaches("effect", 20)
 
     first = faults[0]
-    assert {(fault.terms, fault.workers, fault.settings) for fault in faults} == {
-        (first.terms, first.workers, first.settings)
+    assert {(fault.terms, fault.workers, fault.relays, fault.settings) for fault in faults} == {
+        (first.terms, first.workers, first.relays, first.settings)
     }
     return replace(first, name=", ".join(fault.name for fault in faults), hurt=hurt)
 
@@ -104,6 +105,8 @@ async def undergo(stage: Stage, load: Load, *faults: Fault) -> Judgement:
     stage.configure(*(line for fault in faults for line in fault.settings))
     for _ in range(max(fault.workers for fault in faults)):
         await stage.start_worker()
+    for _ in range(max(fault.relays for fault in faults)):
+        await stage.start_relay()
     stage.rate = load.rate / load.publishers
     for _ in range(load.publishers):
         stage.start_publisher()

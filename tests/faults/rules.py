@@ -6,6 +6,7 @@ from itertools import pairwise
 
 from tests.faults.account import Account
 from tests.faults.call_rules import CALL_RULES
+from tests.faults.effect_rules import EFFECT_RULES
 from tests.faults.share_rules import SHARE_RULES
 from tests.faults.tolerances import CANCELLED_WITHIN, EARLY, PAUSED_WITHIN, STARVED
 
@@ -14,7 +15,7 @@ LOST = "confirmed, but neither run nor in the ledger"
 
 def _lost(account: Account) -> Iterable[str]:
     confirmed = (key for key, end in account.ended.items() if end["what"] == "ok")
-    lost = [key for key in confirmed if not account.effects[key] and not account.letters(key)]
+    lost = [key for key in confirmed if not account.had_effect(key) and not account.letters(key)]
     if len(lost) > account.allowed("losses"):
         yield from lost
 
@@ -208,4 +209,5 @@ RULES: Mapping[str, Callable[[Account], Iterable[str]]] = {
     "a broker's file is damaged": _damaged,
     **CALL_RULES,
     **SHARE_RULES,
+    **EFFECT_RULES,
 }

@@ -10,6 +10,8 @@ from pathlib import Path
 from bridge.brokers.rabbitmq.topology.names import Names
 from bridge.publishing.relay import BATCH
 from bridge.publishing.spool.summary import spooled
+from tests.faults.app_database import VARIABLE as DATABASE
+from tests.faults.app_database import AppDatabase
 from tests.faults.history import VARIABLE, Counting, History, Record, read
 from tests.faults.limits import STEP
 from tests.faults.proxy import Proxy
@@ -19,6 +21,7 @@ from tests.rabbitmq_node import RabbitNode
 
 ROOT = Path(__file__).parents[2]
 APP = Path(__file__).with_name("apps") / "judged.py"
+STORED_APP = APP.with_name("stored.py")
 
 CHILDREN = 2
 HELD_BY_A_WORKER = CHILDREN * 16
@@ -38,8 +41,8 @@ class Stage:
     """The stage of one ordeal.
 
     `node`, `cluster` and `proxy` are the RabbitMQ node, cluster and network under the stage that faults may break, if
-    the stage has them. `hold` is the duration in seconds of a fault that lasts. `dice` makes the random choices.
-    `rate` is the number of requests a second of each publisher.
+    the stage has them, and `database` the app's own database. `hold` is the duration in seconds of a fault that lasts.
+    `dice` makes the random choices. `rate` is the number of requests a second of each publisher.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class Stage:
         node: RabbitNode | None = None,
         cluster: RabbitCluster | None = None,
         proxy: Proxy | None = None,
+        database: AppDatabase | None = None,
         hold: float = 3.0,
         dice: random.Random | None = None,
     ) -> None:
@@ -56,6 +60,7 @@ class Stage:
         self._node = node
         self._cluster = cluster
         self._proxy = proxy
+        self.database = database
         self.hold = hold
         self.dice = dice or random.Random(0)
         self.rate = 100.0
@@ -72,7 +77,11 @@ class Stage:
             "PYTHONPATH": str(ROOT),
             "BRIDGE_CONTROL_DIRECTORY": str(site.directory / "control"),
         }
-        shutil.copy(APP, site.directory)
+        if database is None:
+            shutil.copy(APP, site.directory)
+        else:  # under the name that the programs know
+            shutil.copy(STORED_APP, site.directory / APP.name)
+            site.environment[DATABASE] = database.url
         self.configure()
 
     @property
@@ -109,7 +118,8 @@ class Stage:
         """Write the site's bridge.toml. These lines are added to the default ones, or replace those of the same key."""
         given = {_key(line) for line in lines}
         own = [line for line in SETTINGS.splitlines() if _key(line) not in given]
-        self.site.configure("\n".join((*own, *lines, "")))
+        stores = () if self.database is None else ("[stores.app]", f"url = '{self.database.url}'")
+        self.site.configure("\n".join((*own, *lines, *stores, "")))
 
     async def start_worker(self, *arguments: str, mutant: str | None = None) -> Program:
         """Start a worker, or a mutant of the worker; return it when it takes events."""
@@ -240,6 +250,8 @@ class Stage:
     def close(self) -> None:
         """Close the history."""
         self._counting.close()
+        if self.database is not None:
+            self.database.close()
 
     def report(self) -> str:
         """Return the last lines of every program's output, for the message of a failed test."""

@@ -9,6 +9,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.database_server import DatabaseServer, MariaDB, Postgres
+from tests.faults.app_database import AppDatabase
 from tests.faults.proxy import Proxy
 from tests.faults.stage import Stage
 from tests.faults.whereabouts import whereabouts
@@ -35,11 +37,14 @@ class Stages:
         self._under = ExitStack()
         self._node: RabbitNode | None = None
         self._cluster_nodes: RabbitCluster | None = None
+        self._servers: dict[type[DatabaseServer], DatabaseServer] = {}
         self._makers: Mapping[str, Callable[[Path], tuple[Site, dict[str, Any]]]] = {
             "sqlite": self._sqlite,
             "rabbitmq": self._rabbitmq,
             "proxied": self._proxied,
             "cluster": self._cluster,
+            "postgres": self._postgres,
+            "mariadb": self._mariadb,
         }
 
     def __enter__(self) -> "Stages":
@@ -82,6 +87,21 @@ class Stages:
         if self._cluster_nodes is None:
             self._cluster_nodes = self._under.enter_context(RabbitCluster(IMPATIENT))
         return Site(directory, self._cluster_nodes.url, _namespace()), {"cluster": self._cluster_nodes}
+
+    def _postgres(self, directory: Path) -> tuple[Site, dict[str, Any]]:
+        """RabbitMQ, and an app with PostgreSQL."""
+        site, under = self._rabbitmq(directory)
+        return site, {**under, "database": AppDatabase(self._started_server(Postgres), site.namespace)}
+
+    def _mariadb(self, directory: Path) -> tuple[Site, dict[str, Any]]:
+        """The embedded broker, and an app with MariaDB."""
+        site, under = self._sqlite(directory)
+        return site, {**under, "database": AppDatabase(self._started_server(MariaDB), site.namespace)}
+
+    def _started_server(self, kind: type[DatabaseServer]) -> DatabaseServer:
+        if kind not in self._servers:
+            self._servers[kind] = self._under.enter_context(kind())
+        return self._servers[kind]
 
     def _started_node(self) -> RabbitNode:
         if self._node is None:

@@ -5,7 +5,10 @@ import sys
 
 from tests.faults.dying import POINTS
 
-APPLY_ALL = "from tests.faults.mutants import MUTANTS; [mutant() for mutant in MUTANTS.values()]"
+APPLY_ALL = """
+from tests.faults import effect_mutants, mutants
+[mutant() for mutant in (*mutants.MUTANTS.values(), *effect_mutants.MUTANTS.values())]
+"""
 
 
 def test_mutants_replace_existing_names() -> None:
