@@ -8,7 +8,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
@@ -29,7 +29,8 @@ from bridge.event import Event
 from bridge.moments import Relayed, Tell
 from bridge.publishing.aside import Aside
 from bridge.publishing.circuit import REMIND_SECONDS, Observation
-from bridge.publishing.lazy_publisher import Destination, LazyPublisher, Posting
+from bridge.publishing.lazy_publisher import LazyPublisher
+from bridge.publishing.posting import posted
 from bridge.publishing.stores import Key, RelayStore, StoredEvent
 
 BATCH = 256
@@ -182,23 +183,46 @@ class Relay:
         """Publish a batch, delete the confirmed events, and return how many were confirmed. Raise if the broker does
         not answer."""
         try:
-            results = await asyncio.gather(*map(self._publish, batch), return_exceptions=True)
+            answers = await asyncio.gather(*map(self._begin, batch), return_exceptions=True)
+            if any(answer is not True for answer in answers):
+                answers = await asyncio.gather(*map(self._settled, batch, answers), return_exceptions=True)
         finally:
             await self._delete_published()  # on cancellation too, so that no confirmed event is published again
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
         self._confirming = True
-        return results.count(True)
+        return answers.count(True)
 
-    async def _publish(self, stored: StoredEvent) -> bool:
-        """Publish an event; return False if the broker does not take it. Raise if the broker does not answer."""
+    def _begin(self, stored: StoredEvent) -> Awaitable[bool]:
+        """Publish an event, without a task of its own if nothing has to be waited for. Await whether it is confirmed;
+        the errors are those of `_publish`, or the publisher's own."""
         try:
             event, due = stored.read()
-            if stored.key in self._taken:
+        except UnreadableEnvelope:
+            return self._publish(stored)
+        posting = self._publisher.at_once(event, due, deadline=_in(ANSWER_SECONDS))
+        if posting is None or stored.key in self._taken:
+            return self._publish(stored)
+        return posted(posting, lambda: self._confirm(stored, event, due))
+
+    async def _settled(self, stored: StoredEvent, answer: bool | BaseException) -> bool:
+        """Return whether an event is confirmed, after what has to follow from the broker's answer."""
+        if isinstance(answer, BridgeError):
+            return await self._publish(stored, answer)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    async def _publish(self, stored: StoredEvent, refusal: BridgeError | None = None) -> bool:
+        """Publish an event; return False if the broker does not take it. Raise if the broker does not answer. `refusal`
+        is the answer to the event if it was published already."""
+        try:
+            event, due = stored.read()
+            if stored.key in self._taken and refusal is None:
                 await self._publisher.put_into_each(event, due, self._taken[stored.key], ANSWER_SECONDS)
             else:
-                await self._publish_or_dead_letter(event, due)
+                await self._publish_or_dead_letter(event, due, refusal)
         except (UnreadableEnvelope, TooLarge, DeferForbidden) as error:
             self._aside.add(stored, error)
             if isinstance(error, DeferForbidden):
@@ -212,22 +236,22 @@ class Relay:
             self._observe(Observation.SILENCE, error)
             raise
         else:
-            self._answered()
-            self._taken.pop(stored.key, None)
-            self._aside.forget(stored.key)
-            self._published.add(stored.key)
-            self._tell(Relayed(event, due))
+            self._confirm(stored, event, due)
             return True
         return False
 
-    async def _publish_or_dead_letter(self, event: Event, due: datetime | None) -> None:
-        deadline = _in(ANSWER_SECONDS)
-        posting = self._publisher.at_once(event, due, deadline=deadline)
+    def _confirm(self, stored: StoredEvent, event: Event, due: datetime | None) -> None:
+        self._answered()
+        self._taken.pop(stored.key, None)
+        self._aside.forget(stored.key)
+        self._published.add(stored.key)
+        self._tell(Relayed(event, due))
+
+    async def _publish_or_dead_letter(self, event: Event, due: datetime | None, refusal: BridgeError | None) -> None:
         try:
-            if posting is None:
-                await self._publisher.publish(event, due, deadline=deadline)
-            else:
-                await _posted(posting)
+            if refusal is not None:
+                raise refusal
+            await self._publisher.publish(event, due, deadline=_in(ANSWER_SECONDS))
         except Unroutable:
             # A short delay makes the event a dead letter with the reason "unroutable" when it is due without a queue.
             await self._publisher.publish(event, datetime.now(UTC) + A_MOMENT, deadline=_in(ANSWER_SECONDS))
@@ -244,23 +268,3 @@ class Relay:
 
 def _in(seconds: float) -> Deadline:
     return Deadline.after(seconds, time.monotonic())
-
-
-async def _posted(posting: Posting) -> None:
-    """Publish an event without a task of the publisher's own. Raise what `LazyPublisher.publish` raises."""
-    answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def told(answer: Destination | BridgeError) -> None:
-        if answered.done():
-            return
-        if isinstance(answer, BridgeError):
-            answered.set_exception(answer)
-        else:
-            answered.set_result(None)
-
-    withdraw = posting(told)
-    try:
-        await answered
-    except asyncio.CancelledError:
-        withdraw()
-        raise

@@ -26,7 +26,7 @@ from bridge.event import Event
 from bridge.moments import Tell, tell_nobody
 from bridge.publishing.circuit import Circuit, Observation
 from bridge.publishing.errands import Errand, Fetched
-from bridge.publishing.lazy_publisher import Destination, LazyPublisher, Posting, Told
+from bridge.publishing.lazy_publisher import Destination, LazyPublisher, Posted, Posting, Told
 from bridge.publishing.spool.relay import SpoolRelay
 from bridge.publishing.spool.spool_file import SpoolFile
 from bridge.publishing.spool.store import Store
@@ -170,7 +170,7 @@ class SpoolingPublisher:
         return "spool"
 
     def _post(self, post: Posting, posted: _Posted) -> Withdraw:
-        def told(answer: Destination | BridgeError) -> None:
+        def told(answer: Posted) -> None:
             if self._posted.pop(posted, None) is None:
                 return  # it was taken back, and is spooled
             if isinstance(answer, BrokerUnavailable | DeferUnconfirmed) and not isinstance(answer, PartlyRejected):
