@@ -1,11 +1,11 @@
 """The metrics of a worker for Prometheus. Needs the extra `prometheus`.
 
 Counters and the histogram count moments; gauges are read from the worker's status when Prometheus asks. Labels are the
-queue, the outcome and the state: each has as many values as the settings and the program have words. The event's name
-is no label, because publishers choose it.
+queue, the outbox, the outcome and the state: each has as many values as the settings and the program have words. The
+event's name is no label, because publishers choose it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 from bridge.brokers.contract.consuming import Backlog
 from bridge.history import end_of
 from bridge.moments import ChildLost, Moment, Settled
-from bridge.status import WorkerStatus
+from bridge.status import OutboxStatus, WorkerStatus
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 """Upper limits of the durations in seconds: a page of an app takes milliseconds, a report minutes."""
@@ -54,9 +54,16 @@ class Metrics:
             case ChildLost():
                 self._lost.inc()
 
-    def text(self, status: WorkerStatus, backlog: Mapping[str, Backlog], *, ready: bool) -> str:
+    def text(
+        self,
+        status: WorkerStatus,
+        backlog: Mapping[str, Backlog],
+        outboxes: Iterable[OutboxStatus] = (),
+        *,
+        ready: bool,
+    ) -> str:
         """Return the exposition of all metrics. `backlog` may lack queues whose events the broker has not counted."""
-        self._of_status.families = list(_families(status, backlog, ready=ready))
+        self._of_status.families = [*_families(status, backlog, ready=ready), *_of_outboxes(tuple(outboxes))]
         return generate_latest(self._registry).decode()
 
 
@@ -96,6 +103,20 @@ def _families(status: WorkerStatus, backlog: Mapping[str, Backlog], *, ready: bo
         ("bridge_queue_waiting_events", "Events that wait for their time; RabbitMQ: of all queues.", waiting),
     ):
         yield _labelled(name, text, "queue", values)
+
+
+def _of_outboxes(outboxes: Sequence[OutboxStatus]) -> Iterator[Metric]:
+    """Yield the gauges of outboxes. One that cannot be looked at has no count."""
+    seen = [each for each in outboxes if each.trouble is None]
+    events = {each.outbox: float(each.events) for each in seen}
+    oldest = {each.outbox: each.oldest or 0.0 for each in seen}
+    trouble = {each.outbox: float(each.trouble is not None) for each in outboxes}
+    for name, text, values in (
+        ("bridge_outbox_events", "Events in the outbox.", events),
+        ("bridge_outbox_oldest_seconds", "Age of its oldest event.", oldest),
+        ("bridge_outbox_trouble", "1 if this worker cannot look at the outbox.", trouble),
+    ):
+        yield _labelled(name, text, "outbox", values)
 
 
 def _labelled(name: str, text: str, label: str, values: Mapping[str, float]) -> GaugeMetricFamily:

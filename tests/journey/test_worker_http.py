@@ -7,7 +7,13 @@ import urllib.error
 import urllib.request
 
 from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import create_engine
+from sqlalchemy.orm import Session
 
+from app_adapter.outgoing import Outgoing
+from app_adapter.sqlalchemy.outbox import write
+from bridge.publishing.outbox.tables import tables
+from tests.events import new_event
 from tests.journey.site import Site, eventually
 from tests.ports import free_port
 
@@ -59,6 +65,27 @@ async def test_the_pages_of_a_worker(site: Site) -> None:
     except OSError:
         return
     raise AssertionError("somebody still serves")
+
+
+async def test_the_outboxes_of_the_site(here: Site) -> None:
+    """The metrics of a worker have what waits in each, and which it cannot look at."""
+    there, url = here.directory / "shop.db", f"sqlite:///{here.directory}"
+    here.configure(f'[stores.shop]\nurl = "{url}/shop.db"\n[stores.gone]\nurl = "{url}/no/such.db"\n')
+    engine = create_engine(f"sqlite:///{there}")
+    tables(here.namespace).metadata.create_all(engine)
+    with Session(engine) as session:
+        write(session, here.namespace, [Outgoing(new_event("do.good", b"{}"))] * 3)
+        session.commit()
+    engine.dispose()
+    port = free_port()
+    worker = here.worker(BRIDGE_HTTP=f"127.0.0.1:{port}")
+    await worker.says("ready for events")
+
+    _, text = get(port, "/metrics")
+    assert 'bridge_outbox_events{outbox="shop"} 3.0' in text
+    assert 'bridge_outbox_trouble{outbox="shop"} 0.0' in text
+    assert 'bridge_outbox_trouble{outbox="gone"} 1.0' in text
+    assert 'bridge_outbox_events{outbox="gone"}' not in text
 
 
 async def test_an_address_that_another_worker_has(here: Site) -> None:

@@ -3,48 +3,62 @@
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from bridge.brokers.contract.consuming import Backlog, Consumer
+from bridge.brokers.contract.consuming import Backlog
 from bridge.errors import BridgeError
-from bridge.status import WorkerStatus, to_json
+from bridge.status import OutboxStatus, WorkerStatus, to_json
 from worker.control.http_server import MakePage, Page
 from worker.control.readiness import why_not
 
 if TYPE_CHECKING:
     from bridge.watchers.prometheus import Metrics
 
+T = TypeVar("T")
+
 COUNTED_EVERY = 10.0
-"""Seconds for which the counts of the queues are used again: several servers may ask for the metrics."""
+"""Seconds for which the counts of queues and outboxes are used again: several servers may ask for the metrics."""
 
 COUNTED_WITHIN = 2.0
 
 NO_METRICS = "The metrics need prometheus-client: install the extra `prometheus` of deferred-event-bridge.\n"
 
 
-class Backlogs:
-    """The counts of the queues on the broker, asked for seldom."""
+class Seldom(Generic[T]):
+    """An answer that is asked for at most every `COUNTED_EVERY` seconds, and used again meanwhile. `none` is the answer
+    if there is none in time."""
 
-    def __init__(self, consumer: Consumer) -> None:
-        self._consumer = consumer
+    def __init__(self, ask: Callable[[], Awaitable[T]], none: T, within: float = COUNTED_WITHIN) -> None:
+        self._ask = ask
+        self._none = none
+        self._within = within
         self._asking = asyncio.Lock()
         self._asked = -COUNTED_EVERY
-        self._last: Mapping[str, Backlog] = {}
+        self._last = none
 
-    async def counts(self) -> Mapping[str, Backlog]:
-        """Return the counts of each queue; none if the broker does not answer in time."""
+    async def answer(self) -> T:
+        """Return the last answer, or a new one."""
         async with self._asking:
             if time.monotonic() - self._asked >= COUNTED_EVERY:
                 try:
-                    async with asyncio.timeout(COUNTED_WITHIN):
-                        self._last = await self._consumer.backlog()
+                    async with asyncio.timeout(self._within):
+                        self._last = await self._ask()
                 except (BridgeError, TimeoutError):
-                    self._last = {}
+                    self._last = self._none
                 self._asked = time.monotonic()
             return self._last
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """The counts outside of the worker: the events of each queue on the broker, and what waits in each outbox."""
+
+    backlog: Seldom[Mapping[str, Backlog]]
+    outboxes: Seldom[Sequence[OutboxStatus]]
 
 
 def metrics_if_installed() -> "Metrics | None":
@@ -60,7 +74,7 @@ def metrics_if_installed() -> "Metrics | None":
 
 def pages_of(
     status: Callable[[], WorkerStatus],
-    counts: Callable[[], Awaitable[Mapping[str, Backlog]]],
+    counts: Counts,
     metrics: "Metrics | None",
 ) -> Mapping[str, MakePage]:
     """Return the pages, by path."""
@@ -78,8 +92,9 @@ def pages_of(
     async def exposition() -> Page:
         if metrics is None:
             return Page(HTTPStatus.NOT_IMPLEMENTED, NO_METRICS)
-        backlog, now = await counts(), status()
-        text = metrics.text(now, backlog, ready=why_not(now) is None)
+        backlog, outboxes = await asyncio.gather(counts.backlog.answer(), counts.outboxes.answer())
+        now = status()
+        text = metrics.text(now, backlog, outboxes, ready=why_not(now) is None)
         return Page(HTTPStatus.OK, text, metrics.content_type)
 
     return {"/metrics": exposition, "/livez": alive, "/readyz": ready, "/status.json": as_json}

@@ -5,6 +5,7 @@ import asyncio
 import os
 import secrets
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from functools import partial
@@ -91,9 +92,8 @@ def spool_status(settings: Settings) -> SpoolStatus | None:
     return SpoolStatus(spool=str(file.path), events=found.events, oldest=age, bytes=found.bytes, trouble=trouble)
 
 
-async def outbox_statuses(settings: Settings) -> list[OutboxStatus]:
+async def outbox_statuses(stores: Mapping[str, StoreSettings], namespace: str) -> list[OutboxStatus]:
     """Return the status of each outbox of `[stores]`."""
-    stores, namespace = settings.values.stores, settings.values.namespace
     return await asyncio.gather(*(_outbox_status(name, store, namespace) for name, store in stores.items()))
 
 

@@ -75,7 +75,8 @@ def main(as_json: bool, ready: bool, site: bool, config: str | None) -> None:
     if ready:
         sys.exit(_show_readiness(settings.values, as_json))
     running, spool = statuses_of(settings.values), spool_status(settings)
-    outboxes = asyncio.run(outbox_statuses(settings)) if settings.values.stores else []
+    stores, namespace = settings.values.stores, settings.values.namespace
+    outboxes = asyncio.run(outbox_statuses(stores, namespace)) if stores else []
     statuses = [*running, *outboxes, *([] if spool is None else [spool])]
     if as_json:
         click.echo(json_text([to_json(status) for status in statuses], indent=2))

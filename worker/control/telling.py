@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bridge.brokers.contract.broker import Broker
@@ -14,10 +15,15 @@ from bridge.watchers.notify import Watchers
 from worker.control.control_socket import ControlSocket, control_path
 from worker.control.http_server import HttpServer
 from worker.control.membership import Membership
-from worker.control.pages import Backlogs, pages_of
+from worker.control.pages import Counts, Seldom, pages_of
+from worker.control.status import outbox_statuses
 
 if TYPE_CHECKING:
     from bridge.watchers.prometheus import Metrics
+
+
+LOOKED_WITHIN = 8.0
+"""Seconds for the look at all outboxes, which takes at most 7 s of each (`bridge.publishing.outboxes`)."""
 
 
 @contextmanager
@@ -47,6 +53,8 @@ async def told(
         await stack.enter_async_context(ControlSocket(control_path(values), status))
         await stack.enter_async_context(Membership(broker, status))
         if values.http is not None:
-            pages = pages_of(status, Backlogs(consumer).counts, metrics)
+            outboxes = partial(outbox_statuses, values.stores, values.namespace)
+            counts = Counts(Seldom(consumer.backlog, {}), Seldom(outboxes, [], LOOKED_WITHIN))
+            pages = pages_of(status, counts, metrics)
             await stack.enter_async_context(HttpServer(values.http, pages))
         yield

@@ -12,6 +12,7 @@ from bridge.brokers.contract.consuming import Backlog
 from bridge.moments import ChildLost, Settled
 from bridge.outcome import Succeeded
 from bridge.settlement import Ack
+from bridge.status import OutboxStatus
 from bridge.watchers.prometheus import Metrics
 from tests.unit.bridge.examples import envelope
 from tests.unit.bridge.statuses import WORKER
@@ -19,6 +20,7 @@ from tests.unit.bridge.statuses import WORKER
 DASHBOARD: dict[str, Any] = json.loads(
     (Path(__file__).parents[3] / "examples" / "grafana" / "deferred-events.json").read_text("utf-8")
 )
+SHOP = OutboxStatus(outbox="shop", events=1, oldest=2.0, trouble=None)
 OF_PROMETHEUS = {"job", "instance"}
 """The labels that Prometheus adds to each sample."""
 
@@ -34,7 +36,7 @@ def exposed() -> dict[str, set[str]]:
     metrics(Settled(envelope(), "mail", Succeeded(), Ack(), 0.1))
     metrics(ChildLost(12, "crashed", 7))
     found: dict[str, set[str]] = {}
-    for family in text_string_to_metric_families(metrics.text(WORKER, {"mail": Backlog(1, 2, 3)}, ready=True)):
+    for family in text_string_to_metric_families(metrics.text(WORKER, {"mail": Backlog(1, 2, 3)}, [SHOP], ready=True)):
         for sample in family.samples:
             found.setdefault(sample.name, set()).update(sample.labels)
     return found

@@ -11,11 +11,13 @@ from bridge.brokers.contract.consuming import Backlog
 from bridge.moments import ChildLost, Settled, Taken
 from bridge.outcome import Succeeded
 from bridge.settlement import Ack, DeadLetter
+from bridge.status import OutboxStatus
 from bridge.watchers.prometheus import Metrics
 from tests.unit.bridge.examples import ERROR, envelope
 from tests.unit.bridge.statuses import BUSY, WORKER
 
 BACKLOG = {"mail": Backlog(ready=7, held=1, waiting=3)}
+SHOP = OutboxStatus(outbox="shop", events=7, oldest=12.5, trouble=None)
 Samples = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
 
 
@@ -52,7 +54,7 @@ def at(found: Samples, name: str, **labels: str) -> float:
 
 def test_counters_and_durations(metrics: Metrics) -> None:
     """Attempts are counted by queue and outcome, and their durations by queue."""
-    found = samples(metrics.text(WORKER, BACKLOG, ready=True))
+    found = samples(metrics.text(WORKER, BACKLOG, [SHOP], ready=True))
 
     assert at(found, "bridge_attempts_total", queue="mail", outcome="delivered") == 2
     assert at(found, "bridge_attempts_total", queue="default", outcome="dead") == 1
@@ -75,9 +77,21 @@ def test_gauges(metrics: Metrics) -> None:
     assert at(found, "process_start_time_seconds") > 0
 
 
+def test_outboxes(metrics: Metrics) -> None:
+    """What waits in each. One that cannot be looked at has trouble and no count, so that it does not look empty."""
+    empty = OutboxStatus(outbox="mail", events=0, oldest=None, trouble=None)
+    away = OutboxStatus(outbox="away", events=0, oldest=None, trouble="no answer within 7 s")
+    found = samples(metrics.text(WORKER, {}, [SHOP, empty, away], ready=True))
+
+    assert [at(found, "bridge_outbox_events", outbox=each) for each in ("shop", "mail")] == [7, 0]
+    assert [at(found, "bridge_outbox_oldest_seconds", outbox=each) for each in ("shop", "mail")] == [12.5, 0]
+    assert [at(found, "bridge_outbox_trouble", outbox=each) for each in ("shop", "mail", "away")] == [0, 0, 1]
+    assert ("bridge_outbox_events", frozenset({("outbox", "away")})) not in found
+
+
 def test_the_status_of_the_last_time_is_forgotten(metrics: Metrics) -> None:
     """Each exposition has the present status only."""
-    metrics.text(WORKER, BACKLOG, ready=True)
+    metrics.text(WORKER, BACKLOG, [SHOP], ready=True)
 
     assert at(samples(metrics.text(WORKER, {}, ready=False)), "bridge_ready") == 0
 
@@ -85,7 +99,7 @@ def test_the_status_of_the_last_time_is_forgotten(metrics: Metrics) -> None:
 def test_the_names_follow_the_conventions(metrics: Metrics) -> None:
     """As promtool checks: counters end in _total, times in seconds, gauges in neither _total nor _count; each has a
     help, and no label names an event."""
-    for family in text_string_to_metric_families(metrics.text(WORKER, BACKLOG, ready=True)):
+    for family in text_string_to_metric_families(metrics.text(WORKER, BACKLOG, [SHOP], ready=True)):
         if not family.name.startswith("bridge_"):
             continue
         assert family.documentation.endswith(".")
@@ -96,7 +110,7 @@ def test_the_names_follow_the_conventions(metrics: Metrics) -> None:
             assert not family.name.endswith(("_total", "_count", "_sum", "_bucket"))
         assert not any(unit in family.name for unit in ("_ms", "_milliseconds", "_minutes", "_kib"))
         labels = {label for sample in family.samples for label in sample.labels}
-        assert labels <= {"queue", "outcome", "state", "le", "app", "version", "release"}
+        assert labels <= {"queue", "outbox", "outcome", "state", "le", "app", "version", "release"}
 
 
 def test_every_metric_is_documented(metrics: Metrics) -> None:
@@ -105,7 +119,7 @@ def test_every_metric_is_documented(metrics: Metrics) -> None:
     rows = {row[0].strip("` "): row for line in page.splitlines() if len(row := line.strip("|").split("|")) == 4}
     documented = {name for name in rows if name.startswith("bridge_")}
     existing = set()
-    for family in text_string_to_metric_families(metrics.text(WORKER, BACKLOG, ready=True)):
+    for family in text_string_to_metric_families(metrics.text(WORKER, BACKLOG, [SHOP], ready=True)):
         if family.name.startswith("bridge_") and not family.name.endswith("_created"):
             name = f"{family.name}_total" if family.type == "counter" else family.name
             existing.add(name)
