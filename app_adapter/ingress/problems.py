@@ -20,6 +20,7 @@ from bridge.errors import (
     DeferRejected,
     DeferUnconfirmed,
     DuplicateEvent,
+    StoreUnavailable,
     TooLarge,
     Unroutable,
     shown,
@@ -37,6 +38,7 @@ _STATUS: tuple[tuple[type[BridgeError], HTTPStatus], ...] = (
     (CallRejected, HTTPStatus.UNPROCESSABLE_ENTITY),
     (CallError, HTTPStatus.BAD_GATEWAY),
     (BrokerUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
+    (StoreUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
     (DeferRejected, HTTPStatus.SERVICE_UNAVAILABLE),
     (DeferUnconfirmed, HTTPStatus.GATEWAY_TIMEOUT),
 )

@@ -14,6 +14,7 @@ from app_adapter.ingress.access import Access, Client, access_of, ingress_of
 from app_adapter.ingress.asked import KEY, Asked, asked_of
 from app_adapter.ingress.bodies import json_of, read_body
 from app_adapter.ingress.cloudevents import Received
+from app_adapter.ingress.keys import Keys, keys_of
 from app_adapter.ingress.problems import Problem, answer_to_problem, wrong
 from app_adapter.ingress.rates import RateLimits
 from app_adapter.ingress.sending import Answered, Sent, check, send, send_many
@@ -48,6 +49,7 @@ class Ingress:
     _settings: Settings = field(init=False)
     _access: Access = field(init=False)
     _webhooks: Webhooks = field(init=False)
+    _keys: Keys = field(init=False)
     _limits: IngressSettings = field(init=False)
     _rates: RateLimits = field(default_factory=RateLimits)
 
@@ -61,6 +63,7 @@ class Ingress:
         self._settings = state.settings
         self._access, self._limits = access_of(self._settings), ingress_of(self._settings)
         self._webhooks = webhooks_of(self._limits)
+        self._keys = keys_of(self._settings)
         if self._limits.zmws is not None:
             setup.add_url_rule("/<job>", "zmws", self.zmws, methods=["GET", "POST"])
 
@@ -78,7 +81,7 @@ class Ingress:
         if token is None:
             event = replace(event, key=headers[WEBHOOK_ID])
         self._take(client, event, asked)
-        result = send(_state(), event, asked)
+        result = send(_state(), self._keys, event, asked)
         return _answered(result, asked) if isinstance(result, Answered) else _deferred(result)
 
     def event(self, event_id: str) -> Response:
@@ -121,7 +124,7 @@ class Ingress:
         found = cloudevents.of_batch(content_type, body, self._limits.max_depth, self._limits.max_events)
         events = [self._checked(client, each, name, asked) for each in found]
         self._rates.take(client, len(events))
-        return _batch_answer(send_many(_state(), events, asked))
+        return _batch_answer(send_many(_state(), self._keys, events, asked))
 
     def _event(self, content_type: str, body: bytes, name: str | None) -> Received:
         depth = self._limits.max_depth

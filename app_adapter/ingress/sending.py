@@ -9,6 +9,7 @@ from app_adapter.app_state import AppState
 from app_adapter.deferral import Deferral
 from app_adapter.ingress.asked import Asked
 from app_adapter.ingress.cloudevents import Received
+from app_adapter.ingress.keys import Keys
 from app_adapter.ingress.problems import Problem, of_error
 from bridge.errors import (
     CallError,
@@ -18,6 +19,7 @@ from bridge.errors import (
     InvalidName,
     NobodyServes,
     NotAllDeferred,
+    StoreUnavailable,
     TooLarge,
 )
 from bridge.topics import check_name, is_reserved
@@ -72,7 +74,7 @@ def check(event: Received, max_body: int) -> None:
         raise of_error(error) from error
 
 
-def send(state: AppState, event: Received, asked: Asked) -> str | Answered:
+def send(state: AppState, keys: Keys, event: Received, asked: Asked) -> str | Answered:
     """Call, or defer, one event; return the answer, or the id. Raise `Problem`."""
     try:
         if asked.wait:
@@ -82,20 +84,20 @@ def send(state: AppState, event: Received, asked: Asked) -> str | Answered:
                 )
             except _NOT_IN_TIME:
                 pass
-        return state.defer(_deferral(event, asked))
-    except (DeferError, CallError) as error:
+        return keys.defer(state, _deferral(event, asked))
+    except (DeferError, CallError, StoreUnavailable) as error:
         raise of_error(error) from error
 
 
-def send_many(state: AppState, events: Sequence[Received | Problem], asked: Asked) -> Sent:
+def send_many(state: AppState, keys: Keys, events: Sequence[Received | Problem], asked: Asked) -> Sent:
     """Defer all events, or none of them if one is wrong. Raise `Problem` if the headers do not fit an event."""
     if any(isinstance(event, Problem) for event in events):
         return Sent([event if isinstance(event, Problem) else _OTHER_IS_WRONG for event in events])
     try:
-        return Sent(state.defer_many(_deferral(event, asked) for event in events if isinstance(event, Received)))
+        return Sent(keys.defer_many(state, [_deferral(each, asked) for each in events if isinstance(each, Received)]))
     except NotAllDeferred as error:
         return Sent([id or _of_one_of_many(error.errors[at]) for at, id in enumerate(error.ids)])
-    except DeferError as error:
+    except (DeferError, StoreUnavailable) as error:
         raise of_error(error) from error
 
 

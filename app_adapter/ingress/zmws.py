@@ -16,6 +16,7 @@ from app_adapter.ingress import reading
 from app_adapter.ingress.access import Client
 from app_adapter.ingress.asked import Asked
 from app_adapter.ingress.cloudevents import Received
+from app_adapter.ingress.keys import Keys
 from app_adapter.ingress.problems import Problem
 from app_adapter.ingress.sending import Answered, send
 from bridge.config.ingress_settings import Right
@@ -47,7 +48,7 @@ def answer(
     event = Received(name, current_app.json.dumps(parameters).encode(), "application/json")
     try:
         take(client, event, asked)
-        result = send(state, event, asked)
+        result = send(state, Keys(), event, asked)  # its jobs have no keys
     except Problem as problem:
         return _text(f"FAIL: {name}\n{problem.detail}\n", problem.status, problem.headers)
     if not isinstance(result, Answered):

@@ -109,6 +109,8 @@ class IngressSettings:
     """The most arrays and objects of JSON within each other."""
     key_within: Duration = timedelta(days=1)
     """The time for which an `Idempotency-Key` is held if the request names none. 0: the key is only a name."""
+    store: PlainName | None = None
+    """The store of `[stores]` that holds keys if the broker is RabbitMQ; None: the only one, if there is one."""
     longest_wait: PositiveDuration = timedelta(seconds=30)
     """The longest wait for the answer of a call. A request that prefers a longer one waits for this time."""
     zmws: PlainName | None = None

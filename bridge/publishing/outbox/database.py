@@ -13,8 +13,8 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, NullPool, create_engine, make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, make_url
+from sqlalchemy.exc import NoSuchModuleError, SQLAlchemyError
 
 from bridge.config.store_settings import DRIVERS
 from bridge.errors import SettingsError, StoreUnavailable
@@ -40,22 +40,15 @@ class Database:
 
     def __init__(self, url: str) -> None:
         """Raise `SettingsError` if the driver is not installed."""
-        self.url = _with_driver(make_url(url))
-        isolation = {} if self.is_sqlite else {"isolation_level": "READ COMMITTED"}
-        driver = self.url.get_driver_name()
-        arguments = {key: value for key, value in _ARGUMENTS.get(driver, {}).items() if key not in self.url.query}
-        try:
-            self.engine = create_engine(self.url, poolclass=NullPool, connect_args=arguments, **isolation)
-        except ImportError as error:
-            raise SettingsError(f"{self}: its driver {driver!r} is not installed: {error}") from error
+        self.engine = engine_of(url, poolclass=NullPool)
+        self.url = self.engine.url
         self._connection: Connection | None = None
         self._calls: _Calls = SimpleQueue()
         self._thread: threading.Thread | None = None
 
     def __str__(self) -> str:
         """Return the database in words, without a login."""
-        host = f"{self.url.host or ''}{'' if self.url.port is None else f':{self.url.port}'}"
-        return f"{self.url.get_backend_name()}://{host}/{self.url.database or ''}"
+        return in_words(self.url)
 
     @property
     def is_sqlite(self) -> bool:
@@ -117,7 +110,7 @@ class Database:
             return use(self._connection)
         except SQLAlchemyError as error:
             self._drop()
-            raise StoreUnavailable(f"{self}: {_reason(error)}") from error
+            raise unavailable(self.url, error) from error
         except BaseException:
             self._drop()
             raise
@@ -134,6 +127,30 @@ class Database:
         if connection is not None:
             with suppress(Exception):  # as above
                 connection.close()
+
+
+def engine_of(url: str, **pool: Any) -> Engine:
+    """Return an engine for a URL of `[stores]`. `pool` are arguments of SQLAlchemy's about its connections. Raise
+    `SettingsError` if the driver is not installed."""
+    found = _with_driver(make_url(url))
+    isolation = {} if found.get_backend_name() == "sqlite" else {"isolation_level": "READ COMMITTED"}
+    driver = found.drivername.partition("+")[2]
+    arguments = {key: value for key, value in _ARGUMENTS.get(driver, {}).items() if key not in found.query}
+    try:
+        return create_engine(found, connect_args=arguments, **isolation, **pool)
+    except (ImportError, NoSuchModuleError) as error:
+        raise SettingsError(f"{in_words(found)}: its driver {driver!r} is not installed: {error}") from error
+
+
+def in_words(url: URL) -> str:
+    """Return a database in words, without a login."""
+    host = f"{url.host or ''}{'' if url.port is None else f':{url.port}'}"
+    return f"{url.get_backend_name()}://{host}/{url.database or ''}"
+
+
+def unavailable(url: URL, error: SQLAlchemyError) -> StoreUnavailable:
+    """Return the error of a database that failed, in its own words."""
+    return StoreUnavailable(f"{in_words(url)}: {_reason(error)}")
 
 
 def _work(calls: _Calls) -> None:
