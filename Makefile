@@ -53,6 +53,7 @@ databases:
 
 clients:
 	@scripts/install-amqp-clients.sh
+	@scripts/install-cloudevents-sdk.sh
 
 browser: env
 	@scripts/install-browser.sh
@@ -66,7 +67,7 @@ test: env rabbitmq servers databases clients browser
 test-all: env rabbitmq servers databases clients browser
 	@$(pytest) tests
 
-faults: env rabbitmq servers
+faults: env rabbitmq servers databases
 	@$(python) -m tests.faults.run $(if $(EVENTS),--events $(EVENTS)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS))
 
 bench: $(bench) rabbitmq servers

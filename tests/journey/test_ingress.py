@@ -11,7 +11,8 @@ import pytest
 from app_adapter.ingress.access import hash_of
 from bridge.config.foreign_pool import Address
 from bridge.console.exit_codes import ExitCode
-from tests.journey.site import Site, eventually, site_on_sqlite
+from tests.contract.acts import take_and_ack
+from tests.journey.site import Program, Site, eventually, site_on_sqlite
 from tests.journey.web_servers import Answer, WebServer, nginx
 
 INGRESS = "deferred_event_bridge.ingress:create_app()"
@@ -79,6 +80,32 @@ async def test_an_upload_is_streamed_and_bounded(site: Site, front: WebServer) -
         assert answer.status == status, answer.read()
         connection.close()
     assert (await site.backlog())["default"].ready == 1
+
+
+@pytest.mark.long
+async def test_the_sdk_of_cloudevents_for_javascript(site: Site, front: WebServer) -> None:
+    """It sends events in each mode, and in batches. `make test-all` installs it."""
+    script = Path(__file__).with_name("cloudevents_sdk") / "send.js"
+    sdk = Program(["node", str(script), f"http://127.0.0.1:{front.port}/events", "t-all"], site.directory, {})
+    assert await sdk.ended() == 0, sdk.log
+    answers = {line["name"]: line for line in map(json.loads, sdk.log.splitlines())}
+    wrong = answers.pop("batch with a wrong one")
+    assert {line["status"] for line in answers.values()} == {202}, answers
+    assert [each["status"] for each in answers["batch"]["answer"]] == [202] * 3
+    assert answers["empty batch"]["answer"] == []
+    assert (wrong["status"], [each["status"] for each in wrong["answer"]]) == (422, [424, 422])
+
+    async with site.broker() as broker:
+        consumer = broker.consumer()
+        await consumer.start({"default": 20})
+        taken = [delivery.envelope.event for delivery in await take_and_ack(consumer, 10)]
+    found = {event.handling.key: (event.content_type, event.data) for event in taken}
+    document = {"name": "Zoë ☕", "price": 9.5, "list": [1, None]}
+    assert [json.loads(found[key][1]) for key in ("1", "2", "7")] == [document] * 3
+    assert found["3"] == found["4"] == ("application/pdf", b"\x00\xff\n")
+    assert found["5"] == ("text/plain; charset=utf-8", "grüße".encode())
+    assert [found[key][1] for key in ("6", "8", "9", "10")] == [b"null", b"8", b"9", b"10"]
+    assert {event.source for event in taken} == {"https://shop.example/orders"}
 
 
 async def test_without_tokens_the_pool_does_not_start(site: Site) -> None:
