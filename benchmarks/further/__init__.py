@@ -11,6 +11,7 @@ from benchmarks.scale import Scale
 _FILES = {
     "publishing": "publishing",
     "calls": "calls",
+    "ingress": "ingress",
     "boot": "boot",
     "features": "features",
     "site": "site",
