@@ -8,9 +8,9 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from bridge.back_off import BackOff
 from bridge.deadline import Deadline
@@ -30,7 +30,7 @@ from bridge.moments import Relayed, Tell
 from bridge.publishing.aside import Aside
 from bridge.publishing.circuit import REMIND_SECONDS, Observation
 from bridge.publishing.lazy_publisher import LazyPublisher
-from bridge.publishing.posting import posted
+from bridge.publishing.posting import posted, publish_or_dead_letter
 from bridge.publishing.stores import Key, RelayStore, StoredEvent
 
 BATCH = 256
@@ -43,7 +43,6 @@ again although further events arrive all the time."""
 RELAY_BACK_OFF = BackOff(first=0.2, at_most=5.0)
 REACH_SECONDS, ANSWER_SECONDS = 2.0, 10.0
 """Seconds that the broker has in one turn to be reached, and to answer a batch."""
-A_MOMENT = timedelta(seconds=1)
 
 log = logging.getLogger("bridge")
 
@@ -183,7 +182,7 @@ class Relay:
         """Publish a batch, delete the confirmed events, and return how many were confirmed. Raise if the broker does
         not answer."""
         try:
-            answers = await asyncio.gather(*map(self._begin, batch), return_exceptions=True)
+            answers = await asyncio.gather(*self._begun(batch), return_exceptions=True)
             if any(answer is not True for answer in answers):
                 answers = await asyncio.gather(*map(self._settled, batch, answers), return_exceptions=True)
         finally:
@@ -194,17 +193,26 @@ class Relay:
         self._confirming = True
         return answers.count(True)
 
-    def _begin(self, stored: StoredEvent) -> Awaitable[bool]:
-        """Publish an event, without a task of its own if nothing has to be waited for. Await whether it is confirmed;
-        the errors are those of `_publish`, or the publisher's own."""
+    def _begun(self, batch: Sequence[StoredEvent]) -> Iterator[Awaitable[bool]]:
+        """Publish each event; yield what to await for whether it is confirmed. The errors are those of `_publish`, or
+        the publisher's own. Once an event has to wait for something, those after it wait too, so that the order is
+        kept."""
+        waits = False
+        for stored in batch:
+            at_once = None if waits else self._at_once(stored)
+            waits = waits or at_once is None
+            yield self._publish(stored) if at_once is None else at_once
+
+    def _at_once(self, stored: StoredEvent) -> Awaitable[bool] | None:
+        """Publish an event without a task of its own; return None if something has to be waited for."""
         try:
             event, due = stored.read()
         except UnreadableEnvelope:
-            return self._publish(stored)
+            return None
+        if stored.key in self._taken:
+            return None
         posting = self._publisher.at_once(event, due, deadline=_in(ANSWER_SECONDS))
-        if posting is None or stored.key in self._taken:
-            return self._publish(stored)
-        return posted(posting, lambda: self._confirm(stored, event, due))
+        return None if posting is None else posted(posting, lambda: self._confirm(stored, event, due))
 
     async def _settled(self, stored: StoredEvent, answer: bool | BaseException) -> bool:
         """Return whether an event is confirmed, after what has to follow from the broker's answer."""
@@ -222,7 +230,7 @@ class Relay:
             if stored.key in self._taken and refusal is None:
                 await self._publisher.put_into_each(event, due, self._taken[stored.key], ANSWER_SECONDS)
             else:
-                await self._publish_or_dead_letter(event, due, refusal)
+                await publish_or_dead_letter(self._publisher, event, due, refusal, ANSWER_SECONDS)
         except (UnreadableEnvelope, TooLarge, DeferForbidden) as error:
             self._aside.add(stored, error)
             if isinstance(error, DeferForbidden):
@@ -246,15 +254,6 @@ class Relay:
         self._aside.forget(stored.key)
         self._published.add(stored.key)
         self._tell(Relayed(event, due))
-
-    async def _publish_or_dead_letter(self, event: Event, due: datetime | None, refusal: BridgeError | None) -> None:
-        try:
-            if refusal is not None:
-                raise refusal
-            await self._publisher.publish(event, due, deadline=_in(ANSWER_SECONDS))
-        except Unroutable:
-            # A short delay makes the event a dead letter with the reason "unroutable" when it is due without a queue.
-            await self._publisher.publish(event, datetime.now(UTC) + A_MOMENT, deadline=_in(ANSWER_SECONDS))
 
     def _answered(self) -> None:
         self._observe(Observation.ANSWER, "")

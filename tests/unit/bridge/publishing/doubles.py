@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -37,6 +37,9 @@ class SwitchedBroker(FakeBroker):
     that it has taken. If it `posts`, it publishes without waiting, too."""
 
     name = "the test's broker"
+    posts = False
+    slow: Collection[str] = ()
+    """Names of events that it does not publish without waiting."""
 
     def __init__(self, answer: Answer = "confirm") -> None:
         super().__init__()
@@ -45,7 +48,6 @@ class SwitchedBroker(FakeBroker):
         self.taken: list[tuple[Event, datetime | None]] = []
         self.unconfirmed: list[Event] = []
         self.tries = 0
-        self.posts = False
         self.posted: list[asyncio.Task[None]] = []
         self.withdrawn: list[Event] = []
         self.before_answer: Callable[[], None] = lambda: None
@@ -76,7 +78,7 @@ class SwitchedBroker(FakeBroker):
             self.at_a_time -= 1
 
     def at_once(self, event: Event, due: datetime | None = None, *, deadline: Deadline) -> Post | None:
-        if not self.posts:
+        if not self.posts or event.name in self.slow:
             return None
 
         async def publish(answered: Answered) -> None:

@@ -49,6 +49,12 @@ def file(tmp_path: Path) -> SpoolFile:
     return a_spool(tmp_path)
 
 
+@pytest.fixture(autouse=True)
+def _posts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Publish without waiting, as RabbitMQ mostly does. The tests of outboxes have a task for each event."""
+    monkeypatch.setattr(SwitchedBroker, "posts", True)
+
+
 async def broker_that_answers(answer: Answer, file: SpoolFile, others: int) -> SwitchedBroker:
     """Return a broker that gives this answer to `mail.sent` and confirms all others. The spool has one `mail.sent`
     first, then `others` other events."""
@@ -103,6 +109,21 @@ async def test_events_of_an_ended_process_are_relayed_in_order(file: SpoolFile) 
 
     assert broker.numbers == list(range(3 * BATCH))
     assert 1 < broker.most_at_a_time <= BATCH
+
+
+async def test_an_event_that_waits_is_not_overtaken(file: SpoolFile) -> None:
+    """Such as one with a large body."""
+    broker = SwitchedBroker()
+    broker.slow = ("mail.sent",)
+    await fill(file, 3)
+    await fill(file, 1, "mail.sent", start=3)
+    await fill(file, 3, start=4)
+
+    async with spooling(broker, file) as publisher:
+        publisher.start()
+        await until(lambda: count(file) == 0)
+
+    assert broker.numbers == list(range(7))
 
 
 async def test_no_event_leaves_the_spool_before_its_confirm(file: SpoolFile) -> None:
