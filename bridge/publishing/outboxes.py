@@ -23,10 +23,11 @@ def of_outbox(module: str) -> Any:
 async def waiting_in(store: StoreSettings, namespace: str) -> Waiting:
     """Return what waits in the outbox of a store. Raise `StoreUnavailable` if the database does not answer, and
     `SettingsError` for settings that cannot be used on this machine."""
-    database = of_outbox("database").Database(store.url_with_password())
+    module, looking = await asyncio.to_thread(lambda: (of_outbox("database"), of_outbox("store")))  # a long import
+    database = module.Database(store.url_with_password())
     try:
         async with asyncio.timeout(LOOK_SECONDS):
-            waiting: Waiting = await database.run(of_outbox("store").counting(namespace))
+            waiting: Waiting = await database.run(looking.counting(namespace))
             return waiting
     except TimeoutError as error:
         raise StoreUnavailable(f"{database}: no answer within {LOOK_SECONDS:g} s") from error

@@ -10,7 +10,7 @@ from tests.faults.history import Record
 from tests.unit.faults.forging import attempt, broken, dead, effect, end, hurt, invoke, line, published
 
 TWICE, MISSING, UNCOMMITTED, LOST = EFFECT_RULES
-ONCE = dict.fromkeys(LISTENERS, 1)
+ONCE: dict[str, Any] = dict.fromkeys(LISTENERS, 1)
 
 
 def stored(key: str, *, committed: bool = True, **effects: int) -> Record:
@@ -40,7 +40,7 @@ def test_an_effect_that_happened_twice(listener: str) -> None:
 @pytest.mark.parametrize("listener", LISTENERS)
 def test_an_effect_that_is_missing(listener: str) -> None:
     """Of any of the listeners."""
-    effects = {each: 1 for each in LISTENERS if each != listener}
+    effects: dict[str, Any] = {each: 1 for each in LISTENERS if each != listener}
     assert broken(*published("a"), *run("a"), stored("a", **effects)) == [MISSING]
 
 
