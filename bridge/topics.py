@@ -29,6 +29,10 @@ SIGNAL = "signal."
 """The beginning of the names of the events of signals, in which receivers run. The second word is the signal's
 name, and the others are the receiver's."""
 
+METHOD = "method."
+"""The beginning of the names of the events of a model's methods. The second word is the model's, and the third the
+method's name."""
+
 _NAME = re.compile(NAME_GRAMMAR)
 _PATTERN_WORD = re.compile(r"[A-Za-z0-9_-]+|\*|#")
 

@@ -19,6 +19,7 @@ from app_adapter.deferred_signals.methods import DeferredSignals, DeferringApp
 from app_adapter.listener_api import Event
 from app_adapter.with_sqlalchemy import imported
 from bridge.errors import shown
+from bridge.topics import METHOD
 
 if TYPE_CHECKING:
     from app_adapter.deferred_models.change import Change
@@ -116,7 +117,7 @@ class DeferredModels(DeferredSignals):
         """The models with deferred methods. At the first one, the listener of their events is registered."""
         models: Models = imported("methods").Models()
         runs = imported("method_runs").MethodRuns(models, self._method_payloads)
-        self.listeners.on(f"{imported('methods').PREFIX}.*.*", name="events.methods")(runs)
+        self.listeners.on(f"{METHOD}*.*", name="events.methods")(runs)
         return models
 
     @cached_property

@@ -11,11 +11,11 @@ from bridge.config.ingress_settings import IngressSettings, Right
 from bridge.config.settings import Settings
 from bridge.errors import SettingsError
 from bridge.rates import Limit
-from bridge.topics import RESERVED, SIGNAL, matches
+from bridge.topics import METHOD, RESERVED, SIGNAL, matches
 
 HASH_PREFIX = "sha256:"
 
-NAMED_ALONE = (RESERVED, SIGNAL)
+NAMED_ALONE = (RESERVED, SIGNAL, METHOD)
 """Beginnings of events that a pattern must name, because they are the app's own and the bridge's own: `#` and `*` do
 not stand for their first word."""
 

@@ -15,9 +15,7 @@ from sqlalchemy.orm import InstanceState, Mapper
 
 from app_adapter.deferred_models.names import word_of
 from bridge.errors import DeferError, shown
-
-PREFIX = "method"
-"""The first word of the events of methods. The second is the model's word, and the third the method's name."""
+from bridge.topics import METHOD
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +31,7 @@ class Method:
     @property
     def event_name(self) -> str:
         """The name of the events."""
-        return f"{PREFIX}.{word_of(self.model)}.{self.name}"
+        return f"{METHOD}{word_of(self.model)}.{self.name}"
 
 
 @dataclass(frozen=True, slots=True)

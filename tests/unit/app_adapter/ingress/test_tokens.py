@@ -55,20 +55,23 @@ def test_a_token_has_its_rights_alone(
         ('"order.#", "signal.#"', "signal.order-paid.shop.mail.send", 202),
         ('"signal.order-paid.*"', "signal.order-paid.send", 202),
         ('"signal.order-paid.*"', "signal.order-sent.send", 403),
+        ('"#"', "method.article.publish", 403),
+        ('"method.article.*"', "method.article.publish", 202),
         ('"#"', "signals.sent", 202),
         ('"#"', "signal", 202),
         ('"#", "bridge.#"', "bridge.worker.missing", 422),
     ],
 )
 def test_a_token_reaches_the_apps_own_receivers_only_by_their_names(patterns: str, name: str, status: int) -> None:
-    """`#` and `*` do not stand for `signal`. Nobody may send the events of the bridge."""
+    """`#` and `*` do not stand for their first word. Nobody may send the events of the bridge."""
     tables = f'[ingress.tokens.own]\nhash = "{hash_of("t-own")}"\nevents = [{patterns}]'
     site = IngressSite(ingress=tables)
     with site.events.testing() as deferred:
         answer = site.post(f"/events/{name}", token="t-own")
         assert (answer.status_code, len(deferred)) == (status, int(status == 202))
-    if status == 403 and patterns.startswith('"#'):
-        assert "which needs a pattern that begins with 'signal.'" in answer.get_json(force=True)["detail"]
+    if status == 403:
+        beginning = f"{name.partition('.')[0]}."
+        assert f"which needs a pattern that begins with {beginning!r}" in answer.get_json(force=True)["detail"]
 
 
 def test_two_tokens_are_valid_while_one_replaces_the_other(site: IngressSite, deferred: Recording) -> None:
