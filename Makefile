@@ -12,7 +12,7 @@ python := .venv/bin/python
 pytest := $(python) -m pytest -q -n 4 --dist loadscope --no-loadscope-reorder
 code   := bridge app_adapter worker dead_letter deferred_event_bridge tests examples benchmarks
 
-.PHONY: help env demo test test-all faults bench lint fuzz docs package rabbitmq servers databases clients browser
+.PHONY: help env demo test test-all faults bench lint fuzz docs package rabbitmq servers databases clients browser redis
 
 help:
 	@echo "make demo            run the demo on SQLite, half a minute"
@@ -58,13 +58,16 @@ clients:
 browser: env
 	@scripts/install-browser.sh
 
+redis:
+	@scripts/install-redis.sh
+
 demo: env
 	@$(python) -m examples.demo $(if $(BROKER),--broker-url "$(BROKER)")
 
-test: env rabbitmq servers databases clients browser
+test: env rabbitmq servers databases clients browser redis
 	@$(pytest) -m "not long" tests
 
-test-all: env rabbitmq servers databases clients browser
+test-all: env rabbitmq servers databases clients browser redis
 	@$(pytest) tests
 
 faults: env rabbitmq servers databases

@@ -11,7 +11,7 @@ import click
 
 from app_adapter.trigger_cli import trigger
 from bridge.config.settings import Settings, load_settings
-from bridge.config.store_settings import StoreSettings, database_of
+from bridge.config.store_settings import StoreSettings, database_of, outboxes
 from bridge.console import options
 from bridge.console.option_values import positive_time, read_by
 from bridge.console.printable import json_text, printable
@@ -123,7 +123,7 @@ def _age(waiting: Waiting, now: datetime) -> float | None:
 
 
 def _chosen(settings: Settings, store: str | None) -> Mapping[str, StoreSettings]:
-    stores = settings.values.stores
+    stores = outboxes(settings.values.stores)
     if store is not None and store not in stores:
         raise SettingsError(f"--store {store}: expected one of {', '.join(stores) or '[stores] of bridge.toml'}")
     if not stores:
@@ -132,7 +132,7 @@ def _chosen(settings: Settings, store: str | None) -> Mapping[str, StoreSettings
 
 
 def _only_dialect(settings: Settings) -> str:
-    dialects = {database_of(store.url) for store in settings.values.stores.values()}
+    dialects = {database_of(store.url) for store in outboxes(settings.values.stores).values()}
     if len(dialects) != 1:
         raise SettingsError(f"--dialect: expected one of {', '.join(DIALECTS)}")
     return dialects.pop()

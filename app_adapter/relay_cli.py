@@ -1,4 +1,4 @@
-"""`bridge-relay`: publishes the events that `defer()` has written to the spool and to outboxes.
+"""`bridge-relay`: publishes the events that `defer()` has written to the spool and to outboxes, and jobs of Sidekiq.
 
 It is in this package because it is the publishing half of a web process. It loads no app.
 """
@@ -13,6 +13,7 @@ import uvloop
 
 from bridge.brokers.opening import open_broker
 from bridge.config.settings import Settings, load_settings
+from bridge.config.store_settings import outboxes, relayed_queues
 from bridge.console import options
 from bridge.console.log_setup import configure_logging
 from bridge.console.program import program, version_option
@@ -24,8 +25,10 @@ from bridge.logger import log
 from bridge.moments import Tell
 from bridge.publishing.lazy_publisher import LazyPublisher
 from bridge.publishing.outboxes import of_outbox
+from bridge.publishing.sidekiq_queues import sidekiq_store
 from bridge.publishing.spool.spool_file import SpoolFile, spool_file
 from bridge.publishing.spooling_publisher import SpoolingPublisher
+from bridge.publishing.store_relay import StoreRelay
 from bridge.watchers.from_settings import named_watchers
 from bridge.watchers.notify import Watchers
 
@@ -41,11 +44,11 @@ if TYPE_CHECKING:
 @options.logs
 @version_option
 def main(config: str | None, log_format: Any, log_level: Any, **overrides: Any) -> None:
-    """Publish the events that `defer()` has written to this host's spool and to the outboxes of [stores], when the
-    broker answers, until SIGTERM.
+    """Publish the events that `defer()` has written to this host's spool and to the outboxes of [stores], and the jobs
+    of the Sidekiq queues there, when the broker answers, until SIGTERM.
 
     Web processes relay the spool too, between their requests; one process of a host relays it at a time. Several
-    bridge-relay share the work of an outbox.
+    bridge-relay share the work of an outbox or a Sidekiq queue.
 
     Exit codes: 0 stopped by a signal; 2 wrong usage or settings; 3 the broker refuses.
     """
@@ -53,10 +56,11 @@ def main(config: str | None, log_format: Any, log_level: Any, **overrides: Any) 
     manager = ServiceManager.of_this_process()
     settings = load_settings(command_line=overrides, file=config)
     file = spool_file(settings)
-    if file is None and not settings.values.stores:
+    stores = settings.values.stores
+    if file is None and not outboxes(stores) and not relayed_queues(stores):
         raise SettingsError(
-            f"broker_url = {settings.values.broker_url!r}: expected RabbitMQ, or an outbox in [stores]; SQLite needs "
-            "no spool"
+            f"broker_url = {settings.values.broker_url!r}: expected RabbitMQ, or an outbox or a Sidekiq queue with "
+            "classes in [stores]; SQLite needs no spool"
         )
     uvloop.run(_until_stopped(settings, file, Watchers(named_watchers(settings)), manager))
 
@@ -73,7 +77,7 @@ async def _relay(
     values = settings.values
     opener = partial(open_broker, values.broker_url, values.namespace, declare=values.declare, tls=settings.tls())
     publisher = LazyPublisher(opener, settings.queues())
-    outboxes = _outboxes(settings, publisher, tell)
+    relays = _relays(settings, publisher, tell)
     try:
         await publisher.ready(Deadline.after(0.5, time.monotonic()))
     except BrokerUnavailable as error:
@@ -86,22 +90,25 @@ async def _relay(
         if not file.path.exists():
             log.info("there is no spool %s yet; the app makes it when it spools an event", file.path)
         log.info("relaying the events of the spool", extra={"spool": str(file.path), "broker": publisher.name})
-    for outbox in outboxes:
-        outbox.start()
-        log.info("relaying the events of %s", outbox.name, extra={"broker": publisher.name})
-    relayed = "the spool" if not outboxes else "the outboxes" if file is None else "the spool and the outboxes"
+    for relay in relays:
+        relay.start()
+        log.info("relaying the events of %s", relay.name, extra={"broker": publisher.name})
+    relayed = "the spool" if not relays else "the stores" if file is None else "the spool and the stores"
     manager.ready(f"relaying the events of {relayed}")
     informing = asyncio.create_task(manager.keep_informed(str))
     await stop.wait()
     informing.cancel()
     manager.stopping()
-    await asyncio.gather(*(outbox.close() for outbox in outboxes))
+    await asyncio.gather(*(relay.close() for relay in relays))
     await (publisher if spool is None else spool).close()
 
 
-def _outboxes(settings: Settings, publisher: LazyPublisher, tell: Tell) -> "list[OutboxRelay]":
+def _relays(settings: Settings, publisher: LazyPublisher, tell: Tell) -> "list[OutboxRelay | StoreRelay]":
+    """Return the relay of each store. Raise `SettingsError` if one cannot be used on this machine."""
     values = settings.values
-    if not values.stores:
-        return []
-    relay = of_outbox("outbox_relay").OutboxRelay
-    return [relay(store, values.namespace, publisher, tell) for store in values.stores.values()]
+    found: list[OutboxRelay | StoreRelay] = []
+    for outbox in outboxes(values.stores).values():
+        found.append(of_outbox("outbox_relay").OutboxRelay(outbox, values.namespace, publisher, tell))
+    for queue in relayed_queues(values.stores).values():
+        found.append(StoreRelay(sidekiq_store(queue, values), publisher, tell))
+    return found

@@ -184,6 +184,21 @@ class OutboxStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SidekiqStatus:
+    """A queue of Sidekiq whose jobs become events. `sidekiq` is its name in `[stores]`, `events` the count of these
+    jobs, `oldest` the age of the oldest of them. `staying` has the counts of the jobs that stay there, by their kind in
+    words. `slots` is as in `SpoolStatus`."""
+
+    kind: ClassVar[str] = "sidekiq"
+    sidekiq: str
+    events: int
+    oldest: float | None
+    staying: Mapping[str, int]
+    trouble: str | None
+    slots: tuple[SlotStatus, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UnreadableStatus:
     """A process whose control socket returned no readable status; `trouble` says why."""
 
@@ -193,7 +208,7 @@ class UnreadableStatus:
     slots: tuple[SlotStatus, ...] = ()
 
 
-Status = WorkerStatus | PoolStatus | SpoolStatus | OutboxStatus | UnreadableStatus
+Status = WorkerStatus | PoolStatus | SpoolStatus | OutboxStatus | SidekiqStatus | UnreadableStatus
 _KINDS: Mapping[object, type[Status]] = {each.kind: each for each in get_args(Status)}
 
 

@@ -18,6 +18,7 @@ from bridge.config.hiding import has_password, shown
 from bridge.config.password_file import with_password
 from bridge.config.reading import Problem, Unreadable, keys_of, table
 from bridge.config.settings_file import settings_file
+from bridge.config.sidekiq_settings import SidekiqSettings
 from bridge.config.sqlite_url import is_sqlite, path_in, url_of
 from bridge.config.store_settings import StoreSettings
 from bridge.config.values import RetrySettings, Values
@@ -216,9 +217,9 @@ def _resolved(checked: Values, base: Path, origins: Mapping[str, str]) -> str:
         raise SettingsError(f"broker_password_file (from {origin}): {error}") from None
 
 
-def _resolved_store(store: StoreSettings, base: Path) -> StoreSettings:
+def _resolved_store(store: StoreSettings | SidekiqSettings, base: Path) -> StoreSettings | SidekiqSettings:
     """Return a store with complete paths. Only the programs that use the store read its password."""
-    if is_sqlite(store.url):
+    if isinstance(store, StoreSettings) and is_sqlite(store.url):
         return replace(store, url=url_of(str(one_name(base / path_in(store.url)))))
     return replace(store, password_file=None if store.password_file is None else str(base / store.password_file))
 

@@ -1,8 +1,10 @@
-"""The table `[stores.NAME]` of `bridge.toml`: a database of the app whose outbox `bridge-relay` publishes.
+"""The table `[stores.NAME]` of `bridge.toml`: a database of the app whose outbox `bridge-relay` publishes, or a
+queue of Sidekiq (`sidekiq_settings`).
 
 No database library is imported here: every program reads the same file.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +13,9 @@ from urllib.parse import urlsplit
 
 from bridge.config.notation import PositiveDuration, SomeText, text
 from bridge.config.password_file import with_password
+from bridge.config.reading import table
+from bridge.config.redis_url import is_redis
+from bridge.config.sidekiq_settings import SidekiqSettings
 from bridge.config.sqlite_url import path_in
 from bridge.errors import SettingsError
 
@@ -30,7 +35,10 @@ def database_url(value: object) -> str:
     url = text(value)
     database, _, driver = urlsplit(url).scheme.partition("+")
     if database not in DRIVERS or "://" not in url:
-        raise ValueError("expected postgresql://host/database, mysql://…, mariadb://… or sqlite:///path/to/file.db")
+        raise ValueError(
+            "expected postgresql://host/database, mysql://…, mariadb://… or sqlite:///path/to/file.db; or redis://… "
+            "for a queue of Sidekiq"
+        )
     if database == "sqlite" and not driver:
         path_in(url)
     elif database != "sqlite" and not urlsplit(url).path.strip("/"):
@@ -58,3 +66,27 @@ class StoreSettings:
             return with_password(self.url, Path(self.password_file), "url", "postgresql://shop@host/shop")
         except ValueError as error:
             raise SettingsError(f"password_file of a store = {self.password_file!r}: {error}") from None
+
+
+_OUTBOX, _SIDEKIQ = table(StoreSettings), table(SidekiqSettings)
+
+
+def store(value: object) -> StoreSettings | SidekiqSettings:
+    """Read a table of `[stores]`: its `url` decides what the store is."""
+    of_sidekiq = isinstance(value, Mapping) and is_redis(value.get("url"))
+    return _SIDEKIQ(value) if of_sidekiq else _OUTBOX(value)
+
+
+def outboxes(stores: Mapping[str, StoreSettings | SidekiqSettings]) -> dict[str, StoreSettings]:
+    """Return the stores that are outboxes in databases."""
+    return {name: each for name, each in stores.items() if isinstance(each, StoreSettings)}
+
+
+def sidekiq_queues(stores: Mapping[str, StoreSettings | SidekiqSettings]) -> dict[str, SidekiqSettings]:
+    """Return the stores that are queues of Sidekiq."""
+    return {name: each for name, each in stores.items() if isinstance(each, SidekiqSettings)}
+
+
+def relayed_queues(stores: Mapping[str, StoreSettings | SidekiqSettings]) -> dict[str, SidekiqSettings]:
+    """Return the queues of Sidekiq whose jobs become events: those with classes."""
+    return {name: each for name, each in sidekiq_queues(stores).items() if each.classes}

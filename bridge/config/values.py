@@ -42,7 +42,8 @@ from bridge.config.notation import (
 from bridge.config.pool_settings import PoolSettings
 from bridge.config.reading import Problem, Unreadable, mapping, table
 from bridge.config.schedule_settings import ScheduleSettings
-from bridge.config.store_settings import StoreSettings
+from bridge.config.sidekiq_settings import SidekiqSettings
+from bridge.config.store_settings import StoreSettings, store
 from bridge.handling import Priority
 from bridge.logs import Retention
 from bridge.queues import CATCH_ALL, DEADLINE_AT_MOST
@@ -220,7 +221,8 @@ class Values:
     workers: Annotated[Mapping[str, WorkerGroupSettings], mapping(plain_name, table(WorkerGroupSettings))] = field(
         default_factory=dict
     )
-    stores: Annotated[Mapping[str, StoreSettings], mapping(plain_name, table(StoreSettings))] = field(
+    stores: Annotated[Mapping[str, StoreSettings | SidekiqSettings], mapping(plain_name, store)] = field(
         default_factory=dict
     )
-    """The databases whose outboxes `bridge-relay` publishes. See docs/outbox.md."""
+    """The databases whose outboxes `bridge-relay` publishes, and the queues of Sidekiq whose jobs it publishes. See
+    docs/outbox.md and docs/sidekiq.md."""

@@ -24,7 +24,7 @@ from tests.unit.bridge.publishing.doubles import SwitchedBroker, an_event, until
 @pytest.fixture(autouse=True)
 def _closed_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """A relay whose broker is silent ends at once."""
-    monkeypatch.setattr("bridge.publishing.outbox.outbox_relay.CLOSE_SECONDS", 0.1)
+    monkeypatch.setattr("bridge.publishing.store_relay.CLOSE_SECONDS", 0.1)
 
 
 async def test_events_are_relayed_in_order_and_deleted_after_their_confirm(engine: Engine, url: str) -> None:

@@ -69,6 +69,7 @@ BORDERS = {
     "cronsim": ["bridge/schedule.py"],
     "pytest": ["deferred_event_bridge/pytest_plugin.py"],
     "sqlalchemy": ["app_adapter/sqlalchemy/*", "bridge/publishing/outbox/*"],
+    "redis": ["bridge/publishing/sidekiq/*"],
     "prometheus_client": ["bridge/watchers/*"],
     "opentelemetry": ["bridge/watchers/*"],
     # The retry policy, and the retry of connections.

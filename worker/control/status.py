@@ -1,4 +1,4 @@
-"""Make the statuses of a worker and of a pool from their own bookkeeping, and of the spool and the outboxes from what
+"""Make the statuses of a worker and of a pool from their own bookkeeping, and of the spool and the stores from what
 they hold. No child is asked, so that no child can delay a status."""
 
 import asyncio
@@ -13,13 +13,24 @@ from importlib.metadata import version
 from typing import Any
 
 from bridge.config.settings import Settings
-from bridge.config.store_settings import StoreSettings
+from bridge.config.sidekiq_settings import SidekiqSettings
+from bridge.config.store_settings import StoreSettings, outboxes, relayed_queues
+from bridge.config.values import Values
 from bridge.errors import BrokerRefused, BrokerUnavailable, SettingsError, StoreUnavailable
 from bridge.publishing.outboxes import waiting_in
+from bridge.publishing.sidekiq_queues import found_in
 from bridge.publishing.spool.spool_file import spool_file
 from bridge.publishing.spool.summary import Spooled, spooled
 from bridge.publishing.stores import Waiting
-from bridge.status import ChildrenStatus, OutboxStatus, PoolStatus, ServingStatus, SpoolStatus, WorkerStatus
+from bridge.status import (
+    ChildrenStatus,
+    OutboxStatus,
+    PoolStatus,
+    ServingStatus,
+    SidekiqStatus,
+    SpoolStatus,
+    WorkerStatus,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +99,17 @@ def spool_status(settings: Settings) -> SpoolStatus | None:
         trouble = str(error)
     if settings.values.publish == "confirm" and not found.events and trouble is None:
         return None
-    age = None if found.oldest is None else round((datetime.now(UTC) - found.oldest).total_seconds(), 1)
+    age = _age(found.oldest)
     return SpoolStatus(spool=str(file.path), events=found.events, oldest=age, bytes=found.bytes, trouble=trouble)
+
+
+async def store_statuses(settings: Settings) -> list[OutboxStatus | SidekiqStatus]:
+    """Return the status of each store of `[stores]` that `bridge-relay` publishes: the outboxes, then Sidekiq."""
+    values = settings.values
+    queues = relayed_queues(values.stores)
+    of_outboxes = outbox_statuses(outboxes(values.stores), values.namespace)
+    of_queues = asyncio.gather(*(_sidekiq_status(name, queue, values) for name, queue in queues.items()))
+    return [*await of_outboxes, *await of_queues]
 
 
 async def outbox_statuses(stores: Mapping[str, StoreSettings], namespace: str) -> list[OutboxStatus]:
@@ -103,8 +123,20 @@ async def _outbox_status(name: str, store: StoreSettings, namespace: str) -> Out
         found = await waiting_in(store, namespace)
     except (SettingsError, StoreUnavailable) as error:
         trouble = str(error)
-    age = None if found.oldest is None else round((datetime.now(UTC) - found.oldest).total_seconds(), 1)
-    return OutboxStatus(outbox=name, events=found.events, oldest=age, trouble=trouble)
+    return OutboxStatus(outbox=name, events=found.events, oldest=_age(found.oldest), trouble=trouble)
+
+
+async def _sidekiq_status(name: str, queue: SidekiqSettings, values: Values) -> SidekiqStatus:
+    try:
+        found = await found_in(queue, values)
+    except (SettingsError, StoreUnavailable) as error:
+        return SidekiqStatus(sidekiq=name, events=0, oldest=None, staying={}, trouble=str(error))
+    age = _age(found.oldest)
+    return SidekiqStatus(sidekiq=name, events=found.events, oldest=age, staying=found.staying, trouble=None)
+
+
+def _age(since: datetime | None) -> float | None:
+    return None if since is None else round((datetime.now(UTC) - since).total_seconds(), 1)
 
 
 def _fields_of(children: ChildrenStatus) -> dict[str, Any]:

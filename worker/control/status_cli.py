@@ -20,6 +20,7 @@ from bridge.status import (
     OutboxStatus,
     PoolStatus,
     ProgressStatus,
+    SidekiqStatus,
     SlotStatus,
     SpoolStatus,
     Status,
@@ -31,7 +32,7 @@ from worker.control.control_directory import directories_of
 from worker.control.control_socket import count_of_others, statuses_of, workers_of
 from worker.control.readiness import why_not
 from worker.control.site_status import show_site
-from worker.control.status import outbox_statuses, spool_status
+from worker.control.status import spool_status, store_statuses
 
 _COLUMNS = (
     Column("slot", right=True, narrow=True),
@@ -58,7 +59,7 @@ _COLUMNS = (
 @options.config()
 @version_option
 def main(as_json: bool, ready: bool, site: bool, config: str | None) -> None:
-    """Show the workers and pools of these settings, what each slot does, the spool and the outboxes.
+    """Show the workers and pools of these settings, what each slot does, the spool and the stores.
 
     It shows those of this user on this machine, and counts the others. The statuses come from the control sockets; no
     child is asked. --ready is for health checks: a worker is ready if it
@@ -75,9 +76,8 @@ def main(as_json: bool, ready: bool, site: bool, config: str | None) -> None:
     if ready:
         sys.exit(_show_readiness(settings.values, as_json))
     running, spool = statuses_of(settings.values), spool_status(settings)
-    stores, namespace = settings.values.stores, settings.values.namespace
-    outboxes = asyncio.run(outbox_statuses(stores, namespace)) if stores else []
-    statuses = [*running, *outboxes, *([] if spool is None else [spool])]
+    stores = asyncio.run(store_statuses(settings)) if settings.values.stores else []
+    statuses = [*running, *stores, *([] if spool is None else [spool])]
     if as_json:
         click.echo(json_text([to_json(status) for status in statuses], indent=2))
     else:
@@ -139,9 +139,13 @@ def _show(console: Console, status: Status) -> None:
             print_text(console, f"spool {status.spool}: {held}")
         case OutboxStatus():
             print_text(console, f"outbox {status.outbox}: {status.trouble or _held(status)}")
+        case SidekiqStatus():
+            print_text(console, f"sidekiq {status.sidekiq}: {status.trouble or _held(status)}")
+            for kind, count in status.staying.items():
+                print_text(console, f"  {kind} stay there: {count}")
 
 
-def _held(status: SpoolStatus | OutboxStatus) -> str:
+def _held(status: SpoolStatus | OutboxStatus | SidekiqStatus) -> str:
     oldest = "" if status.oldest is None else f", the oldest {_time(status.oldest)} old"
     return f"{status.events} event{'' if status.events == 1 else 's'}{oldest}"
 

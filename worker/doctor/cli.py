@@ -30,6 +30,7 @@ from worker.doctor import (
     pauses,
     rendering,
     schedules,
+    sidekiq,
     spool,
     workers,
 )
@@ -104,4 +105,5 @@ async def _examined(settings: Settings, site: SiteOnBroker) -> tuple[bool, Seque
         *pools,
         *spool.examine(values),
         *(await outboxes.examine(values)),
+        *(await sidekiq.examine(values)),
     ]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from bridge.brokers.contract.findings import Finding, counted, ok, unknown, wrong
-from bridge.config.store_settings import StoreSettings
+from bridge.config.store_settings import StoreSettings, outboxes
 from bridge.config.values import Values
 from bridge.errors import SettingsError, StoreUnavailable
 from bridge.publishing.outboxes import waiting_in
@@ -17,7 +17,7 @@ LATE = timedelta(minutes=1)
 
 async def examine(values: Values) -> Sequence[Finding]:
     """Judge each outbox of `[stores]`."""
-    return await asyncio.gather(*(_examine(name, store, values) for name, store in values.stores.items()))
+    return await asyncio.gather(*(_examine(name, store, values) for name, store in outboxes(values.stores).items()))
 
 
 async def _examine(name: str, store: StoreSettings, values: Values) -> Finding:

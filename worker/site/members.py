@@ -6,6 +6,7 @@ from enum import IntEnum
 
 from bridge.config.settings import Settings
 from bridge.config.sqlite_url import is_sqlite
+from bridge.config.store_settings import outboxes, relayed_queues
 from bridge.config.values import WorkerGroupSettings
 from bridge.errors import SettingsError
 
@@ -59,7 +60,8 @@ def members_of(settings: Settings, app: str | None, further: Sequence[str] = ())
         to_finish = group.grace.total_seconds() if group.grace is not None else grace
         words = (*own, *chosen, *config, *further)
         found.append(Member(named, "bridge-worker", words, Stage.WORKERS, boot, to_finish))
-    if values.stores or (values.publish == "spool" and not is_sqlite(values.broker_url)):
+    stores = outboxes(values.stores) or relayed_queues(values.stores)
+    if stores or (values.publish == "spool" and not is_sqlite(values.broker_url)):
         found.append(Member("relay", "bridge-relay", (*config, *further), Stage.RELAY, boot, grace, reloads=False))
     return tuple(found)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bridge.config.settings import Settings
 from bridge.config.sqlite_url import is_sqlite, path_in
+from bridge.config.store_settings import outboxes
 from worker.site.members import Member
 from worker.site.process import LATE_SECONDS, WATCHDOG_SECONDS
 
@@ -122,7 +123,8 @@ def _written(settings: Settings, member: Member) -> Iterator[Path]:
     elif values.publish == "spool":
         yield Path(values.spool).parent
     if member.program == "bridge-relay":
-        yield from (Path(path_in(store.url)).parent for store in values.stores.values() if is_sqlite(store.url))
+        databases = outboxes(values.stores).values()
+        yield from (Path(path_in(store.url)).parent for store in databases if is_sqlite(store.url))
     if member.program == "bridge-pool" and values.pool is not None and values.pool.bind.startswith("unix:"):
         yield Path(values.pool.bind.removeprefix("unix:")).parent
 

@@ -13,10 +13,8 @@ from bridge.publishing.outbox.database import Database
 from bridge.publishing.outbox.marks import prune, prune_keys
 from bridge.publishing.outbox.store import OutboxStore
 from bridge.publishing.outbox.tables import tables
-from bridge.publishing.relay import Relay
+from bridge.publishing.store_relay import StoreRelay
 
-CLOSE_SECONDS = 5.0
-"""Seconds that the batch in flight has to be confirmed when the process stops."""
 PRUNE_SECONDS = 3600.0
 
 
@@ -31,24 +29,23 @@ class OutboxRelay:
         url = settings.url_with_password()
         self._pruning = Database(url)
         self.store = OutboxStore(Database(url), self._tables, settings.poll)
-        self._relay = Relay(self.store, publisher, tell)
+        self._relay = StoreRelay(self.store, publisher, tell)
         self.store.wake_up.wake = self._relay.wake
-        self._tasks: list[asyncio.Task[None]] = []
+        self._task: asyncio.Task[None] | None = None
         self.name = self.store.name
 
     def start(self) -> None:
         """Start to relay."""
-        self._tasks = [asyncio.create_task(self._relay.run()), asyncio.create_task(self._prune())]
+        self._relay.start()
+        self._task = asyncio.create_task(self._prune())
 
     async def close(self) -> None:
-        """Wait for the batch in flight, at most `CLOSE_SECONDS`, and close the connections."""
-        relaying, pruning = self._tasks
-        self._relay.stop()
-        pruning.cancel()
-        await asyncio.wait({relaying}, timeout=CLOSE_SECONDS)
-        relaying.cancel()
-        await asyncio.wait(self._tasks)
-        await self.store.close()
+        """Wait for the batch in flight, at most `store_relay.CLOSE_SECONDS`, and close the connections."""
+        if self._task is not None:
+            self._task.cancel()
+        await self._relay.close()
+        if self._task is not None:
+            await asyncio.wait({self._task})
         await self._pruning.close()
 
     async def _prune(self) -> None:

@@ -20,7 +20,7 @@ def test_an_sqlite_broker_has_nothing_to_relay() -> None:
     result = CliRunner().invoke(relay_cli.main, ["--broker-url", "sqlite:///bridge.db"])
 
     assert result.exit_code == 2
-    assert "bridge.db': expected RabbitMQ, or an outbox in [stores]; SQLite needs no spool" in result.stderr
+    assert "bridge.db': expected RabbitMQ, or an outbox or a Sidekiq queue with classes in [stores]" in result.stderr
 
 
 def test_an_unknown_setting_is_reported() -> None:

@@ -9,6 +9,7 @@ from bridge.status import (
     FORMAT,
     MAX_STATUS,
     OutboxStatus,
+    SidekiqStatus,
     SpoolStatus,
     Status,
     StatusError,
@@ -23,6 +24,7 @@ STATUSES: list[Status] = [
     WORKER,
     POOL,
     OutboxStatus(outbox="shop", events=3, oldest=1.5, trouble=None),
+    SidekiqStatus(sidekiq="old", events=3, oldest=1.5, staying={"jobs of class 'X'": 2}, trouble=None),
     SpoolStatus(spool="/var/spool.db", events=3, oldest=1.5, bytes=4096, trouble=None),
     UnreadableStatus(pid=11, trouble="it does not answer"),
 ]
@@ -63,7 +65,10 @@ def test_a_whole_number_is_read_as_seconds() -> None:
         (text(format=FORMAT + 1), f"has the format {FORMAT + 1}, this program reads {FORMAT}: use the same"),
         (text(format=True), "has the format True"),
         (b'{"pid": 11, "slots": []}', f"has the format None, this program reads {FORMAT}: use the same version"),
-        (text(kind="lorry"), "status.kind: expected one of worker, pool, spool, outbox, unreadable, got 'lorry'"),
+        (
+            text(kind="lorry"),
+            "expected one of worker, pool, spool, outbox, sidekiq, unreadable, got 'lorry'",
+        ),
         (text(kind=["worker"]), "status.kind: expected one of"),
         (text(kind="pool"), "fields missing: ['address', 'served']; unknown: ["),
         (text(colour="red"), "fields missing: []; unknown: ['colour']"),

@@ -12,6 +12,7 @@ from bridge.config.pool_settings import PoolSettings
 from bridge.config.reading import keys_of, table
 from bridge.config.schedule_settings import ScheduleSettings
 from bridge.config.settings import Settings, load_settings
+from bridge.config.sidekiq_settings import SidekiqSettings
 from bridge.config.store_settings import StoreSettings
 from bridge.config.values import QueueSettings, RetrySettings, Values, WorkerGroupSettings
 from bridge.errors import SettingsError
@@ -77,6 +78,7 @@ def test_the_keys_of_an_address_are_documented() -> None:
         ("outbox.md", StoreSettings),
         ("dashboard.md", DashboardSettings),
         ("dashboard.md", UserSettings),
+        ("sidekiq.md", SidekiqSettings),
         ("ingress.md", IngressSettings),
         ("ingress.md", TokenSettings),
         ("ingress.md", WebhookSettings),

@@ -7,16 +7,18 @@ from pathlib import Path
 import pytest
 
 from bridge.brokers.contract.findings import FindingState
+from bridge.config.sidekiq_settings import SidekiqSettings
 from bridge.config.store_settings import StoreSettings
 from bridge.config.values import Values
 from bridge.controls import Pause
 from bridge.ledger import Dead
+from bridge.publishing.sidekiq.summary import Found
 from bridge.publishing.spool.summary import Spooled
 from bridge.publishing.stores import Waiting
 from bridge.status import UnreadableStatus, WorkerStatus
 from deferred_event_bridge.hidden_packages import HiddenPackage
 from tests.unit.bridge.statuses import SERVING, WORKER
-from worker.doctor import installation, ledger, outboxes, pauses, spool, workers
+from worker.doctor import installation, ledger, outboxes, pauses, sidekiq, spool, workers
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 PATH = Path("/var/lib/shop/bridge-spool.db")
@@ -78,6 +80,61 @@ def test_an_outbox(found: Waiting, state: FindingState, sentence: str) -> None:
     finding = outboxes.judge("shop", found, NOW)
 
     assert (finding.state, finding.sentence) == (state, f"shop {sentence}")
+
+
+@pytest.mark.parametrize(
+    ("found", "judged"),
+    [
+        (Found(), [(FindingState.OK, "holds 0 jobs for this site")]),
+        (Found(2, NOW - timedelta(seconds=5)), [(FindingState.OK, "holds 2 jobs for this site")]),
+        (
+            Found(1, NOW - timedelta(hours=1)),
+            [(FindingState.WRONG, "holds 1 job for this site, the oldest for 3600 s")],
+        ),
+        (
+            Found(3, NOW, abandoned=2),
+            [
+                (
+                    FindingState.WRONG,
+                    "holds 3 jobs for this site; 2 of them were with a relay that was killed",
+                )
+            ],
+        ),
+        (
+            Found(staying={"jobs of class 'X'": 2}, stays_since=NOW),
+            [(FindingState.OK, "holds 0 jobs for this site"), (FindingState.OK, "jobs of class 'X' (2) stay in Redis")],
+        ),
+        (
+            Found(staying={"jobs of class 'X'": 2}, stays_since=NOW - timedelta(hours=1)),
+            [
+                (FindingState.OK, "holds 0 jobs for this site"),
+                (FindingState.WRONG, "jobs of class 'X' (2) stay in Redis, the oldest for 3600 s"),
+            ],
+        ),
+        (
+            Found(staying={"jobs that are not JSON": 1}),
+            [
+                (FindingState.OK, "holds 0 jobs for this site"),
+                (FindingState.WRONG, "jobs that are not JSON (1) stay in Redis"),
+            ],
+        ),
+    ],
+)
+def test_a_queue_of_sidekiq(found: Found, judged: list[tuple[FindingState, str]]) -> None:
+    """Jobs that wait for seconds are normal, of this site or of a Sidekiq."""
+    findings = sidekiq.judge("old", found, NOW)
+
+    assert [(each.state, each.sentence.removeprefix("old").lstrip(" :")) for each in findings] == judged
+
+
+async def test_a_queue_of_sidekiq_that_cannot_be_read(tmp_path: Path) -> None:
+    """The finding names the server, and who needs it."""
+    values = Values(stores={"old": SidekiqSettings(f"unix://{tmp_path}/none.sock", classes={"A": "a"})})
+
+    (finding,) = await sidekiq.examine(values)
+
+    assert finding.state is FindingState.WRONG
+    assert f"old: unix://{tmp_path}/none.sock: " in finding.sentence
 
 
 async def test_an_outbox_that_cannot_be_read(tmp_path: Path) -> None:

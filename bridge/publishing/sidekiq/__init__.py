@@ -1,0 +1,1 @@
+"""Sidekiq's queues in Redis: jobs that become events, and events that become jobs."""
