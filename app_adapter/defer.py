@@ -43,6 +43,8 @@ def defer(
     within: float | timedelta | str | None = None,
     on_duplicate: Literal["return", "raise"] = "return",
     session: Any = None,
+    to: str | None = None,
+    job_class: str | None = None,
 ) -> str:
     """Defer an event from within a Flask request or app context; return its id.
 
@@ -63,6 +65,10 @@ def defer(
     own transaction: it is deferred exactly if that transaction commits. `bridge-relay` publishes it; see
     docs/outbox.md.
 
+    With `to`, such as "sidekiq:default", the event is published as a job of Sidekiq, of the class `job_class`, into
+    that queue of the Redis server in `[stores]`; see docs/sidekiq.md. A payload that is a list is the job's
+    arguments, any other but None the only one. `defer()` returns the job's id.
+
     Raise `DeferError`: a subclass names the cause; the base class is raised for another argument that cannot be used,
     and outside an app. Nothing was published, except perhaps after `DeferUnconfirmed`.
     """
@@ -78,6 +84,8 @@ def defer(
         key=key,
         within=within,
         on_duplicate=on_duplicate,
+        to=to,
+        job_class=job_class,
     )
     deferred: str = state_of_app().defer(deferral, session)
     return deferred

@@ -15,7 +15,8 @@ from bridge.handling import MAX_KEY, PLAIN, Handling, Priority
 class Deferral:
     """An event to defer. The fields are the arguments of `defer()`, and are checked when the event is deferred.
 
-    `source` is the program that the event comes from; None: the app.
+    `source` is the program that the event comes from; None: the app. An event `to` a queue of Sidekiq is a job of
+    `job_class`.
     """
 
     name: str
@@ -31,6 +32,8 @@ class Deferral:
     within: float | timedelta | str | None = None
     on_duplicate: Literal["return", "raise"] = "return"
     source: str | None = None
+    to: str | None = None
+    job_class: str | None = None
 
 
 def handling_of(deferral: Deferral, due: datetime | None, now: datetime) -> Handling:

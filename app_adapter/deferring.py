@@ -12,6 +12,7 @@ from app_adapter.defer import due_of, make_event
 from app_adapter.deferral import Deferral, handling_of, within_of
 from app_adapter.fork_safe_publishing import publish, publish_many
 from app_adapter.outgoing import Outgoing
+from app_adapter.sidekiq_jobs import arguments_of, as_job, check_travels
 from app_adapter.trace import current_traceparent
 from app_adapter.with_sqlalchemy import imported
 from bridge.config.settings import Settings
@@ -40,6 +41,7 @@ class Deferring:
     def defer(self, deferral: Deferral, session: Any = None) -> str:
         """Defer one event; see `app_adapter.defer`."""
         outgoing = self._made(deferral)
+        _check_session(session, [deferral])
         try:
             if session is None:
                 self._send(outgoing, deferral)
@@ -55,6 +57,7 @@ class Deferring:
         """Defer all events; see `app_adapter.defer_many`."""
         deferrals = [_deferral(each, at) for at, each in enumerate(given)]
         made = [self._made_one_of_many(deferral, at) for at, deferral in enumerate(deferrals)]
+        _check_session(session, deferrals)
         if session is not None:
             return _ids(made, deferrals, self._write(session, made, deferrals))
         if made and self.recording() is None and self.app.testing:
@@ -72,11 +75,12 @@ class Deferring:
         self._write(session, made, deferrals, by="insert")
 
     def _made(self, deferral: Deferral) -> Outgoing:
+        check_travels(deferral)
         now, values = datetime.now(UTC), self.settings.values
         due = due_of(deferral.delay, deferral.at, now)
         event = make_event(
             deferral.name,
-            deferral.payload,
+            deferral.payload if deferral.to is None else arguments_of(deferral.payload),
             content_type=deferral.content_type,
             source=deferral.source or values.source or self.app.name,
             dumps=self.app.json.dumps,
@@ -85,6 +89,8 @@ class Deferring:
             now=now,
             handling=handling_of(deferral, due, now),
         )
+        if deferral.to is not None:
+            return as_job(event, due, deferral, values.stores)
         return Outgoing(event, due, within_of(deferral, now))
 
     def _made_one_of_many(self, deferral: Deferral, at: int) -> Outgoing:
@@ -138,13 +144,15 @@ class Deferring:
             from app_adapter.testing import RecordedEvent
 
             event = outgoing.event
-            queues = route(self.settings.queues(), event.name)
-            recorded = RecordedEvent(event, self.app, self.target, queues, deferral.delay, deferral.at)
+            queues = route(self.settings.queues(), event.name) if deferral.to is None else ()
+            delay, at = deferral.delay, deferral.at
+            recorded = RecordedEvent(event, self.app, self.target, queues, delay, at, to=deferral.to)
             recording.add(recorded, outgoing.within)
         elif self.app.testing:
             raise DeferError(_in_a_test(self.app.name, outgoing.event.name))
         else:
-            publish(self.settings, outgoing.event, outgoing.due, self.tell, within=outgoing.within)
+            event, due = outgoing.event, outgoing.due
+            publish(self.settings, event, due, self.tell, within=outgoing.within, sidekiq=outgoing.sidekiq)
 
     def _recorded(self, outgoing: Outgoing, deferral: Deferral) -> DeferError | None:
         try:
@@ -159,6 +167,11 @@ def check_has_queue(outgoing: Outgoing, queues: Sequence[Queue]) -> None:
     name = outgoing.event.name
     if outgoing.due is None and not route(queues, name):
         raise Unroutable(f"no queue takes {name!r}: it matches no pattern, and there is no 'default' queue")
+
+
+def _check_session(session: Any, deferrals: Iterable[Deferral]) -> None:
+    if session is not None and any(deferral.to is not None for deferral in deferrals):
+        raise DeferError("session=…: a job of Sidekiq is in no transaction of a database; expected it without `to`")
 
 
 def _deferral(given: object, at: int) -> Deferral:

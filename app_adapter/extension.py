@@ -199,6 +199,8 @@ class DeferredEvents(DeferredModels):
         within: float | timedelta | str | None = None,
         on_duplicate: Literal["return", "raise"] = "return",
         session: Any = None,
+        to: str | None = None,
+        job_class: str | None = None,
     ) -> str:
         """Defer an event, as `app_adapter.defer` does. Outside a Flask context the app is the extension's only app.
 
@@ -216,6 +218,8 @@ class DeferredEvents(DeferredModels):
             key=key,
             within=within,
             on_duplicate=on_duplicate,
+            to=to,
+            job_class=job_class,
         )
         return self._state().defer(deferral, session)
 

@@ -8,7 +8,7 @@ import atexit
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -20,12 +20,14 @@ from bridge.app_moments import Deferred, Spooled, tell_nobody
 from bridge.brokers.contract.publishing import KNOWS_NO_KEYS
 from bridge.brokers.contract.tls import Tls
 from bridge.brokers.opening import importing, open_broker
+from bridge.config.redis_url import RedisServer
 from bridge.config.settings import Settings
 from bridge.config.sqlite_url import is_sqlite
 from bridge.deadline import Deadline
 from bridge.errors import CallError, DeferError, DeferUnavailable, DuplicateEvent
 from bridge.event import Event
 from bridge.local_database.own_threads import is_own_thread
+from bridge.publishing.sidekiq_queues import of_sidekiq
 from bridge.publishing.spool.spool_file import SpoolFile, spool_file
 from bridge.queues import Queue
 
@@ -48,12 +50,12 @@ _Key = tuple[_Opener, tuple[Queue, ...], SpoolFile | None]
 class _Process:
     """The publishing threads of one process, and whether it is ending."""
 
-    threads: dict[_Key, PublishingThread] = field(default_factory=dict)
+    threads: dict[_Key | RedisServer, PublishingThread] = field(default_factory=dict)
     closed: bool = False
 
 
 class PublishingThreads:
-    """The publishing threads of one process, by broker URL, namespace, queues and spool."""
+    """The publishing threads of one process, by broker URL, namespace, queues and spool; those of Sidekiq by server."""
 
     def __init__(self) -> None:
         self._by_pid: dict[int, _Process] = {}
@@ -68,18 +70,25 @@ class PublishingThreads:
         The thread's relay tells `Relayed` to the `tell` of the first caller. If several apps share a thread, only that
         app's watchers receive it.
         """
-        process = self._process()
-        if process.closed:
-            raise DeferUnavailable("this process is ending and publishes no more events")
         values = settings.values
         spool = spool_file(settings) if values.publish == "spool" else None
         opener = (values.broker_url, values.namespace, values.declare, values.file_group, creates, settings.tls())
         key = (opener, settings.queues(), spool)
+        return self._thread(key, partial(_publisher, *key, tell))
+
+    def sidekiq_thread(self, server: RedisServer) -> PublishingThread:
+        """Return the thread that publishes jobs of Sidekiq to this server. Raise what `thread` raises."""
+        return self._thread(server, partial(_sidekiq_publisher, server))
+
+    def _thread(self, key: _Key | RedisServer, make: "Callable[[], EventPublisher]") -> PublishingThread:
+        process = self._process()
+        if process.closed:
+            raise DeferUnavailable("this process is ending and publishes no more events")
         thread = process.threads.get(key)
         if thread is None:
             require_threads()
             # Of several callers that get here at the same time, each makes an object, and the first one's is used.
-            thread = process.threads.setdefault(key, PublishingThread(partial(_publisher, *key, tell)))
+            thread = process.threads.setdefault(key, PublishingThread(make))
         return thread
 
     def close(self) -> None:
@@ -118,6 +127,13 @@ def _publisher(opener: _Opener, queues: tuple[Queue, ...], spool: SpoolFile | No
     return SpoolingPublisher(declared, spool, tell)
 
 
+def _sidekiq_publisher(server: RedisServer) -> "EventPublisher":
+    """Return the publisher of a thread, as `_publisher` does."""
+    with importing:
+        publisher: EventPublisher = of_sidekiq("publisher").SidekiqPublisher(server)
+    return publisher
+
+
 _threads_of_this_process = PublishingThreads()
 
 
@@ -138,19 +154,18 @@ def publish(
     *,
     creates: bool = True,
     within: timedelta | None = None,
+    sidekiq: RedisServer | None = None,
 ) -> None:
     """Publish an event and wait for its confirm, at most the settings' `publish_timeout`. Raise `DeferError`. A missing
-    SQLite file is an error unless `creates`. `within` is as for `Publisher.publish`.
+    SQLite file is an error unless `creates`. `within` is as for `Publisher.publish`, `sidekiq` as in `Outgoing`.
 
     Then call `tell` with `Deferred` or `Spooled`, in the calling thread.
     """
-    outgoing = Outgoing(event, due, within)
+    outgoing = Outgoing(event, due, within, sidekiq)
     _check(settings, outgoing)
     began = time.monotonic()
     deadline = Deadline.after(settings.values.publish_timeout.total_seconds(), began)
-    thread = _threads_of_this_process.thread(
-        settings, tell, creates=creates
-    )  # the deadline includes the thread's start
+    thread = _thread_to(sidekiq, settings, tell, creates=creates)  # the deadline includes the thread's start
     _tell(tell, outgoing, thread.publish(event, due, deadline, within), began)
 
 
@@ -174,11 +189,25 @@ def publish_many(settings: Settings, outgoing: Sequence[Outgoing], tell: "Tell")
 def _publish_batch(settings: Settings, batch: Sequence[Outgoing], tell: "Tell") -> list[DeferError | None]:
     began = time.monotonic()
     deadline = Deadline.after(settings.values.publish_timeout.total_seconds(), began)
-    answers = _threads_of_this_process.thread(settings, tell).publish_many(batch, deadline)
-    for each, answer in zip(batch, answers, strict=True):
-        if not isinstance(answer, DeferError):
-            _tell(tell, each, answer, began)
-    return [answer if isinstance(answer, DeferError) else None for answer in answers]
+    errors: list[DeferError | None] = [None] * len(batch)
+    for server in dict.fromkeys(each.sidekiq for each in batch):
+        chosen = [(at, each) for at, each in enumerate(batch) if each.sidekiq == server]
+        thread = _thread_to(server, settings, tell)
+        answers = thread.publish_many([each for _, each in chosen], deadline)
+        for (at, each), answer in zip(chosen, answers, strict=True):
+            if isinstance(answer, DeferError):
+                errors[at] = answer
+            else:
+                _tell(tell, each, answer, began)
+    return errors
+
+
+def _thread_to(
+    sidekiq: RedisServer | None, settings: Settings, tell: "Tell", *, creates: bool = True
+) -> PublishingThread:
+    if sidekiq is not None:
+        return _threads_of_this_process.sidekiq_thread(sidekiq)
+    return _threads_of_this_process.thread(settings, tell, creates=creates)
 
 
 def _check(settings: Settings, outgoing: Outgoing) -> None:

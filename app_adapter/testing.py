@@ -38,8 +38,9 @@ from bridge.trust import Trust
 class RecordedEvent:
     """An event that was deferred and recorded instead of published.
 
-    `delay` and `at` are the arguments of `defer()`. `queues` are the queues that the broker would have put the event
-    into. `finished` are the names of listeners that have finished before and are not called.
+    `delay`, `at` and `to` are the arguments of `defer()`. `queues` are the queues that the broker would have put the
+    event into. An event `to` a queue of Sidekiq has none; its payload is the job.
+    `finished` are the names of listeners that have finished before and are not called.
     """
 
     event: Event
@@ -49,6 +50,7 @@ class RecordedEvent:
     delay: float | timedelta | str | None
     at: datetime | None
     finished: tuple[str, ...] = ()
+    to: str | None = None
 
     @property
     def id(self) -> str:
@@ -92,7 +94,7 @@ class Recording(Sequence[RecordedEvent]):
     def add(self, deferred: RecordedEvent, within: timedelta | None = None) -> None:
         """Record an event. Raise `Unroutable` as the broker would: if the event is due now and no queue takes it. With
         `within`, raise `DuplicateEvent` if another event holds its key."""
-        if not deferred.queues and deferred.delay is None and deferred.at is None:
+        if not deferred.queues and deferred.delay is None and deferred.at is None and deferred.to is None:
             raise Unroutable(
                 f"no queue takes {deferred.name!r}: it matches no pattern, and there is no 'default' queue"
             )

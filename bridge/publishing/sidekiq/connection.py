@@ -43,7 +43,7 @@ class RedisConnection:
                 return await use(self.client())
         except FAILURES as error:
             await self.close()
-            raise StoreUnavailable(f"{self}: {reason(error, seconds)}") from error
+            raise StoreUnavailable(f"{self}: {reason(error)}") from error
         except asyncio.CancelledError:
             self._client = None  # an answer may still be on its way
             raise
@@ -56,13 +56,17 @@ class RedisConnection:
                 "socket_timeout": ANSWER_SECONDS,
                 "retry": Retry(NoBackoff(), 0),  # a command that was repeated could be done twice
                 "protocol": 2,  # as Redis before 6 has it
-                "single_connection_client": True,
             }
             try:
                 self._client = Redis.from_url(self._url, **options)
             except (TypeError, ValueError) as error:
                 raise SettingsError(f"{self}: {error}") from error
         return self._client
+
+    async def ensure(self) -> None:
+        """Return when the server is connected. Raise what redis-py raises."""
+        pool = self.client().connection_pool
+        await pool.release(await pool.get_connection())
 
     async def close(self) -> None:
         """Close the connection. The next call connects again."""
@@ -72,6 +76,6 @@ class RedisConnection:
                 await client.aclose()
 
 
-def reason(error: BaseException, seconds: float) -> str:
+def reason(error: BaseException) -> str:
     """Return the server's own words on one line, or what went wrong."""
-    return " ".join(str(error).split()) or f"no answer within {seconds:g} s"
+    return " ".join(str(error).split()) or "no answer in time"
