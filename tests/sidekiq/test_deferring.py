@@ -1,6 +1,7 @@
 """`defer()` to Sidekiq: what cannot travel is refused by name, and a Redis that fails is an error within
 `publish_timeout`."""
 
+import asyncio
 import json
 import os
 import time
@@ -14,7 +15,9 @@ from flask import Flask
 
 from app_adapter import Deferral, DeferredEvents
 from bridge.app_moments import Deferred
+from bridge.config.redis_url import RedisServer
 from bridge.errors import (
+    BrokerUnavailable,
     DeferError,
     DeferForbidden,
     DeferRejected,
@@ -26,6 +29,9 @@ from bridge.errors import (
     TooLarge,
 )
 from bridge.moments import Moment
+from bridge.publishing.sidekiq.publisher import SidekiqPublisher
+from tests.deadlines import within
+from tests.events import new_event
 from tests.redis_server import RedisNode
 from tests.sidekiq.doubles import QUEUE
 
@@ -171,8 +177,12 @@ def test_a_test_records_the_job(events: DeferredEvents, client: Any) -> None:
     assert client.dbsize() == 0
 
 
-def test_many_go_to_their_destinations_in_order(events: DeferredEvents, client: Any, tmp_path: Path) -> None:
+def test_many_go_to_their_destinations_in_order(
+    url: str, extension: Made, client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Jobs of Sidekiq and events of the broker in one call."""
+    monkeypatch.setenv("BRIDGE_PUBLISH_TIMEOUT", "30s")
+    events = extension(f'[stores.ruby]\nurl = "{url}"\n')
     ids = events.defer_many(
         Deferral("work.hard", number, **(TO if number % 2 else {})) for number in range(2 * 1000 + 10)
     )
@@ -181,6 +191,22 @@ def test_many_go_to_their_destinations_in_order(events: DeferredEvents, client: 
     assert [job["args"] for job in jobs] == [[number] for number in range(1, 2010, 2)]
     assert [job["jid"] for job in jobs] == ids[1::2]
     assert (tmp_path / "bridge.db").exists()
+
+
+async def test_what_could_not_be_pushed_is_forgotten(url: str, client: Any) -> None:
+    """Jobs that wait for the same connection are pushed together; after an outage, none is left over."""
+    publisher = SidekiqPublisher(RedisServer("redis://127.0.0.1:1"))
+    data = b'{"queue":"default"}'
+    tries = [publisher.publish(new_event("a", data), deadline=within(0.1)) for _ in range(600)]
+    errors = await asyncio.gather(*tries, return_exceptions=True)
+    assert {type(error) for error in errors} == {BrokerUnavailable}
+    assert publisher._waiting == {}
+
+    publisher = SidekiqPublisher(RedisServer(url))
+    await asyncio.gather(*(publisher.publish(new_event("a", data), deadline=within(10)) for _ in range(600)))
+    await publisher.close()
+    assert client.llen(QUEUE) == 600
+    assert publisher._waiting == {}
 
 
 def test_one_of_many_that_is_rejected_leaves_the_others(events: DeferredEvents, client: Any) -> None:

@@ -44,9 +44,6 @@ class RedisConnection:
         except FAILURES as error:
             await self.close()
             raise StoreUnavailable(f"{self}: {reason(error)}") from error
-        except asyncio.CancelledError:
-            self._client = None  # an answer may still be on its way
-            raise
 
     def client(self) -> Any:
         """Return the client. It connects with its first command."""

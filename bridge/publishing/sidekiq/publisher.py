@@ -8,10 +8,10 @@ import asyncio
 import json
 import random
 import time
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 
 from redis.exceptions import (
     AuthenticationError,
@@ -60,7 +60,7 @@ class SidekiqPublisher:
     def __init__(self, server: RedisServer) -> None:
         """Raise `SettingsError` if the password cannot be read."""
         self._connection = RedisConnection(server)
-        self._waiting: deque[_Push] = deque()
+        self._waiting: dict[_Push, None] = {}  # in the order in which they came
         self._turn = asyncio.Lock()
         self._answered_at = -FRESH_SECONDS
         self.name = f"Sidekiq's Redis {server}"
@@ -75,7 +75,7 @@ class SidekiqPublisher:
         """Push the job before the deadline: to its queue, or into the schedule if it is due later. Raise
         `BrokerUnavailable`, `DeferForbidden` or `DeferRejected` (it was not published), or `DeferUnconfirmed`."""
         push = _Push(event, due, asyncio.get_running_loop().create_future())
-        self._waiting.append(push)
+        self._waiting[push] = None
         try:
             async with asyncio.timeout(deadline.remaining(time.monotonic())), self._turn:
                 if not push.answer.done():  # else another caller has pushed this job together with its own
@@ -84,7 +84,7 @@ class SidekiqPublisher:
             if not push.answer.done():
                 raise self._translated(event, error, push.sent) from error
         finally:
-            push.answer.cancel()  # without an answer, the job is not pushed any more
+            self._waiting.pop(push, None)
         if (refusal := push.answer.result()) is not None:
             raise refusal
         return "broker"
@@ -92,12 +92,10 @@ class SidekiqPublisher:
     async def _push_waiting(self) -> None:
         """Push the jobs that wait, at most `BATCH`, and give each its answer. Raise if the server cannot be reached."""
         await self._reach()
-        batch: list[_Push] = []
-        while self._waiting and len(batch) < BATCH:
-            push = self._waiting.popleft()
-            if not push.answer.done():
-                push.sent = True
-                batch.append(push)
+        batch = list(islice(self._waiting, BATCH))
+        for push in batch:
+            push.sent = True
+            del self._waiting[push]
         try:
             answers = await self._push(batch)
         except (*FAILURES, asyncio.CancelledError) as error:
@@ -107,9 +105,8 @@ class SidekiqPublisher:
             answers = [error] * len(batch)
         self._answered_at = time.monotonic()
         for push, answer in zip(batch, answers, strict=True):
-            if not push.answer.done():
-                refusal = None if answer is None else self._translated(push.event, answer, sent=True)
-                push.answer.set_result(refusal)
+            refusal = None if answer is None else self._translated(push.event, answer, sent=True)
+            push.answer.set_result(refusal)
         if any(answer is not None for answer in answers):
             await self._disconnect()
 
