@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from bridge.config.settings import Settings, load_settings
-from bridge.config.store_settings import StoreSettings, database_of
+from bridge.config.store_settings import StoreSettings, database_of, outboxes
 from bridge.console import options
 from bridge.console.option_values import read_by
 from bridge.errors import SettingsError
@@ -101,7 +101,7 @@ async def _watched(store: StoreSettings, settings: Settings, table: str, columns
 
 
 def _store(settings: Settings, name: str | None) -> StoreSettings:
-    stores = settings.values.stores
+    stores = outboxes(settings.values.stores)
     if name is None and len(stores) == 1:
         return next(iter(stores.values()))
     if name is None or name not in stores:
