@@ -13,6 +13,7 @@ from app_adapter.deferral import Deferral
 from app_adapter.with_sqlalchemy import imported
 from bridge.config.settings import Settings
 from bridge.config.sqlite_url import is_sqlite
+from bridge.config.store_settings import outboxes
 from bridge.errors import DeferError, NotAllDeferred, SettingsError
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ class Keys:
 def keys_of(settings: Settings) -> Keys:
     """Return where the settings let keys be held. Raise `SettingsError` for a store that does not exist or cannot be
     used on this machine."""
-    stores, name = settings.values.stores, settings.values.ingress.store if settings.values.ingress else None
+    stores = outboxes(settings.values.stores)
+    name = settings.values.ingress.store if settings.values.ingress else None
     if name is not None and name not in stores:
         raise SettingsError(
             f"ingress.store = {name!r} (from {settings.origin('ingress')}): expected the name of a table [stores.NAME]"

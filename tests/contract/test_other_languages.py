@@ -31,6 +31,8 @@ async def publish(
 ) -> tuple[int, str, str]:
     """Run the example. Return its exit code and what it printed."""
     interpreter, file = PROGRAMS[language]
+    if language == "node" and not (EXAMPLES / "node_modules").exists():
+        pytest.skip("npm has not installed amqplib: scripts/install-amqp-clients.sh")
     process = await asyncio.create_subprocess_exec(
         *(interpreter, str(EXAMPLES / file), url or site.url, name, json, *more),
         env=os.environ | {"BRIDGE_NAMESPACE": site.namespace},

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from bridge.brokers.contract.broker import Broker
 from bridge.brokers.contract.consuming import Consumer
+from bridge.config.store_settings import outboxes
 from bridge.config.values import HistorySettings, Values
 from bridge.site_logs import HISTORY
 from bridge.status import WorkerStatus
@@ -53,8 +54,8 @@ async def told(
         await stack.enter_async_context(ControlSocket(control_path(values), status))
         await stack.enter_async_context(Membership(broker, status))
         if values.http is not None:
-            outboxes = partial(outbox_statuses, values.stores, values.namespace)
-            counts = Counts(Seldom(consumer.backlog, {}), Seldom(outboxes, [], LOOKED_WITHIN))
+            waiting = partial(outbox_statuses, outboxes(values.stores), values.namespace)
+            counts = Counts(Seldom(consumer.backlog, {}), Seldom(waiting, [], LOOKED_WITHIN))
             pages = pages_of(status, counts, metrics)
             await stack.enter_async_context(HttpServer(values.http, pages))
         yield
