@@ -2,6 +2,7 @@
 
 PYTHON ?=
 BROKER ?=
+PAGE   ?=
 
 # One stamp for each value of PYTHON, so that another PYTHON=… makes the environment again.
 suffix := $(if $(PYTHON),-$(subst /,_,$(PYTHON)))
@@ -16,6 +17,7 @@ code   := bridge app_adapter worker dead_letter deferred_event_bridge tests exam
 
 help:
 	@echo "make demo            run the demo on SQLite, half a minute"
+	@echo "make demo PAGE=1     run the demo, and serve the page over its data until Ctrl-C"
 	@echo "make demo BROKER=URL run the demo on RabbitMQ at amqp://…"
 	@echo "make test            run all tests except the long ones; they start private RabbitMQ nodes and databases"
 	@echo "make test-all        run all tests, with every short ordeal and every mutant"
@@ -62,7 +64,7 @@ redis:
 	@scripts/install-redis.sh
 
 demo: env
-	@$(python) -m examples.demo $(if $(BROKER),--broker-url "$(BROKER)")
+	@$(python) -m examples.demo $(if $(BROKER),--broker-url "$(BROKER)") $(if $(PAGE),--page)
 
 test: env rabbitmq servers databases clients browser redis
 	@$(pytest) -m "not long" tests

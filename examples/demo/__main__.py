@@ -5,7 +5,7 @@ webhooks over HTTP; the app defers each one, and its listeners process the event
 that a 202 promised, in the app's own database and in the ledger. The exit code is 0 if each event ended in exactly one
 way, else 1.
 
-    python -m examples.demo [--broker-url URL]
+    python -m examples.demo [--broker-url URL] [--page]
 """
 
 import argparse
@@ -29,6 +29,7 @@ from bridge.errors import BridgeError
 
 from .accounts import tally
 from .display import Progress, show_commands, show_summary
+from .page import keep_page_open
 from .place import APP, CONFIG, DEFAULT_NAMESPACE, EXAMPLES, PROGRAMS, ROOT, Place
 from .processes import DemoFailed, Processes
 from .removal import remove
@@ -43,6 +44,7 @@ def main() -> int:
     """Run the demo and return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m examples.demo", description="Run all programs once, and count.")
     parser.add_argument("--broker-url", metavar="URL", help="amqp://… or sqlite:///…; default: a new SQLite file")
+    parser.add_argument("--page", action="store_true", help="then serve the page over the demo's data, until Ctrl-C")
     parser.add_argument("--remove", metavar="NAMESPACE", help="remove the objects of an earlier run from RabbitMQ")
     arguments = parser.parse_args()
     if arguments.remove and not (arguments.broker_url or "").startswith("amqp"):
@@ -56,7 +58,7 @@ def main() -> int:
             removed = asyncio.run(remove(arguments.broker_url, arguments.remove, queues))
             console.print(f"removed {removed} queues and exchanges of {arguments.remove}")
             return 0
-        return asyncio.run(journey(_place(arguments.broker_url), console))
+        return asyncio.run(journey(_place(arguments.broker_url), console, with_page=arguments.page))
     except KeyboardInterrupt:
         console.print("\nStopped. All processes have ended.")
         return 130
@@ -75,8 +77,9 @@ def _place(broker_url: str | None) -> Place:
     return Place(directory, url, f"demo-{secrets.token_hex(3)}", secret)
 
 
-async def journey(place: Place, console: Console) -> int:
-    """Start the processes, send the webhooks, wait until each event has ended, and count. Return the exit code."""
+async def journey(place: Place, console: Console, *, with_page: bool) -> int:
+    """Start the processes, send the webhooks, wait until each event has ended, and count. Then serve the page until
+    Ctrl-C, if it is wanted. Return the exit code."""
     began = time.monotonic()
     console.print(f"{WEBHOOKS:,} signed webhooks, deferred over {place.broker_url}")
     web, downstream = _listening(), _listening()
@@ -93,14 +96,16 @@ async def journey(place: Place, console: Console) -> int:
         sender.stop()
         processes.stop("worker")
         result = await tally(sender.answers.deferred, place.database, ledger)
+        show_summary(console, result, dict(sender.answers.statuses), time.monotonic() - began)
+        console.print(f"\n{place.logs}")
+        show_commands(console, place.commands())
+        if with_page:
+            await keep_page_open(place, processes, console)
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave a process behind
         processes.stop_all()
         await ledger.close()
         await broker.close()
-    show_summary(console, result, dict(sender.answers.statuses), time.monotonic() - began)
-    console.print(f"\n{place.logs}")
-    show_commands(console, place.commands())
     return 0 if result.balances else 1
 
 

@@ -52,7 +52,10 @@ class Place:
         if self.namespace != DEFAULT_NAMESPACE:
             settings["BRIDGE_NAMESPACE"] = self.namespace
         prefix = " ".join(f"{key}={shlex.quote(value)}" for key, value in settings.items())
-        commands = [("List the dead letters and their errors:", f"{prefix} {_typed(PROGRAMS / 'bridge-dlq')} list")]
+        commands = [
+            ("List the dead letters and their errors:", f"{prefix} {_typed(PROGRAMS / 'bridge-dlq')} list"),
+            ("Run the demo again, and see it all in a browser:", "make demo PAGE=1"),
+        ]
         if not self.broker_url.startswith("sqlite:"):
             again = f"{_typed(Path(sys.executable))} -m examples.demo --broker-url {shlex.quote(self.broker_url)}"
             commands.append(("Remove the objects of this run from the broker:", f"{again} --remove {self.namespace}"))

@@ -1,7 +1,10 @@
 """`make demo`, as a new user runs it, on each broker: its sums balance."""
 
 import re
+import signal
 import sys
+import urllib.parse
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +12,7 @@ import pytest
 
 from tests.guard import Guard
 from tests.journey.conftest import BROKERS
-from tests.journey.site import Program
+from tests.journey.site import Program, eventually
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,6 +29,22 @@ def guard(tmp_path: Path) -> Iterator[Guard]:
     guard = Guard(tmp_path)
     yield guard
     guard.clear()
+
+
+async def test_the_page_stays_with_the_data_of_the_demo(tmp_path: Path, guard: Guard) -> None:
+    """The printed user signs in there and sees its dead letters. Ctrl-C ends everything."""
+    environment = {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path), **guard.environment}
+    demo = Program([sys.executable, "-m", "examples.demo", "--page"], tmp_path, environment)
+    await demo.says("Ctrl-C ends it.", 90)
+    printed = re.search(r"The page is at (\S+): user (\S+), password (\S+)", demo.log)
+    assert printed is not None
+    url, user, password = printed.groups()
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor())
+    form = urllib.parse.urlencode({"name": user, "password": password}).encode()
+    opener.open(urllib.request.Request(opener.open(url).url, form, {"Origin": url.rstrip("/")}))
+    await eventually(lambda: b"dead and" in opener.open(f"{url}failing").read(), 30)
+    demo.signal(signal.SIGINT)
+    assert await demo.ended() == 130
 
 
 async def test_the_demo_accounts_for_every_event(broker_arguments: list[str], tmp_path: Path, guard: Guard) -> None:

@@ -32,7 +32,7 @@ def document(asked: Asked) -> dict[str, Any]:
         "as_of": iso(seen.time),
         "unreachable": seen.trouble,
         "read": seen.ledger_read,
-        "level": "wait" if loud else "good",
+        "level": "wait" if loud or not seen.ledger_read else "good",
         "headline": _headline(dead, retrying, len(groups), seen.ledger_read, bool(queue or words)),
         "dead": dead,
         "retrying": retrying,
