@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal, NoReturn, cast, get_args, get_origin,
 
 from bridge.errors import BridgeError
 
-FORMAT = 3
+FORMAT = 4
 """The version of the JSON form. It changes with every change of a field, so that programs of different versions do not
 misread each other."""
 
@@ -89,11 +89,13 @@ class ChildrenStatus:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueStatus:
     """A queue as one worker serves it. `live` is True if the worker has a live consumer on the queue. `waits` says why
-    the next event of the queue may not begin now, None if it may. `held` is the number of its events that the worker
-    has in hand, begun or not; `settled` the number of attempts that it has settled since its start."""
+    the next event of the queue may not begin now, None if it may. `breaker` says why the queue's breaker holds its
+    events, None if the breaker is closed. `held` is the number of its events that the worker has in hand, begun or not;
+    `settled` the number of attempts that it has settled since its start."""
 
     live: bool
     waits: str | None = None
+    breaker: str | None = None
     held: int = 0
     settled: int = 0
 

@@ -36,8 +36,8 @@ class Trouble:
     screen: str | None = None
 
 
-def judge(line: QueueLine) -> Judgement:
-    """Return what to think of a queue."""
+def judge(line: QueueLine, roll: Roll | None = None) -> Judgement:
+    """Return what to think of a queue. `roll` is None as long as the workers were not asked."""
     if line.counts is None:
         return Judgement("wait", "not on the broker yet: no worker has declared it")
     ready = sum(line.counts.ready.values())
@@ -45,6 +45,8 @@ def judge(line: QueueLine) -> Judgement:
         return Judgement("wait", line.pauses[0].reason)
     if ready and line.counts.consumers == 0:
         return Judgement("bad", "no worker takes events from it")
+    if (held := _held(line.queue.name, roll)) is not None:
+        return held
     if line.rates is None:
         return Judgement("good" if ready <= FEW else "wait", "measuring" if ready else "nothing waits")
     if ready <= FEW:
@@ -56,6 +58,18 @@ def judge(line: QueueLine) -> Judgement:
         return Judgement("bad", f"falling behind by {-shrinking:,.1f} a second")
     seconds = ready / shrinking
     return Judgement("good" if seconds < SLOWLY else "wait", f"catching up: empty in {duration_text(seconds)}")
+
+
+def _held(queue: str, roll: Roll | None) -> Judgement | None:
+    """Return the judgement of a queue that breakers of its workers hold; None if no worker holds it."""
+    workers = () if roll is None else roll.workers
+    serving = [worker.serving.queues[queue] for worker in workers if queue in worker.serving.queues]
+    holding = [each.breaker for each in serving if each.breaker is not None]
+    if not holding:
+        return None
+    if len(holding) == len(serving):
+        return Judgement("bad", f"held by {holding[0]}")
+    return Judgement("wait", f"{len(holding)} of {len(serving)} workers hold it by {holding[0]}")
 
 
 def troubles(overview: Overview, roll: Roll | None, now: datetime) -> Iterator[Trouble]:

@@ -61,7 +61,8 @@ def _show_once(observer: Observer, *, as_json: bool) -> ExitCode:
     if as_json:
         click.echo(json_text(documents, indent=2))
     else:
-        terminal().print(drawn(**documents, lines=_lines(observer)), soft_wrap=False)
+        console = terminal()
+        console.print(drawn(**documents, lines=_lines(observer), width=console.width), soft_wrap=False)
     if documents["now"]["unreachable"]:
         return ExitCode.BROKER
     is_broken = "bad" in (documents["now"]["level"], documents["pool"]["level"])
@@ -75,9 +76,10 @@ def _is_known(observer: Observer) -> bool:
 
 def _watch(observer: Observer) -> None:
     """Draw what is seen until Ctrl-C."""
-    with Live(console=terminal(), screen=True, auto_refresh=False, vertical_overflow="crop") as live:
+    console = terminal()
+    with Live(console=console, screen=True, auto_refresh=False, vertical_overflow="crop") as live:
         while True:
-            live.update(drawn(**_documents(observer), lines=_lines(observer)), refresh=True)
+            live.update(drawn(**_documents(observer), lines=_lines(observer), width=console.width), refresh=True)
             time.sleep(DRAWN_EVERY)
 
 

@@ -1,11 +1,18 @@
 """What the screen Now thinks of a queue, by its counts and rates."""
 
+from dataclasses import replace
+from datetime import UTC, datetime
+
 import pytest
 
 from bridge.brokers.contract.operating import QueueCounts
+from bridge.controls import Pause
 from bridge.handling import Priority
 from bridge.queues import Queue
-from deferred_event_bridge.dashboard.judging import judge
+from bridge.registry import Roll
+from bridge.status import QueueStatus
+from deferred_event_bridge.dashboard.judging import Judgement, judge
+from tests.unit.bridge.statuses import SERVING, WORKER
 from worker.operating.looks import Rates
 from worker.operating.queue_acts import QueueLine
 
@@ -29,6 +36,48 @@ def test_a_queue_is_judged(ready: int, consumers: int | None, rates: Rates | Non
     judgement = judge(QueueLine(Queue("mail"), counts, (), 0, rates))
 
     assert (judgement.level, judgement.text) == (level, text)
+
+
+BREAKER = "its breaker: 5 events in a row failed alike (shop.Down: away), and 2 probes since; the next probe is due"
+
+
+@pytest.mark.parametrize(
+    ("breakers", "level", "text"),
+    [
+        ([BREAKER], "bad", f"held by {BREAKER}"),
+        ([BREAKER, BREAKER], "bad", f"held by {BREAKER}"),
+        ([None, BREAKER], "wait", f"1 of 2 workers hold it by {BREAKER}"),
+        ([None, None], "good", "keeping up"),
+    ],
+)
+@pytest.mark.parametrize("rates", [None, Rates(0, 0), Rates(0, 1)])
+def test_a_queue_that_its_breaker_holds(breakers: list[str | None], level: str, text: str, rates: Rates | None) -> None:
+    """The breaker is named, however few events wait, and whether anything is settled or not."""
+    line = QueueLine(Queue("mail"), QueueCounts({Priority.NORMAL: 3}, 0, 0, 1), (), 0, rates)
+
+    judgement = judge(line, roll_of(*breakers))
+
+    if rates is not None or any(breakers):
+        assert (judgement.level, judgement.text) == (level, text)
+
+
+def test_a_pause_goes_before_the_breaker() -> None:
+    """A person decided it, and it lasts until a person resumes the queue."""
+    pause = Pause("p1", "mail", None, None, "ana@web1", "provider down", datetime(2030, 1, 1, tzinfo=UTC))
+    line = QueueLine(Queue("mail"), QueueCounts({Priority.NORMAL: 3}, 0, 0, 1), (pause,), 0, Rates(0, 0))
+
+    assert judge(line, roll_of(BREAKER)) == Judgement("wait", pause.reason)
+
+
+def roll_of(*breakers: str | None) -> Roll:
+    """Return a roll of workers that serve the queue mail, with these breakers."""
+    return Roll(
+        tuple(
+            replace(WORKER, serving=replace(SERVING, queues={"mail": QueueStatus(live=True, breaker=breaker)}))
+            for breaker in breakers
+        ),
+        (),
+    )
 
 
 def test_a_queue_that_nobody_declared_is_no_fault() -> None:

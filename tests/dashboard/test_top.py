@@ -6,6 +6,8 @@ import pty
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from rich.console import Console
 
@@ -72,10 +74,10 @@ POOL = {
 }
 
 
-def on_a_terminal(width: int) -> str:
+def on_a_terminal(width: int, now: Mapping[str, Any] = NOW) -> str:
     """Return the screens as they are drawn on a terminal of this width."""
     console = Console(width=width, record=True, file=open(os.devnull, "w"), markup=False)  # noqa: PTH123, SIM115
-    console.print(drawn(NOW, POOL, {"mail": [0, 1, 5, 10]}))
+    console.print(drawn(now, POOL, {"mail": [0, 1, 5, 10]}, width))
     return console.export_text()
 
 
@@ -92,6 +94,23 @@ def test_all_that_matters_is_on_it() -> None:
 def test_no_line_is_wider_than_the_terminal() -> None:
     """Long cells are cut."""
     assert all(len(line) <= 60 for line in on_a_terminal(60).splitlines())
+
+
+def test_a_narrow_terminal_shows_what_matters() -> None:
+    """Columns that it has no room for are left out; the names, the counts and the judgement are whole."""
+    text = on_a_terminal(40)
+    words = text.split()
+    assert {"mail", "98,765", "web1:7", "1/4", "55", "s"} <= set(words)
+    assert "falling behind by 12.5 a second" in " ".join(words)
+
+
+def test_a_long_judgement_takes_no_room_from_the_counts() -> None:
+    """It takes several lines, and is whole."""
+    why = f"held by its breaker: 5 events in a row failed alike ({'x' * 60}), and 2 probes since"
+    now = NOW | {"queues": [NOW["queues"][0] | {"judgement": why}]}  # type: ignore[index]
+    text = on_a_terminal(80, now)
+    assert "mail   98,765        3  12.5      -        1" in text
+    assert "".join(why.split()) in "".join(text.replace("mail   98,765        3  12.5      -        1", "").split())
 
 
 def test_a_line_of_bars_is_relative_to_its_largest_value() -> None:

@@ -35,7 +35,18 @@ def _judged(worker: WorkerStatus | UnreadableStatus) -> Finding:
     why, lateness = why_not(worker), late(worker)
     if why is not None:
         return wrong("workers", f"process {worker.pid} is not ready: {why}", "see its log, and bridge-status")
+    if held := _held(worker):
+        step = "mend what these events need; they run again when one succeeds. bridge-dlq groups has the errors"
+        return wrong("workers", f"process {worker.pid}: {'; '.join(held)}", step)
     if lateness >= LATE:
         step = "more children (SIGTTIN) or more workers; bridge-status shows what takes so long"
         return wrong("workers", f"process {worker.pid} runs events {lateness:.0f} s after they were due", step)
     return ok("workers", f"process {worker.pid} takes events and settles them")
+
+
+def _held(worker: WorkerStatus | UnreadableStatus) -> list[str]:
+    """Return a sentence for each queue that its breaker holds in this worker."""
+    if isinstance(worker, UnreadableStatus):
+        return []
+    queues = worker.serving.queues.items()
+    return [f"queue {name} waits: {queue.breaker}" for name, queue in queues if queue.breaker is not None]

@@ -8,10 +8,11 @@ expiry says nothing about it.
 """
 
 from dataclasses import dataclass
-from math import inf
+from math import ceil, inf
 
 from bridge.attempt import Error
 from bridge.back_off import BackOff
+from bridge.brokers.contract.findings import counted
 from bridge.failures.fingerprint import Fingerprint, fingerprint_of, place_of
 from bridge.outcome import Crashed, Failed, Outcome, Overloaded, Succeeded, TimedOut
 
@@ -68,11 +69,13 @@ class Breaker:
             return 0.0
         return inf if in_flight else max(self._probe_at - now, 0.0)
 
-    def why(self) -> str:
-        """Return why the queue holds its events, for people."""
+    def why(self, now: float) -> str:
+        """Return why the queue holds its events, and when it probes next, for people."""
         cause = "" if self._cause is None else self._cause.title
+        due = f"in {ceil(self._probe_at - now)} s" if now < self._probe_at else "is due"
         return (
-            f"its breaker: {len(self._failed)} events in a row failed alike ({cause}), and {self._probes} probes since"
+            f"its breaker: {counted(len(self._failed), 'event')} in a row failed alike ({cause}), and "
+            f"{counted(self._probes, 'probe')} since; the next probe {due}"
         )
 
     def _succeeded(self, now: float) -> Closed | None:

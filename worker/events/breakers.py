@@ -23,6 +23,11 @@ class Breakers:
         """The queues that hold their events now."""
         return frozenset(queue for queue, breaker in self.by_queue.items() if breaker.is_open)
 
+    def why(self, queue: str) -> str | None:
+        """Return why the breaker of a queue holds its events, for people; None if it is closed, or there is none."""
+        breaker = self.by_queue.get(queue)
+        return breaker.why(self._clock()) if breaker is not None and breaker.is_open else None
+
     def note(self, queue: str, event: str, outcome: Outcome) -> None:
         """Note the outcome of an event of a queue."""
         breaker = self.by_queue.get(queue)

@@ -102,7 +102,10 @@ class EventConsumer:
         answer = self._ask(queue)
         waits = answer.why if isinstance(answer, Wait) else paused_patterns(self._steering.pauses)
         settled = self._in_flight.settled[queue]
-        return QueueStatus(live=queue in self._broker.live, waits=waits, held=held, settled=settled)
+        breaker = self._breakers.why(queue)
+        return QueueStatus(
+            live=queue in self._broker.live, waits=waits or breaker, breaker=breaker, held=held, settled=settled
+        )
 
     async def start(self) -> None:
         """Start receiving deliveries."""

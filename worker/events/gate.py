@@ -93,7 +93,7 @@ def breaker_of_the_queue(queue: str, now: float, state: GateState) -> Wait | Non
     if breaker is None or not breaker.is_open:
         return None
     seconds = breaker.wait(now, state.in_flight.get(queue, 0))
-    return Wait(seconds, breaker.why()) if seconds else None
+    return Wait(seconds, breaker.why(now)) if seconds else None
 
 
 def unconfirmed_settlements(queue: str, now: float, state: GateState) -> Wait | None:

@@ -22,7 +22,7 @@ def document(asked: Asked) -> dict[str, Any]:
     """Return the state of the site: a headline, the queues, what is broken, and the counts of workers and letters."""
     seen, ledger = asked.observer.seen(), asked.observer.ledger
     overview = seen.overview
-    queues = [] if overview is None else [_queue(line, overview.pauses) for line in overview.lines]
+    queues = [] if overview is None else [_queue(line, overview.pauses, seen.roll) for line in overview.lines]
     broken = [] if overview is None else list(troubles(overview, seen.roll, asked.now))
     newly_dead = ledger.since(asked.now - NEWLY_DEAD)
     level, headline = _headline(seen, queues, broken, newly_dead)
@@ -55,8 +55,8 @@ def charts(asked: Asked) -> dict[str, str]:
     }
 
 
-def _queue(line: QueueLine, by_pattern: Iterable[Pause]) -> dict[str, Any]:
-    judgement = judge(line)
+def _queue(line: QueueLine, by_pattern: Iterable[Pause], roll: Roll | None) -> dict[str, Any]:
+    judgement = judge(line, roll)
     return {
         **line_to_json(line),
         "level": judgement.level,

@@ -15,7 +15,7 @@ from bridge.ledger import Dead
 from bridge.publishing.sidekiq.summary import Found
 from bridge.publishing.spool.summary import Spooled
 from bridge.publishing.stores import Waiting
-from bridge.status import UnreadableStatus, WorkerStatus
+from bridge.status import QueueStatus, UnreadableStatus, WorkerStatus
 from deferred_event_bridge.hidden_packages import HiddenPackage
 from tests.unit.bridge.statuses import SERVING, WORKER
 from worker.doctor import installation, ledger, outboxes, pauses, sidekiq, spool, workers
@@ -60,6 +60,18 @@ def test_workers() -> None:
         (FindingState.WRONG, "process 8 is not ready: it does not answer"),
         (FindingState.WRONG, "process 9 runs events 7200 s after they were due"),
     ]
+
+
+def test_a_queue_that_a_breaker_holds() -> None:
+    """The finding names the queue and why it is held. That its events are late follows from it."""
+    queues = {"mail": QueueStatus(live=True, breaker="its breaker: 5 events in a row failed alike")}
+
+    (found,) = workers.judge([replace(WORKER, pid=7, serving=replace(SERVING, queues=queues, late=7260.0))])
+
+    assert (found.state, found.sentence) == (
+        FindingState.WRONG,
+        "process 7: queue mail waits: its breaker: 5 events in a row failed alike",
+    )
 
 
 def test_no_worker_here_is_no_fault() -> None:

@@ -28,7 +28,7 @@ def test_it_opens_after_different_events_that_fail_alike() -> None:
     assert breaker.note("e2", Failed(Error("ConnectionError", "no route to 10.0.0.8:443")), 2.0) is None
     last = Error("ConnectionError", "no route to 10.0.0.9:443")
     assert breaker.note("e3", Failed(last), 3.0) == Opened(3, last)
-    assert "3 events in a row failed alike (ConnectionError: no route to #" in breaker.why()
+    assert "3 events in a row failed alike (ConnectionError: no route to #" in breaker.why(3.0)
 
 
 @pytest.mark.parametrize("outcome", [TimedOut(AWAY), Crashed(AWAY), Overloaded(AWAY)])
@@ -84,3 +84,12 @@ def test_a_success_closes_it() -> None:
     breaker.note("e2", Failed(AWAY), 4.0)
     breaker.note("e3", Failed(AWAY), 4.0)
     assert breaker.wait(4.0, 0) == 1.0
+
+
+def test_it_says_when_it_probes_next() -> None:
+    """In whole seconds, so that a person knows how long to wait after a repair."""
+    breaker = opened()
+    assert breaker.why(0.1).endswith("and 0 probes since; the next probe in 1 s")
+    breaker.note("probe", Failed(AWAY), 1.0)
+    assert breaker.why(1.0).endswith("and 1 probe since; the next probe in 2 s")
+    assert breaker.why(3.0).endswith("and 1 probe since; the next probe is due")
