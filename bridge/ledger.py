@@ -28,6 +28,10 @@ class Transcript:
     error_output: str = ""
 
 
+ERASED = "[erased]"
+"""The message of each error of an erased letter."""
+
+
 @dataclass(frozen=True, slots=True)
 class Letter:
     """A whole dead letter.
@@ -46,6 +50,11 @@ class Letter:
     transcript: Transcript | None = None
     unread: str | None = None
     unread_cut: int = 0
+
+    @property
+    def erased(self) -> bool:
+        """True if the data of the letter were removed for good."""
+        return self.error.message == ERASED and not self.envelope.event.data
 
     def revived(self, now: datetime) -> Envelope:
         """Return the envelope that a redrive publishes. Raise `UnreadableEnvelope` if `unread` still cannot be read."""

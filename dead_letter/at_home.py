@@ -148,3 +148,5 @@ def _check_readable(dead: Dead, letter: Letter) -> None:
     if letter.unread is not None:
         why = "its envelope is of a version that this program does not know, or is damaged"
         raise Failure(f"letter {dead.number} cannot be run: {why}", ExitCode.INCOMPLETE)
+    if letter.erased:
+        raise Failure(f"letter {dead.number} cannot be run: its data were erased", ExitCode.INCOMPLETE)

@@ -28,6 +28,9 @@ from dead_letter.ledger_access import PROGRAM
 from dead_letter.plan_runner import PlanRun, carry_out_plan
 from dead_letter.rendering import by_reason, letters_of, next_commands
 
+SHORTEST = 4
+"""The fewest digits of an id that name a plan, so that an empty word of a script names none."""
+
 
 @dataclass(frozen=True, slots=True)
 class PlanOptions:
@@ -121,7 +124,11 @@ async def _halted(wished: asyncio.Event, halt: asyncio.Event) -> None:
 
 def named(plans: Plans, beginning: str) -> PlanStory:
     """Return the plan whose id begins so. Raise `Failure` for none, and for several."""
-    found = [story for id, story in plans.stories.items() if id.startswith(beginning.strip().casefold())]
+    bare = beginning.strip().casefold()
+    if len(bare) < SHORTEST:
+        expected = f"expected the id of a plan, or its first {SHORTEST} digits at least: see {PROGRAM} plans"
+        raise Failure(f"{beginning!r:.40}: {expected}", ExitCode.USAGE)
+    found = [story for id, story in plans.stories.items() if id.startswith(bare)]
     if len(found) != 1:
         count = f"{len(found)} plans have" if found else "no plan has"
         raise Failure(f"{count} an id that begins with {beginning!r:.40}: see {PROGRAM} plans", ExitCode.USAGE)

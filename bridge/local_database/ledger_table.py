@@ -12,7 +12,7 @@ from bridge.attempt import Error, encodable
 from bridge.errors import UnreadableEnvelope
 from bridge.handling import PLAIN
 from bridge.json_fields import number
-from bridge.ledger import Dead, Discarded, Entry, Letter, Redriven, Skipped, summary
+from bridge.ledger import ERASED, Dead, Discarded, Entry, Letter, Redriven, Skipped, summary
 from bridge.letter_text import decode_letter, encode_letter
 
 _COLUMNS = (
@@ -26,8 +26,6 @@ _READ = ", ".join(
 could be read."""
 _NEVER = 2**63 - 1
 
-ERASED = "[erased]"
-"""The message of each error of an erased letter."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

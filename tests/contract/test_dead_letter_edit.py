@@ -105,6 +105,10 @@ def test_an_erased_letter_is_nowhere_in_the_file(
     page = dlq("show", str(first.number)).stdout
     assert "mail.sent" in page
     assert "KeyError: [erased]" in page
+    for words in (("replay", "--app", "shop:app"), ("export", "--pytest")):
+        at_home = dlq(*words, str(first.number))
+        assert (at_home.exit_code, at_home.stdout) == (1, "")
+        assert at_home.stderr == f"Error: letter {first.number} cannot be run: its data were erased\n"
 
 
 @pytest.mark.rabbitmq

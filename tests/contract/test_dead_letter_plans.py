@@ -229,6 +229,9 @@ def test_the_program_makes_lists_and_stops_plans(site: Site, settings: Settings,
     process.wait()
     plan = json.loads(dlq("plans", "--json").stdout)
     assert (plan["letters"], plan["why"], plan["state"]) == (4, "v43", "running")
+    for beginning in ("", " ", plan["plan"][:3]):  # an empty variable of a script names no plan
+        refused = dlq("plans", "stop", beginning)
+        assert (refused.exit_code, "its first 4 digits at least" in refused.stderr) == (2, True)
     assert dlq("plans", "stop", plan["plan"][:4]).exit_code == 0
     assert "stopping" in dlq("plans").stdout
     assert len(dlq.open()) == 3
