@@ -7,8 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from bridge.attempt import Error
 from bridge.errors import BrokerUnavailable
 from bridge.moments import tell_nobody
+from bridge.outcome import Failed, Succeeded
 from bridge.request import ReplayTarget
 from bridge.retry_policy import from_table
 from bridge.retry_table import DEFAULT
@@ -16,6 +18,7 @@ from bridge.settlement import Policies
 from bridge.status import QueueStatus
 from tests.unit.bridge.examples import envelope
 from tests.unit.worker.doubles import DELIVERED, FakeBroker, FakeDelivery, FakeSlot
+from worker.events.breakers import Breakers
 from worker.events.consumer import EventConsumer
 from worker.events.replay import Replayer, Rules
 from worker.slots.slots import Slots
@@ -43,11 +46,17 @@ async def slots() -> Slots:
 
 
 @pytest.fixture
-async def events(broker: FakeBroker, slots: Slots) -> AsyncIterator[EventConsumer]:
+def breakers() -> Breakers:
+    """Return the breakers, by a clock that stands at 0 s."""
+    return Breakers({"default": 1}, tell_nobody, lambda: 0.0)
+
+
+@pytest.fixture
+async def events(broker: FakeBroker, slots: Slots, breakers: Breakers) -> AsyncIterator[EventConsumer]:
     """Run a consumer of one queue, without a slot."""
     policy = from_table(DEFAULT, lambda: 0.5)
     replayer = Replayer({"default": Rules(30.0, Policies(policy, policy))}, ReplayTarget(), tell=tell_nobody)
-    events = EventConsumer(broker, slots, replayer)
+    events = EventConsumer(broker, slots, replayer, breakers=breakers)
     await events.start()
     taking = asyncio.create_task(events.run())
     yield events
@@ -72,6 +81,18 @@ async def test_a_consumer_that_is_gone(events: EventConsumer, broker: FakeBroker
     status = events.serving(60.0)
 
     assert (status.queues, status.why) == ({"default": QueueStatus(live=False)}, "the connection broke")
+
+
+async def test_a_queue_that_its_breaker_holds(events: EventConsumer, breakers: Breakers) -> None:
+    """The status says so also while a probe is due and no event is there, and no more when the breaker has closed."""
+    breakers.note("default", "e1", Failed(Error("Down", "away")))
+
+    queue = events.serving(60.0).queues["default"]
+
+    assert (queue.breaker or "").startswith("its breaker: 1 event in a row failed alike (Down: away)")
+    assert queue.waits is not None
+    breakers.note("default", "e2", Succeeded())
+    assert events.serving(60.0).queues["default"].breaker is None
 
 
 async def test_broken_slots_do_not_count(events: EventConsumer, slots: Slots) -> None:
