@@ -23,7 +23,7 @@ from worker.pool.seats import Moves, Seats
 from worker.pool.start import Start
 
 STOP_GRACE = 5.0
-EXIT_SEEN_WITHIN = 0.5
+EXIT_SEEN_WITHIN = 2.0
 """Seconds within which a child's exit status follows the end of its connection, if the child ended by itself."""
 
 CLEAN_UP_WITHIN = 1.0

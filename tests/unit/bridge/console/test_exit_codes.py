@@ -33,6 +33,7 @@ CODES = {
     "TooLarge": ExitCode.USAGE,
     "Unroutable": ExitCode.USAGE,
     "DuplicateEvent": ExitCode.INCOMPLETE,
+    "MailboxEmpty": ExitCode.INCOMPLETE,
     "NotAllDeferred": ExitCode.INCOMPLETE,
     "UnreadableEnvelope": ExitCode.INCOMPLETE,
     "BridgeError": ExitCode.INCOMPLETE,
