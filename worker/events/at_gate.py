@@ -44,9 +44,9 @@ class AtGate:
         self._fewer.set()
         self._look_again(min((wait.seconds for wait in waits.values()), default=inf))
 
-    def waits_for(self, queue: str) -> bool:
-        """Return whether an event of this queue waits."""
-        return any(held.queue == queue for held in self._waiting)
+    def count(self, queue: str) -> int:
+        """Return how many events of this queue wait."""
+        return sum(held.queue == queue for held in self._waiting)
 
     def take_all(self) -> list[EventInFlight]:
         """Return the events that wait, which then wait here no more."""

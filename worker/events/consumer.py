@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from bridge.brokers.contract.consuming import Consumer, Delivery
 from bridge.controls import pause_of
+from bridge.handling import Priority
 from bridge.moments import Taken, Tell, hears, tell_nobody
 from bridge.status import QueueStatus, ServingStatus
 from worker.events.at_gate import AtGate
@@ -229,8 +230,8 @@ class EventConsumer:
 
     def _admit(self, held: EventInFlight) -> None:
         instead = instead_of_begin(self._steering, held.delivery.envelope, held.queue)
-        if instead is None and held.queue in self._breakers.held and self._at_gate.waits_for(held.queue):
-            instead = GiveBack()  # one event waits, which is the next probe
+        if instead is None and held.queue in self._breakers.held and self._at_gate.count(held.queue) >= len(Priority):
+            instead = GiveBack()  # a prefetch of 1 brings one event of each priority, and the first is the next probe
         if instead is not None and not self._draining:
             self._start(held, partial(leave_out, held, instead, self._replayer))
         else:

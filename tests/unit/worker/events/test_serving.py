@@ -18,6 +18,7 @@ from bridge.settlement import Policies
 from bridge.status import QueueStatus
 from tests.unit.bridge.examples import envelope
 from tests.unit.worker.doubles import DELIVERED, FakeBroker, FakeDelivery, FakeSlot
+from worker.events import unrun
 from worker.events.breakers import Breakers
 from worker.events.consumer import EventConsumer
 from worker.events.replay import Replayer, Rules
@@ -93,6 +94,23 @@ async def test_a_queue_that_its_breaker_holds(events: EventConsumer, breakers: B
     assert queue.waits is not None
     breakers.note("default", "e2", Succeeded())
     assert events.serving(60.0).queues["default"].breaker is None
+
+
+async def test_a_held_queue_keeps_one_event_of_each_priority(
+    events: EventConsumer, slots: Slots, breakers: Breakers, broker: FakeBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More, which were in hand when the breaker opened, return to the queue; these do not come and go. The first one is
+    the probe."""
+    slots.open(FakeSlot())
+    monkeypatch.setattr(unrun, "GIVEN_BACK_AFTER", 0.001)
+    breakers.note("default", "e0", Failed(Error("Down", "away")))
+    deliveries = [FakeDelivery(f"m{number}") for number in range(6)]
+    for delivery in deliveries:
+        await broker.deliveries.put(delivery)
+
+    await until(lambda: [delivery.verbs for delivery in deliveries] == [*[[]] * 4, ["give_back"], ["give_back"]])
+    await asyncio.sleep(0.05)
+    assert events.running == 4
 
 
 async def test_broken_slots_do_not_count(events: EventConsumer, slots: Slots) -> None:
