@@ -98,7 +98,8 @@ def test_source(dead: Dead, letter: Letter, target: str | None) -> str:
     """Return the source of a test that runs this letter. `target` is the app, None: that of the fixture `app`."""
     event, queue = letter.envelope.event, letter.queue or CATCH_ALL
     died = "at an unknown time" if letter.time == UNKNOWN_TIME else f"{letter.time:%Y-%m-%d %H:%M} UTC"
-    title = ascii(dead.fingerprint.title)[1:-1].replace('"', "'")
+    # Escapes are shown and not evaluated: since Python 3.13 a docstring has to be UTF-8.
+    title = ascii(dead.fingerprint.title)[1:-1].replace("\\", "\\\\").replace('"', "'")
     arguments = [
         f"content_type={event.content_type!a}",
         f"id={event.id!a}",
