@@ -39,7 +39,7 @@ class Mark:
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """What the method is called with, in words."""
+        """The arguments of the method, in words."""
         return ("an event",) if self.once is None else ("an event", "a session")
 
 

@@ -61,6 +61,7 @@ def put(site: Site | None, name: str, text: str | None, data_file: BinaryIO | No
     """
     if (text is None) == (data_file is None):
         raise click.UsageError("TEXT and --data-file: expected one of them")
+    # One of both is given.
     body = argument_text(text).encode() if text is not None else data_file.read()  # type: ignore[union-attr]
     _mailbox(site, name).put(body, priority=priority)
 

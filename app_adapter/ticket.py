@@ -1,5 +1,4 @@
-"""What a caller of `defer()`, `call()`, `cancel()` or a mailbox hands to the publishing thread, and the answer on its
-way back.
+"""Tickets: what a caller hands to the publishing thread (an event, a call, a cancellation, an errand), and the answer.
 
 A signal handler or a finalizer can interrupt the caller anywhere and call `defer()` itself. So no lock is held here
 while Python code runs. That rules out `Future`, `Condition` and `threading.Event`, which are written in Python. Each

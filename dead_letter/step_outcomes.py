@@ -1,4 +1,4 @@
-"""What became of the events that a plan has put back, as the history and the ledger tell. Pure."""
+"""Finds the outcomes of the events that a plan has put back, in the history and the ledger. Pure."""
 
 from collections.abc import Iterable
 

@@ -74,7 +74,7 @@ PLAIN = (
 
 
 OF_DATABASES = (Codec("hex", bytes, bytes.hex, bytes.fromhex), Codec("json", object, json.dumps, json.loads))
-"""What only triggers of databases write, which have no base64 everywhere: `bridge-outbox trigger`."""
+"""The tags that only triggers of databases write (`bridge-outbox trigger`), because not every database has base64."""
 
 
 def codec_of_enum(name: str, kind: type[Enum]) -> Codec:

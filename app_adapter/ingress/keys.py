@@ -1,4 +1,4 @@
-"""Where keys are held that the broker cannot hold: in the database of one of `[stores]`, with the outbox there.
+"""Holds the keys that the broker cannot hold, in the database of one of `[stores]`, beside the outbox there.
 
 An event with a key is written into the outbox in the transaction that takes the key, so that neither is there without
 the other. `bridge-relay` publishes it.

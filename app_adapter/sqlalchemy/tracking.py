@@ -168,7 +168,7 @@ class _Note:
 
 
 class _Notes:
-    """What the present flush of one session has changed."""
+    """The changes of the present flush of one session."""
 
     def __init__(self, session: Session, defer: Defer) -> None:
         self._noted: dict[tuple[int, Tracked], _Note] = {}

@@ -18,7 +18,7 @@ _HASH = re.compile(r"(?:scrypt|pbkdf2):[a-z0-9:]+\$[A-Za-z0-9./]+\$[0-9a-f]+")
 
 
 class Role(StrEnum):
-    """What a user may do. Each role may also do what the roles before it may."""
+    """The rights of a user. Each role may also do what the roles before it may."""
 
     SEE = "see"
     OPERATE = "operate"

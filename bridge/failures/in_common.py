@@ -1,4 +1,4 @@
-"""What the members of a group have in common, as one line: release, queue, event, source, keys of the payload."""
+"""Finds the values that all members of a group share, as one line: release, queue, event, source, payload keys."""
 
 import json
 from collections import Counter

@@ -29,7 +29,7 @@ _KIND = "failure group"
 
 @dataclass(frozen=True, slots=True)
 class GroupDecision:
-    """What a person decided about a group. `word` *new* takes back what was decided before.
+    """The decision of a person about a group. `word` *new* takes back what was decided before.
 
     A *quiet* group is quiet until the time `until`, until it has `count` failures, or until it has more than `rate`
     failures within an hour, whichever comes first. A *fixed* group is fixed in `release`.

@@ -24,8 +24,8 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class ForeignRequest:
-    """What an older bridge would send to a program: its own parameters, and the body. Without a target, the program is
-    that of the settings."""
+    """The request that an older bridge would send to a program: its own parameters, and the body. Without a target, the
+    program is that of the settings."""
 
     target: Target | None
     body: bytes

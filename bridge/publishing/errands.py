@@ -1,4 +1,4 @@
-"""What a process does with mailboxes, as values: a publishing thread runs them, one after the other or at a time."""
+"""The operations of a process on mailboxes, as values, which its publishing thread runs."""
 
 import threading
 from dataclasses import dataclass, field

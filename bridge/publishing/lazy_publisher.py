@@ -49,8 +49,8 @@ Destination = Literal["broker", "spool"]
 """The place where a publisher put an event."""
 
 Posted = Destination | BridgeError
-"""Where an event is, or why it is not published. A name, because the annotations of a function within a function are
-evaluated at each call, and making this union takes some microseconds."""
+"""The place of an event, or the reason why it is not published. A name, because the annotations of a function within a
+function are evaluated at each call, and making this union takes some microseconds."""
 
 Told = Callable[[Posted], None]
 """Is told once, on the publisher's event loop, where the event is, or why it is not published."""

@@ -1,4 +1,4 @@
-"""What a person can do on the page. Each act first asks: it says in numbers what it will do, and freezes that in the
+"""The acts of a person on the page. Each act first asks: it says in numbers what it will do, and freezes that in the
 token of its form. Then it acts through the same code as the programs, and the record has who and why.
 
 A form that is sent twice acts once: a pause, a plan and an order have the id of their form, a resume names the pauses

@@ -24,8 +24,8 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What an act asks before it acts. `frozen` is signed with the form and comes back unchanged. `back` and `after`
-    are the screens to show if the answer is no, and after the act, with their query."""
+    """The question that an act asks first. `frozen` is signed with the form and comes back unchanged. `back` and
+    `after` are the screens to show if the answer is no, and after the act, with their query."""
 
     title: str
     sentences: tuple[str, ...]

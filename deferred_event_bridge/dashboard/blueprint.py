@@ -133,7 +133,7 @@ class Page:
         return self._answer("pool.html", pool.document(self.asked()), commands=pool.COMMANDS)
 
     def failing(self) -> BaseResponse:
-        """What fails, and why?"""
+        """Show the groups of failures, with their causes."""
         return self._answer("failing.html", failing.document(self.asked()))
 
     def group(self, group_id: str) -> BaseResponse:
@@ -145,11 +145,11 @@ class Page:
         return self._answer("letter.html", letter.document(self.asked(), number), number=number)
 
     def event(self) -> BaseResponse:
-        """What became of an event?"""
+        """Show one event on one line of time."""
         return self._answer("event.html", event.document(self.asked()))
 
     def redrive(self) -> BaseResponse:
-        """What is being put back, and does it live?"""
+        """Show the plans of redrives, with their progress."""
         return self._answer("redrive.html", redrive.document(self.asked(), self._jobs, self._plans.errors))
 
     def sign_in(self) -> BaseResponse:

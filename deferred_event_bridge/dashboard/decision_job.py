@@ -24,7 +24,7 @@ SKIPPED_SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What was ordered: to redrive or discard the letters with these numbers, if they are still open. `interval` is the
+    """An order to redrive or discard the letters with these numbers, if they are still open. `interval` is the
     least time in seconds between two letters."""
 
     id: str

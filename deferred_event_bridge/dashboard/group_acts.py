@@ -1,4 +1,4 @@
-"""What a person can decide about a group of failures: it is known, quiet until a limit, or fixed in a release."""
+"""The acts that decide about a group of failures: it is known, quiet until a limit, or fixed in a release."""
 
 from bridge.brokers.any_broker.group_log import decide_about_group
 from bridge.brokers.contract.broker import Broker

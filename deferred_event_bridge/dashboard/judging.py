@@ -21,7 +21,7 @@ FEW = 50
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What to think of a queue: the level for its colour, and a sentence."""
+    """The judgement of a queue: the level for its colour, and a sentence."""
 
     level: Level
     text: str

@@ -68,9 +68,10 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What was seen at one moment. `time` is that of the last good look, None before it. `roll` is None until the
-    workers were asked. `trouble` is the reason why the last look failed, empty if it did not. `groups` are the
-    failures, the largest first. `points` has the seconds of a clock and the ready events of each queue then."""
+    """The state of the site as it was seen at one moment. `time` is that of the last good look, None before it. `roll`
+    is None until the workers were asked. `trouble` is the reason why the last look failed, empty if it did not.
+    `groups` are the failures, the largest first. `points` has the seconds of a clock and the ready events of each queue
+    then."""
 
     time: datetime | None = None
     overview: Overview | None = None

@@ -67,7 +67,7 @@ def serve(site: Site | None, /, listen: Address, proxy: bool) -> None:
     app = create_app((site or Site()).settings())
     host, port = listen.host, listen.port
     if proxy:
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1, x_prefix=1)  # type: ignore[method-assign]
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1, x_prefix=1)  # type: ignore[method-assign]  # Flask's own recipe
     try:
         server = waitress.create_server(app, host=host, port=port, threads=THREADS, ident=None)
     except OSError as error:

@@ -19,7 +19,7 @@ T = TypeVar("T")
 CONNECT_SECONDS, ANSWER_SECONDS = 5.0, 10.0
 """Seconds that the server has to be connected to, and to answer."""
 FAILURES = (RedisError, OSError, TimeoutError, UnicodeError)
-"""What redis-py raises, with what it does not translate."""
+"""The errors of redis-py, and those that it lets through: of the socket, of a timeout, of decoding."""
 
 
 class RedisConnection:

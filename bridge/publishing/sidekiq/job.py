@@ -25,7 +25,7 @@ _TIMES = ("created_at", "enqueued_at", "failed_at", "retried_at")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a store takes: the jobs of one queue that are of one of these classes. `classes` has the name of the events
+    """The jobs that a store takes: those of one queue and of one of these classes. `classes` has the name of the events
     for each. A job has at most `most` bytes."""
 
     queue: str

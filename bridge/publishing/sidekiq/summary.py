@@ -1,4 +1,4 @@
-"""What waits in a queue of Sidekiq, for programs that look at it: what becomes an event, and what stays."""
+"""Counts the jobs in a queue of Sidekiq, for programs that show them: those that become events, and those that stay."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping

@@ -1,4 +1,4 @@
-"""What a screen is asked: the request's query, the user, and the observer of the site."""
+"""The question to a screen: the request's query, the user, and the observer of the site."""
 
 import shlex
 from collections.abc import Mapping
