@@ -66,6 +66,17 @@ async def test_nobody_is_named_within_50_ms(brokers: list[Broker]) -> None:
     assert min(seconds) < 0.05
 
 
+async def test_a_worker_is_found_once_it_has_started(brokers: list[Broker]) -> None:
+    """Its first caller, which has been connected for long, need not ask again."""
+    caller = brokers[1].caller()
+    deadline = Deadline.after(PATIENCE, time.monotonic())
+    with pytest.raises(NobodyServes):
+        await caller.ask(question(), MAIL, deadline)
+    async with serving(brokers[0], "mail"):
+        assert (await caller.ask(question(), MAIL, deadline)).kind is AnswerKind.ANSWERED
+    await caller.close()
+
+
 async def test_the_first_queue_that_is_served_gets_it(brokers: list[Broker]) -> None:
     """One worker gets the question, from one queue, also if it serves several of them."""
     queues: list[str] = []

@@ -5,12 +5,9 @@ import json
 import os
 import time
 from collections.abc import Awaitable, Callable, Collection
-from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
-from bridge.call import Question
-from bridge.errors import NobodyServes
 from bridge.handling import Handling, Priority
 from tests.deadlines import within
 from tests.events import new_event
@@ -86,19 +83,6 @@ def scheduled(stage: Stage, name: str) -> tuple[str, ...]:
     """Return the settings of a schedule with a moment each second, after a note that the judge reads."""
     stage.note("schedule", key=name, every=1.0)
     return "[schedules.tick]", f'event = "scheduled.{name}"', 'cron = "* * * * * *"'
-
-
-async def served(stage: Stage) -> None:
-    """Wait until a worker takes calls."""
-    question = Question(new_event("probe.asked", b""), STEP)
-    async with stage.site.broker() as broker, asyncio.timeout(STEP):
-        caller = broker.caller()
-        while True:
-            with suppress(NobodyServes):
-                await caller.ask(question, ["default"], within(STEP))
-                break
-            await asyncio.sleep(0.05)
-        await caller.close()
 
 
 def _missing(stage: Stage, what: str, lines: int) -> str:

@@ -12,7 +12,7 @@ from bridge.handling import Priority
 from tests.faults.call_rules import OUTLIVED
 from tests.faults.caller import SHORT_TIMEOUT, TIMEOUT
 from tests.faults.conftest import marks
-from tests.faults.directed import Ordeal, broken, cancel, defer, noted, rules_broken, scheduled, served, start_worker
+from tests.faults.directed import Ordeal, broken, cancel, defer, noted, rules_broken, scheduled, start_worker
 from tests.faults.drain import end
 from tests.faults.limits import STEP
 from tests.faults.ordeal import BOTH
@@ -68,7 +68,6 @@ async def fill_the_slots(stage: Stage, mutant: str | None) -> Path:
     """Start a worker that takes calls, and whose slots are all taken until the returned file exists."""
     stage.configure(PATIENT)
     await start_worker(stage, mutant)
-    await served(stage)
     done = stage.site.directory / "done.log"
     await defer(stage, "long", f"wait:{done}", count=CHILDREN)
     await noted(stage, "attempt", CHILDREN)
@@ -143,7 +142,6 @@ async def outlive_the_callers(stage: Stage, mutant: str | None) -> None:
 async def kill_the_worker_of_a_call(stage: Stage, mutant: str | None) -> None:
     """Kill the worker that runs a call, while another worker could run it."""
     worker = await start_worker(stage, mutant)
-    await served(stage)
     done = stage.site.directory / "done.log"
     caller = stage.call("lost", f"wait:{done}", STEP)
     await noted(stage, "called")
@@ -162,7 +160,6 @@ async def kill_the_worker_of_a_call(stage: Stage, mutant: str | None) -> None:
 async def call_often(stage: Stage, mutant: str | None) -> None:
     """Call from several threads."""
     await start_worker(stage)
-    await served(stage)
     stage.start_caller(mutant)
     await noted(stage, "told", 40)
 
@@ -170,7 +167,6 @@ async def call_often(stage: Stage, mutant: str | None) -> None:
 async def stop_the_worker_of_a_call(stage: Stage, mutant: str | None) -> None:
     """Call while the only worker is stopped."""
     worker = await start_worker(stage)
-    await served(stage)
     worker.signal(signal.SIGSTOP)
     await stage.call("stopped", "ok", SHORT_TIMEOUT, mutant).ended(STEP)
     worker.signal(signal.SIGCONT)

@@ -50,8 +50,8 @@ class CallServer(Protocol):
         """The current reason why no questions can be taken, for people; empty if there is none."""
 
     async def start(self, queues: Sequence[str], most: int) -> None:
-        """Serve these queues: take questions from now on, and hold at most `most` unanswered ones. Return at once if
-        the broker is unreachable; it is tried again until `stop`."""
+        """Serve these queues, and hold at most `most` unanswered questions. Return when callers find this server, or
+        after the first attempt if that fails; it is then tried again until `stop`."""
 
     async def adjust(self, most: int) -> None:
         """Hold at most `most` unanswered questions from now on."""

@@ -33,7 +33,7 @@ from bridge.brokers.rabbitmq.connection.errors import error_text
 from bridge.brokers.rabbitmq.connection.link import Link
 from bridge.brokers.rabbitmq.topology.names import Names, calls_keys
 from bridge.call import Answer, Question, decode_question, encode_answer
-from bridge.errors import BridgeError, UnreadableEnvelope
+from bridge.errors import BridgeError, BrokerUnavailable, UnreadableEnvelope
 
 ANSWER_SECONDS = 5.0
 """Seconds that an answer may wait for the connection."""
@@ -93,9 +93,11 @@ class RabbitCallServer:
         return self._link.trouble
 
     async def start(self, queues: Sequence[str], most: int) -> None:
-        """Serve these queues, from the next connection on."""
+        """Serve these queues. RabbitMQ may refuse this worker's calls, and still let it take events."""
         self._queues, self._most = tuple(queues), most
         self._starting = asyncio.create_task(self._start(), name="RabbitMQ calls")
+        with suppress(BrokerUnavailable):
+            await self._link.attempted()
 
     async def adjust(self, most: int) -> None:
         """Replace the consumers by new ones with this prefetch. Each old one is cancelled after the new one, so that

@@ -83,6 +83,7 @@ class Link:
         self._refusal: BrokerRefused | None = None
         self._changed = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
+        self._attempted = False
         self._repaired = False
         self._closed = False
         self._silent: URL | None = None
@@ -117,6 +118,12 @@ class Link:
                 await _until_unblocked_or_closed(connection)
             else:
                 return channel
+
+    async def attempted(self) -> None:
+        """Wait until the first attempt to connect has ended, well or badly. Raise `BrokerUnavailable` if closed."""
+        while not self._attempted:
+            self._keep_or_raise()
+            await self._changed.wait()
 
     def channel_now(self) -> Engine | None:
         """Return the aiormq channel if the connection is up and not blocked, else None."""
@@ -246,6 +253,7 @@ class Link:
 
     def _tell(self) -> None:
         """Wake all tasks that wait for a change of the state."""
+        self._attempted = True
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 

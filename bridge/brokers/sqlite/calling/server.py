@@ -56,6 +56,8 @@ class SqliteCallServer:
         self._trouble = ""
         self._ready: asyncio.Queue[SqliteCall] = asyncio.Queue()
         self._changed = asyncio.Event()
+        self._attempted = asyncio.Event()
+        """Set when callers find this server, or when the first attempt to become findable has failed."""
         self._serving: asyncio.Task[None] | None = None
         self._taking = False
 
@@ -68,6 +70,7 @@ class SqliteCallServer:
         """Serve these queues."""
         self._queues, self._most, self._taking = tuple(queues), most, True
         self._serving = asyncio.create_task(self._serve(), name="calls")
+        await self._attempted.wait()
 
     async def adjust(self, most: int) -> None:
         """Hold at most `most` unanswered questions."""
@@ -125,6 +128,7 @@ class SqliteCallServer:
                 await asyncio.sleep(AGAIN_SECONDS)
 
     def _note(self, error: BridgeError) -> None:
+        self._attempted.set()
         if str(error) != self._trouble:
             self._trouble = str(error)
             log.warning("%s; this worker takes no calls; trying again", error)
@@ -132,6 +136,7 @@ class SqliteCallServer:
     async def _take(self) -> None:
         """Note that this worker serves its queues, and take questions without end, at most `most` at a time."""
         await self._run(lambda table: table.serve(self._owner, self._queues))
+        self._attempted.set()
         while True:
             self._changed.clear()
             room = self._most - self._held
