@@ -29,7 +29,7 @@ def put(thread: PublishingThread, errand: PutMessage, deadline: Deadline) -> Non
     finally:
         withdrawn = ticket.withdraw()
     if answer is None and withdrawn:
-        raise DeferUnavailable(thread.out_of_time())
+        raise DeferUnavailable(thread.out_of_time(errand.undone))
     if answer is None:
         why = f"the message to mailbox '{errand.mailbox}': written, not confirmed within {deadline.budget:g} s"
         raise DeferUnconfirmed("", why)
@@ -51,7 +51,7 @@ def fetch(thread: PublishingThread, errand: FetchMessage, deadline: Deadline) ->
         if answer is None and not _given_up(ticket, errand):
             _give_back_what_comes(thread, ticket)
     if answer is None:
-        raise DeferUnavailable(thread.out_of_time())
+        raise DeferUnavailable(thread.out_of_time(errand.undone))
     return cast("Fetched", answer).message
 
 

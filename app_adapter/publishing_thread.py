@@ -189,18 +189,18 @@ class PublishingThread:
         if answer is not None:
             return cast("Destination", answer)
         if ticket.withdraw():
-            raise BrokerUnavailable(self.out_of_time())
+            raise BrokerUnavailable(self.out_of_time("nothing was published"))
         if (answer := ticket.wait(0)) is not None:
             return cast("Destination", answer)
         in_time = f"within {ticket.deadline.budget:g} s"
         event_id = cast(Outgoing, ticket.outgoing).event.id
         raise DeferUnconfirmed(event_id, f"event {event_id} was written but not confirmed {in_time}: it may still run")
 
-    def out_of_time(self) -> str:
-        """Return what a caller learns whose ticket was withdrawn at its deadline."""
+    def out_of_time(self, undone: str = "") -> str:
+        """Return what a caller learns whose ticket was withdrawn at its deadline, with what is not done then."""
         loop = self._loop
         name, trouble = ("the broker", "") if loop is None else (loop.publisher.name, f": {loop.publisher.trouble}")
-        return f"{name} could not be reached in time; nothing was published{trouble}"
+        return f"{name} could not be reached in time{undone and '; '}{undone}{trouble}"
 
     # The methods below run on the thread.
 

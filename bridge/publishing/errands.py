@@ -1,8 +1,9 @@
-"""The operations of a process on mailboxes, as values, which its publishing thread runs."""
+"""The operations of a process on mailboxes, as values, which its publishing thread runs. `undone` is what an error
+says if the broker could not be reached."""
 
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from bridge.errors import BridgeError, BrokerRefused, BrokerUnavailable, DeferForbidden
 from bridge.handling import Priority
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 class PutMessage:
     """Put a message into a mailbox."""
 
+    undone: ClassVar = "no message was put"
     mailbox: str
     body: bytes
     priority: Priority
@@ -38,6 +40,7 @@ class FetchMessage:
     """Fetch a message, and wait `seconds` for one. The message is either handed over to the caller or, if the caller
     has given up, given back."""
 
+    undone: ClassVar = "no message was fetched"
     mailbox: str
     seconds: float
     _decided: threading.Lock = field(default_factory=threading.Lock, compare=False, repr=False)
@@ -59,6 +62,7 @@ class FetchMessage:
 class SettleMessage:
     """Acknowledge a message that was fetched, or give it back."""
 
+    undone: ClassVar = "the message was not settled"
     message: "HeldMessage"
     ack: bool
 

@@ -44,6 +44,7 @@ from bridge.queues import Queue, route
 from bridge.site_logs import CANCELLATIONS
 
 PREPARE_BACK_OFF = BackOff(first=0.05, at_most=1.0)
+NOT_PUBLISHED = "nothing was published"
 
 Destination = Literal["broker", "spool"]
 """The place where a publisher put an event."""
@@ -91,21 +92,21 @@ class LazyPublisher:
     async def ready(self, deadline: Deadline) -> None:
         """Return when an event can be written to the broker. Raise `BrokerUnavailable` at the deadline, or at once if
         waiting would not help. In both cases nothing was published."""
-        publisher = await self._prepared(deadline)
+        publisher = await self._prepared(deadline, NOT_PUBLISHED)
         try:
             await publisher.ready(deadline)
         except BrokerRefused as error:
             raise BrokerUnavailable(f"the broker refuses: {error}") from error
         except BrokerUnavailable as error:
             self._last_failure = str(error)
-            raise self._out_of_time() from error
+            raise self._out_of_time(NOT_PUBLISHED) from error
 
     async def publish(
         self, event: Event, due: datetime | None = None, *, deadline: Deadline, within: timedelta | None = None
     ) -> Destination:
         """Publish before the deadline. Opening the broker counts towards it. Raise what
         `Publisher.publish` raises."""
-        publisher = await self._prepared(deadline)
+        publisher = await self._prepared(deadline, NOT_PUBLISHED)
         try:
             await publisher.publish(event, due, deadline=deadline, within=within)
         except Exception as error:
@@ -193,7 +194,7 @@ class LazyPublisher:
 
     async def do(self, errand: Errand, *, deadline: Deadline) -> Fetched | Destination:
         """Do something with a mailbox before the deadline, and return the answer. Raise what `errands.run` raises."""
-        await self._prepared(deadline)
+        await self._prepared(deadline, errand.undone)
         if self._mailboxes is None:
             self._mailboxes = cast(Broker, self._broker).mailboxes()
         return await run(errand, self._mailboxes, deadline)
@@ -205,7 +206,7 @@ class LazyPublisher:
         `seconds` is the timeout of each put. Raise what `Publisher.put` raises; `DeferRejected` and `DeferForbidden`
         only after the other queues were tried. Raise `DeferRejected` if these settings have no queue for the event.
         """
-        publisher = await self._prepared(Deadline.after(seconds, time.monotonic()))
+        publisher = await self._prepared(Deadline.after(seconds, time.monotonic()), NOT_PUBLISHED)
         envelope = Envelope(event, round_began=due or event.time)
         queues = route(self._queues, event.name)
         rejection: DeferError | None = None
@@ -228,7 +229,9 @@ class LazyPublisher:
         if self._broker is not None:
             await self._broker.close()
 
-    async def _prepared(self, deadline: Deadline) -> Publisher:
+    async def _prepared(self, deadline: Deadline, undone: str = "") -> Publisher:
+        """Return the publisher once the broker is open. Raise `BrokerUnavailable` at the deadline, with what is not
+        done then."""
         if self._preparing is None or _has_failed(self._preparing):
             self._preparing = asyncio.create_task(self._prepare())
             self._preparing.add_done_callback(_has_failed)  # retrieves the exception, else asyncio logs it
@@ -240,10 +243,10 @@ class LazyPublisher:
             finally:
                 self._waiting -= 1
         if not declaring.done():
-            raise self._out_of_time()
+            raise self._out_of_time(undone)
         publisher = declaring.result()
         if deadline.expired(time.monotonic()):
-            raise self._out_of_time()
+            raise self._out_of_time(undone)
         return publisher
 
     async def _prepare(self) -> Publisher:
@@ -271,8 +274,8 @@ class LazyPublisher:
                 return self._publisher
             await asyncio.sleep(next(waits))
 
-    def _out_of_time(self) -> BrokerUnavailable:
-        return BrokerUnavailable(f"{self.name} could not be reached in time; nothing was published: {self.trouble}")
+    def _out_of_time(self, undone: str) -> BrokerUnavailable:
+        return BrokerUnavailable(f"{self.name} could not be reached in time{undone and '; '}{undone}: {self.trouble}")
 
 
 def _has_failed(task: "asyncio.Task[Publisher]") -> bool:

@@ -225,7 +225,7 @@ def test_a_table_of_another_schema(engine: Engine) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["nothing"], 2, "TABLE nothing: expected one of article"),
+        (["nothing"], 2, "TABLE nothing: expected one of article\n"),
         (["article", "--columns", "title,nothing"], 2, "--columns nothing: expected some of id, title, Price"),
         (["article", "--columns", ","], 2, "expected names of columns"),
         (["article", "--on", "insert,truncate"], 2, "'insert,truncate': expected some of insert,update,delete"),
@@ -251,6 +251,15 @@ def test_wrong_usage(engine: Engine, kind: str, words: list[str], code: int, mes
 
     assert (result.exit_code, result.stdout) == (code, "")
     assert message in result.stderr
+
+
+@pytest.mark.databases("sqlite")
+def test_a_database_without_a_table_of_the_app(engine: Engine) -> None:
+    """The tables of the outbox are none that could be meant."""
+    result = run("nothing")
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.endswith("expected a table of the app; this database has none\n")
 
 
 @pytest.mark.databases("postgres", "mariadb")

@@ -86,7 +86,7 @@ def watched_table(given: str, chosen: Sequence[str] | None, of_outbox: Tables, c
             f"no table {outbox!r} in this database: expected the outbox, before a trigger writes into it; "
             "`bridge-outbox ddl` prints the statements that make it"
         )
-    schema, name = _found(given, inspector)
+    schema, name = _found(given, inspector, of_outbox)
     if name in of_outbox.metadata.tables:
         raise SettingsError(f"TABLE {given}: expected a table of the app, not of the outbox")
     is_mariadb = connection.dialect.name in ("mariadb", "mysql")
@@ -111,15 +111,16 @@ def _named(columns: dict[str, Column], names: Iterable[str]) -> tuple[Column, ..
     return tuple(columns[name] for name in dict.fromkeys(names))
 
 
-def _found(given: str, inspector: Inspector) -> tuple[str | None, str]:
+def _found(given: str, inspector: Inspector, of_outbox: Tables) -> tuple[str | None, str]:
     """Return the schema, None for that of the connection, and the name of a table."""
     schema, _, name = given.partition(".")
     if inspector.has_table(given):
         return None, given
     if name and schema in inspector.get_schema_names() and inspector.has_table(name, schema):
         return schema, name
-    known = ", ".join(sorted(inspector.get_table_names())) or "a table in this database, which has none"
-    raise SettingsError(f"TABLE {given}: expected one of {known}")
+    of_app = sorted({*inspector.get_table_names()} - of_outbox.metadata.tables.keys())
+    known = f"one of {', '.join(of_app)}" if of_app else "a table of the app; this database has none"
+    raise SettingsError(f"TABLE {given}: expected {known}")
 
 
 def _columns(inspector: Inspector, name: str, schema: str | None) -> Sequence[ReflectedColumn]:
