@@ -10,7 +10,7 @@ from bridge.config.hiding import shown
 from bridge.config.sqlite_url import is_sqlite
 from bridge.errors import BrokerUnavailable, SettingsError
 from bridge.ledger_keys import NO_KEYS, LedgerKeys
-from bridge.local_database.forks import Gate
+from bridge.local_database.importing import Importing
 
 if TYPE_CHECKING:
     from bridge.brokers.contract.broker import Broker
@@ -49,8 +49,8 @@ _BY_SCHEME: dict[str, Callable[[str, str, _Options], "Broker"]] = {
 }
 
 
-importing = Gate()
-"""Held while a broker is imported, so that no other thread forks meanwhile."""
+importing = Importing()
+"""Entered to import a broker, or another module, on a thread."""
 
 
 def open_broker(
@@ -88,8 +88,8 @@ def open_existing(
     """Return the broker that a URL names, as `open_broker` does, for a program that makes no database file. Raise
     `BrokerUnavailable` if the URL names a file that does not exist."""
     if is_sqlite(url):
-        from bridge.brokers.sqlite.broker import path_of
-
+        with importing:
+            from bridge.brokers.sqlite.broker import path_of
         if not (path := path_of(url)).exists():
             raise BrokerUnavailable(f"there is no file {path}; give --broker-url or --config")
     return open_broker(url, namespace, declare=declare, creates=False, file_group=file_group, tls=tls, keys=keys)
