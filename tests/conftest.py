@@ -1,15 +1,32 @@
 """Fixtures of all tests: two private RabbitMQ nodes for each test process, one shared, one that tests may break."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 from hypothesis import settings
 
 from tests.managed_node import ManagedNode, managed_node
 from tests.rabbitmq_node import RabbitNode, shared_node
+from tests.short_run import Collected, left_to_test_all
 
 settings.register_profile("untimed", deadline=None)  # by default an example fails after 0.2 s, also on a busy machine
 settings.load_profile("untimed")
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest deselects by marks
+def pytest_collection_modifyitems(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
+    """Mark what `make test` leaves to `make test-all` as long, by the table in `tests/short_run.py`."""
+    tests = [
+        Collected(
+            item.path.relative_to(config.rootpath).as_posix(),
+            item.name,
+            item.get_closest_marker("rabbitmq") is not None,
+            item.get_closest_marker("long") is not None,
+        )
+        for item in items
+    ]
+    for place in left_to_test_all(tests):
+        items[place].add_marker("long")
 
 
 @pytest.fixture(scope="session")

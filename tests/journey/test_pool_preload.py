@@ -52,7 +52,7 @@ async def test_the_app_is_imported_once(pool: PoolSite) -> None:
     await eventually(lambda: len(pool.site.effects(step="ok", began=False)) == 1, report=lambda: worker.log)
     await eventually(lambda: len(pool.pids("idle", "spare")) == 3, report=lambda: worker.log)
     assert worker.log.count("once and for all") == 1
-    assert "a busy child ended with exit status 5" in worker.log
+    assert " child ended with exit status 5" in worker.log, worker.log  # busy, or idle once its event has failed
     (nursery,) = worker.children
     assert nursery not in pool.pids("idle", "spare")
 

@@ -58,6 +58,7 @@ async def test_the_pages_of_a_worker(site: Site) -> None:
     assert get(port, "/readyz") == (200, "ready\n")
 
     worker.signal(signal.SIGTERM)
+    await worker.says("stopping: asked to")  # two signals at the same time are one
     worker.signal(signal.SIGTERM)
     await worker.ended()
     try:

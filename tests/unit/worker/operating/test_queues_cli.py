@@ -20,8 +20,9 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def queues(*words: str) -> Result:
-    """Run bridge-queues."""
-    return CliRunner().invoke(queues_program, words)
+    """Run bridge-queues. Rates are measured for a short time."""
+    measured = ["--over", "10ms"] if words[0] in ("list", "show") else []
+    return CliRunner().invoke(queues_program, [*words, *measured])
 
 
 @pytest.mark.parametrize(
