@@ -7,8 +7,8 @@
 | `bridge.broker.lost` | `BrokerBack`, because before nothing can be published | `seconds` |
 | `bridge.queue.paused` | `Paused`, if the pause is not old | `queue`, `events`, `until`, `who`, `why`, `event` |
 | `bridge.queue.resumed` | `Resumed` | as `bridge.queue.paused` |
-| `bridge.queue.held` | `BreakerOpened` | `queue`, `events`, `error` |
-| `bridge.queue.freed` | `BreakerClosed` | `queue`, `seconds` |
+| `bridge.queue.held` | `BreakerOpened` | `queue`, `name`, `events`, `error` |
+| `bridge.queue.freed` | `BreakerClosed` | `queue`, `name`, `seconds` |
 | `bridge.worker.missing` | `WorkerMissing` | `host`, `pid`, `app`, `seen` |
 
 The event of a dead letter also has the letter's number in the ledger, as `number`. The broker does not tell it with the
@@ -115,12 +115,13 @@ def _resumed(resumed: Resumed) -> InternalEvent:
 
 
 def _held(opened: BreakerOpened) -> InternalEvent:
-    payload = {"queue": opened.queue, "events": opened.events, "error": _fields(opened.error)}
+    payload = {"queue": opened.queue, "name": opened.name, "events": opened.events, "error": _fields(opened.error)}
     return InternalEvent("bridge.queue.held", payload)
 
 
 def _freed(closed: BreakerClosed) -> InternalEvent:
-    return InternalEvent("bridge.queue.freed", {"queue": closed.queue, "seconds": round(closed.seconds, 3)})
+    payload = {"queue": closed.queue, "name": closed.name, "seconds": round(closed.seconds, 3)}
+    return InternalEvent("bridge.queue.freed", payload)
 
 
 def _fields(error: Error) -> Mapping[str, str | None]:

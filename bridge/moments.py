@@ -183,19 +183,21 @@ class Paused:
 
 @dataclass(frozen=True, slots=True)
 class BreakerOpened:
-    """This worker holds the events of a queue from now on: `events` different ones in a row failed alike, the last one
-    with `error`. Single events probe the queue."""
+    """This worker holds the events with this `name` in a queue from now on, or all of the queue (None): `events`
+    different ones in a row failed alike, the last one with `error`. Single events probe."""
 
     queue: str
+    name: str | None
     events: int
     error: Error
 
 
 @dataclass(frozen=True, slots=True)
 class BreakerClosed:
-    """An event of a held queue succeeded, after `seconds`: the events of the queue run again."""
+    """A held event succeeded, after `seconds`: the events with this `name`, or all of the queue (None), run again."""
 
     queue: str
+    name: str | None
     seconds: float
 
 

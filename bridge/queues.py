@@ -9,7 +9,7 @@ from bridge.foreign_messages.source import ForeignSource
 from bridge.handling import Handling, Priority
 from bridge.rate import Rate
 from bridge.retry_table import DEFAULT, RetryTable
-from bridge.topics import is_reserved, matches
+from bridge.topics import is_name, is_reserved, matches
 
 CATCH_ALL = "default"
 
@@ -68,6 +68,11 @@ class Queue:
     def catch_all(self) -> bool:
         """True if the queue takes the events that match no pattern of any queue."""
         return self.name == CATCH_ALL
+
+    @property
+    def one_name(self) -> bool:
+        """True if the queue takes events of one name only."""
+        return not self.catch_all and len(self.patterns) == 1 and is_name(self.patterns[0])
 
     def takes(self, name: str) -> bool:
         """Return whether one of the queue's patterns matches the event name."""

@@ -124,8 +124,16 @@ def expired_at(envelope: Envelope, now: datetime) -> datetime | None:
     return expires if expires is not None and now >= expires and envelope.round == 1 else None
 
 
-def decide(envelope: Envelope, outcome: Outcome, policies: Policies, seconds: float, now: datetime) -> Settlement:
-    """Return the settlement of a replay that ended `now` and took this number of seconds."""
+def decide(
+    envelope: Envelope,
+    outcome: Outcome,
+    policies: Policies,
+    seconds: float,
+    now: datetime,
+    held_for: float | None = None,
+) -> Settlement:
+    """Return the settlement of a replay that ended `now` and took this number of seconds. `held_for`: a breaker holds
+    the event for so long, and a failure spends no attempt."""
     match outcome:
         case Succeeded():
             return Ack()
@@ -136,6 +144,11 @@ def decide(envelope: Envelope, outcome: Outcome, policies: Policies, seconds: fl
         case Rejected():
             spent = _spend(envelope, outcome, seconds, now)
             return DeadLetter(spent, "rejected", outcome.error)
+        case Failed() | TimedOut() | Crashed() if held_for is not None:
+            own_wait = outcome.wait if isinstance(outcome, Failed) else None
+            wait = _wait(now, max(held_for, own_wait or 0.0))
+            held = replace(_noted(envelope, outcome, seconds, now), deferred_again=envelope.deferred_again + 1)
+            return RetryAfter(held, wait, outcome.error)
         case Failed() | TimedOut() | Crashed():
             spent = _spend(envelope, outcome, seconds, now)
             return _by_policy(spent, outcome, policies, now)
@@ -201,6 +214,13 @@ def _wait(now: datetime, seconds: float) -> timedelta:
 def _spend(
     envelope: Envelope, outcome: Rejected | Failed | TimedOut | Crashed, seconds: float, now: datetime
 ) -> Envelope:
+    return replace(_noted(envelope, outcome, seconds, now), spent=envelope.spent + 1)
+
+
+def _noted(
+    envelope: Envelope, outcome: Rejected | Failed | TimedOut | Crashed, seconds: float, now: datetime
+) -> Envelope:
+    """Return the envelope with the attempt in its history, but not spent."""
     attempt = Attempt(
         round=envelope.round,
         number=envelope.attempt_number,
@@ -213,7 +233,6 @@ def _spend(
     finished = outcome.finished if isinstance(outcome, Failed) and outcome.finished is not None else ()
     return replace(
         envelope.remember(attempt),
-        spent=envelope.spent + 1,
         overloaded_since=None,
         finished=fitting_names((*envelope.finished, *finished)),
     )

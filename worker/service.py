@@ -114,4 +114,5 @@ def _rules(queue: Queue) -> Rules:
         ordered=queue.ordered,
         at_once=queue.rate is not None,
         breaker=queue.breaker,
+        held_as_a_whole=queue.ordered or queue.one_name,
     )

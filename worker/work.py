@@ -28,6 +28,7 @@ from worker.events.breakers import Breakers
 from worker.events.calls import CallRunner, CallService
 from worker.events.consumer import EventConsumer
 from worker.events.metering import Meter
+from worker.events.queue_breaker import QueueBreaker
 from worker.events.replay import Replayer, Rules
 from worker.events.site_limits import rate_sharing, site_slots
 from worker.events.until import reached
@@ -107,8 +108,12 @@ def _event_consumer(
     meter: Meter,
 ) -> EventConsumer:
     values, clock = options.settings.values, asyncio.get_running_loop().time
-    after = {queue: rule.breaker for queue, rule in rules.items() if rule.breaker is not None}
-    breakers = Breakers(after, watching.tell, clock)
+    by_queue = {
+        queue: QueueBreaker(rule.breaker, as_a_whole=rule.held_as_a_whole)
+        for queue, rule in rules.items()
+        if rule.breaker is not None
+    }
+    breakers = Breakers(by_queue, watching.tell, clock)
     replayer = Replayer(
         rules,
         replays.target,

@@ -1,46 +1,115 @@
-"""The breaker of a queue, while the service that its listeners need is away."""
+"""The breaker: events are held while the service that their listeners need is away."""
 
-from tests.journey.site import Site, eventually
+import signal
+
+import pytest
+
+from tests.journey.site import Program, Site, eventually
 
 TOML = """
-retry = {attempts = 20, initial = "1s", base = 1, jitter = 0}
+retry = {attempts = 3, initial = "1s", base = 1, jitter = 0}
 [queues.mail]
 patterns = ["do.mail"]
+breaker = 5
+[queues.shared]
+patterns = ["do.sms", "do.push"]
 breaker = 5
 [queues.default]
 """
 
-EVENTS = 400
 IN_HAND = 2 * (16 + 8)
-"""The most events that two children may have begun, or have in line, when the breaker opens."""
+"""The most events that two children may have begun, or have in line, when a breaker opens."""
+
+PROBES = 14
+"""More probes than a breaker makes in the time that a test of this file may take."""
+
+COST = 5 + IN_HAND + PROBES
+"""The most attempts that an outage may cost one worker."""
+
+
+def set_up(site: Site) -> str:
+    """Configure the site, and return the step that fails until the service is `back`."""
+    site.configure(TOML)
+    return f"need:{site.directory}/service"
+
+
+def back(site: Site) -> None:
+    """Let the service be there from now on."""
+    (site.directory / "service").touch()
+
+
+async def delivered(site: Site, name: str, ids: list[str], worker: Program) -> None:
+    """Wait until these events are delivered; check that each was once, and no other."""
+
+    def succeeded() -> list[str]:
+        return [effect.id for effect in site.effects(name=name, began=False)]
+
+    await eventually(lambda: len(succeeded()) >= len(ids), 240, lambda: f"{len(succeeded())} of {name}: {worker.log}")
+    assert sorted(succeeded()) == sorted(ids)
 
 
 async def test_a_service_that_is_away_costs_few_attempts_and_no_event(site: Site) -> None:
-    """The other events go on meanwhile. When the service is back, all are delivered."""
-    site.configure(TOML)
-    file = site.directory / "service"
-    mails = await site.defer("do.mail", f"need:{file}", count=EVENTS)
+    """The queue takes one name, so its events stay with the broker. Other queues go on. When the service is back, all
+    are delivered."""
+    mails = await site.defer("do.mail", set_up(site), count=400)
     worker = site.worker()
-    await worker.says("queue mail: 5 events in a row failed alike (ConnectionError: no connection for event", 60)
+    await worker.says("queue mail: 5 events in a row failed alike (ConnectionError: no connection for event", 120)
     others = await site.defer("do.other", "ok", count=40)
-    await eventually(lambda: len(site.effects(name="do.other", began=False)) == len(others), 60, lambda: worker.log)
-    failed = len(site.effects(name="do.mail", began=True))
-    assert failed <= 5 + IN_HAND
+    await delivered(site, "do.other", others, worker)
+    assert len(site.effects(name="do.mail", began=True)) <= COST
 
-    file.touch()
-    await eventually(lambda: len(site.effects(name="do.mail", began=False)) == EVENTS, 120, lambda: worker.log)
+    back(site)
+    await delivered(site, "do.mail", mails, worker)
 
-    assert {effect.id for effect in site.effects(name="do.mail", began=False)} == set(mails)
     assert "queue mail: an event succeeded after" in worker.log
+    assert await site.letters() == []
+
+
+@pytest.mark.parametrize("events", [300, pytest.param(2000, marks=pytest.mark.long)])
+async def test_other_names_of_the_queue_go_on(site: Site, events: int) -> None:
+    """They are delivered although so many events before them are held, which cost some tens of attempts. No event is
+    dead, and when the service is back, each is delivered once."""
+    held = await site.defer("do.sms", set_up(site), count=events)
+    others = await site.defer("do.push", "ok", count=events // 10)
+    worker = site.worker()
+    await delivered(site, "do.push", others, worker)
+    assert len(site.effects(name="do.sms", began=True)) <= COST
+    assert "queue shared, events do.sms: 5 events in a row failed alike (ConnectionError" in worker.log
+
+    back(site)
+    await delivered(site, "do.sms", held, worker)
+
+    assert await site.letters() == []
+
+
+async def test_a_worker_that_is_killed_while_events_are_held(site: Site) -> None:
+    """Another one, with a breaker of its own, has them all. Each of the two pays for the outage once."""
+    held = await site.defer("do.sms", set_up(site), count=300)
+    workers = [site.worker(), site.worker()]
+    for worker in workers:
+        await worker.says("queue shared, events do.sms: 5 events in a row failed alike", 120)
+    workers[0].signal(signal.SIGKILL)
+    await workers[0].ended()
+    others = await site.defer("do.push", "ok", count=20)
+    await delivered(site, "do.push", others, workers[1])
+    assert len(site.effects(name="do.sms", began=True)) <= 2 * COST
+
+    back(site)
+    await eventually(
+        lambda: {effect.id for effect in site.effects(name="do.sms", began=False)} == set(held),
+        240,
+        lambda: workers[1].log,
+    )
     assert await site.letters() == []
 
 
 async def test_one_bad_event_holds_nobody_up(site: Site) -> None:
     """It fails again and again, and the events beside it run."""
-    site.configure(TOML.replace('"1s"', '"0.1s"'))
-    await site.defer("do.mail", "fail")
+    set_up(site)
+    site.configure(TOML.replace("attempts = 3", "attempts = 50").replace('"1s"', '"0.1s"'))
+    await site.defer("do.sms", "fail")
     worker = site.worker()
-    await eventually(lambda: len(site.effects(step="fail", began=True)) >= 7, 60, lambda: worker.log)
-    await site.defer("do.mail", "ok", count=20)
-    await eventually(lambda: len(site.effects(step="ok", began=False)) == 20, 30, lambda: worker.log)
+    await eventually(lambda: len(site.effects(step="fail", began=True)) >= 7, 120, lambda: worker.log)
+    ids = await site.defer("do.sms", "ok", count=20)
+    await eventually(lambda: len(site.effects(step="ok", began=False)) == len(ids), 120, lambda: worker.log)
     assert "failed alike" not in worker.log

@@ -1,11 +1,16 @@
 """The events that this worker holds and that wait at the gate, in the order of their arrival."""
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from math import inf
 
 from worker.events.gate import Go, Wait
 from worker.events.in_flight import EventInFlight
+
+
+def _each(held: EventInFlight) -> bool:
+    """Return True: each event counts."""
+    return True
 
 
 class AtGate:
@@ -20,7 +25,7 @@ class AtGate:
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, held: EventInFlight) -> None:
-        """Begin an event, or let it wait. An event of the same queue never overtakes another."""
+        """Begin an event, or let it wait. An event of the same queue and name never overtakes another."""
         if not self._waiting and isinstance(self._ask(held.queue, held.name), Go):
             self._begin(held)
         else:
@@ -31,12 +36,13 @@ class AtGate:
         """Begin the events that the gate lets through. Look again when the first `Wait` is over."""
         if not self._waiting:
             return
-        waits: dict[str, Wait] = {}
+        waits: dict[tuple[str, str], Wait] = {}
         waiting: list[EventInFlight] = []
         for held in self._waiting:
-            answer = waits.get(held.queue) or self._ask(held.queue, held.name)
+            group = (held.queue, held.name)
+            answer = waits.get(group) or self._ask(*group)
             if isinstance(answer, Wait):
-                waits[held.queue] = answer
+                waits[group] = answer
                 waiting.append(held)
             else:
                 self._begin(held)
@@ -44,9 +50,13 @@ class AtGate:
         self._fewer.set()
         self._look_again(min((wait.seconds for wait in waits.values()), default=inf))
 
-    def count(self, queue: str) -> int:
-        """Return how many events of this queue wait."""
-        return sum(held.queue == queue for held in self._waiting)
+    def count(self, which: Callable[[EventInFlight], bool]) -> int:
+        """Return how many events of this kind wait."""
+        return sum(map(which, self._waiting))
+
+    def queues_of(self, which: Callable[[EventInFlight], bool]) -> list[str]:
+        """Return the queue of each event of this kind that waits."""
+        return [held.queue for held in self._waiting if which(held)]
 
     def take_all(self) -> list[EventInFlight]:
         """Return the events that wait, which then wait here no more."""
@@ -54,11 +64,11 @@ class AtGate:
         self._fewer.set()
         return waiting
 
-    async def fewer_than(self, number: int, *, without: Collection[str] = ()) -> int:
-        """Wait until fewer events than `number` wait, without those of the queues `without`. Return their number."""
+    async def fewer_than(self, number: int, which: Callable[[EventInFlight], bool] = _each) -> int:
+        """Wait until fewer events of this kind (by default all) than `number` wait. Return their number."""
         if not self._waiting:
             return 0
-        while (waiting := sum(held.queue not in without for held in self._waiting)) >= number:
+        while (waiting := self.count(which)) >= number:
             self._fewer.clear()
             await self._fewer.wait()
         return waiting

@@ -1,5 +1,5 @@
-"""The breaker of a queue: while what its events need is away, the queue holds them, and one event at a time probes
-whether it is back. Arithmetic only; the caller keeps time.
+"""A breaker: while what some events need is away, it holds them, and one event at a time probes whether it is back.
+Arithmetic only; the caller keeps time.
 
     closed --(`after` events in a row fail alike)--> open --(an event succeeds)--> closed
 
@@ -19,6 +19,12 @@ from bridge.outcome import Crashed, Failed, Outcome, Overloaded, Succeeded, Time
 PROBES = BackOff(first=1.0, at_most=60.0, jitter=0.0)
 """The seconds between two probes."""
 
+COMING_BACK = 100.0
+"""Events per second that a breaker lets come back, of those that do not wait in their queue."""
+
+COMES_BACK_AT_MOST = 900.0
+"""The longest time in seconds until such an event comes back."""
+
 
 @dataclass(frozen=True, slots=True)
 class Opened:
@@ -36,45 +42,84 @@ class Closed:
 
 
 class Breaker:
-    """The breaker of one queue in one worker. It opens after `after` different events in a row that fail alike."""
+    """The breaker of some events in one worker. It opens after `after` different ones in a row that fail alike; `what`
+    is the word for them."""
 
-    def __init__(self, after: int) -> None:
+    def __init__(self, after: int, title: str = "its breaker", what: str = "event") -> None:
         self._after = after
+        self._title = title
+        self._what = what
         self._cause: Fingerprint | None = None
         self._failed: set[str] = set()
         self._opened_at: float | None = None
+        self._probe: str | None = None
         self._probes = 0
         self._probe_at = 0.0
+        self._last_comes_back_at = 0.0
 
     @property
     def is_open(self) -> bool:
-        """True while the queue holds its events."""
+        """True while it holds its events."""
         return self._opened_at is not None
 
-    def note(self, event: str, outcome: Outcome, now: float) -> Opened | Closed | None:
-        """Note the outcome of the event with this id; return what the breaker does because of it."""
+    @property
+    def is_new(self) -> bool:
+        """True while it is closed and has counted no failure."""
+        return not (self.is_open or self._failed)
+
+    def note(self, event: str, outcome: Outcome, now: float, counts_as: str | None = None) -> Opened | Closed | None:
+        """Note the outcome of the event with this id; return what the breaker does because of it. Events that fail with
+        the same `counts_as` (None: their id) count once."""
+        probed = self.left(event)
         match outcome:
             case Succeeded():
                 return self._succeeded(now)
             case Failed(error=error) | TimedOut(error=error) | Crashed(error=error):
-                return self._failed_with(error, event, now)
+                return self._failed_with(error, counts_as or event, now, probed=probed)
             case Overloaded(error=error, snoozed=False):
-                return self._failed_with(error, event, now)
+                return self._failed_with(error, counts_as or event, now, probed=probed)
         return None
 
-    def wait(self, now: float, in_flight: int) -> float:
-        """Return the seconds until an event of the queue may begin, while this many are in flight. 0 while the breaker
-        is closed; infinity while the probe runs."""
+    def begins(self, event: str) -> None:
+        """Note that the event with this id begins: while the breaker is open, it is the probe."""
+        if self.is_open:
+            self._probe = event
+
+    def left(self, event: str) -> bool:
+        """Note that the event with this id runs no more, with or without an outcome. Return True if it was the
+        probe."""
+        was_probe = self._probe == event
+        if was_probe:
+            self._probe = None
+        return was_probe
+
+    def wait(self, now: float) -> float:
+        """Return the seconds until the next event may begin: 0 while the breaker is closed, infinity while a probe
+        runs."""
         if not self.is_open:
             return 0.0
-        return inf if in_flight else max(self._probe_at - now, 0.0)
+        return inf if self._probe is not None else max(self._probe_at - now, 0.0)
+
+    def probe_at_once(self, now: float) -> None:
+        """Make the next probe due now."""
+        self._probe_at = min(self._probe_at, now)
+
+    def comes_back_in(self, now: float) -> float:
+        """Return the seconds after which an event that is held, and does not wait in its queue, comes back: not before
+        the next probe, and after those that were asked about before, `COMING_BACK` a second."""
+        first = max(self._probe_at, now + PROBES.first)
+        self._last_comes_back_at = max(self._last_comes_back_at + 1 / COMING_BACK, first)
+        self._last_comes_back_at = min(self._last_comes_back_at, now + COMES_BACK_AT_MOST)
+        return self._last_comes_back_at - now
 
     def why(self, now: float) -> str:
-        """Return why the queue holds its events, and when it probes next, for people."""
+        """Return why it holds its events, and when it probes next, for people."""
         cause = "" if self._cause is None else self._cause.title
         due = f"in {ceil(self._probe_at - now)} s" if now < self._probe_at else "is due"
+        if self._probe is not None:
+            due = "runs"
         return (
-            f"its breaker: {counted(len(self._failed), 'event')} in a row failed alike ({cause}), and "
+            f"{self._title}: {counted(len(self._failed), self._what)} in a row failed alike ({cause}), and "
             f"{counted(self._probes, 'probe')} since; the next probe {due}"
         )
 
@@ -82,11 +127,12 @@ class Breaker:
         opened_at, self._opened_at = self._opened_at, None
         self._failed.clear()
         self._cause = None
+        self._probe = None
         return None if opened_at is None else Closed(now - opened_at)
 
-    def _failed_with(self, error: Error, event: str, now: float) -> Opened | None:
+    def _failed_with(self, error: Error, thing: str, now: float, *, probed: bool) -> Opened | None:
         if self.is_open:
-            if now >= self._probe_at:  # otherwise the event had begun before the breaker opened
+            if probed:  # otherwise the event had begun before the breaker opened
                 self._probes += 1
                 self._probe_at = now + PROBES.wait(self._probes + 1, 0.0)
             return None
@@ -94,10 +140,11 @@ class Breaker:
         if cause != self._cause:
             self._failed.clear()
             self._cause = cause
-        self._failed.add(event)
+        self._failed.add(thing)
         if len(self._failed) < self._after:
             return None
         self._opened_at = now
         self._probes = 0
         self._probe_at = now + PROBES.wait(1, 0.0)
+        self._last_comes_back_at = now
         return Opened(len(self._failed), error)

@@ -5,6 +5,7 @@ deliveries that are held.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -25,7 +26,16 @@ from worker.events.metering import Meter
 from worker.events.ordered_runs import OrderedRuns
 from worker.events.prefetch import HELD_WHILE_FAST, LOOKED_EVERY, Pace, limits_of, rooms_of
 from worker.events.replay import Replayer
-from worker.events.steering import GiveBack, Steering, Unsteered, instead_of_begin, may_not_begin, paused_patterns
+from worker.events.steering import (
+    GiveBack,
+    Instead,
+    Steering,
+    Unsteered,
+    come_back,
+    instead_of_begin,
+    may_not_begin,
+    paused_patterns,
+)
 from worker.events.unrun import acknowledge, end_failed, leave_out
 from worker.slots.slots import NoSlotToCome, Slots
 
@@ -59,8 +69,9 @@ class EventConsumer:
         self._steering = steering or Unsteered()
         self._meter = meter or Meter()
         self._breakers = breakers or Breakers({}, tell_nobody, self._loop.time)
-        self._breakers.on_change = self._hold_or_free
         self._at_gate = AtGate(self._ask, self._begin)
+        self._breakers.on_change = self._hold_or_free
+        self._breakers.on_due = self._at_gate.look
         self._in_flight = InFlight(lambda: broker.trouble, self._hold_back, self._at_gate.look)
         self._tasks: dict[EventInFlight, asyncio.Task[None]] = {}
         self._draining = False
@@ -204,17 +215,18 @@ class EventConsumer:
         prefetch = self._pace.prefetch(rooms, slots, weighted=self._weighted, held_while_fast=self._held_while_fast)
         prefetch = self._meter.prefetch(prefetch, rooms, self._in_flight.begun)
         prefetch |= dict.fromkeys(self._breakers.held, 1)
-        stuck = self._in_flight.stuck
+        idle = Counter(self._in_flight.stuck)
+        idle.update(self._at_gate.queues_of(self._is_held_by_name))
         self._prefetch = {
-            queue: 0 if pause_of(self._steering.pauses, queue) is not None else most + stuck.get(queue, 0)
+            queue: 0 if pause_of(self._steering.pauses, queue) is not None else most + idle[queue]
             for queue, most in prefetch.items()
         }
 
     async def _room(self) -> int:
-        """Wait until events may be taken, and return how many. Events of metered queues, and of queues that are
-        held, that wait at the gate do not count: they are few, and may wait for long."""
+        """Wait until events may be taken, and return how many. Events of metered queues, and events that a breaker
+        holds, that wait at the gate do not count: they are few, and may wait for long."""
         size = self._slots.size
-        at_gate = await self._at_gate.fewer_than(size, without=self._meter.queues | self._breakers.held)
+        at_gate = await self._at_gate.fewer_than(size, self._waits_shortly)
         return await self._slots.room_in_line(at_gate)
 
     def _needs_no_run(self, delivery: Delivery) -> bool:
@@ -230,17 +242,38 @@ class EventConsumer:
 
     def _admit(self, held: EventInFlight) -> None:
         instead = instead_of_begin(self._steering, held.delivery.envelope, held.queue)
-        if instead is None and held.queue in self._breakers.held and self._at_gate.count(held.queue) >= len(Priority):
-            instead = GiveBack()  # a prefetch of 1 brings one event of each priority, and the first is the next probe
+        if instead is None:
+            instead = self._unless_next_probe(held)
         if instead is not None and not self._draining:
             self._start(held, partial(leave_out, held, instead, self._replayer))
         else:
             self._at_gate.add(held)
 
-    def _hold_or_free(self, queue: str) -> None:
-        """Return the events of a held queue that have not begun to it, but for the next probe. Or begin those that
-        wait."""
-        self._slots.recall(lambda each: each.queue == queue)
+    def _unless_next_probe(self, held: EventInFlight) -> Instead | None:
+        """Return what becomes of an event that a breaker holds, None if it stays in hand or may begin. In a queue that
+        is held as a whole, the other events stay in the queue. If others of its queue go on, it leaves its place to
+        them, and one event of its name stays in hand as the next probe."""
+        queue, name = held.queue, held.name
+        if queue in self._breakers.held:  # a prefetch of 1 brings one event of each priority
+            in_hand = self._at_gate.count(lambda each: each.queue == queue)
+            return GiveBack() if in_hand >= len(Priority) else None
+        if not self._breakers.holds(queue, name):
+            return None
+        if not self._at_gate.count(lambda each: (each.queue, each.name) == (queue, name)):
+            return None
+        seconds = self._breakers.comes_back_in(queue, name)
+        return None if seconds is None else come_back(held.delivery.envelope, seconds)
+
+    def _is_held_by_name(self, held: EventInFlight) -> bool:
+        return self._breakers.holds_by_name(held.queue, held.name)
+
+    def _waits_shortly(self, held: EventInFlight) -> bool:
+        return held.queue not in self._meter.queues and not self._breakers.holds(held.queue, held.name)
+
+    def _hold_or_free(self, queue: str, name: str | None) -> None:
+        """Return the events of a queue, or of a name in it, that have not begun to the queue, but for the next probe.
+        Or begin those that wait."""
+        self._slots.recall(lambda each: each.queue == queue and name in (None, each.event))
         for held in self._at_gate.take_all():
             self._admit(held)
 
@@ -274,6 +307,7 @@ class EventConsumer:
 
     def _begin(self, held: EventInFlight) -> None:
         self._in_flight.begin(held)
+        self._breakers.begins(held.queue, held.name, held.event_id)
         self._meter.passed(held.queue, held.token)
         self._ordered.add(held, self._start(held, partial(self._run, held)))
 
@@ -288,6 +322,7 @@ class EventConsumer:
         finally:
             del self._tasks[held]
             self._meter.left(held.queue, held.token)
+            self._breakers.left(held.queue, held.name, held.event_id)
             self._in_flight.leave(held)
 
     async def _run(self, held: EventInFlight) -> None:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from bridge.controls import Pause, pause_of
 from bridge.rates import Bucket
-from worker.events.breaker import Breaker
+from worker.events.queue_breaker import QueueBreaker
 
 NONE: Mapping[str, Any] = MappingProxyType({})
 
@@ -40,7 +40,7 @@ class GateState(NamedTuple):
     buckets: Mapping[str, Bucket | None] = NONE
     promised: Mapping[str, int] = NONE
     site_slots: Mapping[str, int] = NONE
-    breakers: Mapping[str, Breaker] = NONE
+    breakers: Mapping[str, QueueBreaker] = NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +88,13 @@ def rate_of_the_queue(queue: str, now: float, state: GateState) -> Wait | None:
 
 
 def breaker_of_the_queue(queue: str, now: float, state: GateState) -> Wait | None:
-    """Begin single events of a queue whose events fail alike (`[queues.x] breaker`)."""
+    """Begin single events of a queue, or of a name in it, whose events fail alike (`[queues.x] breaker`)."""
     breaker = state.breakers.get(queue)
-    if breaker is None or not breaker.is_open:
+    holding = None if breaker is None else breaker.holding(state.event)
+    if holding is None:
         return None
-    seconds = breaker.wait(now, state.in_flight.get(queue, 0))
-    return Wait(seconds, breaker.why(now)) if seconds else None
+    seconds = holding.wait(now)
+    return Wait(seconds, holding.why(now)) if seconds else None
 
 
 def unconfirmed_settlements(queue: str, now: float, state: GateState) -> Wait | None:

@@ -185,7 +185,7 @@ class InFlight:
 
 
 class EventInFlight:
-    """An event that this worker holds.
+    """An event that this worker holds, with its `name` and id.
 
     `lost`: the connection of its newest delivery broke. `settled`: the broker has confirmed its settlement. `counted`:
     it counts among the events of its queue that have begun. `stuck`: see `InFlight.stuck`.
@@ -193,12 +193,15 @@ class EventInFlight:
 
     __slots__ = (
         *("_deliveries", "_events", "_no_more_expected", "_renewed"),
-        *("counted", "lost", "queue", "settled", "stuck", "token"),
+        *("counted", "event_id", "lost", "name", "queue", "settled", "stuck", "token"),
     )
 
     def __init__(self, delivery: Delivery, events: InFlight) -> None:
         self.token = delivery.token
         self.queue = delivery.queue
+        event = delivery.envelope.event
+        self.name = event.name
+        self.event_id = event.id
         self.lost = False
         self.settled = False
         self.counted = False
@@ -207,11 +210,6 @@ class EventInFlight:
         self._events = events
         self._renewed: asyncio.Event | None = None
         self._no_more_expected = False
-
-    @property
-    def name(self) -> str:
-        """The name of the event."""
-        return self.delivery.envelope.event.name
 
     @property
     def delivery(self) -> Delivery:

@@ -28,9 +28,10 @@ class Rules:
     """The rules for the events of one queue: the seconds that a replay may take, the retry policies, how many events
     may be in flight in this worker (None: as many as it has slots), the queue's weight, the seconds that a replay may
     take if its listener asks for more time (None: it cannot), whether the queue is ordered, whether its events have to
-    begin when they are sent, as those of a queue with a rate, how many of its events in a row may fail alike before it
-    holds the others (None: any number), and the older bridge whose programs get the requests that they know. Such
-    programs send no verdict: their status and their exit status count."""
+    begin when they are sent, as those of a queue with a rate, how many of its events in a row may fail alike before
+    others are held (None: any number), whether all of them are held then, whatever their names, and the older bridge
+    whose programs get the requests that they know. Such programs send no verdict: their status and their exit status
+    count."""
 
     deadline: float
     policies: Policies
@@ -40,6 +41,7 @@ class Rules:
     ordered: bool = False
     at_once: bool = False
     breaker: int | None = None
+    held_as_a_whole: bool = False
     foreign: ForeignSource | None = None
 
 
@@ -74,8 +76,8 @@ def _nothing_begins(queue: str, token: str) -> None:
     """Do nothing when an event of a queue begins."""
 
 
-def _nothing_follows(queue: str, event: str, outcome: Outcome) -> None:
-    """Do nothing when an event of a queue has its outcome."""
+def _nothing_follows(queue: str, name: str, event: str, outcome: Outcome) -> None:
+    """Return that an event with this outcome is settled as any other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +85,9 @@ class Replayer:
     """Replays the events of the queues in `rules`. `trust` says which part of a reply decides the outcome. An event
     whose data exceeds `max_body` bytes (None: no limit) is not replayed: the app could not have deferred it. `halt`
     pauses a queue whose listener raised `Halt`. `cancellation` returns the cancellation of an event: if its attempt is
-    cut short or runs out of time, it ends. `has_outcome` is called with the queue, the id and the outcome of an
-    event."""
+    cut short or runs out of time, it ends. `has_outcome` is called with the queue, the name, the id and the outcome of
+    an event of a queue with a breaker. It returns the seconds after which the event comes back if its failure spends no
+    attempt, None if its policy decides."""
 
     rules: Mapping[str, Rules]
     target: ReplayTarget
@@ -93,7 +96,7 @@ class Replayer:
     now: Callable[[], datetime] = field(default=_utc_now)
     max_body: int | None = None
     begins: Callable[[str, str], None] = _nothing_begins
-    has_outcome: Callable[[str, str, Outcome], None] = _nothing_follows
+    has_outcome: Callable[[str, str, str, Outcome], float | None] = _nothing_follows
     halt: Halting = field(default=cannot_halt)
     cancellation: Callable[[Envelope], Cancellation | None] = field(default=lambda envelope: None)
     _encoder: RequestEncoder = field(init=False)
@@ -109,9 +112,10 @@ class Replayer:
         evidence, seconds, child = await self._exchange(held, slots, request, rules.deadline)
         now = self.now()
         outcome = outcome_of(evidence, self.trust if rules.foreign is None else Trust.STATUS, now)
+        held_for = None
         if rules.breaker is not None:
-            self.has_outcome(queue, envelope.event.id, outcome)
-        settlement = decide(envelope, outcome, rules.policies, seconds, now)
+            held_for = self.has_outcome(queue, held.name, held.event_id, outcome)
+        settlement = decide(envelope, outcome, rules.policies, seconds, now, held_for)
         if isinstance(evidence, OutOfTime) and (cancellation := self.cancellation(envelope)) is not None:
             settlement = DeadLetter(_spent(settlement, envelope), "cancelled", cancellation.error)
         if isinstance(settlement, Halt):

@@ -92,8 +92,12 @@ def instead_of_begin(steering: Steering, envelope: Envelope, queue: str) -> Inst
         return None
     if pause.queue is not None:
         return GiveBack()
-    wait = min(COMES_BACK_AFTER * 2 ** min(envelope.deferred_again, 10), COMES_BACK_AT_MOST)
-    return ComeBack(replace(envelope, deferred_again=envelope.deferred_again + 1), timedelta(seconds=wait))
+    return come_back(envelope, min(COMES_BACK_AFTER * 2 ** min(envelope.deferred_again, 10), COMES_BACK_AT_MOST))
+
+
+def come_back(envelope: Envelope, seconds: float) -> ComeBack:
+    """Return that an event which may not begin leaves its place to others, for these seconds."""
+    return ComeBack(replace(envelope, deferred_again=envelope.deferred_again + 1), timedelta(seconds=seconds))
 
 
 def may_not_begin(steering: Steering, queue: str, name: str, event: str) -> bool:

@@ -96,11 +96,11 @@ def test_a_pause_and_its_end_cause_one_with_the_same_fact_in_each_worker() -> No
 def test_a_breaker_causes_one_when_it_opens_and_one_when_it_closes() -> None:
     """With the error that the events of the queue have in common."""
     error = {"type": "ConnectionError", "message": "no route", "traceback": None}
-    opened = BreakerOpened("mail", 10, Error("ConnectionError", "no route"))
-    payload = {"queue": "mail", "events": 10, "error": error}
+    opened = BreakerOpened("mail", "mail.send", 10, Error("ConnectionError", "no route"))
+    payload = {"queue": "mail", "name": "mail.send", "events": 10, "error": error}
     assert internal_event_of_now(opened) == InternalEvent("bridge.queue.held", payload)
-    freed = InternalEvent("bridge.queue.freed", {"queue": "mail", "seconds": 12.346})
-    assert internal_event_of_now(BreakerClosed("mail", 12.3456)) == freed
+    freed = InternalEvent("bridge.queue.freed", {"queue": "mail", "name": None, "seconds": 12.346})
+    assert internal_event_of_now(BreakerClosed("mail", None, 12.3456)) == freed
 
 
 def test_a_missing_worker_causes_one_with_the_same_fact_whoever_finds_it() -> None:

@@ -26,10 +26,12 @@ def policies(**strategies: Any) -> Policies:
     return Policies(from_object(Retrying(**usual)), FALLBACK)
 
 
-def settle(outcome: Outcome, of: Envelope | None = None, by: Policies | None = None) -> Settlement:
+def settle(
+    outcome: Outcome, of: Envelope | None = None, by: Policies | None = None, held_for: float | None = None
+) -> Settlement:
     """Return the settlement of a replay that took a second and ended a minute after the round began."""
     now = NOW + timedelta(minutes=1)
-    return decide(of or envelope(), outcome, by or policies(), 1.0, now)
+    return decide(of or envelope(), outcome, by or policies(), 1.0, now, held_for)
 
 
 def test_a_success_is_acked() -> None:
@@ -142,6 +144,32 @@ def test_no_number_of_snoozes_and_no_time_makes_a_dead_letter() -> None:
 
     assert isinstance(settlement, RetryAfter)
     assert settlement.envelope.overloaded_since is None
+
+
+@pytest.mark.parametrize("outcome", [Failed(ERROR), TimedOut(ERROR), Crashed(ERROR)])
+def test_a_failure_of_a_held_event_spends_no_attempt(outcome: Outcome) -> None:
+    """Not the last one either, and the policy is not asked. The history has the attempt."""
+    settlement = settle(outcome, envelope(spent=2, waited=20.0), policies(retry=lambda state: False), held_for=7.5)
+    assert isinstance(settlement, RetryAfter)
+    assert (settlement.envelope.spent, settlement.envelope.waited) == (2, 20.0)
+    assert (settlement.wait, settlement.note) == (timedelta(seconds=7.5), None)
+    assert [(attempt.number, attempt.error) for attempt in settlement.envelope.attempts] == [(3, ERROR)]
+
+
+def test_a_held_event_keeps_the_listeners_that_have_finished_and_their_own_wait() -> None:
+    """The longer of both waits counts."""
+    settlement = settle(Failed(ERROR, wait=60.0, finished=("a",)), held_for=7.5)
+    assert isinstance(settlement, RetryAfter)
+    assert (settlement.wait, settlement.envelope.finished) == (timedelta(seconds=60), ("a",))
+
+
+@pytest.mark.parametrize(
+    ("outcome", "kind"),
+    [(Succeeded(), Ack), (Rejected(ERROR), DeadLetter), (NotBegun(ERROR), DeadLetter), (Halted(ERROR), Halt)],
+)
+def test_other_ends_of_a_held_event_are_as_always(outcome: Outcome, kind: type) -> None:
+    """Only a failure comes back."""
+    assert isinstance(settle(outcome, held_for=7.5), kind)
 
 
 def test_a_halt_keeps_the_event_and_its_attempts() -> None:

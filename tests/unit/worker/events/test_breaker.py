@@ -1,4 +1,4 @@
-"""The breaker of a queue: when it opens, probes and closes."""
+"""A breaker: when it opens, probes and closes."""
 
 from math import inf
 
@@ -45,7 +45,7 @@ def test_it_stays_closed(between: list[tuple[str, Outcome]]) -> None:
     breaker = Breaker(3)
     for event, outcome in [("e1", Failed(AWAY)), *between, ("e9", Failed(AWAY))]:
         assert breaker.note(event, outcome, 0.0) is None
-    assert breaker.wait(0.0, 5) == 0.0
+    assert breaker.wait(0.0) == 0.0
 
 
 @pytest.mark.parametrize("outcome", [Rejected(AWAY), NotBegun(AWAY), Halted(AWAY), Overloaded(AWAY, snoozed=True)])
@@ -53,43 +53,93 @@ def test_the_events_own_ends_say_nothing(outcome: Outcome) -> None:
     """They neither open nor close it, and the next event is the probe at once."""
     assert Breaker(1).note("e1", outcome, 0.0) is None
     breaker = opened()
+    breaker.begins("e9")
     assert breaker.note("e9", outcome, 1.5) is None
-    assert (breaker.is_open, breaker.wait(1.5, 0)) == (True, 0.0)
+    assert (breaker.is_open, breaker.wait(1.5)) == (True, 0.0)
 
 
 def test_single_events_probe_it_ever_more_rarely() -> None:
     """One at a time: 1 s after it has opened, then after 2, 4 … and at most 60 s."""
     breaker, now = opened(), 0.0
     for seconds in (1, 2, 4, 8, 16, 32, 60, 60):
-        assert breaker.wait(now, 0) == seconds
-        assert breaker.wait(now + seconds, 1) == inf
+        assert breaker.wait(now) == seconds
         now += seconds
+        breaker.begins("probe")
+        assert breaker.wait(now) == inf
         breaker.note("probe", Failed(AWAY), now)
 
 
 def test_what_had_begun_before_it_opened_is_no_probe() -> None:
-    """It does not put the first probe off."""
+    """It does not put the first probe off, and may fail while that runs."""
     breaker = opened()
     breaker.note("e8", Failed(AWAY), 0.5)
-    assert breaker.wait(0.5, 0) == 0.5
+    assert breaker.wait(0.5) == 0.5
+    breaker.begins("probe")
+    breaker.note("e9", Failed(AWAY), 1.5)
+    assert breaker.wait(1.5) == inf
+
+
+def test_a_probe_that_ends_without_an_outcome() -> None:
+    """It has returned to its queue, or its connection broke: another event is the probe at once."""
+    breaker = opened()
+    breaker.begins("probe")
+    assert not breaker.left("another")
+    assert breaker.wait(1.5) == inf
+    assert breaker.left("probe")
+    assert breaker.wait(1.5) == 0.0
+
+
+def test_a_person_asks_for_a_probe() -> None:
+    """It is due at once. If it fails, the next one comes as late as without that."""
+    breaker, now = opened(), 1.0
+    for _ in range(6):
+        breaker.begins("probe")
+        breaker.note("probe", Failed(AWAY), now)
+    breaker.probe_at_once(now + 1)
+    assert breaker.wait(now + 1) == 0.0
+    breaker.begins("probe")
+    breaker.note("probe", Failed(AWAY), now + 1)
+    assert breaker.wait(now + 1) == 60.0
+
+
+def test_held_events_come_back_one_after_the_other() -> None:
+    """Not before the next probe, a hundred in a second, and none later than in a quarter of an hour."""
+    breaker = opened()
+    waits = [breaker.comes_back_in(0.0) for _ in range(100_000)]
+    assert waits[0] == 1.0
+    assert waits[100] == pytest.approx(2.0)
+    assert waits[-1] == 900.0
+    assert waits == sorted(waits)
+    assert breaker.comes_back_in(500.0) == pytest.approx(400.01)
+
+
+def test_an_event_that_is_held_later_comes_back_after_the_next_probe() -> None:
+    """A line of earlier events that has come back by then does not count."""
+    breaker = opened()
+    for _ in range(5):
+        breaker.comes_back_in(0.0)
+    assert breaker.comes_back_in(50.0) == 1.0
 
 
 def test_a_success_closes_it() -> None:
     """It opens again only after as many failures as at first, and the first probe comes soon again."""
     breaker = opened()
+    breaker.begins("probe")
     breaker.note("probe", Failed(AWAY), 1.0)
     assert breaker.note("next", Succeeded(), 3.0) == Closed(3.0)
-    assert breaker.wait(3.0, 9) == 0.0
+    assert breaker.wait(3.0) == 0.0
     assert breaker.note("e1", Failed(AWAY), 4.0) is None
     breaker.note("e2", Failed(AWAY), 4.0)
     breaker.note("e3", Failed(AWAY), 4.0)
-    assert breaker.wait(4.0, 0) == 1.0
+    assert breaker.wait(4.0) == 1.0
 
 
 def test_it_says_when_it_probes_next() -> None:
     """In whole seconds, so that a person knows how long to wait after a repair."""
     breaker = opened()
     assert breaker.why(0.1).endswith("and 0 probes since; the next probe in 1 s")
+    breaker.begins("probe")
+    assert breaker.why(1.0).endswith("the next probe runs")
     breaker.note("probe", Failed(AWAY), 1.0)
     assert breaker.why(1.0).endswith("and 1 probe since; the next probe in 2 s")
     assert breaker.why(3.0).endswith("and 1 probe since; the next probe is due")

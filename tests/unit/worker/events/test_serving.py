@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -16,11 +17,13 @@ from bridge.retry_policy import from_table
 from bridge.retry_table import DEFAULT
 from bridge.settlement import Policies
 from bridge.status import QueueStatus
-from tests.unit.bridge.examples import envelope
-from tests.unit.worker.doubles import DELIVERED, FakeBroker, FakeDelivery, FakeSlot
+from tests.unit.bridge.examples import envelope, event
+from tests.unit.worker.doubles import DELIVERED, FAILED, FakeBroker, FakeDelivery, FakeSlot
 from worker.events import unrun
 from worker.events.breakers import Breakers
 from worker.events.consumer import EventConsumer
+from worker.events.gate import GateState, Go, Wait, may_begin
+from worker.events.queue_breaker import QueueBreaker
 from worker.events.replay import Replayer, Rules
 from worker.slots.slots import Slots
 
@@ -49,15 +52,28 @@ async def slots() -> Slots:
 @pytest.fixture
 def breakers() -> Breakers:
     """Return the breakers, by a clock that stands at 0 s."""
-    return Breakers({"default": 1}, tell_nobody, lambda: 0.0)
+    return Breakers({"default": QueueBreaker(1, as_a_whole=True)}, tell_nobody, lambda: 0.0)
 
 
 @pytest.fixture
 async def events(broker: FakeBroker, slots: Slots, breakers: Breakers) -> AsyncIterator[EventConsumer]:
     """Run a consumer of one queue, without a slot."""
+    async with running(broker, slots, breakers) as events:
+        yield events
+
+
+def at_0_s(queue: str, now: float, state: GateState) -> Go | Wait:
+    """Ask the gate at 0 s."""
+    return may_begin(queue, 0.0, state)
+
+
+@asynccontextmanager
+async def running(broker: FakeBroker, slots: Slots, breakers: Breakers) -> AsyncIterator[EventConsumer]:
+    """Run a consumer of one queue with these breakers, whose clock stands at 0 s for the gate too."""
     policy = from_table(DEFAULT, lambda: 0.5)
-    replayer = Replayer({"default": Rules(30.0, Policies(policy, policy))}, ReplayTarget(), tell=tell_nobody)
-    events = EventConsumer(broker, slots, replayer, breakers=breakers)
+    rules = {"default": Rules(30.0, Policies(policy, policy), breaker=1)}
+    replayer = Replayer(rules, ReplayTarget(), tell=tell_nobody, has_outcome=breakers.note)
+    events = EventConsumer(broker, slots, replayer, breakers=breakers, gate=at_0_s)
     await events.start()
     taking = asyncio.create_task(events.run())
     yield events
@@ -86,13 +102,13 @@ async def test_a_consumer_that_is_gone(events: EventConsumer, broker: FakeBroker
 
 async def test_a_queue_that_its_breaker_holds(events: EventConsumer, breakers: Breakers) -> None:
     """The status says so also while a probe is due and no event is there, and no more when the breaker has closed."""
-    breakers.note("default", "e1", Failed(Error("Down", "away")))
+    breakers.note("default", "do.it", "e1", Failed(Error("Down", "away")))
 
     queue = events.serving(60.0).queues["default"]
 
     assert (queue.breaker or "").startswith("its breaker: 1 event in a row failed alike (Down: away)")
     assert queue.waits is not None
-    breakers.note("default", "e2", Succeeded())
+    breakers.note("default", "do.it", "e2", Succeeded())
     assert events.serving(60.0).queues["default"].breaker is None
 
 
@@ -101,16 +117,86 @@ async def test_a_held_queue_keeps_one_event_of_each_priority(
 ) -> None:
     """More, which were in hand when the breaker opened, return to the queue; these do not come and go. The first one is
     the probe."""
-    slots.open(FakeSlot())
+    slot = FakeSlot()
+    slots.open(slot)
     monkeypatch.setattr(unrun, "GIVEN_BACK_AFTER", 0.001)
-    breakers.note("default", "e0", Failed(Error("Down", "away")))
+    breakers.note("default", "do.it", "e0", Failed(Error("Down", "away")))
     deliveries = [FakeDelivery(f"m{number}") for number in range(6)]
     for delivery in deliveries:
         await broker.deliveries.put(delivery)
 
-    await until(lambda: [delivery.verbs for delivery in deliveries] == [*[[]] * 4, ["give_back"], ["give_back"]])
-    await asyncio.sleep(0.05)
-    assert events.running == 4
+    await until(lambda: [delivery.verbs for delivery in deliveries] == [*[[]] * 3, *[["give_back"]] * 3])
+    breakers.probe_at_once("default")
+    await until(lambda: len(slot.requests) == 1)
+    assert events.running == 3
+
+
+@pytest.fixture
+def by_name() -> Breakers:
+    """Return breakers that hold the events `down` of the queue `default`, by a clock that stands at 0 s."""
+    breakers = Breakers({"default": QueueBreaker(1)}, tell_nobody, lambda: 0.0)
+    breakers.note("default", "down", "e0", Failed(Error("Down", "away")))
+    return breakers
+
+
+async def test_events_of_a_name_that_is_held_leave_their_place(
+    broker: FakeBroker, slots: Slots, by_name: Breakers
+) -> None:
+    """One of them stays in hand for the next probe, beyond the prefetch of the queue. The others of the queue run. The
+    held ones come back one after the other, with no attempt spent."""
+    slot = FakeSlot()
+    slots.open(slot)
+    deliveries = [
+        FakeDelivery(f"m{at}", envelope=envelope(event=event(id=f"m{at}", name=name)))
+        for at, name in enumerate(["down", "down", "up", "down"])
+    ]
+
+    async with running(broker, slots, by_name) as events:
+        for delivery in deliveries:
+            await broker.deliveries.put(delivery)
+        await until(lambda: bool(slot.requests))
+        await until(lambda: bool(deliveries[3].verbs))
+        assert [request.id for request in slot.requests] == ["m2"]
+        assert deliveries[0].verbs == []
+        waits = [verb for delivery in deliveries for verb in delivery.verbs]
+        assert [wait.total_seconds() for _, wait in waits] == [1.01, 1.02]
+        assert {(put_back.spent, put_back.deferred_again) for put_back, _ in waits} == {(0, 1)}
+        pace = asyncio.create_task(events.keep_pace())
+        await until(lambda: broker.prefetch == {"default": 2})
+        pace.cancel()
+        assert (events.serving(60.0).queues["default"].breaker or "").startswith("the breaker of down: 1 event in")
+
+
+async def test_a_probe_is_asked_for(broker: FakeBroker, slots: Slots, by_name: Breakers) -> None:
+    """The event in hand begins at once. Its failure spends no attempt, and it comes back after the next probe."""
+    slot = FakeSlot()
+    slots.open(slot)
+    delivery = FakeDelivery(envelope=envelope(event=event(name="down")))
+
+    async with running(broker, slots, by_name) as events:
+        await broker.deliveries.put(delivery)
+        await until(lambda: events.running == 1)
+        assert by_name.probe_at_once("default") == 1
+        await slot.answer(FAILED)
+        await until(lambda: bool(delivery.verbs))
+
+    ((put_back, wait),) = delivery.verbs
+    assert (put_back.spent, len(put_back.attempts), wait.total_seconds()) == (0, 1, 2.0)
+
+
+async def test_the_events_of_a_name_begin_when_a_probe_succeeds(
+    broker: FakeBroker, slots: Slots, by_name: Breakers
+) -> None:
+    """The event in hand waits no longer."""
+    slot = FakeSlot()
+    slots.open(slot)
+
+    async with running(broker, slots, by_name) as events:
+        await broker.deliveries.put(FakeDelivery(envelope=envelope(event=event(id="m1", name="down"))))
+        await until(lambda: events.running == 1)
+        assert slot.requests == []
+        by_name.note("default", "down", "e9", Succeeded())
+        await until(lambda: [request.id for request in slot.requests] == ["m1"])
 
 
 async def test_broken_slots_do_not_count(events: EventConsumer, slots: Slots) -> None:
