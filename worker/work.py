@@ -28,6 +28,7 @@ from worker.events.breakers import Breakers
 from worker.events.calls import CallRunner, CallService
 from worker.events.consumer import EventConsumer
 from worker.events.metering import Meter
+from worker.events.probing import probing
 from worker.events.queue_breaker import QueueBreaker
 from worker.events.replay import Replayer, Rules
 from worker.events.site_limits import rate_sharing, site_slots
@@ -60,7 +61,8 @@ async def take_from_broker(
         consumer = broker.consumer()
         controls = SiteControls(ControlsLog(broker, values.namespace, options.settings.ledger_keys()), watching.tell)
         meter = Meter.of(options.queues)
-        events = _event_consumer(options, replays, rules, watching, consumer, controls, meter)
+        breakers = _breakers(rules, watching)
+        events = _event_consumer(options, replays, rules, watching, consumer, controls, meter, breakers)
         calls = CallService(
             broker.call_server(), CallRunner(replays.slots, replays.target, replays.trust, values.max_body)
         )
@@ -81,7 +83,8 @@ async def take_from_broker(
                 informing = options.manager.keep_informed(lambda: _in_words(status()))
                 looking = looks_for_missing_workers(broker, options.settings, watching.tell)
                 planned = schedulers(broker, options.settings, watching.tell)
-                others = (informing, *planned, *rate_sharing(broker, meter), *looking)
+                probes = probing(broker, breakers, about.instance)
+                others = (informing, *planned, *rate_sharing(broker, meter), *looking, *probes)
                 async with site_slots(broker, options.queues, replays.slots.size, meter):
                     await _work(options, events, calls, consumer, pool, signals, others)
         log.info("ended: %s", watching.counters)
@@ -98,6 +101,15 @@ def _check_foreign_queues(options: WorkerOptions) -> None:
             )
 
 
+def _breakers(rules: Mapping[str, Rules], watching: Watching) -> Breakers:
+    by_queue = {
+        queue: QueueBreaker(rule.breaker, as_a_whole=rule.held_as_a_whole)
+        for queue, rule in rules.items()
+        if rule.breaker is not None
+    }
+    return Breakers(by_queue, watching.tell, asyncio.get_running_loop().time)
+
+
 def _event_consumer(
     options: WorkerOptions,
     replays: Replays,
@@ -106,14 +118,9 @@ def _event_consumer(
     consumer: Consumer,
     controls: SiteControls,
     meter: Meter,
+    breakers: Breakers,
 ) -> EventConsumer:
     values, clock = options.settings.values, asyncio.get_running_loop().time
-    by_queue = {
-        queue: QueueBreaker(rule.breaker, as_a_whole=rule.held_as_a_whole)
-        for queue, rule in rules.items()
-        if rule.breaker is not None
-    }
-    breakers = Breakers(by_queue, watching.tell, clock)
     replayer = Replayer(
         rules,
         replays.target,

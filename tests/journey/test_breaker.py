@@ -1,5 +1,7 @@
 """The breaker: events are held while the service that their listeners need is away."""
 
+import asyncio
+import json
 import signal
 
 import pytest
@@ -113,3 +115,41 @@ async def test_one_bad_event_holds_nobody_up(site: Site) -> None:
     ids = await site.defer("do.sms", "ok", count=20)
     await eventually(lambda: len(site.effects(step="ok", began=False)) == len(ids), 120, lambda: worker.log)
     assert "failed alike" not in worker.log
+
+
+async def test_a_person_asks_for_probes(site: Site) -> None:
+    """Both workers probe at once. After the repair, that is enough."""
+    held = await site.defer("do.sms", set_up(site), count=300)
+    workers = [site.worker(), site.worker()]
+    for worker in workers:
+        await worker.says("queue shared, events do.sms: 5 events in a row failed alike", 120)
+    for _ in range(3):
+        before = len(site.effects(name="do.sms", began=True))
+        await probed_by_both(site)
+        await begun(site, before + 2, workers[0])
+    listed = site.run("bridge-queues", "list")
+    assert await listed.ended() == 0
+    assert "queue shared: held by 2 of 2 workers: the breaker of do.sms: 5 events in a row failed alike" in listed.log
+
+    back(site)
+    site.run("bridge-queues", "probe", "shared")
+    await delivered(site, "do.sms", held, workers[0])
+    nothing = site.run("bridge-queues", "probe", "shared")
+    assert await nothing.ended() == 1
+    assert "no worker holds events of queue shared by a breaker" in nothing.log
+
+
+async def begun(site: Site, number: int, worker: Program) -> None:
+    """Wait until so many attempts have begun."""
+    await eventually(lambda: len(site.effects(name="do.sms", began=True)) >= number, 60, lambda: worker.log)
+
+
+async def probed_by_both(site: Site) -> None:
+    """Ask for probes of the queue `shared` until both workers have answered, which may be busy."""
+    async with asyncio.timeout(120):
+        while True:
+            program = site.run("bridge-queues", "probe", "shared", "--json")
+            if await program.ended() == 0:
+                break
+    asked = json.JSONDecoder().raw_decode(program.log[program.log.index("{") :])[0]
+    assert [worker["probes"] for worker in asked["workers"]] == [True, True]

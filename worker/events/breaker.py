@@ -22,6 +22,9 @@ PROBES = BackOff(first=1.0, at_most=60.0, jitter=0.0)
 COMING_BACK = 100.0
 """Events per second that a breaker lets come back, of those that do not wait in their queue."""
 
+FIRST_COMES_BACK_AFTER = 10.0
+"""The longest time in seconds until the first of them comes back. Probes are rarer, but a person may ask for one."""
+
 COMES_BACK_AT_MOST = 900.0
 """The longest time in seconds until such an event comes back."""
 
@@ -105,9 +108,9 @@ class Breaker:
         self._probe_at = min(self._probe_at, now)
 
     def comes_back_in(self, now: float) -> float:
-        """Return the seconds after which an event that is held, and does not wait in its queue, comes back: not before
-        the next probe, and after those that were asked about before, `COMING_BACK` a second."""
-        first = max(self._probe_at, now + PROBES.first)
+        """Return the seconds after which an event that is held, and does not wait in its queue, comes back: when the
+        next probe is due, or somewhat earlier, and after those that were asked about before, `COMING_BACK` a second."""
+        first = now + min(max(self._probe_at - now, PROBES.first), FIRST_COMES_BACK_AFTER)
         self._last_comes_back_at = max(self._last_comes_back_at + 1 / COMING_BACK, first)
         self._last_comes_back_at = min(self._last_comes_back_at, now + COMES_BACK_AT_MOST)
         return self._last_comes_back_at - now

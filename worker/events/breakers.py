@@ -12,12 +12,13 @@ from worker.events.queue_breaker import Change, QueueBreaker
 
 class Breakers:
     """The breakers by queue. `on_change` is called with the queue whenever a breaker has opened or closed, and with the
-    name of the events that it held (None: all). `on_due` is called when probes have become due before their time."""
+    name of the events that it held (None: all); `on_closed` in the same way when one has closed. `on_due` is called
+    when probes have become due before their time."""
 
     def __init__(self, by_queue: Mapping[str, QueueBreaker], tell: Tell, clock: Callable[[], float]) -> None:
         self.by_queue = by_queue
         self.on_change: Callable[[str, str | None], None] = _do_nothing
-        self.on_closed: Callable[[str], None] = _tell_nobody
+        self.on_closed: Callable[[str, str | None], None] = _do_nothing
         self.on_due: Callable[[], None] = _look_nowhere
         self._tell = tell
         self._clock = clock
@@ -69,15 +70,13 @@ class Breakers:
             self._report(queue, change)
         return self.comes_back_in(queue, name)
 
-    def probe_at_once(self, queue: str) -> int:
-        """Make the probes of a queue due now; return how many breakers of it are open."""
+    def probe_at_once(self, queue: str, name: str | None = None) -> bool:
+        """Make the probes of a queue due now, or that of the events with this name. Return True if any are held."""
         breaker = self.by_queue.get(queue)
-        opened = [] if breaker is None else breaker.open
-        for each in opened:
-            each.probe_at_once(self._clock())
-        if opened:
-            self.on_due()
-        return len(opened)
+        if breaker is None or not breaker.probe_at_once(name, self._clock()):
+            return False
+        self.on_due()
+        return True
 
     def _report(self, queue: str, change: Change) -> None:
         name, what = change
@@ -93,16 +92,12 @@ class Breakers:
             case Closed(seconds=seconds):
                 log.info("%s: an event succeeded after %.1f s; its events run again", which, seconds)
                 self._tell(BreakerClosed(queue, name, seconds))
-                self.on_closed(queue)
+                self.on_closed(queue, name)
         self.on_change(queue, name)
 
 
 def _do_nothing(queue: str, name: str | None) -> None:
     """Do nothing when a breaker opens or closes."""
-
-
-def _tell_nobody(queue: str) -> None:
-    """Do nothing when a breaker closes."""
 
 
 def _look_nowhere() -> None:

@@ -84,6 +84,13 @@ class QueueBreaker:
         if (of_name := self.by_name.get(name)) is not None:
             of_name.left(event)
 
+    def probe_at_once(self, name: str | None, now: float) -> bool:
+        """Make the next probe of the events with this name (None: of all) due now. Return False if none are held."""
+        holding = self.open if name is None else [each for each in [self.holding(name)] if each is not None]
+        for breaker in holding:
+            breaker.probe_at_once(now)
+        return bool(holding)
+
     def why(self, now: float) -> str | None:
         """Return which events are held, why, and when they are probed next, for people; None if none are."""
         sentences = [breaker.why(now) for breaker in self.open]

@@ -15,6 +15,14 @@ Workers = Mapping[str, WorkerStatus]
 
 
 @dataclass(frozen=True, slots=True)
+class OpenBreaker:
+    """The breakers by which a worker, `host:pid`, holds events of a queue, as a sentence."""
+
+    worker: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
     """What was seen at a `time` (seconds of a clock that is never set): the counts of the broker, and the workers that
     answered, by instance; None if they could not be asked."""
@@ -30,6 +38,18 @@ class Look:
         if counts is None or counts.held is not None or self.workers is None:
             return None if counts is None else counts.held
         return _held(counts, self.workers, self.workers, queue)
+
+    def serving(self, queue: str) -> int:
+        """Return how many of the workers that answered take events of a queue."""
+        return sum(queue in worker.serving.queues for worker in (self.workers or {}).values())
+
+    def breakers(self, queue: str) -> tuple[OpenBreaker, ...]:
+        """Return the breakers that hold events of a queue, one for each worker that has some."""
+        return tuple(
+            OpenBreaker(f"{worker.host}:{worker.pid}", why)
+            for worker in (self.workers or {}).values()
+            if (why := _of(worker, queue).breaker) is not None
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,19 +21,22 @@ from bridge.controls import Controls, Pause, Purge, Resume
 from bridge.queues import Queue
 from worker.control.controls_log import ControlsLog, new_pause
 from worker.operating.looking import Looks, two_looks
-from worker.operating.looks import Rates, rates
+from worker.operating.looks import OpenBreaker, Rates, rates
 
 
 @dataclass(frozen=True, slots=True)
 class QueueLine:
     """One queue of a list. `counts` is None if the broker has no such queue. `held` is the number of its events that
-    workers have in hand. `held` and `rates` are None if they are not known."""
+    workers have in hand. `held` and `rates` are None if they are not known. `breakers` are those of its workers that
+    hold events, and `serving` is the number of its workers."""
 
     queue: Queue
     counts: QueueCounts | None
     pauses: tuple[Pause, ...]
     held: int | None = None
     rates: Rates | None = None
+    breakers: tuple[OpenBreaker, ...] = ()
+    serving: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,8 @@ def overview_of(site: str, queues: Sequence[Queue], looks: Looks, controls: Cont
             tuple(each for each in pauses if each.queue == queue.name),
             after.held(queue.name),
             rates(before, after, queue.name),
+            after.breakers(queue.name),
+            after.serving(queue.name),
         )
         for queue in queues
     )
@@ -94,7 +99,7 @@ def overview_of(site: str, queues: Sequence[Queue], looks: Looks, controls: Cont
 
 async def page(settings: Settings, name: str, seconds: float) -> Page:
     """Return everything about one queue. Raise `Failure` if the settings have no such queue."""
-    _check_queue(settings, name)
+    check_queue(settings, name)
     found = await overview(settings, seconds)
     async with _opened(settings) as (_, log):
         await log.read_controls()
@@ -114,7 +119,7 @@ async def begin_pause(settings: Settings, new: Pause) -> None:
     """Begin a pause. One whose id has been used before changes nothing if it was resumed meanwhile. Raise `Failure` if
     the settings have no such queue."""
     if new.queue is not None:
-        _check_queue(settings, new.queue)
+        check_queue(settings, new.queue)
     async with _opened(settings) as (_, log):
         await log.read_controls()
         await log.decide(new)
@@ -143,14 +148,14 @@ async def resume(
         if ended:
             await log.decide(Resume(tuple(each.id for each in ended), who or actor(), why, now))
         elif queue is not None:
-            _check_queue(settings, queue)
+            check_queue(settings, queue)
     return ended
 
 
 async def purge(settings: Settings, queue: str, why: str) -> Purge:
     """Delete the ready events of a queue; record that before and after. Raise `Failure` if the settings have no such
     queue."""
-    _check_queue(settings, queue)
+    check_queue(settings, queue)
     wished = Purge(uuid.uuid4().hex, queue, None, actor(), why, datetime.now(UTC))
     async with _opened(settings) as (broker, log):
         await log.read_controls()
@@ -174,13 +179,14 @@ def confirmed(settings: Settings, queue: str) -> bool:
 
 
 async def _ready(settings: Settings, queue: str) -> int:
-    _check_queue(settings, queue)
+    check_queue(settings, queue)
     async with existing_broker(settings) as broker:
         counts = (await broker.operator().counts([queue])).queues.get(queue)
     return 0 if counts is None else sum(counts.ready.values())
 
 
-def _check_queue(settings: Settings, name: str) -> None:
+def check_queue(settings: Settings, name: str) -> None:
+    """Raise `Failure` if the settings have no queue of this name."""
     names = [queue.name for queue in settings.queues()]
     if name not in names:
         raise Failure(f"queue {name!r:.100}: expected one of {', '.join(names)}", ExitCode.USAGE)

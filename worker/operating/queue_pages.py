@@ -1,10 +1,12 @@
 """Prints queues for people, and turns them into JSON for programs."""
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
 
+from bridge.brokers.contract.findings import counted
 from bridge.console.terminal import Column, print_table, print_text
 from bridge.controls import Pause, fields_of
 from worker.operating.looks import Rates
@@ -28,6 +30,8 @@ _COLUMNS = (
 def print_overview(console: Console, overview: Overview) -> None:
     """Print all queues, the pauses by event pattern, the events that wait, and what is not known."""
     print_table(console, _COLUMNS, map(_row, overview.lines))
+    for line in overview.lines:
+        _print_breakers(console, line)
     for pause in overview.pauses:
         print_text(console, f"{pause.target}: {pause.reason}")
     if overview.waiting:
@@ -50,6 +54,7 @@ def print_page(console: Console, page: Page) -> None:
             run = f"bridge-queues resume {queue.name}"
             print_text(console, f"  event {pause.event} holds the queue; to run it again: {run}")
             print_text(console, f"  to end it instead, cancel it before that: bridge-events cancel {pause.event}")
+    _print_breakers(console, page.line)
     if page.unasked:
         print_text(console, page.unasked)
     for purge in page.purges:
@@ -98,11 +103,22 @@ def line_to_json(line: QueueLine) -> dict[str, Any]:
         "rate_in": None if line.rates is None else round(line.rates.into, 2),
         "rate_out": None if line.rates is None else round(line.rates.out, 2),
         "pauses": _pauses_to_json(line.pauses),
+        "breakers": [asdict(each) for each in line.breakers],
     }
 
 
 def _pauses_to_json(pauses: Iterable[Pause]) -> list[dict[str, Any]]:
     return [fields_of(pause) for pause in pauses]
+
+
+def _print_breakers(console: Console, line: QueueLine) -> None:
+    """Print which events workers hold, as the first of these workers says."""
+    if not line.breakers:
+        return
+    first, name = line.breakers[0], line.queue.name
+    workers = first.worker if line.serving == 1 else f"{len(line.breakers)} of {counted(line.serving, 'worker')}"
+    print_text(console, f"queue {name}: held by {workers}: {first.why}")
+    print_text(console, f"  to probe at once, after a repair: bridge-queues probe {name}")
 
 
 def _row(line: QueueLine) -> tuple[str, ...]:

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
 
+from bridge.brokers.contract.findings import counted
 from bridge.console import options
 from bridge.console.encoding import argument_text
 from bridge.console.exit_codes import ExitCode
@@ -18,6 +20,7 @@ from bridge.console.terminal import terminal
 from bridge.controls import fields_of
 from bridge.topics import check_pattern
 from worker.operating import queue_acts as acts
+from worker.operating.probing import probe as probe_queue
 from worker.operating.queue_pages import overview_to_json, page_to_json, print_overview, print_page
 
 _events = click.option(
@@ -44,7 +47,7 @@ def _why(**attributes: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]
 @version_option
 @site_options
 def main() -> None:
-    """List, pause, resume and purge the queues of a site.
+    """List, pause, resume, probe and purge the queues of a site.
 
     Without a command: list, with its options.
 
@@ -54,11 +57,12 @@ def main() -> None:
       bridge-queues pause mail --for 1h --why 'provider down'
       bridge-queues pause --events 'order.#' --why 'wrong prices'
       bridge-queues resume mail
+      bridge-queues probe mail                               run one held event now, after a repair
       bridge-queues show mail                                pauses, purges, patterns of one queue
       bridge-queues purge mail --why 'a test'
 
     \b
-    Exit codes: 0 done; 1 not done (nothing to resume, or the answer was no); 2 wrong usage or settings;
+    Exit codes: 0 done; 1 not done (nothing to resume or probe, or the answer was no); 2 wrong usage or settings;
     3 the broker cannot be reached or refuses.
     """
 
@@ -159,6 +163,35 @@ def resume(site: Site | None, /, name: str | None, events: str | None, why: str,
         click.echo(printable(f"Resumed {each.target}, which was {each.reason}"), err=as_json)
     if not ended:
         click.echo(printable(f"{f'queue {name}' if name else f'events {events}'} is not paused"), err=True)
+        click.get_current_context().exit(ExitCode.INCOMPLETE)
+
+
+@main.command()
+@site_options
+@click.argument("name")
+@options.as_json("Print the workers as one JSON object.")
+@click.pass_obj
+def probe(site: Site | None, /, name: str, as_json: bool) -> None:
+    """Make every worker that holds events of a queue by its breaker run one of them now, as after a repair.
+
+    If it succeeds, the others run again. If it fails, it has spent no attempt, and the events are held on.
+
+    \b
+    Examples:
+      bridge-queues probe mail
+      bridge-queues probe mail --json | jq '.workers[] | select(.probes | not)'
+    """
+    asked = asyncio.run(probe_queue((site or Site()).settings(), name))
+    if as_json:
+        click.echo(json_text({"queue": name, **asdict(asked)}))
+    for each in asked.workers:
+        does = "probes now" if each.probes else "has not answered"
+        click.echo(printable(f"worker {each.host}:{each.pid} {does}; it held events by {each.why}"), err=as_json)
+    if not asked.workers:
+        click.echo(printable(f"no worker holds events of queue {name} by a breaker"), err=True)
+    if asked.missing:
+        click.echo(f"{counted(asked.missing, 'worker')} cannot be asked: bridge-status --site", err=True)
+    if not asked.all_probe:
         click.get_current_context().exit(ExitCode.INCOMPLETE)
 
 

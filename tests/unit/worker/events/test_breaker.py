@@ -103,7 +103,7 @@ def test_a_person_asks_for_a_probe() -> None:
 
 
 def test_held_events_come_back_one_after_the_other() -> None:
-    """Not before the next probe, a hundred in a second, and none later than in a quarter of an hour."""
+    """From the next probe on, a hundred in a second, and none later than in a quarter of an hour."""
     breaker = opened()
     waits = [breaker.comes_back_in(0.0) for _ in range(100_000)]
     assert waits[0] == 1.0
@@ -111,6 +111,15 @@ def test_held_events_come_back_one_after_the_other() -> None:
     assert waits[-1] == 900.0
     assert waits == sorted(waits)
     assert breaker.comes_back_in(500.0) == pytest.approx(400.01)
+
+
+def test_held_events_come_back_within_ten_seconds_while_probes_are_rare() -> None:
+    """A person may ask for a probe at any time, and the others follow soon after it."""
+    breaker = opened()
+    for _ in range(9):
+        breaker.begins("probe")
+        breaker.note("probe", Failed(AWAY), 0.0)
+    assert (breaker.wait(0.0), breaker.comes_back_in(0.0)) == (60.0, 10.0)
 
 
 def test_an_event_that_is_held_later_comes_back_after_the_next_probe() -> None:

@@ -176,7 +176,7 @@ async def test_a_probe_is_asked_for(broker: FakeBroker, slots: Slots, by_name: B
     async with running(broker, slots, by_name) as events:
         await broker.deliveries.put(delivery)
         await until(lambda: events.running == 1)
-        assert by_name.probe_at_once("default") == 1
+        assert by_name.probe_at_once("default")
         await slot.answer(FAILED)
         await until(lambda: bool(delivery.verbs))
 

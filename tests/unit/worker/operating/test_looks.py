@@ -2,14 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from io import StringIO
 
 import pytest
+from rich.console import Console
 
 from bridge.brokers.contract.operating import QueueCounts, SiteCounts
 from bridge.handling import Priority
+from bridge.queues import Queue
 from bridge.status import QueueStatus, WorkerStatus
 from tests.unit.bridge.statuses import SERVING, WORKER
-from worker.operating.looks import Look, Rates, rates
+from worker.operating.looks import Look, OpenBreaker, Rates, rates
+from worker.operating.queue_acts import Overview, QueueLine
+from worker.operating.queue_pages import line_to_json, print_overview
+
+HELD = QueueStatus(live=True, breaker="its breaker: away")
 
 
 def worker(held: int, settled: int, *, age: float = 60.0) -> WorkerStatus:
@@ -64,3 +71,25 @@ def test_what_is_in_hand() -> None:
     workers = {"a": worker(2, 0), "b": worker(3, 0)}
     assert (look(0, 5, workers).held("mail"), look(0, 5, workers, held=9).held("mail")) == (5, 9)
     assert look(0, 5, workers).held("other") is None
+
+
+def test_the_breakers_of_workers() -> None:
+    """Of those that answered and serve the queue; none if the workers could not be asked."""
+    away = replace(WORKER, host="web1", pid=17, serving=replace(SERVING, queues={"mail": HELD}))
+    seen = look(0, 5, {"a": away, "b": worker(0, 0)})
+    assert seen.breakers("mail") == (OpenBreaker("web1:17", "its breaker: away"),)
+    assert (seen.serving("mail"), seen.serving("other"), seen.breakers("other")) == (2, 0, ())
+    assert replace(seen, workers=None).breakers("mail") == ()
+
+
+@pytest.mark.parametrize(("serving", "by"), [(1, "web1:17"), (12, "1 of 12 workers")])
+def test_a_line_about_a_held_queue(serving: int, by: str) -> None:
+    """With the command that probes."""
+    breakers = (OpenBreaker("web1:17", "its breaker: away"),)
+    line = QueueLine(Queue("mail"), look(0, 5).counts.queues["mail"], (), breakers=breakers, serving=serving)
+    output = StringIO()
+    console = Console(file=output, width=200)
+    print_overview(console, Overview("broker", (line, QueueLine(Queue("other"), None, ())), (), 0, 0, 1.0, ""))
+    assert f"queue mail: held by {by}: its breaker: away\n" in output.getvalue()
+    assert "bridge-queues probe mail" in output.getvalue()
+    assert line_to_json(line)["breakers"] == [{"worker": "web1:17", "why": "its breaker: away"}]

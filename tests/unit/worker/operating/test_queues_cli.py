@@ -36,6 +36,7 @@ def queues(*words: str) -> Result:
         (("pause", "--events", "a b", "--why", "x"), "pattern 'a b': expected dotted words"),
         (("resume", "mial"), "queue 'mial': expected one of mail, default"),
         (("show", "mial"), "queue 'mial': expected one of mail, default"),
+        (("probe", "mial"), "queue 'mial': expected one of mail, default"),
         (("purge", "mail", "--why", "x"), "there is no terminal to ask on: give purge --yes"),
         (("purge", "mial", "--why", "x", "--yes"), "queue 'mial': expected one of mail, default"),
     ],
@@ -63,6 +64,15 @@ def test_several_pauses_of_a_queue_end_together() -> None:
     assert "provider down" not in queues("list").stdout
     again = queues("resume", "mail")
     assert (again.exit_code, "queue mail is not paused" in again.stderr) == (ExitCode.INCOMPLETE, True)
+
+
+def test_a_queue_that_no_worker_holds_is_not_probed() -> None:
+    """The exit code says so, to people and to programs."""
+    result = queues("probe", "mail")
+    assert (result.exit_code, result.stdout) == (ExitCode.INCOMPLETE, "")
+    assert result.stderr == "no worker holds events of queue mail by a breaker\n"
+    as_json = json.loads(queues("probe", "mail", "--json").stdout)
+    assert as_json == {"queue": "mail", "workers": [], "missing": 0}
 
 
 def test_a_paused_queue_that_the_settings_no_longer_have_can_be_resumed() -> None:
