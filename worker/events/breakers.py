@@ -50,10 +50,10 @@ class Breakers:
         breaker = self.by_queue.get(queue)
         return None if breaker is None else breaker.why(self._clock())
 
-    def begins(self, queue: str, name: str, event: str) -> None:
-        """Note that an event begins."""
-        if (breaker := self.by_queue.get(queue)) is not None:
-            breaker.begins(name, event)
+    def begins(self, queue: str, name: str, event: str) -> bool:
+        """Note that an event begins. Return True if it is a probe."""
+        breaker = self.by_queue.get(queue)
+        return breaker is not None and breaker.begins(name, event)
 
     def left(self, queue: str, name: str, event: str) -> None:
         """Note that an event runs no more."""

@@ -105,10 +105,14 @@ class EventConsumer:
             why=self._broker.trouble,
             slots=len(self._slots),
             unconfirmed=self._in_flight.unconfirmed,
-            progress=round(self._in_flight.progress(), 3),
+            progress=round(self._in_flight.progress() if self._should_settle() else 0.0, 3),
             late=round(self._in_flight.late(datetime.now(UTC)), 3),
             deadline=deadline,
         )
+
+    def _should_settle(self) -> bool:
+        """Return True if the worker has an event that does not wait for a probe."""
+        return self.running > self._at_gate.count(lambda held: self._breakers.holds(held.queue, held.name))
 
     def _queue_status(self, queue: str, held: int) -> QueueStatus:
         answer = self._ask(queue)
@@ -307,7 +311,8 @@ class EventConsumer:
 
     def _begin(self, held: EventInFlight) -> None:
         self._in_flight.begin(held)
-        self._breakers.begins(held.queue, held.name, held.event_id)
+        if self._breakers.begins(held.queue, held.name, held.event_id):
+            self._in_flight.move()  # the probe has waited for long, and nothing was to be settled
         self._meter.passed(held.queue, held.token)
         self._ordered.add(held, self._start(held, partial(self._run, held)))
 

@@ -89,6 +89,10 @@ class InFlight:
         """Return the seconds since an event was settled, or since one was delivered while the worker held none."""
         return self._loop.time() - self._moved
 
+    def move(self) -> None:
+        """Let the seconds of `progress` begin now."""
+        self._moved = self._loop.time()
+
     def late(self, now: datetime) -> float:
         """Return for how many seconds the oldest event in this worker has been due. Retries do not count, because they
         have run before."""

@@ -73,10 +73,12 @@ class QueueBreaker:
             del self.by_name[name]
         return _changes((None, of_all), (name, of_name))
 
-    def begins(self, name: str, event: str) -> None:
-        """Note that an event begins. While it is held, it is the probe."""
-        if (holding := self.holding(name)) is not None:
+    def begins(self, name: str, event: str) -> bool:
+        """Note that an event begins. Return True if it is a probe, because the events with its name are held."""
+        holding = self.holding(name)
+        if holding is not None:
             holding.begins(event)
+        return holding is not None
 
     def left(self, name: str, event: str) -> None:
         """Note that an event runs no more, with or without an outcome."""

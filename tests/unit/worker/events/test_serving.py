@@ -184,6 +184,23 @@ async def test_a_probe_is_asked_for(broker: FakeBroker, slots: Slots, by_name: B
     assert (put_back.spent, len(put_back.attempts), wait.total_seconds()) == (0, 1, 2.0)
 
 
+async def test_a_worker_that_waits_for_a_probe_is_not_stuck(
+    broker: FakeBroker, slots: Slots, by_name: Breakers
+) -> None:
+    """The time in which nothing is settled begins with the probe."""
+    slot = FakeSlot()
+    slots.open(slot)
+
+    async with running(broker, slots, by_name) as events:
+        await broker.deliveries.put(FakeDelivery(envelope=envelope(event=event(name="down"))))
+        await until(lambda: events.running == 1)
+        await asyncio.sleep(0.2)
+        assert events.serving(60.0).progress == 0.0
+        by_name.probe_at_once("default")
+        assert 0.0 <= events.serving(60.0).progress < 0.2
+        await until(lambda: events.serving(60.0).progress > 0.0)
+
+
 async def test_the_events_of_a_name_begin_when_a_probe_succeeds(
     broker: FakeBroker, slots: Slots, by_name: Breakers
 ) -> None:
