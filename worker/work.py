@@ -76,7 +76,7 @@ async def take_from_broker(
         status = _status_of(about, pool, events, rules, watching.counters)
         await warn_of_other_apps(options.settings, about.app, options.queues)
         await ends.enter_async_context(watching.internal.publishing(broker.publisher, broker.ledger))
-        async with told(broker, values, consumer, status, watching.metrics):
+        async with told(broker, values, consumer, status, pool.stacks, watching.metrics):
             with pool.signals():
                 log.info("ready for events and signals")
                 options.manager.ready()

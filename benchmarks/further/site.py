@@ -127,6 +127,10 @@ def _by_program(url: str, pids: list[int]) -> Asked:
     return Asked(seconds, _cpu_of_ended() - own, _cpu(pids) - before, len(json.loads(done.stdout)["workers"]))
 
 
+async def _no_child(pid: int) -> None:
+    """These workers have no children."""
+
+
 def _cpu(pids: list[int]) -> float:
     """Return the CPU seconds of these processes."""
     return sum(time.clock_gettime((~pid << 3) | 2) for pid in pids)
@@ -144,7 +148,7 @@ async def _be_members(url: str, number: int) -> None:
             broker: Broker = open_broker(url, NAMESPACE)
             site.push_async_callback(broker.close)
             status = replace(WORKER, instance=f"i{each}", pid=1000 + each, slots=(BUSY,) * SLOTS)
-            await site.enter_async_context(Membership(broker, partial(lambda known: known, status)))
+            await site.enter_async_context(Membership(broker, partial(lambda known: known, status), _no_child))
         print("members", flush=True)
         await asyncio.to_thread(sys.stdin.read)
 

@@ -12,7 +12,7 @@ from bridge.queues import Queue
 from bridge.registry import Roll, Sighting, record_of
 from bridge.site_logs import WORKERS
 from tests.contract.conftest import OpenBroker
-from tests.unit.bridge.statuses import WORKER
+from tests.unit.bridge.statuses import WORKER, no_child
 from worker.control.membership import Membership
 from worker.control.missing_workers import MissingWorkers
 
@@ -46,7 +46,7 @@ async def test_one_worker_tells_of_each_missing_worker_once(another_broker: Open
         await asker.log(WORKERS.name, WORKERS.retention).append(record_of(gone))
 
     async with AsyncExitStack() as site:
-        await site.enter_async_context(Membership(another_broker(), lambda: replace(WORKER, instance="here")))
+        await site.enter_async_context(Membership(another_broker(), lambda: replace(WORKER, instance="here"), no_child))
         await vanish(4710, timedelta(hours=5))
         looks = [look(number, another_broker()) for number in (0, 1)]
         try:

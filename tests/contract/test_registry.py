@@ -7,14 +7,15 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
-from bridge.brokers.any_broker.roll_call import ask_site
+from bridge.brokers.any_broker.roll_call import ask_for_stacks, ask_site
 from bridge.brokers.contract.broker import Broker
 from bridge.queues import Queue
 from bridge.registry import PATIENCE, Roll, Sighting, record_of
 from bridge.site_logs import WORKERS
+from bridge.stacks import ChildStacks
 from bridge.status import WorkerStatus
 from tests.contract.conftest import OpenBroker
-from tests.unit.bridge.statuses import BUSY, WORKER
+from tests.unit.bridge.statuses import BUSY, WORKER, no_child
 from worker.control.membership import Membership
 
 MANY = 50
@@ -34,13 +35,39 @@ async def until(asker: Broker, holds: Callable[[Roll], bool], patience: float = 
     return roll
 
 
+async def test_one_worker_tells_the_stacks_of_its_child(another_broker: OpenBroker) -> None:
+    """The worker that is asked, or each that has such a child; one that has none says nothing."""
+
+    async def stacks(pid: int) -> bytes | None:
+        return {12: b"in paid", 13: b""}.get(pid)
+
+    asker = another_broker()
+    await asker.declare([Queue("default")])
+    async with AsyncExitStack() as site:
+        for number, of in ((0, stacks), (1, stacks), (2, no_child)):
+            await site.enter_async_context(Membership(another_broker(), partial(status_of, number), of))
+        await until(asker, lambda found: len(found.workers) == 3, patience=30)
+
+        async with asyncio.timeout(120):
+            while not (one := await ask_for_stacks(asker, 12, "i1")):
+                pass
+            while len(each := await ask_for_stacks(asker, 13)) < 2:
+                pass
+        assert one == [ChildStacks("i1", "web1", 1001, 12, "the-id", "in paid")]
+        assert {(answer.instance, answer.event, answer.stacks) for answer in each} == {
+            ("i0", None, ""),
+            ("i1", None, ""),
+        }
+        assert await ask_for_stacks(asker, 12, "i2") == []
+
+
 async def test_fifty_workers_answer(another_broker: OpenBroker) -> None:
     """All of them answer, also those with thousands of slots. One that was killed is missing."""
     asker = another_broker()
     await asker.declare([Queue("default")])
     async with AsyncExitStack() as site:
         for number in range(MANY):
-            await site.enter_async_context(Membership(another_broker(), partial(status_of, number)))
+            await site.enter_async_context(Membership(another_broker(), partial(status_of, number), no_child))
 
         # With patience: on a busy machine, fifty workers of one process take some seconds to answer.
         roll = await until(asker, lambda found: len(found.workers) == MANY, patience=30)

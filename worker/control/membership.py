@@ -1,11 +1,12 @@
-"""A worker as a member of its site: it records its start and its end, and answers questions about its status.
+"""A worker as a member of its site: it records its start and its end, and answers questions about its status and about
+the stacks of its children.
 
 All of it is best effort. A worker works on if the broker refuses the log or the broadcast.
 """
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import NoReturn
 
@@ -16,6 +17,7 @@ from bridge.logger import log
 from bridge.logs import AppendUnconfirmed, Content
 from bridge.registry import SEEN_EVERY, SUBJECT, Sighting, Step, answer_of, record_of
 from bridge.site_logs import WORKERS
+from bridge.stacks import ChildStacks, content_of, is_for_stacks, pid_asked_for
 from bridge.status import WorkerStatus
 
 END_SECONDS = 2.0
@@ -25,13 +27,17 @@ END_SECONDS = 2.0
 AGAIN_SECONDS = 60.0
 """Seconds until a worker whose listening was refused tries again."""
 
+StacksOf = Callable[[int], Awaitable[bytes | None]]
+
 
 class Membership:
-    """The membership of one worker, while it is entered. `status` returns the worker's present status."""
+    """The membership of one worker, while it is entered. `status` returns the worker's present status, `stacks` those
+    of the child with this process id; None if the worker has no such child."""
 
-    def __init__(self, broker: Broker, status: Callable[[], WorkerStatus]) -> None:
+    def __init__(self, broker: Broker, status: Callable[[], WorkerStatus], stacks: StacksOf) -> None:
         self._broker = broker
         self._status = status
+        self._stacks = stacks
         self._log = broker.log(WORKERS.name, WORKERS.retention)
         self._tasks: list[asyncio.Task[NoReturn]] = []
 
@@ -75,5 +81,14 @@ class Membership:
                 log.warning("bridge-status --site will not find this worker: %s; trying again", error)
             await asyncio.sleep(AGAIN_SECONDS)
 
-    async def _answer_one(self, _question: Content) -> Content:
-        return answer_of(self._status())
+    async def _answer_one(self, question: Content) -> Content | None:
+        status = self._status()
+        if not is_for_stacks(question):
+            return answer_of(status)
+        pid = pid_asked_for(question, status.instance)
+        stacks = None if pid is None else await self._stacks(pid)
+        if pid is None or stacks is None:
+            return None
+        event = next((slot.id for slot in status.slots if slot.pid == pid), None)
+        text = stacks.decode("ascii", "backslashreplace")
+        return content_of(ChildStacks(status.instance, status.host, status.pid, pid, event, text))

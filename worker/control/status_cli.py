@@ -28,6 +28,7 @@ from bridge.status import (
     WorkerStatus,
     to_json,
 )
+from worker.control.child_stacks import show_stacks
 from worker.control.control_directory import directories_of
 from worker.control.control_socket import count_of_others, statuses_of, workers_of
 from worker.control.readiness import why_not
@@ -52,25 +53,35 @@ _COLUMNS = (
     "bridge-status --json | jq '.[].slots[] | select(.state == \"busy\")'",
     "bridge-status --ready",
     "bridge-status --site",
+    "bridge-status --stacks 4711",
 )
 @options.as_json("Print all statuses as one JSON list, in seconds and bytes.")
 @click.option("--ready", is_flag=True, help="Show whether the workers of these settings are ready.")
 @click.option("--site", is_flag=True, help="Ask all workers of the site over the broker, and name the missing ones.")
+@click.option(
+    "--stacks",
+    type=click.IntRange(1),
+    metavar="PID",
+    help="Show the Python stacks of this child of a worker.",
+)
 @options.config()
 @version_option
-def main(as_json: bool, ready: bool, site: bool, config: str | None) -> None:
+def main(as_json: bool, ready: bool, site: bool, stacks: int | None, config: str | None) -> None:
     """Show the workers and pools of these settings, what each slot does, the spool and the stores.
 
     It shows those of this user on this machine, and counts the others. The statuses come from the control sockets; no
-    child is asked. --ready is for health checks: a worker is ready if it
+    child is asked, except by --stacks. --ready is for health checks: a worker is ready if it
     has a live consumer on each of its queues and a slot, and has settled events recently or has none. --site asks all
     workers of the site, on all machines, over the broker; a worker that started, did not end and does not answer is
-    missing. Exit codes: 0 shown, or all ready; 1 no worker runs, or one is not ready or missing; 2 usage or settings;
-    3 with --site, the broker cannot be reached or refuses.
+    missing. --stacks asks a worker, on any machine, where the code of its child is now: the child writes the stacks of
+    its threads, and goes on with its event. Exit codes: 0 shown, or all ready; 1 no worker runs, one is not ready or
+    missing, or no stacks came; 2 usage or settings; 3 with --site or --stacks, the broker cannot be reached or refuses.
     """
-    if ready and site:
-        raise click.UsageError("expected --ready or --site, got both.")
+    if ready + site + (stacks is not None) > 1:
+        raise click.UsageError("expected one of --ready, --site and --stacks.")
     settings = load_settings(file=config)
+    if stacks is not None:
+        sys.exit(show_stacks(settings, stacks, as_json=as_json))
     if site:
         sys.exit(show_site(settings, as_json=as_json))
     if ready:

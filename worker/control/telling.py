@@ -15,7 +15,7 @@ from bridge.watchers.history import HistoryWatcher
 from bridge.watchers.notify import Watchers
 from worker.control.control_socket import ControlSocket, control_path
 from worker.control.http_server import HttpServer
-from worker.control.membership import Membership
+from worker.control.membership import Membership, StacksOf
 from worker.control.pages import Counts, Seldom, pages_of
 from worker.control.status import outbox_statuses
 
@@ -46,13 +46,19 @@ def recording(broker: Broker, history: HistorySettings, watchers: Watchers) -> I
 
 @asynccontextmanager
 async def told(
-    broker: Broker, values: Values, consumer: Consumer, status: Callable[[], WorkerStatus], metrics: "Metrics | None"
+    broker: Broker,
+    values: Values,
+    consumer: Consumer,
+    status: Callable[[], WorkerStatus],
+    stacks: StacksOf,
+    metrics: "Metrics | None",
 ) -> AsyncIterator[None]:
-    """Answer questions about this worker's status during the block: of `bridge-status` on this machine and on others,
-    and of monitoring over HTTP. Raise `SettingsError` if `http` is no address to listen at."""
+    """Answer questions about this worker's status and the stacks of its children during the block: of `bridge-status`
+    on this machine and on others, and of monitoring over HTTP. Raise `SettingsError` if `http` is no address
+    to listen at."""
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(ControlSocket(control_path(values), status))
-        await stack.enter_async_context(Membership(broker, status))
+        await stack.enter_async_context(Membership(broker, status, stacks))
         if values.http is not None:
             waiting = partial(outbox_statuses, outboxes(values.stores), values.namespace)
             counts = Counts(Seldom(consumer.backlog, {}), Seldom(waiting, [], LOOKED_WITHIN))

@@ -49,6 +49,8 @@ class Child:
         """Called when the process has ended, before its channels are closed."""
         self._process = process
         self._stacks = channels.stacks
+        self._asking = asyncio.Lock()
+        """Held while the child is asked for its stacks: two readers would share what it writes."""
 
     def __repr__(self) -> str:
         return f"<Child {self.pid}>"
@@ -98,21 +100,30 @@ class Child:
 
     async def stacks(self) -> bytes:
         """Return the Python stacks of all threads of the child, as faulthandler writes them; empty if they do not
-        arrive within `STACKS_WITHIN` seconds."""
-        if self._stacks < 0:
-            return b""
+        arrive within `STACKS_WITHIN` seconds. What runs in the child goes on."""
+        async with self._asking:
+            if self._stacks < 0:
+                return b""
+            pipe = os.dup(self._stacks)  # the child may end meanwhile, and `forget` then closes the original
+            try:
+                return await self._stacks_from(pipe)
+            finally:
+                os.close(pipe)
+
+    async def _stacks_from(self, pipe: int) -> bytes:
         loop, readable, stacks = asyncio.get_running_loop(), asyncio.Event(), bytearray()
-        loop.add_reader(self._stacks, readable.set)
+        _discard(pipe)
+        loop.add_reader(pipe, readable.set)
         try:
             self._process.send_signal(signal.Signals[STACKS_SIGNAL])
             async with asyncio.timeout(STACKS_WITHIN):
                 await readable.wait()
-                while len(stacks) < STACKS_KEPT and (piece := await _next(self._stacks, readable)):
+                while len(stacks) < STACKS_KEPT and (piece := await _next(pipe, readable)):
                     stacks += piece
         except (TimeoutError, ProcessLookupError):
             pass  # return the stacks that have arrived so far
         finally:
-            loop.remove_reader(self._stacks)
+            loop.remove_reader(pipe)
         return bytes(stacks[:STACKS_KEPT])
 
     async def _ends_within(self, seconds: float) -> bool:
@@ -122,6 +133,13 @@ class Child:
         except TimeoutError:
             return False
         return True
+
+
+def _discard(pipe: int) -> None:
+    """Drop what the child wrote after an earlier question had given up."""
+    with contextlib.suppress(BlockingIOError):
+        while os.read(pipe, STACKS_KEPT):
+            pass
 
 
 async def _next(pipe: int, readable: asyncio.Event) -> bytes:

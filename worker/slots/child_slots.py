@@ -72,6 +72,12 @@ class OwnPool:
             progress=None if (last := first.progress) is None else ProgressStatus(last.done, last.total, last.note),
         )
 
+    async def stacks(self, pid: int) -> bytes | None:
+        """Return the Python stacks of the child with this process id, empty if it does not write them in time; None if
+        there is no such child."""
+        child = next((each for each in self._slot_of if each.pid == pid), None)
+        return None if child is None else await child.stacks()
+
     def client(self) -> PoolClient:
         """Return the callbacks for the supervisor."""
         return PoolClient(self._refuses, self._ready, self._seated, self._leave, self._lost, self._gone, self._troubled)

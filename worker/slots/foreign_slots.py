@@ -33,6 +33,9 @@ class ForeignPool:
         """Return the status, with the highest number of slots. The processes of a foreign pool are not known here."""
         return ChildrenStatus(release=None, children=self._slots.size, booting=0, restarts=0, trouble=None, slots=())
 
+    async def stacks(self, pid: int) -> None:
+        """Return None: the processes of a foreign pool are not this worker's children."""
+
     async def open(self) -> None:
         """Open slots from now on, whenever a server can be reached."""
         self._running = asyncio.create_task(self._run())

@@ -1,4 +1,5 @@
-"""The roll call: ask every worker of a site for its status, and find those that are missing."""
+"""The roll call: ask every worker of a site for its status, and find those that are missing. Ask for the stacks of a
+child."""
 
 import asyncio
 from collections.abc import Sequence
@@ -20,10 +21,14 @@ from bridge.registry import (
     sighting_of,
 )
 from bridge.site_logs import WORKERS
+from bridge.stacks import ChildStacks, answers_in, question_for
 
 QUESTION = {"ask": SUBJECT}
 _SLACK = timedelta(hours=1)
 """The most by which the clocks of workers may differ: the log is read until a sighting is this much too old."""
+
+STACKS_WITHIN = 3.0
+"""The longest time in seconds to wait for the stacks of a child, which writes them within 0.5 s."""
 
 
 async def ask_site(broker: Broker, patience: float = PATIENCE) -> Roll:
@@ -39,6 +44,18 @@ async def ask_site(broker: Broker, patience: float = PATIENCE) -> Roll:
     if not answers or not complete([]):
         answers += await statuses.ask_all(QUESTION, 0 if expected else ANSWER_WITHIN, complete, patience)
     return roll_of(answers, expected)
+
+
+async def ask_for_stacks(broker: Broker, pid: int, instance: str | None = None) -> list[ChildStacks]:
+    """Ask for the stacks of the child with this process id, of the worker with this instance or of all workers. The
+    result is empty if no worker with such a child answers. Raise `BrokerUnavailable` or `BrokerRefused`."""
+    within = ANSWER_WITHIN if instance is None else 0.0  # machines may have the same process ids
+
+    def complete(answers: Sequence[Content]) -> bool:
+        return bool(answers_in(answers))
+
+    asked = broker.broadcast(SUBJECT)
+    return answers_in(await asked.ask_all(question_for(pid, instance), within, complete, STACKS_WITHIN))
 
 
 async def _sightings(broker: Broker) -> list[Sighting]:

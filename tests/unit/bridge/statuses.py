@@ -2,6 +2,11 @@
 
 from bridge.status import PoolStatus, ProgressStatus, QueueStatus, ServingStatus, SlotStatus, WorkerStatus
 
+
+async def no_child(pid: int) -> None:
+    """Be the stacks of a child that a worker does not have."""
+
+
 BUSY = SlotStatus(
     slot=1,
     state="busy",
