@@ -31,6 +31,9 @@ class Transcript:
 ERASED = "[erased]"
 """The message of each error of an erased letter."""
 
+ERASED_NOTE = "erased: "
+"""The beginning of the note with which an open letter is discarded because it was erased."""
+
 
 @dataclass(frozen=True, slots=True)
 class Letter:

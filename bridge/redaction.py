@@ -67,6 +67,30 @@ class Redaction:
             return event
         return replace(event, data=self._as_text(value).encode(errors="replace"))
 
+    def restored(self, new: Any, old: Any) -> Any:
+        """Return the JSON value `new`, which a person made of the redacted form of `old`, with the hidden values of
+        `old`: a hidden field that still has the text `HIDDEN` keeps its value. An item of a list keeps them only if it
+        is unchanged in its place, because items that were moved look alike. Raise `ValueError` if a hidden field with
+        that text has no old value."""
+        if isinstance(new, dict):
+            known = old if isinstance(old, dict) else {}
+            return {name: self._restored_field(name, value, known) for name, value in new.items()}
+        if isinstance(new, list):
+            items = old if isinstance(old, list) else []
+            shown = [self._without(each) for each in items]
+            return [
+                items[at] if at < len(items) and each == shown[at] else self.restored(each, None)
+                for at, each in enumerate(new)
+            ]
+        return new
+
+    def _restored_field(self, name: str, value: Any, known: Mapping[str, Any]) -> Any:
+        if not (self.hides(name) and value == HIDDEN):
+            return self.restored(value, known.get(name))
+        if name not in known:
+            raise ValueError(f"{name!r:.60} is {HIDDEN}, and has no old value in this place: write its value")
+        return known[name]
+
     def _in_envelope(self, envelope: Envelope, hide: "_Hide") -> Envelope:
         attempts = tuple(hide.in_attempt(attempt) for attempt in envelope.attempts)
         first = envelope.first_error and hide.in_error(envelope.first_error)

@@ -1,9 +1,7 @@
 """`bridge-dlq edit`: puts the event of a letter back with other data, as a new event that is linked to the old one."""
 
-import json
 import os
 import secrets
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -19,8 +17,9 @@ from bridge.console.option_values import read_by
 from bridge.console.program import Failure
 from bridge.console.site_options import Site, site_options
 from bridge.console.terminal import print_json_lines
-from bridge.event import Event, event_id
+from bridge.event import Event
 from bridge.ledger import Letter
+from dead_letter.editing import json_value, new_id, put_back_edited, text_to_edit, why_not
 from dead_letter.ledger_access import open_ledger, read_one
 
 
@@ -67,13 +66,12 @@ def edit(site: Site, /, letter: str, data_file: BinaryIO | None, note: str, as_j
 
 
 def _edited(event: Event) -> bytes:
-    """Return the data as the user leaves them in the editor. JSON is indented for it."""
-    value = _json(event.data)
-    try:
-        text = event.data.decode() if value is None else json.dumps(value[0], indent=2, ensure_ascii=False) + "\n"
-    except UnicodeDecodeError as error:
-        raise Failure("the data are no text: give --data-file", ExitCode.USAGE) from error
-    found = click.edit(text, extension=".txt" if value is None else ".json", require_save=False)
+    """Return the data as the user leaves them in the editor."""
+    text = text_to_edit(event)
+    if text is None:
+        raise Failure("the data are no text: give --data-file", ExitCode.USAGE)
+    extension = ".txt" if json_value(event.data) is None else ".json"
+    found = click.edit(text, extension=extension, require_save=False)
     if found is None or found == text:
         return event.data
     return found.encode()
@@ -81,12 +79,7 @@ def _edited(event: Event) -> bytes:
 
 def _check(event: Event, data: bytes, limit: int) -> None:
     """Raise `Failure` for data that the app could not take. What was edited is kept in a file then."""
-    why = ""
-    if len(data) > limit:
-        why = f"the data have {len(data):,} bytes, max_body is {limit:,}"
-    elif _json(event.data) is not None and _json(data) is None:
-        why = "the data are no JSON, as the old data are"
-    if why:
+    if (why := why_not(event, data, limit)) is not None:
         raise Failure(f"{why}; nothing was changed. What was given is in {_kept(data)}", ExitCode.USAGE)
 
 
@@ -97,20 +90,7 @@ def _kept(data: bytes) -> Path:
     return path
 
 
-def _json(data: bytes) -> tuple[object] | None:
-    """Return the JSON value of the data in a tuple; None for other data."""
-    try:
-        return (json.loads(data),)
-    except (ValueError, RecursionError):
-        return None
-
-
 async def _put_back(site: Site, number: int, letter: Letter, data: bytes, note: str) -> Event:
-    """Put the event back with these data and a new id, record the decision, and return the new event."""
     now = datetime.now(UTC)
-    envelope = letter.revived(now)
-    new = replace(envelope.event, id=event_id(now, os.urandom(10)), time=now, data=data)
-    why = f"edited, as event {new.id}{f': {note}' if note else ''}"
-    async with open_ledger(site) as (ledger, _), ledger.deciding() as decisions:
-        await decisions.redrive(number, replace(envelope, event=new), letter.queue, actor(), why)
-    return new
+    async with open_ledger(site) as (ledger, _):
+        return await put_back_edited(ledger, number, letter, data, actor(), note, now, new_id(now))

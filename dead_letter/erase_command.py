@@ -15,6 +15,7 @@ from bridge.console.program import Failure
 from bridge.console.site_options import Site, site_options
 from bridge.console.terminal import print_json_lines
 from dead_letter.choosing import find
+from dead_letter.editing import erase as erase_letters
 from dead_letter.ledger_access import open_ledger
 from dead_letter.rendering import letters_of
 
@@ -66,6 +67,4 @@ async def _erase(site: Site, references: Sequence[str], note: str) -> tuple[list
     async with open_ledger(site) as (ledger, _):
         histories = await find(ledger, references)
         numbers = sorted({history.letter.number for history in histories.values()})
-        async with ledger.deciding() as decisions:
-            clean = [await decisions.erase(number, actor(), f"erased: {note}") for number in numbers]
-    return numbers, clean[-1]
+        return numbers, await erase_letters(ledger, numbers, actor(), note)

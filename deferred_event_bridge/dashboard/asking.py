@@ -7,19 +7,22 @@ from typing import Any
 from bridge.config.dashboard_settings import Role
 from deferred_event_bridge.dashboard.screens.asked import Asked
 
+MAX_FIELD = 100
+
 MAX_WHY = 300
 """The most characters of a reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of an act's form that the person fills in."""
+    """A field of an act's form that the person fills in. With `lines` it has room for many lines."""
 
     name: str
     label: str
     hint: str
     value: str = ""
     required: bool = False
+    lines: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +53,10 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """An act: the role that it needs, its question, and what it does. `do` returns a sentence about what was done."""
+    """An act: the role that it needs, its question, and what it does. `do` returns a sentence about what was done. A
+    field of its form has at most `most` characters."""
 
     role: Role
     ask: Callable[[Asked], Question]
     do: Callable[[Asked, Sent], str]
+    most: int = MAX_FIELD

@@ -1,6 +1,5 @@
 """The blueprint: its URLs, who may open them, and how a document becomes a page or JSON."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,7 +16,7 @@ from bridge.config.settings import Settings, load_settings
 from bridge.console.printable import json_text
 from bridge.console.program import Failure
 from bridge.errors import BridgeError
-from deferred_event_bridge.dashboard.access import COOKIE, Access, Check, User, access_of
+from deferred_event_bridge.dashboard.access import Access, Check, User, access_of
 from deferred_event_bridge.dashboard.acting import ActViews
 from deferred_event_bridge.dashboard.acts import acts_of
 from deferred_event_bridge.dashboard.decision_job import Busy, DecisionJobs
@@ -25,9 +24,9 @@ from deferred_event_bridge.dashboard.drawing import STATIC, draw
 from deferred_event_bridge.dashboard.guarding import add_headers, check_origin
 from deferred_event_bridge.dashboard.observing import Observer
 from deferred_event_bridge.dashboard.plan_threads import PlanThreads
-from deferred_event_bridge.dashboard.screens import event, failing, letter, now, pool, redrive
+from deferred_event_bridge.dashboard.screens import child, event, failing, letter, now, pool, redrive
 from deferred_event_bridge.dashboard.screens.asked import Asked, NotThere, Unusable
-from deferred_event_bridge.dashboard.sign_in_limits import SignInLimits
+from deferred_event_bridge.dashboard.signing_in import SignInViews
 
 NAME = "bridge_dashboard"
 SAID = "bridge_said"
@@ -36,9 +35,6 @@ OPEN = ("sign_in", "static_file")
 
 QUERY = ("id", "key", "q", "queue")
 """The names in the query of a screen's URL. Others change nothing."""
-
-MAX_PASSWORD = 1000
-"""The most characters of a password that is hashed."""
 
 YEAR = 365 * 24 * 3600
 """Seconds for which browsers keep a static file, whose URL changes with its content."""
@@ -59,8 +55,8 @@ def blueprint(check: Check | None = None, settings: Settings | None = None) -> B
     result.register_error_handler(HTTPException, page.http_error)
     for kind in (BridgeError, NotThere, Unusable, Busy, TimeoutError):
         result.register_error_handler(kind, page.error)
-    result.add_url_rule("/sign-in", "sign_in", page.sign_in, methods=["GET", "POST"])
-    result.add_url_rule("/sign-out", "sign_out", page.sign_out, methods=["POST"])
+    result.add_url_rule("/sign-in", "sign_in", page.signing_in.sign_in, methods=["GET", "POST"])
+    result.add_url_rule("/sign-out", "sign_out", page.signing_in.sign_out, methods=["POST"])
     result.add_url_rule("/static/<name>", "static_file", page.static_file)
     views = page.acts
     result.add_url_rule("/acts/<act>", "ask", views.ask, methods=["GET"])
@@ -68,6 +64,7 @@ def blueprint(check: Check | None = None, settings: Settings | None = None) -> B
     for path, name, view in (
         ("/", "now", page.now),
         ("/pool", "pool", page.pool),
+        ("/pool/<instance>/<int:pid>", "child", page.child),
         ("/failing", "failing", page.failing),
         ("/failing/<group_id>", "group", page.group),
         ("/letters/<int:number>", "letter", page.letter),
@@ -88,13 +85,14 @@ class Page:
     _observer: Observer = field(init=False)
     _access: Access = field(init=False)
     _title: str = field(init=False, default="bridge")
-    _limits: SignInLimits = field(default_factory=SignInLimits)
     _jobs: DecisionJobs = field(default_factory=DecisionJobs)
     _plans: PlanThreads = field(default_factory=PlanThreads)
     acts: ActViews = field(init=False)
+    signing_in: SignInViews = field(init=False)
 
     def __post_init__(self) -> None:
         self.acts = ActViews(acts_of(self._jobs, self._plans), self.asked, self._answer, lambda: self._access, SAID)
+        self.signing_in = SignInViews(self._check is not None, lambda: self._access, self._answer)
 
     def prepare(self, setup: BlueprintSetupState) -> None:
         """Read the settings of the app that registers the blueprint. Raise `SettingsError`."""
@@ -132,6 +130,10 @@ class Page:
         """Who does what?"""
         return self._answer("pool.html", pool.document(self.asked()), commands=pool.COMMANDS)
 
+    def child(self, instance: str, pid: int) -> BaseResponse:
+        """Where is the code of one child now?"""
+        return self._answer("child.html", child.document(self.asked(), instance, pid))
+
     def failing(self) -> BaseResponse:
         """Show the groups of failures, with their causes."""
         return self._answer("failing.html", failing.document(self.asked()))
@@ -151,34 +153,6 @@ class Page:
     def redrive(self) -> BaseResponse:
         """Show the plans of redrives, with their progress."""
         return self._answer("redrive.html", redrive.document(self.asked(), self._jobs, self._plans.errors))
-
-    def sign_in(self) -> BaseResponse:
-        """Show the sign-in, or sign in."""
-        if self._check is not None:
-            abort(404)
-        if request.method == "GET":
-            return self._answer("sign_in.html", {"headline": "Sign in", "wrong": ""}, next=request.args.get("next", ""))
-        name, password = request.form.get("name", "")[:200], request.form.get("password", "")[:MAX_PASSWORD]
-        wait = self._limits.wait(request.remote_addr or "", name)
-        if wait:
-            document = {"headline": "Sign in", "wrong": f"Too many tries. Try again in {math.ceil(wait)} s."}
-            response = self._answer("sign_in.html", document, 429, next=request.form.get("next", ""))
-            response.headers["Retry-After"] = str(math.ceil(wait))
-            return response
-        cookie = self._access.sign_in(name, password)
-        if cookie is None:
-            document = {"headline": "Sign in", "wrong": "Wrong name or password."}
-            return self._answer("sign_in.html", document, 403, next=request.form.get("next", ""))
-        self._limits.give_back(request.remote_addr or "", name)
-        response = redirect(_within(request.form.get("next", "")), 303)
-        _set_cookie(response, COOKIE, cookie, int(self._access.session_seconds))
-        return response
-
-    def sign_out(self) -> BaseResponse:
-        """Forget the session."""
-        response = redirect(url_for(".sign_in" if self._check is None else ".now"), 303)
-        response.delete_cookie(COOKIE, path=url_for(".now"))
-        return response
 
     def static_file(self, name: str) -> Response:
         """Return a file of the page."""
@@ -222,7 +196,7 @@ class Page:
             "user": user,
             "own_sign_in": self._check is None,
             "said": said.get("said") if said else None,
-            "screen": {"group": "failing", "letter": "failing"}.get(screen, screen),
+            "screen": {"child": "pool", "group": "failing", "letter": "failing"}.get(screen, screen),
             "may_operate": user is not None and user.may(Role.OPERATE),
             "may_edit": user is not None and user.may(Role.EDIT),
             "json_url": _json_url(screen),
@@ -235,26 +209,13 @@ class Page:
         return response
 
 
-def _set_cookie(response: BaseResponse, name: str, value: str, seconds: int) -> None:
-    response.set_cookie(
-        name, value, max_age=seconds, path=url_for(".now"), secure=request.is_secure, httponly=True, samesite="Strict"
-    )
-
-
 def _wants_json() -> bool:
     return (request.endpoint or "").endswith("_json") or request.accept_mimetypes.best == "application/json"
 
 
 def _json_url(screen: str) -> str | None:
-    if screen not in ("now", "pool", "failing", "group", "letter", "event", "redrive"):
+    if screen not in ("now", "pool", "child", "failing", "group", "letter", "event", "redrive"):
         return None
     query = {name: request.args[name] for name in QUERY if name in request.args}
     values: dict[str, Any] = {**(request.view_args or {}), **query}
     return url_for(f".{screen}_json", **values)
-
-
-def _within(path: str) -> str:
-    """Return the path if it is one of the page, else that of its first screen: nobody is sent to another site."""
-    root = url_for(".now")
-    plain = path.isascii() and path.isprintable() and "\\" not in path and not path.startswith("//")
-    return path if plain and path.startswith(root) else root

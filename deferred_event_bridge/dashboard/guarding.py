@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 
 from flask import Request, Response, abort
 
-MAX_FORM = 64 * 1024
+MAX_FORM = 448 * 1024
 
 HEADERS = {
     "Content-Security-Policy": (

@@ -6,13 +6,13 @@ One thread adds entries, other threads read: each method holds a lock for a shor
 import threading
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from bridge.brokers.contract.ledger import BEFORE_ALL
 from bridge.failures.fingerprint import Fingerprint
 from bridge.failures.releases import Releases
-from bridge.ledger import Dead, Decision, Discarded, Entry, Redriven, Skipped
+from bridge.ledger import ERASED, ERASED_NOTE, Dead, Decision, Discarded, Entry, Redriven, Skipped
 from worker.history.finding import LedgerPart, Wanted
 
 SAME_REDRIVE = timedelta(hours=1)
@@ -82,6 +82,13 @@ class LedgerFold:
             ]
         return sorted(found, key=lambda letter: letter.number)
 
+    def forget_message(self, number: int) -> None:
+        """Forget the error's message of a letter that was erased after it was decided."""
+        with self._lock:
+            found = next((each for each in self._closed if each.number == number), None)
+            if found is not None:
+                self._erase(found)
+
     def part(self, wanted: Wanted, ids: Collection[str]) -> LedgerPart:
         """Return the letters of some events and the decisions about them, as `finding.find` needs them."""
         with self._lock:
@@ -128,7 +135,9 @@ class LedgerFold:
                 if letter is not None:
                     self._note_redrive(entry, letter)
             case Discarded():
-                self._close(entry)
+                letter = self._close(entry)
+                if letter is not None and entry.note.startswith(ERASED_NOTE):
+                    self._erase(letter)
             case Skipped():
                 self.skipped += 1
 
@@ -147,6 +156,11 @@ class LedgerFold:
         if len(self._closed) > CLOSED_KEPT:
             self._forget(self._closed.popleft())
         return letter
+
+    def _erase(self, letter: Dead) -> None:
+        erased = replace(letter, error_message=ERASED)
+        letters = self._of_event[letter.event_id]
+        letters[:] = [erased if each.number == letter.number else each for each in letters]
 
     def _forget(self, letter: Dead) -> None:
         del self._decisions[letter.number]

@@ -1,4 +1,4 @@
-"""The acts about queues and running events: pause, resume, end an event."""
+"""The acts about queues and running events: pause, resume, purge, end an event."""
 
 import asyncio
 import uuid
@@ -7,13 +7,13 @@ from datetime import timedelta
 from bridge.cancellations import Cancellation
 from bridge.config.dashboard_settings import Role
 from bridge.console.option_values import positive_time
-from bridge.controls import Pause
+from bridge.controls import Pause, Purge
 from bridge.event import plain_id
 from bridge.topics import check_pattern
 from deferred_event_bridge.dashboard.asking import Act, Field, Question, Sent
 from deferred_event_bridge.dashboard.screens.asked import Asked, NotThere, Unusable, command, option
 from worker.operating.cancel import cancel_events
-from worker.operating.queue_acts import begin_pause, resume
+from worker.operating.queue_acts import QueueLine, begin_pause, carry_out_purge, resume
 
 
 def _ask_pause(asked: Asked) -> Question:
@@ -81,6 +81,40 @@ def _resume(asked: Asked, sent: Sent) -> str:
     return f"Resumed {target}." if ended else f"Nothing was changed: this pause of {target} has ended already."
 
 
+def _ask_purge(asked: Asked) -> Question:
+    queue, _ = _target(asked)
+    if queue is None:
+        raise Unusable("queue: expected the name of a queue in the URL")
+    line = _line(asked, queue)
+    if line is None or line.counts is None:
+        raise NotThere(f"Queue {queue} is not on the broker yet, or was not seen yet.")
+    ready, held = sum(line.counts.ready.values()), line.held
+    return Question(
+        title=f"Delete the {ready:,} ready events of queue {queue}?",
+        sentences=(
+            f"The {ready:,} events that are ready in queue {queue} are deleted for good, and those that come until "
+            "then. They do not become dead letters, and nobody can bring them back.",
+            f"{f'The {held:,} events' if held is not None else 'Events'} that workers have in hand finish. Events that "
+            "wait for their time stay.",
+            "The number of deleted events is recorded.",
+        ),
+        button="Delete them",
+        frozen={"id": uuid.uuid4().hex, "queue": queue},
+        command=command("bridge-queues", "purge", queue, "--why", "…"),
+        back=("now", {}),
+        after=("now", {}),
+        danger=True,
+    )
+
+
+def _purge(asked: Asked, sent: Sent) -> str:
+    wished = Purge(sent.frozen["id"], sent.frozen["queue"], None, sent.who, sent.why, asked.now)
+    done = asyncio.run(carry_out_purge(asked.settings, wished))
+    if done.events is None:
+        return f"The purge of queue {done.queue} was begun already."
+    return f"Deleted {done.events:,} events of queue {done.queue}."
+
+
 def _ask_cancel(asked: Asked) -> Question:
     event_id = asked.text("id") or ""
     if not event_id or plain_id(event_id) != event_id:
@@ -130,9 +164,13 @@ def _target(asked: Asked) -> tuple[str | None, str | None]:
 
 
 def _ready(asked: Asked, queue: str | None) -> int | None:
-    overview = asked.observer.seen().overview
-    line = next((each for each in overview.lines if each.queue.name == queue), None) if overview else None
+    line = _line(asked, queue)
     return None if line is None or line.counts is None else sum(line.counts.ready.values())
+
+
+def _line(asked: Asked, queue: str | None) -> QueueLine | None:
+    overview = asked.observer.seen().overview
+    return next((each for each in overview.lines if each.queue.name == queue), None) if overview else None
 
 
 def _time(text: str) -> timedelta | None:
@@ -146,4 +184,5 @@ def _time(text: str) -> timedelta | None:
 
 PAUSE = Act(Role.OPERATE, _ask_pause, _pause)
 RESUME = Act(Role.OPERATE, _ask_resume, _resume)
+PURGE = Act(Role.EDIT, _ask_purge, _purge)
 CANCEL = Act(Role.OPERATE, _ask_cancel, _cancel)

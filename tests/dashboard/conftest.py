@@ -1,11 +1,33 @@
 """Fixtures of the tests of the page: one site and one browser for all of them."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from flask import Flask
 
+from bridge.config.settings import Settings, load_settings
+from deferred_event_bridge.dashboard import create_app
 from tests.dashboard.browser import Browser, chromium
-from tests.dashboard.page_site import PageSite, page_site
+from tests.dashboard.page_client import on_broker
+from tests.dashboard.page_site import SETTINGS, PageSite, dashboard_toml, page_site
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """The settings of a site whose broker has its queues."""
+    (tmp_path / "bridge.toml").write_text(f'broker_url = "sqlite:///{tmp_path}/b.db"\n{SETTINGS}{dashboard_toml()}')
+    found = load_settings(environ={}, file=str(tmp_path / "bridge.toml"))
+    on_broker(found, lambda broker: broker.declare(found.queues()))
+    return found
+
+
+@pytest.fixture
+def app(settings: Settings) -> Iterator[Flask]:
+    """The page of the site."""
+    app = create_app(settings)
+    yield app
+    app.extensions["bridge_dashboard"].close()
 
 
 @pytest.fixture(scope="session")

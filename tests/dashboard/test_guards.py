@@ -1,13 +1,11 @@
 """Forged, framed, replayed and hostile requests, roles, and the sign-in: with Flask's client on a site on SQLite."""
 
-import asyncio
 import re
 import uuid
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -17,63 +15,14 @@ from werkzeug.test import TestResponse
 
 from bridge.attempt import Error
 from bridge.brokers.contract.broker import Broker
-from bridge.brokers.contract.consuming import Delivery
-from bridge.brokers.opening import open_broker
 from bridge.brokers.rabbitmq.broker import RabbitBroker
 from bridge.config.settings import Settings, load_settings
 from bridge.errors import SettingsError
-from bridge.ledger import Letter
 from deferred_event_bridge.dashboard import Role, User, blueprint, create_app
-from tests.contract.acts import a_letter, an_event, consuming, take
+from tests.contract.acts import a_letter
+from tests.dashboard.page_client import EVIL, kill, on_broker, signed_in, token_of
 from tests.dashboard.page_site import PASSWORDS, SETTINGS, dashboard_toml, until
 from worker.control.controls_log import ControlsLog
-
-EVIL = '"><script>alert(1)</script>\u202e\x1b[31m'
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    """The settings of a site whose broker has its queues."""
-    (tmp_path / "bridge.toml").write_text(f'broker_url = "sqlite:///{tmp_path}/b.db"\n{SETTINGS}{dashboard_toml()}')
-    found = load_settings(environ={}, file=str(tmp_path / "bridge.toml"))
-    on_broker(found, lambda broker: broker.declare(found.queues()))
-    return found
-
-
-@pytest.fixture
-def app(settings: Settings) -> Iterator[Flask]:
-    """The page of the site."""
-    app = create_app(settings)
-    yield app
-    app.extensions["bridge_dashboard"].close()
-
-
-def on_broker(settings: Settings, act: Callable[[Broker], Coroutine[Any, Any, None]]) -> None:
-    """Do something on the broker of the site."""
-
-    async def done() -> None:
-        broker = open_broker(settings.values.broker_url, settings.values.namespace)
-        try:
-            await act(broker)
-        finally:
-            await broker.close()
-
-    asyncio.run(done())
-
-
-def signed_in(app: Flask, name: str) -> FlaskClient:
-    """Return a client with the session of this user."""
-    client = app.test_client()
-    answer = client.post("/sign-in", data={"name": name, "password": PASSWORDS[name]})
-    assert answer.status_code == 303
-    return client
-
-
-def token_of(client: FlaskClient, path: str) -> str:
-    """Return the token of the form at this path."""
-    found = re.search(r'name="token" value="([^"]+)"', client.get(path).text)
-    assert found is not None
-    return found[1]
 
 
 def pauses(settings: Settings) -> list[str]:
@@ -87,19 +36,6 @@ def pauses(settings: Settings) -> list[str]:
 
     on_broker(settings, read)
     return found
-
-
-def kill(settings: Settings, letter: Callable[[Delivery], Letter], data: bytes = b"{}") -> None:
-    """Let an event with this data become a dead letter."""
-
-    async def die(broker: Broker) -> None:
-        consumer = await consuming(broker, "mail")
-        await broker.publisher().publish(replace(an_event("mail.evil", data), source=EVIL[:27]))
-        delivery = await take(consumer)
-        await delivery.dead_letter(letter(delivery))
-        await consumer.close()
-
-    on_broker(settings, die)
 
 
 @pytest.mark.parametrize("path", ["/", "/now.json", "/pool", "/failing.json", "/event", "/redrive", "/acts/pause"])
@@ -320,7 +256,7 @@ def test_every_screen_is_json_too(app: Flask) -> None:
 def test_a_huge_form_is_refused(app: Flask) -> None:
     """413, before it is read."""
     client = signed_in(app, "ola")
-    assert client.post("/acts/pause", data={"why": "x" * 100_000}).status_code == 413
+    assert client.post("/acts/pause", data={"why": "x" * 500_000}).status_code == 413
 
 
 def test_a_broker_that_is_away_is_said(app: Flask, settings: Settings, tmp_path: Path) -> None:
@@ -359,7 +295,7 @@ def test_an_app_brings_its_own_sign_in(host: FlaskClient, settings: Settings) ->
     form = get("/bridge/acts/pause?queue=mail", ben)
     token = re.search(r'name="token" value="([^"]+)"', form.text)
     assert token is not None
-    assert 'action="/bridge/acts/pause"' in form.text
+    assert 'action="/bridge/acts/pause?queue=mail"' in form.text
     assert host.post("/bridge/acts/pause", data={"token": token[1], "why": "x"}, headers=ben).status_code == 303
     assert pauses(settings) == ["queue mail by ben@page: x"]
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from tests.dashboard.browser import Browser
 from tests.dashboard.page_site import PageSite, axe, until
 from tests.deadlines import within
 from tests.events import new_event
-from tests.journey.site import Site
+from tests.journey.site import PROGRAMS, Site
 
 pytestmark = pytest.mark.browser
 
@@ -54,8 +55,11 @@ def test_axe_finds_nothing(busy: str, browser: Browser) -> None:
     browser.sign_in("ana")
     browser.open("/failing")
     group = (browser.find(".groups li").get_attribute("id") or "").removeprefix("group-")
-    paths = ["/", "/pool", "/failing", f"/failing/{group}", "/event", f"/event?id={busy}", "/redrive"]
+    browser.open("/pool")
+    child = browser.find(".worker td.act a").get_attribute("href").removeprefix(browser.url)  # type: ignore[union-attr]
+    paths = ["/", "/pool", child, "/failing", f"/failing/{group}", "/event", f"/event?id={busy}", "/redrive"]
     paths += [f"/acts/redrive?group={group}", f"/acts/quiet?group={group}", "/acts/pause?queue=mail", "/letters/1"]
+    paths += ["/acts/edit?number=1", "/acts/erase?number=1", "/acts/purge?queue=mail"]
     for width, scheme in ((1280, "light"), (360, "dark")):
         browser.be(width, scheme=scheme)
         for path in paths:
@@ -147,6 +151,29 @@ def test_letters_are_redriven_and_seen_to_live(shop: PageSite, busy: str, browse
     assert asyncio.run(shop.site.letters()) == []
     browser.open("/failing")
     browser.shows("Nothing fails.")
+
+
+def test_the_pool_shows_where_a_child_is(shop: PageSite, busy: str, browser: Browser) -> None:
+    """The stacks of the child that runs the report, as bridge-status shows them; the report goes on."""
+    browser.sign_in("sam")
+    browser.open("/pool")
+    browser.press("Stacks")
+    browser.await_(lambda: "in report" in browser.text or browser.press("Ask again"), "no stacks came")
+    browser.shows("What runs in the child goes on.")
+    browser.find(f"a[href='/event?id={busy}']")
+    browser.press("Ask again")
+    browser.find("h1")
+    pid = browser.driver.current_url.rpartition("/")[2].rstrip("?")
+
+    def in_terminal() -> str:
+        command = [str(PROGRAMS / "bridge-status"), "--stacks", pid]
+        run = subprocess.run(command, cwd=shop.directory, env=shop.site.environment, capture_output=True, check=False)
+        return run.stdout.decode()
+
+    until(lambda: "shop.py" in in_terminal(), in_terminal)
+    browser.open("/pool")
+    browser.shows("3 of 10, adding up the orders")
+    assert browser.complaints() == []
 
 
 def test_a_running_event_is_ended(shop: PageSite, busy: str, browser: Browser) -> None:

@@ -153,14 +153,22 @@ async def resume(
 
 
 async def purge(settings: Settings, queue: str, why: str) -> Purge:
-    """Delete the ready events of a queue; record that before and after. Raise `Failure` if the settings have no such
-    queue."""
-    check_queue(settings, queue)
-    wished = Purge(uuid.uuid4().hex, queue, None, actor(), why, datetime.now(UTC))
+    """Delete the ready events of a queue, and return the purge with their number. Raise `Failure` if the settings have
+    no such queue."""
+    return await carry_out_purge(settings, Purge(uuid.uuid4().hex, queue, None, actor(), why, datetime.now(UTC)))
+
+
+async def carry_out_purge(settings: Settings, wished: Purge) -> Purge:
+    """Delete the ready events of a queue; record that before and after. A purge whose id is recorded already changes
+    nothing, and is returned as it is recorded. Raise `Failure` if the settings have no such queue."""
+    check_queue(settings, wished.queue)
     async with _opened(settings) as (broker, log):
         await log.read_controls()
+        known = next((each for each in log.controls.purges(wished.queue) if each.id == wished.id), None)
+        if known is not None:
+            return known
         await log.decide(wished)
-        done = replace(wished, events=await broker.operator().purge(queue))
+        done = replace(wished, events=await broker.operator().purge(wished.queue))
         await log.decide(done)
     return done
 

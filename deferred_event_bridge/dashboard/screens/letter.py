@@ -3,6 +3,7 @@
 from typing import Any
 
 from bridge.brokers.contract.broker import Broker
+from bridge.config.sqlite_url import is_sqlite
 from bridge.errors import UnreadableEnvelope
 from bridge.ledger import Letter
 from bridge.redaction import Redaction
@@ -42,6 +43,7 @@ def document(asked: Asked, number: int) -> dict[str, Any]:
         "payload": text,
         "payload_complete": complete,
         "bytes": len(found.envelope.event.data),
+        "erasable": is_sqlite(asked.settings.values.broker_url) and not found.erased,
         "group": history.letter.fingerprint.id,
         "command": command("bridge-dlq", "show", str(number)),
     }

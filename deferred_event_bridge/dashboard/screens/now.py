@@ -34,6 +34,7 @@ def document(asked: Asked) -> dict[str, Any]:
         "site": None if overview is None else overview.site,
         "queues": queues,
         "troubles": [{"level": each.level, "text": each.text, "screen": each.screen} for each in broken],
+        "patterns": [] if overview is None else [fields_of(pause) for pause in overview.pauses],
         "waiting": None if overview is None else overview.waiting,
         **_workers(seen.roll),
         "dead_letters": {

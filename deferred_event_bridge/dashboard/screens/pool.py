@@ -39,6 +39,7 @@ def _headline(workers: int, busy: int, slots: int, missing: int, *, is_known: bo
 def _worker(worker: WorkerStatus) -> dict[str, Any]:
     why = why_not(worker)
     return {
+        "instance": worker.instance,
         "host": worker.host,
         "pid": worker.pid,
         "app": worker.app,
@@ -57,11 +58,12 @@ def _worker(worker: WorkerStatus) -> dict[str, Any]:
         "dead": worker.dead_lettered,
         "restarts": worker.restarts,
         "waits": {name: queue.waits for name, queue in worker.serving.queues.items() if queue.waits},
-        "slots": [_slot(slot) for slot in worker.slots],
+        "slots": [slot_document(slot) for slot in worker.slots],
     }
 
 
-def _slot(slot: SlotStatus) -> dict[str, Any]:
+def slot_document(slot: SlotStatus) -> dict[str, Any]:
+    """Return a slot with its child and the event that runs in it."""
     share = None if slot.seconds is None or not slot.deadline else min(slot.seconds / slot.deadline, 1.0)
     return {
         "slot": slot.slot,

@@ -1,0 +1,64 @@
+"""Edit a dead letter's event, and erase letters: what `bridge-dlq` and the page do alike."""
+
+import json
+import os
+from collections.abc import Collection
+from dataclasses import replace
+from datetime import datetime
+
+from bridge.brokers.contract.ledger import Ledger
+from bridge.event import Event, event_id
+from bridge.ledger import ERASED_NOTE, Letter
+
+
+def text_to_edit(event: Event) -> str | None:
+    """Return the data for an editor: JSON is indented. None if the data are no text."""
+    value = json_value(event.data)
+    try:
+        return event.data.decode() if value is None else json.dumps(value[0], indent=2, ensure_ascii=False) + "\n"
+    except UnicodeDecodeError:
+        return None
+
+
+def why_not(event: Event, data: bytes, most: int) -> str | None:
+    """Return why an event cannot have these data: they have more than `most` bytes, or are no JSON as the old data are.
+    None if it can."""
+    if len(data) > most:
+        return f"the data have {len(data):,} bytes, max_body is {most:,}"
+    if json_value(event.data) is not None and json_value(data) is None:
+        return "the data are no JSON, as the old data are"
+    return None
+
+
+def json_value(data: bytes) -> tuple[object] | None:
+    """Return the JSON value of the data in a tuple; None for other data."""
+    try:
+        return (json.loads(data),)
+    except (ValueError, RecursionError):
+        return None
+
+
+def new_id(now: datetime) -> str:
+    """Return the id of an event that replaces another."""
+    return event_id(now, os.urandom(10))
+
+
+async def put_back_edited(
+    ledger: Ledger, number: int, letter: Letter, data: bytes, who: str, why: str, now: datetime, new: str
+) -> Event:
+    """Put the event of a letter back with these data and the id `new`, record the decision, and return the new event.
+    Raise `BrokerRefused` if the letter is not open, and `UnreadableEnvelope`."""
+    envelope = letter.revived(now)
+    event = replace(envelope.event, id=new, time=now, data=data)
+    note = f"edited, as event {event.id}{f': {why}' if why else ''}"
+    async with ledger.deciding() as decisions:
+        await decisions.redrive(number, replace(envelope, event=event), letter.queue, who, note)
+    return event
+
+
+async def erase(ledger: Ledger, numbers: Collection[int], who: str, why: str) -> bool:
+    """Erase the letters with these numbers. Return False if copies may remain for some time. Raise `BrokerRefused` if
+    there is no such letter, or if the broker cannot remove anything."""
+    async with ledger.deciding() as decisions:
+        clean = [await decisions.erase(number, who, f"{ERASED_NOTE}{why}") for number in numbers]
+    return all(clean[-1:])
