@@ -15,6 +15,7 @@ _FILES = {
     "boot": "boot",
     "features": "features",
     "site": "site",
+    "page": "page",
     "children": "children",
     "backlog": "backlog",
     "flup-child": "flup_child",

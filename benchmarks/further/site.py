@@ -51,7 +51,7 @@ def measure(directory: Path, scale: Scale) -> Table:
     with RabbitNode() as node:
         for name, url in (("sqlite", f"sqlite:///{directory}/bridge.db"), ("rabbitmq", node.url)):
             asyncio.run(_declared(url))
-            with _site(url) as pids:
+            with members(url) as pids:
                 by_function = [asyncio.run(_asked(url, pids)) for _ in range(ASKED * scale.rounds)]
                 by_program = [_by_program(url, pids) for _ in range(scale.rounds)]
             rows += [_row(name, "ask_site()", by_function), _row(name, "bridge-status --site --json", by_program)]
@@ -79,7 +79,7 @@ def _row(broker: str, by: str, asked: list[Asked]) -> Row:
 
 
 @contextmanager
-def _site(url: str) -> Iterator[list[int]]:
+def members(url: str) -> Iterator[list[int]]:
     """Run the workers while the block runs; return the pids of their processes."""
     command = [sys.executable, "-m", __name__, url]
     processes = [

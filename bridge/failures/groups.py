@@ -62,9 +62,14 @@ def failure_groups(dead: Iterable[Dead], retrying: Iterable[Entry]) -> list[Fail
     """Return the groups of these failures, the largest first. A letter that is not believed counts in a group like any
     other. Attempts without an error are left out."""
     letters: dict[Fingerprint, list[Dead]] = {}
-    attempts: dict[Fingerprint, list[Entry]] = {}
     for letter in dead:
         letters.setdefault(letter.fingerprint, []).append(letter)
+    return groups_of(letters, retrying)
+
+
+def groups_of(letters: Mapping[Fingerprint, Sequence[Dead]], retrying: Iterable[Entry]) -> list[FailureGroup]:
+    """Return the groups as `failure_groups` does, of letters whose fingerprints are known already."""
+    attempts: dict[Fingerprint, list[Entry]] = {}
     for attempt in retrying:
         if (fingerprint := attempt.fingerprint) is not None:
             attempts.setdefault(fingerprint, []).append(attempt)

@@ -20,7 +20,7 @@ from deferred_event_bridge.dashboard.access import Access, Check, User, access_o
 from deferred_event_bridge.dashboard.acting import ActViews
 from deferred_event_bridge.dashboard.acts import acts_of
 from deferred_event_bridge.dashboard.decision_job import Busy, DecisionJobs
-from deferred_event_bridge.dashboard.drawing import STATIC, draw
+from deferred_event_bridge.dashboard.drawing import STATIC, draw, prepare
 from deferred_event_bridge.dashboard.guarding import add_headers, check_origin
 from deferred_event_bridge.dashboard.observing import Observer
 from deferred_event_bridge.dashboard.plan_threads import PlanThreads
@@ -101,6 +101,7 @@ class Page:
         self._access = access_of(settings, self._check, setup.app.secret_key)
         self._title = (settings.values.dashboard or DashboardSettings()).title
         self._observer = setup.app.extensions[NAME] = Observer(settings)
+        prepare()
 
     def admit(self) -> BaseResponse | None:
         """Let a request in, or answer it: 403 from a foreign page, the sign-in for somebody who is not signed in."""
@@ -108,6 +109,7 @@ class Page:
         endpoint = (request.endpoint or "").rpartition(".")[2]
         g.bridge_user = None
         if endpoint in OPEN:
+            self._observer.begin()  # while the person signs in
             return None
         g.bridge_user = self._access.user_of(request)
         if g.bridge_user is not None:

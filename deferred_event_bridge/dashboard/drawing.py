@@ -28,6 +28,12 @@ def draw(template: str, values: Mapping[str, Any]) -> str:
     return _environment().get_template(template).render(values)
 
 
+def prepare() -> None:
+    """Compile the templates, which takes longer than most screens."""
+    for name in _environment().list_templates():
+        _environment().get_template(name)
+
+
 @cache
 def _environment() -> Environment:
     made = Environment(

@@ -14,7 +14,7 @@ from bridge.brokers.any_broker.history_reading import history_of
 from bridge.brokers.contract.broker import Broker
 from bridge.brokers.contract.logs import Log
 from bridge.config.settings import Settings
-from bridge.failures.groups import FailureGroup, failure_groups
+from bridge.failures.groups import FailureGroup, groups_of
 from bridge.failures.in_common import Sample
 from bridge.failures.retrying import Retrying
 from bridge.failures.states import GroupDecisions, GroupState, state_of
@@ -68,13 +68,18 @@ class FailuresNow:
         because a group may be quiet until a time."""
         read = (ledger.last, self._attempts, self._decided)
         if read != self._made_of or now - self._made_at > MAKE_EVERY:
-            found = failure_groups(ledger.letters(), self._retrying.values())
-            self._made = tuple(self._group(each, ledger, now) for each in found)
+            found = groups_of(ledger.groups(), self._retrying.values())
+            known = {each.group.fingerprint: each for each in self._made}
+            self._made = tuple(self._group(each, known.get(each.fingerprint), ledger, now) for each in found)
             self._made_of, self._made_at = read, now
         return self._made
 
-    def _group(self, group: FailureGroup, ledger: LedgerFold, now: datetime) -> GroupNow:
-        state = state_of(group, self._decisions.of(group.id), ledger.releases.first_seen, now)
+    def _group(self, group: FailureGroup, known: GroupNow | None, ledger: LedgerFold, now: datetime) -> GroupNow:
+        """Return the group; as it is `known` if it is unchanged, and nobody has decided about it."""
+        decision = self._decisions.of(group.id)
+        if known is not None and decision is None and known.state.decision is None and _alike(known.group, group):
+            return known
+        state = state_of(group, decision, ledger.releases.first_seen, now)
         return GroupNow(group, state, group_document(ShownGroup(group, state, Sample())))
 
     async def _read_back(self) -> None:
@@ -97,3 +102,13 @@ class FailuresNow:
                     self._retrying.pop((entry.id, entry.queue), None)
                     if entry.end == RETRIED:
                         self._retrying[entry.id, entry.queue] = entry
+
+
+def _alike(one: FailureGroup, other: FailureGroup) -> bool:
+    """Return True if two groups of one fingerprint have the same failures. Numbers of letters rise, so as many letters
+    with the same last one are the same."""
+    return (
+        len(one.dead) == len(other.dead)
+        and [each.number for each in one.dead[-1:]] == [each.number for each in other.dead[-1:]]
+        and one.retrying == other.retrying
+    )

@@ -4,7 +4,6 @@ One thread adds entries, other threads read: each method holds a lock for a shor
 """
 
 import threading
-from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -13,6 +12,7 @@ from bridge.brokers.contract.ledger import BEFORE_ALL
 from bridge.failures.fingerprint import Fingerprint
 from bridge.failures.releases import Releases
 from bridge.ledger import ERASED, ERASED_NOTE, Dead, Decision, Discarded, Entry, Redriven, Skipped
+from dead_letter.choosing import History
 from worker.history.finding import LedgerPart, Wanted
 
 SAME_REDRIVE = timedelta(hours=1)
@@ -46,12 +46,12 @@ class LedgerFold:
         self.releases = Releases()
         self._lock = threading.Lock()
         self._groups: dict[Fingerprint, dict[int, Dead]] = {}
-        self._by_number: dict[int, Fingerprint] = {}
+        self._open: dict[int, Dead] = {}
         self._redrives: list[RedriveSeen] = []
         self._redriven: dict[str, RedriveSeen] = {}
         self._of_event: dict[str, list[Dead]] = {}
         self._decisions: dict[int, list[Decision]] = {}
-        self._closed: deque[Dead] = deque()
+        self._closed: dict[int, Dead] = {}
 
     def add(self, entries: Iterable[Entry]) -> None:
         """Add the next entries of the ledger, oldest first."""
@@ -62,30 +62,37 @@ class LedgerFold:
 
     def total(self) -> int:
         """Return the number of open letters."""
-        return len(self._by_number)
+        return len(self._open)
 
     def letter(self, number: int) -> Dead | None:
         """Return the open letter with this number; None if there is none."""
+        return self._open.get(number)
+
+    def history(self, number: int) -> History | None:
+        """Return an open or decided letter with the decisions about it; None if it is not known, or not any more."""
         with self._lock:
-            group = self._by_number.get(number)
-            return None if group is None else self._groups[group][number]
+            letter = self._open.get(number) or self._closed.get(number)
+            return None if letter is None else History(letter, list(self._decisions.get(number, ())))
+
+    def groups(self) -> dict[Fingerprint, list[Dead]]:
+        """Return the open letters by fingerprint, each list oldest first."""
+        with self._lock:
+            return {fingerprint: list(letters.values()) for fingerprint, letters in self._groups.items()}
 
     def letters(self, group: str | None = None, *, through: int | None = None) -> list[Dead]:
         """Return the open letters, oldest first: those of one group, and none with a number above `through`."""
         with self._lock:
-            found = [
-                letter
-                for fingerprint, letters in self._groups.items()
-                if group is None or fingerprint.id == group
-                for letter in letters.values()
-                if through is None or letter.number <= through
-            ]
-        return sorted(found, key=lambda letter: letter.number)
+            if group is None:
+                found = list(self._open.values())
+            else:
+                groups = [each for fingerprint, each in self._groups.items() if fingerprint.id == group]
+                found = [letter for letters in groups for letter in letters.values()]
+        return found if through is None else [letter for letter in found if letter.number <= through]
 
     def forget_message(self, number: int) -> None:
         """Forget the error's message of a letter that was erased after it was decided."""
         with self._lock:
-            found = next((each for each in self._closed if each.number == number), None)
+            found = self._closed.get(number)
             if found is not None:
                 self._erase(found)
 
@@ -125,7 +132,7 @@ class LedgerFold:
             case Dead():
                 fingerprint = entry.fingerprint
                 self._groups.setdefault(fingerprint, {})[entry.number] = entry
-                self._by_number[entry.number] = fingerprint
+                self._open[entry.number] = entry
                 self._of_event.setdefault(entry.event_id, []).append(entry)
                 self.releases.add(entry.release, entry.time)
                 if (redrive := self._redriven.pop(entry.event_id, None)) is not None:
@@ -143,22 +150,23 @@ class LedgerFold:
 
     def _close(self, decision: Decision) -> Dead | None:
         number = decision.letter
-        if number in self._by_number or number in self._decisions:
+        if number in self._open or number in self._decisions:
             self._decisions.setdefault(number, []).append(decision)
-        fingerprint = self._by_number.pop(number, None)
-        if fingerprint is None:
+        letter = self._open.pop(number, None)
+        if letter is None:
             return None
-        letters = self._groups[fingerprint]
-        letter = letters.pop(number)
+        letters = self._groups[letter.fingerprint]
+        del letters[number]
         if not letters:
-            del self._groups[fingerprint]
-        self._closed.append(letter)
+            del self._groups[letter.fingerprint]
+        self._closed[number] = letter
         if len(self._closed) > CLOSED_KEPT:
-            self._forget(self._closed.popleft())
+            self._forget(self._closed.pop(next(iter(self._closed))))
         return letter
 
     def _erase(self, letter: Dead) -> None:
         erased = replace(letter, error_message=ERASED)
+        self._closed[letter.number] = erased
         letters = self._of_event[letter.event_id]
         letters[:] = [erased if each.number == letter.number else each for each in letters]
 

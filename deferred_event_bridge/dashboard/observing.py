@@ -1,7 +1,8 @@
 """Watches the site from a thread of its own, so that a screen is drawn at once from what was seen last.
 
 It looks every two seconds while somebody looks at the page, and every fifteen seconds otherwise. It begins with the
-first request of its process, because neither a thread nor an open SQLite file survives a fork.
+first request of its process, because neither a thread nor an open SQLite file survives a fork; `bridge-web`, which does
+not fork, begins at once.
 """
 
 import asyncio
@@ -47,8 +48,8 @@ RATES_OVER = 10.0
 POINTS = 300
 """Looks that are kept for the charts: ten minutes of looks every two seconds."""
 
-FIRST_LOOK = 0.15
-"""The longest time in seconds that the first request waits for the first look."""
+FIRST_LOOK = 0.08
+"""The longest time in seconds that a request waits for the first look."""
 
 NEXT_LOOK = 1.5
 """The longest time in seconds that an act waits until its effect is seen."""
@@ -101,19 +102,26 @@ class Observer:
         self._looked = threading.Condition()
         self._looks = 0
 
+    def begin(self) -> None:
+        """Begin to watch in this process, if it does not watch yet."""
+        with self._lock:
+            if self._process != os.getpid():
+                self._begin()
+
     def seen(self) -> Seen:
-        """Return what was seen last. The first call of a process begins to watch, and waits for the first look for a
-        moment."""
+        """Return what was seen last. Before the first look has ended, a call waits for it for a moment."""
         idle = time.monotonic() - self._looked_at > LOOKED_AT_FOR
         self._looked_at = time.monotonic()
-        with self._lock:
-            begins = self._process != os.getpid()
-            if begins:
-                self._begin()
-        if begins:
+        self.begin()
+        if not self._first_look.is_set():
             self._first_look.wait(FIRST_LOOK)
         elif idle:
             self._wake()
+        return self._seen
+
+    @property
+    def last(self) -> Seen:
+        """What was seen last, at once."""
         return self._seen
 
     def look_again(self) -> None:

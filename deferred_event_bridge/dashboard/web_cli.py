@@ -17,6 +17,7 @@ from bridge.console.program import HELP, Failure, ProgramGroup, version_option
 from bridge.console.site_options import Site, site_options
 from deferred_event_bridge.dashboard.access import hash_of
 from deferred_event_bridge.dashboard.application import create_app
+from deferred_event_bridge.dashboard.blueprint import NAME
 
 THREADS = 8
 LEAST_PASSWORD = 10
@@ -73,6 +74,7 @@ def serve(site: Site | None, /, listen: Address, proxy: bool) -> None:
     except OSError as error:
         raise Failure(f"--listen {host}:{port}: {error.strerror or error}", ExitCode.USAGE) from error
     signal.signal(signal.SIGTERM, _end)
+    app.extensions[NAME].begin()  # nothing forks from here on
     click.echo(f"The page is at http://{f'[{host}]' if ':' in host else host}:{server.effective_port}/")
     server.run()
 

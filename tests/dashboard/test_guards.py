@@ -1,5 +1,6 @@
 """Forged, framed, replayed and hostile requests, roles, and the sign-in: with Flask's client on a site on SQLite."""
 
+import asyncio
 import re
 import uuid
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from bridge.brokers.rabbitmq.broker import RabbitBroker
 from bridge.config.settings import Settings, load_settings
 from bridge.errors import SettingsError
 from deferred_event_bridge.dashboard import Role, User, blueprint, create_app
+from deferred_event_bridge.dashboard.observing import Observer
 from tests.contract.acts import a_letter
 from tests.dashboard.page_client import EVIL, kill, on_broker, signed_in, token_of
 from tests.dashboard.page_site import PASSWORDS, SETTINGS, dashboard_toml, until
@@ -257,6 +259,28 @@ def test_a_huge_form_is_refused(app: Flask) -> None:
     """413, before it is read."""
     client = signed_in(app, "ola")
     assert client.post("/acts/pause", data={"why": "x" * 500_000}).status_code == 413
+
+
+def test_a_letter_is_shown_while_the_ledger_is_read(
+    app: Flask, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, without acts, because whether it was decided is not known yet; so is its event."""
+
+    async def read_for_long(_: Observer) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Observer, "_watch", read_for_long)
+    kill(settings, a_letter)
+    client = signed_in(app, "ana")
+
+    page = client.get("/letters/1")
+
+    assert page.status_code == 200
+    assert "whether this letter was decided is not known yet" in page.text
+    assert "no such account" in page.text and "/acts/redrive" not in page.text
+    document = client.get("/letters/1.json").get_json()
+    assert document["open"] is None
+    assert "1 dead" not in client.get("/failing").text
 
 
 def test_a_broker_that_is_away_is_said(app: Flask, settings: Settings, tmp_path: Path) -> None:

@@ -68,3 +68,29 @@ def test_the_part_of_an_event_has_its_decided_letters_too(monkeypatch: pytest.Mo
     fold.add([redriven(5, 2), redriven(6, 4)])
     assert fold.forgets
     assert list(fold.part(Wanted(ending="abcd-1"), ()).letters) == [4]
+
+
+def test_a_letter_is_known_with_its_decisions() -> None:
+    """Open or decided; a letter that was never there is not."""
+    fold = LedgerFold()
+    fold.add([dead(1), dead(2, "e2"), redriven(3, 1)])
+
+    decided, still_open = fold.history(1), fold.history(2)
+
+    assert decided is not None and still_open is not None
+    assert (decided.letter.number, [each.number for each in decided.decisions]) == (1, [3])
+    assert still_open.open
+    assert fold.history(3) is None
+
+
+def test_the_message_of_an_erased_letter_is_forgotten() -> None:
+    """Of one that was open, by the note of its decision; of one that was decided before, when it is said."""
+    fold = LedgerFold()
+    fold.add(
+        [dead(1), dead(2), Discarded(3, 1, NOON, "ann", "erased: Ann's wish"), Discarded(4, 2, NOON, "ann", "old")]
+    )
+    fold.forget_message(2)
+    fold.forget_message(9)
+
+    letters = fold.part(Wanted("e1", None), ["e1"]).letters
+    assert {number: letter.error_message for number, letter in letters.items()} == {1: "[erased]", 2: "[erased]"}

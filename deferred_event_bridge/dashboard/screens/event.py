@@ -29,11 +29,10 @@ def document(asked: Asked) -> dict[str, Any]:
     wanted = Wanted(event_id, None) if event_id is not None else Wanted(None, key)
 
     seen, ledger = asked.observer.seen(), asked.observer.ledger
-    part = ledger.part if seen.ledger_read else None
 
     async def look(broker: Broker) -> list[Known]:
         return await find(
-            broker, asked.settings, history_of(broker, asked.settings), wanted, roll=seen.roll, ledger_part=part
+            broker, asked.settings, history_of(broker, asked.settings), wanted, roll=seen.roll, ledger_part=ledger.part
         )
 
     found = asked.observer.ask(look)
@@ -70,6 +69,8 @@ def _newest(asked: Asked) -> dict[str, Any]:
 
 def _story(known: Known, asked: Asked, is_kept: bool) -> dict[str, Any]:
     unknown = unknowns_of(known, is_kept=is_kept)
+    if not asked.observer.seen().ledger_read:
+        unknown.append("The ledger is still being read: dead letters and decisions may be missing here.")
     if asked.observer.ledger.forgets:
         unknown.append("Dead letters that were decided long ago are not shown here; bridge-events show has them.")
     decided = {decision.letter for decision in known.decisions}

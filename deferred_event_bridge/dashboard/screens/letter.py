@@ -5,7 +5,7 @@ from typing import Any
 from bridge.brokers.contract.broker import Broker
 from bridge.config.sqlite_url import is_sqlite
 from bridge.errors import UnreadableEnvelope
-from bridge.ledger import Letter
+from bridge.ledger import Letter, summary
 from bridge.redaction import Redaction
 from dead_letter.choosing import History, NotOneLetter, find
 from dead_letter.letter_page import letter_to_document
@@ -14,19 +14,22 @@ from deferred_event_bridge.dashboard.screens.asked import Asked, NotThere, comma
 
 
 def document(asked: Asked, number: int) -> dict[str, Any]:
-    """Return everything about the letter with this number. Raise `NotThere`."""
-    asked.observer.seen()
-    is_open = asked.observer.ledger.letter(number)
+    """Return everything about the letter with this number; `open` is None as long as the ledger was not read. Raise
+    `NotThere`."""
+    is_read, known = asked.observer.seen().ledger_read, asked.observer.ledger.history(number)
 
     async def read(broker: Broker) -> tuple[History, Letter | UnreadableEnvelope | None]:
         ledger = broker.ledger()
         try:
-            # Whether a letter was decided is known only after the whole ledger was read, as the observer has done.
-            history = History(is_open) if is_open else (await find(ledger, [str(number)]))[str(number)]
             try:
-                return history, await ledger.letter(number)
+                found: Letter | UnreadableEnvelope | None = await ledger.letter(number)
             except UnreadableEnvelope as error:
-                return history, error
+                found = error
+            if known is not None:
+                return known, found
+            if not is_read and isinstance(found, Letter):  # not to read the whole ledger a second time meanwhile
+                return History(summary(number, found)), found
+            return (await find(ledger, [str(number)]))[str(number)], found
         finally:
             await ledger.close()
 
@@ -40,6 +43,7 @@ def document(asked: Asked, number: int) -> dict[str, Any]:
     text, complete = preview(found.envelope.event)
     return {
         **letter_to_document(history, found),
+        "open": history.open if is_read else None,
         "payload": text,
         "payload_complete": complete,
         "bytes": len(found.envelope.event.data),

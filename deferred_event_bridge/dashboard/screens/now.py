@@ -47,7 +47,7 @@ def document(asked: Asked) -> dict[str, Any]:
 
 def charts(asked: Asked) -> dict[str, str]:
     """Return a chart of the ready events of each queue."""
-    points = asked.observer.seen().points
+    points = asked.observer.last.points
     return {
         queue.name: sparkline(
             [(time, ready.get(queue.name, 0)) for time, ready in points], f"Ready events of {queue.name} over time"
