@@ -33,7 +33,7 @@ SAID = "bridge_said"
 OPEN = ("sign_in", "static_file")
 """Endpoints that need no user."""
 
-QUERY = ("id", "key", "q", "queue")
+QUERY = ("id", "key", "q", "queue", "name", "outcome")
 """The names in the query of a screen's URL. Others change nothing."""
 
 YEAR = 365 * 24 * 3600

@@ -60,6 +60,13 @@ def judge(line: QueueLine, roll: Roll | None = None) -> Judgement:
     return Judgement("good" if seconds < SLOWLY else "wait", f"catching up: empty in {duration_text(seconds)}")
 
 
+def seconds_in_line(line: QueueLine) -> float | None:
+    """Return about how long an event that comes now waits for its turn, by the present rate; None if unknown."""
+    if line.counts is None or line.pauses or line.rates is None or not line.rates.out:
+        return None
+    return sum(line.counts.ready.values()) / line.rates.out
+
+
 def _held(queue: str, roll: Roll | None) -> Judgement | None:
     """Return the judgement of a queue that breakers of its workers hold; None if no worker holds it."""
     workers = () if roll is None else roll.workers

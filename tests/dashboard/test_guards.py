@@ -255,6 +255,20 @@ def test_every_screen_is_json_too(app: Flask) -> None:
         assert answer.get_json()["headline"] in client.get("/" if screen == "now" else f"/{screen}").text
 
 
+def test_attempts_are_chosen_by_name_queue_and_outcome(app: Flask, settings: Settings) -> None:
+    """The question is kept in the form and in the command; a wrong one is refused with what was expected."""
+    client = signed_in(app, "sam")
+
+    page = client.get("/event?name=mail.%23&queue=mail&outcome=dead").text
+
+    assert "The history has no such attempt." in page
+    assert "<option selected>dead</option>" in page and 'value="mail.#"' in page
+    assert "bridge-events list --last 30 --name &#39;mail.#&#39; --queue mail --outcome dead" in page
+    wrong = client.get("/event?outcome=lost")
+    assert (wrong.status_code, "outcome: expected one of delivered" in wrong.text) == (400, True)
+    assert client.get("/event?name=%23.%23.").status_code == 400
+
+
 def test_a_huge_form_is_refused(app: Flask) -> None:
     """413, before it is read."""
     client = signed_in(app, "ola")

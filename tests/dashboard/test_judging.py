@@ -11,7 +11,7 @@ from bridge.handling import Priority
 from bridge.queues import Queue
 from bridge.registry import Roll
 from bridge.status import QueueStatus
-from deferred_event_bridge.dashboard.judging import Judgement, judge
+from deferred_event_bridge.dashboard.judging import Judgement, judge, seconds_in_line
 from tests.unit.bridge.statuses import SERVING, WORKER
 from worker.operating.looks import Rates
 from worker.operating.queue_acts import QueueLine
@@ -38,6 +38,7 @@ def test_a_queue_is_judged(ready: int, consumers: int | None, rates: Rates | Non
     assert (judgement.level, judgement.text) == (level, text)
 
 
+PAUSE = Pause("p1", "mail", None, None, "ana@web1", "provider down", datetime(2030, 1, 1, tzinfo=UTC))
 BREAKER = "its breaker: 5 events in a row failed alike (shop.Down: away), and 2 probes since; the next probe is due"
 
 
@@ -63,10 +64,9 @@ def test_a_queue_that_its_breaker_holds(breakers: list[str | None], level: str, 
 
 def test_a_pause_goes_before_the_breaker() -> None:
     """A person decided it, and it lasts until a person resumes the queue."""
-    pause = Pause("p1", "mail", None, None, "ana@web1", "provider down", datetime(2030, 1, 1, tzinfo=UTC))
-    line = QueueLine(Queue("mail"), QueueCounts({Priority.NORMAL: 3}, 0, 0, 1), (pause,), 0, Rates(0, 0))
+    line = QueueLine(Queue("mail"), QueueCounts({Priority.NORMAL: 3}, 0, 0, 1), (PAUSE,), 0, Rates(0, 0))
 
-    assert judge(line, roll_of(BREAKER)) == Judgement("wait", pause.reason)
+    assert judge(line, roll_of(BREAKER)) == Judgement("wait", PAUSE.reason)
 
 
 def roll_of(*breakers: str | None) -> Roll:
@@ -78,6 +78,25 @@ def roll_of(*breakers: str | None) -> Roll:
         ),
         (),
     )
+
+
+@pytest.mark.parametrize(
+    ("ready", "rates", "pauses", "expected"),
+    [
+        (1000, Rates(20, 10), (), 100.0),
+        (0, Rates(20, 10), (), 0.0),
+        (1000, Rates(20, 0), (), None),
+        (1000, None, (), None),
+        (1000, Rates(20, 10), (PAUSE,), None),
+    ],
+)
+def test_the_time_in_line_is_known_by_the_present_rate(
+    ready: int, rates: Rates | None, pauses: tuple[Pause, ...], expected: float | None
+) -> None:
+    """Not while nothing is settled, nor of a paused queue."""
+    counts = QueueCounts({Priority.NORMAL: ready}, 0, 0, 1)
+
+    assert seconds_in_line(QueueLine(Queue("mail"), counts, pauses, 0, rates)) == expected
 
 
 def test_a_queue_that_nobody_declared_is_no_fault() -> None:

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from selenium.webdriver.support.ui import Select
 
 from tests.dashboard.browser import Browser
 from tests.dashboard.page_site import PageSite, axe, until
@@ -116,6 +117,19 @@ def test_pictures(busy: str, browser: Browser, tmp_path: Path) -> None:
     pages = {"now": "/", "pool": "/pool", "failing": "/failing", "group": f"/failing/{group}"}
     shoot(browser, to, {**pages, "event": "/event?id=" + busy, "question": f"/acts/redrive?group={group}"})
     assert len(list(to.glob("page-*.png"))) >= 18
+
+
+def test_the_newest_attempts_are_filtered(shop: PageSite, busy: str, browser: Browser) -> None:
+    """By the form: the attempts that died are all of mails, in rows that lead to their events."""
+    browser.sign_in("sam")
+    browser.open("/event")
+    browser.fill("name", "mail.#")
+    Select(browser.find("select[name=outcome]")).select_by_visible_text("dead")
+    browser.run("document.querySelector('#newest + form button').click()")
+
+    browser.await_(lambda: "outcome=dead" in browser.driver.current_url, "the form was not sent")
+    browser.await_(lambda: len(browser.driver.find_elements("css selector", "tbody tr")) == FAILED, browser.text)
+    assert {each.text for each in browser.driver.find_elements("css selector", "tbody th")} == {"mail.welcome"}
 
 
 def test_letters_are_redriven_and_seen_to_live(shop: PageSite, busy: str, browser: Browser) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 from bridge.brokers.any_broker.history_reading import history_of, newest
 from bridge.brokers.contract.broker import Broker
 from bridge.event import UNKNOWN_TIME
-from bridge.history import Entry, Filter, to_json
+from bridge.history import ENDS, Entry, Filter, to_json
 from bridge.ledger import Dead
-from deferred_event_bridge.dashboard.screens.asked import Asked, Unusable, command, iso
+from bridge.topics import check_pattern
+from deferred_event_bridge.dashboard.screens.asked import Asked, Unusable, command, iso, option
 from worker.history.finding import Wanted, find
 from worker.history.story import Known, to_document, unknowns_of
 
@@ -20,7 +21,7 @@ SHOWN = 20
 
 def document(asked: Asked) -> dict[str, Any]:
     """Return the stories of the events that the query names by `id` (or its end) or `key`; without both, the newest
-    attempts of the site. Raise `Unusable`."""
+    attempts of the site, of those that `name` (a pattern), `queue` and `outcome` select. Raise `Unusable`."""
     event_id, key = asked.text("id"), asked.text("key")
     if event_id is not None and not _ID.fullmatch(event_id):
         raise Unusable("id: expected the id of an event, or its end of 4 characters or more")
@@ -51,20 +52,43 @@ def document(asked: Asked) -> dict[str, Any]:
 
 
 def _newest(asked: Asked) -> dict[str, Any]:
+    wanted = _filter(asked)
+
     async def look(broker: Broker) -> list[Entry]:
-        return await newest(history_of(broker, asked.settings), Filter(), LAST)
+        return await newest(history_of(broker, asked.settings), wanted, LAST)
 
     found = asked.observer.ask(look)
+    nothing = "The history is empty." if wanted == Filter() else "The history has no such attempt."
     return {
         "id": None,
         "key": None,
-        "headline": "Which event?" if found else "The history is empty.",
+        "name": wanted.name,
+        "queue": wanted.queue,
+        "outcome": wanted.end,
+        "outcomes": ENDS,
+        "headline": "Which event?" if found else nothing,
         "level": "good",
         "stories": [],
         "more": 0,
         "attempts": [to_json(entry) for entry in reversed(found)],
-        "command": command("bridge-events", "list", "--last", str(LAST)),
+        "command": command(
+            *("bridge-events", "list", "--last", str(LAST), *option("--name", wanted.name)),
+            *(*option("--queue", wanted.queue), *option("--outcome", wanted.end)),
+        ),
     }
+
+
+def _filter(asked: Asked) -> Filter:
+    """Return which attempts the query selects. Raise `Unusable`."""
+    name, queue, end = asked.text("name"), asked.text("queue"), asked.text("outcome")
+    if end is not None and end not in ENDS:
+        raise Unusable(f"outcome: expected one of {', '.join(ENDS)}, got {end!r:.60}")
+    if name is not None:
+        try:
+            check_pattern(name)
+        except ValueError as error:
+            raise Unusable(f"name: {error}") from error
+    return Filter(name=name, queue=queue, end=end)
 
 
 def _story(known: Known, asked: Asked, is_kept: bool) -> dict[str, Any]:

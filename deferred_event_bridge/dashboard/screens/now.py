@@ -8,7 +8,7 @@ from bridge.brokers.contract.findings import counted
 from bridge.controls import Pause, fields_of
 from bridge.registry import Roll
 from deferred_event_bridge.dashboard.charts import sparkline
-from deferred_event_bridge.dashboard.judging import Level, Trouble, judge, troubles
+from deferred_event_bridge.dashboard.judging import Level, Trouble, judge, seconds_in_line, troubles
 from deferred_event_bridge.dashboard.observing import Seen
 from deferred_event_bridge.dashboard.screens.asked import Asked, iso
 from worker.operating.queue_acts import QueueLine
@@ -57,11 +57,12 @@ def charts(asked: Asked) -> dict[str, str]:
 
 
 def _queue(line: QueueLine, by_pattern: Iterable[Pause], roll: Roll | None) -> dict[str, Any]:
-    judgement = judge(line, roll)
+    judgement, seconds = judge(line, roll), seconds_in_line(line)
     return {
         **line_to_json(line),
         "level": judgement.level,
         "judgement": judgement.text,
+        "seconds_in_line": None if seconds is None else round(seconds, 1),
         "by_pattern": [fields_of(pause) for pause in by_pattern],
     }
 

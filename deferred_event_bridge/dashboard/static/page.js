@@ -2,7 +2,7 @@
 // has ended. The page works without this file.
 
 const live = () => document.getElementById("live");
-const isWriting = () => live()?.contains(document.activeElement) && document.activeElement.matches("input");
+const isWriting = () => live()?.contains(document.activeElement) && document.activeElement.matches("input, select");
 
 document.addEventListener("htmx:before:request", (event) => {
   if (document.hidden || isWriting()) event.preventDefault();
