@@ -17,7 +17,7 @@ async def test_the_stacks_of_a_child_that_runs(pool: PoolSite) -> None:
     await pool.site.defer("do.this", "threads")
     worker = pool.worker()
     await worker.says("ready for events")
-    await eventually(lambda: pool.slots("busy"))
+    await eventually(lambda: len(pool.slots("busy")) == 1)
     [slot] = pool.slots("busy")
 
     async def asked() -> list[dict[str, object]]:
