@@ -1,6 +1,7 @@
-"""Replays one dead letter in the foreground, in this process: `python -m app_adapter.letter_replay APP FILE [--pdb]`.
+"""Replays one dead letter in the foreground, in this process: `python -m app_adapter.letter_replay APP FOLDER [--pdb]`.
 
-`bridge-dlq replay` starts it. Nothing is published: the events that listeners defer meanwhile are recorded and printed.
+`bridge-dlq replay` starts it, with the letter in the folder, and reads the stage there if the app ends the process.
+Nothing is published: the events that listeners defer meanwhile are recorded and printed.
 The app's own effects, on its database for example, are real.
 """
 
@@ -17,26 +18,34 @@ from flask import got_request_exception
 
 from app_adapter.app_state import AppState
 from app_adapter.booting import BootError, load
+from app_adapter.listener_api import Halt, Reject, Retry, Snooze
 from app_adapter.testing import Recording
 from bridge.console.exit_codes import ExitCode
+from bridge.console.letter_stage import LETTER, Stage
 from bridge.console.printable import printable
 from bridge.event import parse_time
 from bridge.outcome import Outcome, Succeeded
 
+_ANSWERS = tuple(answer.__name__ for answer in (Halt, Reject, Retry, Snooze))
 
-def main(target: str, file: str, *options: str) -> int:
-    """Load the app, run the event of the file, and print what it came to; return the exit code."""
-    letter = json.loads(Path(file).read_bytes())
+
+def main(target: str, folder: str, *options: str) -> int:
+    """Load the app, run the event of the folder, and print what it came to; return the exit code."""
+    here = Path(folder)
+    letter = json.loads((here / LETTER).read_bytes())
     try:
         state = load(target)
     except BootError as error:
         sys.stderr.write(f"Error: {error}\n")
+        Stage.ENDED.write(here)
         return ExitCode.APP
     events: Any = state.events
+    Stage.RUNNING.write(here)
     with events.testing() as recording, _Failures() as failures:
         (outcome,) = _replay(state, recording, letter)
-    if failures.last is not None and "--pdb" in options:
-        pdb.post_mortem(failures.last)
+    Stage.ENDED.write(here)
+    if "--pdb" in options:
+        _debug(failures.last, outcome)
     return _report(outcome, recording)
 
 
@@ -71,6 +80,19 @@ def _replay(state: AppState, recording: Recording, letter: Mapping[str, Any]) ->
         finished=letter["finished"],
     )
     return received.replay(check=False)
+
+
+def _debug(failure: TracebackType | None, outcome: Outcome) -> None:
+    """Open the debugger where the listener failed. If the event failed otherwise, print why it is not opened."""
+    if failure is not None:
+        pdb.post_mortem(failure)
+    elif isinstance(outcome, Succeeded):
+        return
+    elif outcome.error.type in _ANSWERS:
+        why = f"the listener raised {outcome.error.type}, which is an answer and not an error"
+        _say(f"No debugger: {why}. breakpoint() in the listener opens one.")
+    else:
+        _say("No debugger: no exception was raised.")
 
 
 def _report(outcome: Outcome, recording: Recording) -> int:

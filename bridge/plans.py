@@ -55,8 +55,8 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The counts of a plan so far: letters put back, letters that stay open, and what became of the events that were
-    put back since the plan began or was resumed."""
+    """The counts of a plan so far, of all its runs: letters put back, and what became of their events. `skipped` has
+    the letters that stay open, of the last run."""
 
     redriven: int = 0
     skipped: int = 0

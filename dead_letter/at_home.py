@@ -16,7 +16,9 @@ import click
 from bridge.console.encoding import argument_text
 from bridge.console.event_loop import run
 from bridge.console.exit_codes import ExitCode
+from bridge.console.letter_stage import LETTER, Stage
 from bridge.console.option_values import read_by
+from bridge.console.process_ending import ending
 from bridge.console.program import Failure
 from bridge.console.site_options import Site, site_options
 from bridge.event import UNKNOWN_TIME, format_time
@@ -62,10 +64,13 @@ def replay(site: Site, /, letter: str, target: str, pdb: bool) -> None:
     history, content = run(read_one(site, letter))
     _check_readable(history.letter, content)
     with tempfile.TemporaryDirectory(prefix="bridge-letter-") as folder:
-        file = Path(folder) / "letter.json"
-        file.write_text(json.dumps(_fields(content)), encoding="utf-8")
-        words = [sys.executable, "-m", REPLAY, target, str(file), *(["--pdb"] if pdb else [])]
+        Path(folder, LETTER).write_text(json.dumps(_fields(content)), encoding="utf-8")
+        words = [sys.executable, "-m", REPLAY, target, folder, *(["--pdb"] if pdb else [])]
         code = subprocess.run(words, check=False).returncode  # this program
+        stage = Stage.read(Path(folder))
+    if stage is not Stage.ENDED:
+        exit_code = ExitCode.APP if stage is Stage.LOADING else ExitCode.INCOMPLETE
+        raise Failure(f"letter {history.letter.number}: its process {ending(code)} while it {stage}", exit_code)
     click.get_current_context().exit(code if code >= 0 else ExitCode.INCOMPLETE)
 
 

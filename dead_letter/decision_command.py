@@ -79,13 +79,13 @@ def selected_letters(site: Site, options: DecisionOptions, reader: LetterReader)
 
 def _asked(site: Site, options: DecisionOptions, reader: LetterReader) -> set[int] | int | None:
     if options.dry_run or not options.yes:
-        if not options.dry_run and not sys.stdin.isatty():
-            why = f"there is no terminal to ask on: give {options.verb} --yes, or --dry-run to look first"
-            raise Failure(why, ExitCode.USAGE)
         choice = run(_read(site, reader))
         letters = choice.letters[: options.limit]
         if options.dry_run or not letters:
             return _nothing_decided(options, choice, letters)
+        if not sys.stdin.isatty():
+            why = f"there is no terminal to ask on: give {options.verb} --yes, or --dry-run to look first"
+            raise Failure(why, ExitCode.USAGE)
         if not _confirmed(options, letters, len(choice.letters)):
             click.echo("Nothing was changed.", err=True)
             return ExitCode.INCOMPLETE

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -48,6 +49,9 @@ def edit(site: Site, /, letter: str, data_file: BinaryIO | None, note: str, as_j
       bridge-dlq edit 17 --reason 'the address was wrong'
       bridge-dlq show 17 --body --unredacted | jq '.to = "bob"' | bridge-dlq edit 17 --data-file -
     """
+    if data_file is None and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        why = "there is no terminal for an editor: give the data by --data-file FILE, or - for standard input"
+        raise Failure(why, ExitCode.USAGE)
     history, content = run(read_one(site, letter))
     if not history.open:
         raise Failure(f"letter {history.letter.number} is decided already", ExitCode.INCOMPLETE)

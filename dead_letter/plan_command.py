@@ -146,8 +146,8 @@ def _report(site: Site, run: PlanRun) -> None:
     why = f": {run.why}" if run.why else ""
     click.echo(printable(f"Plan {plan.id} {ended}{why}"))
     click.echo(
-        f"Redriven: {letters_of(progress.redriven)} of {len(plan.letters):,}. In this run, delivered:"
-        f" {progress.delivered:,}, failed again: {progress.failed:,}, not known: {max(run.tally.done - known, 0):,}."
+        f"Redriven: {letters_of(progress.redriven)} of {len(plan.letters):,}. Delivered: {progress.delivered:,},"
+        f" failed again: {progress.failed:,}, not known: {max(progress.redriven - known, 0):,}."
     )
     if run.tally.skipped:
         click.echo(f"Skipped and still open: {letters_of(len(run.tally.skipped))}.")

@@ -34,8 +34,8 @@ RECORD_EVERY = 3.0
 @dataclass(slots=True)
 class PlanRun:
     """One run of a plan, in this process. `halt` ends it after the letters in hand; `end` and `why` then say how, and
-    `end` is None if the plan shall be resumed. `before` is the number of letters that earlier runs have put back, and
-    `tried` has the letters of this run's steps."""
+    `end` is None if the plan shall be resumed. `before` is the number of letters that earlier runs have put back,
+    `earlier` has the counts that they recorded, and `tried` has the letters of this run's steps."""
 
     plan: Plan
     actor: str
@@ -44,6 +44,7 @@ class PlanRun:
     why: str = ""
     tally: Tally = field(default_factory=Tally)
     before: int = 0
+    earlier: Progress = field(default_factory=Progress)
     tried: set[int] = field(default_factory=set)
     outcomes: StepOutcomes = field(default_factory=lambda: StepOutcomes(()))
 
@@ -55,9 +56,13 @@ class PlanRun:
 
     @property
     def progress(self) -> Progress:
-        """The counts so far."""
-        redriven = self.before + self.tally.done
-        return Progress(redriven, len(self.tally.skipped), self.outcomes.delivered, self.outcomes.failed)
+        """The counts of all runs so far; of the skipped letters, those of this run."""
+        return Progress(
+            redriven=self.before + self.tally.done,
+            skipped=len(self.tally.skipped),
+            delivered=self.earlier.delivered + self.outcomes.delivered,
+            failed=self.earlier.failed + self.outcomes.failed,
+        )
 
 
 async def carry_out_plan(
@@ -71,7 +76,9 @@ async def carry_out_plan(
     log = PlanLog(broker, settings.values.namespace, settings.ledger_keys())
     async with broker.claim(f"plan-{run.plan.id}"):
         await log.append(log.records.begin(run.plan.id, where, datetime.now(UTC)))
-        await log.read()
+        story = (await log.read()).stories.get(run.plan.id)
+        if story is not None:
+            run.earlier = story.progress
         ledger = broker.ledger()
         letters = _PlanLetters(ledger, run)
         try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import pty
 import select
 import subprocess
 import sys
@@ -53,6 +54,17 @@ class Dlq:
     def __call__(self, *words: str) -> Result:
         """Run a command in this process, without a terminal."""
         return CliRunner(env=self.environment).invoke(main, [*self.options, *words], catch_exceptions=False)
+
+    def on_terminal(self, *words: str) -> tuple[int, str]:
+        """Run a command as a process in this directory, on a terminal; return its exit code and what was shown."""
+        command = [sys.executable, "-m", "dead_letter.cli", *self.options, *words]
+        master, slave = pty.openpty()
+        environment = {**os.environ, **self.environment}
+        process = subprocess.Popen(command, env=environment, stdin=slave, stdout=slave, stderr=slave)
+        os.close(slave)
+        shown = shown_until(master, None)
+        os.close(master)
+        return process.wait(PATIENCE), shown
 
     def start(self, *words: str, **pipes: Any) -> "subprocess.Popen[bytes]":
         """Start the program as a process."""

@@ -76,6 +76,69 @@ def test_a_letter_that_fails_again_opens_the_debugger(dlq: Dlq) -> None:
     assert b"in welcome" in errors
 
 
+ENDS = {
+    "os._exit(3)": "its process ended with exit status 3 while it ran the event",
+    "os._exit(0)": "its process ended with exit status 0 while it ran the event",
+    "os.kill(os.getpid(), 9)": "its process was ended by SIGKILL while it ran the event",
+}
+
+
+@pytest.mark.parametrize("statement", ENDS)
+def test_a_listener_that_ends_its_process_is_said(dlq: Dlq, statement: str) -> None:
+    """With the status or the signal. The exit code is 1, and not the one of the listener."""
+    dlq.kill(an_event("mail.sent", b'{"email": "ann@example.org"}'))
+    Path("shop.py").write_text(APP.replace('address = event.payload["email"]', f"import os; {statement}"), "utf-8")
+
+    result = dlq("replay", "1", "--app", _app())
+
+    assert (result.exit_code, result.stderr) == (1, f"Error: letter 1: {ENDS[statement]}\n")
+
+
+def test_an_app_that_ends_its_process_at_its_import_is_said(dlq: Dlq) -> None:
+    """The exit code is 4, as for every app that cannot boot."""
+    dlq.die("mail.sent")
+    Path("shop.py").write_text("import os; os._exit(0)", "utf-8")
+
+    result = dlq("replay", "1", "--app", _app())
+
+    assert (result.exit_code, result.stderr) == (
+        4,
+        "Error: letter 1: its process ended with exit status 0 while it loaded the app\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("statement", "why"),
+    [
+        ("raise Reject('no address')", "the listener raised Reject, which is an answer and not an error"),
+        ("raise Retry(5)", "the listener raised Retry, which is an answer and not an error"),
+    ],
+)
+def test_the_debugger_is_not_opened_for_an_answer(dlq: Dlq, statement: str, why: str) -> None:
+    """One line says why, and what opens it."""
+    dlq.kill(an_event("mail.sent", b"{}"))
+    imported = "from app_adapter import Reject, Retry\n"
+    Path("shop.py").write_text(imported + APP.replace('address = event.payload["email"]', statement), "utf-8")
+
+    with dlq.start("replay", "1", "--app", _app(), "--pdb", stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        printed = process.stdout.read().decode()
+
+    assert process.returncode == 1
+    assert f"No debugger: {why}. breakpoint() in the listener opens one." in printed
+
+
+def test_the_debugger_is_not_opened_without_an_exception(dlq: Dlq) -> None:
+    """No listener takes this event."""
+    dlq.die("order.paid")
+
+    with dlq.start("replay", "1", "--app", _app(), "--pdb", stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        printed = process.stdout.read().decode()
+
+    assert "No debugger: no exception was raised." in printed
+
+
 def test_an_app_that_cannot_boot_is_said(dlq: Dlq) -> None:
     """The exit code is 4."""
     dlq.die("mail.sent")

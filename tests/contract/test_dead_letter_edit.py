@@ -1,6 +1,8 @@
 """bridge-dlq edit and erase on both brokers."""
 
 import json
+import os
+import pty
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +26,13 @@ def dlq(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dlq:
     return Dlq.on(site, tmp_path)
 
 
+@pytest.fixture
+def sqlite_dlq(sqlite_site: "SqliteSite", tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dlq:
+    """The program on an empty ledger of SQLite, for what does not depend on the broker."""
+    monkeypatch.chdir(tmp_path)
+    return Dlq.on(sqlite_site, tmp_path)
+
+
 def _editor(script: str) -> dict[str, str]:
     """Return the environment with an editor that runs this script of sed."""
     editor = Path("editor").absolute()
@@ -37,19 +46,39 @@ def test_an_edited_event_has_a_new_id_and_a_link(dlq: Dlq) -> None:
     (dead,) = dlq.kill(an_event("mail.sent", b'{"to": "ann", "id": 1}'))
     dlq.environment |= _editor("s/ann/bob/")
 
-    result = dlq("edit", str(dead.number), "--reason", "typo", "--json")
+    code, shown = dlq.on_terminal("edit", str(dead.number), "--reason", "typo", "--json")
 
-    assert result.exit_code == 0, result.stderr
+    assert code == 0, shown
     (delivery,) = dlq.delivered("mail", 1)
     event = delivery.envelope.event
     assert json.loads(event.data) == {"to": "bob", "id": 1}
     assert (event.name, delivery.envelope.round, len(delivery.envelope.attempts)) == ("mail.sent", 2, 1)
     assert event.id != dead.event_id
-    assert json.loads(result.stdout) == {"letter": dead.number, "event": event.id}
+    assert json.loads(shown) == {"letter": dead.number, "event": event.id}
     decision = dlq.entries()[-1]
     assert isinstance(decision, Redriven)
     assert decision.note == f"edited, as event {event.id}: typo"
-    assert dlq("edit", str(dead.number)).exit_code == 1
+    assert dlq.on_terminal("edit", str(dead.number))[0] == 1
+
+
+@pytest.mark.parametrize("stream", ["stdin", "stdout"])
+def test_without_a_terminal_no_editor_is_started(sqlite_dlq: Dlq, stream: str) -> None:
+    """It would wait in a pipe, or write into it. The exit code is 2; the message has the option that is expected."""
+    sqlite_dlq.die("mail.sent")
+    sqlite_dlq.environment |= {"VISUAL": "touch started"}
+    master, slave = pty.openpty()
+    streams = {"stdin": slave, "stdout": slave, stream: subprocess.PIPE}
+
+    process = sqlite_dlq.start("edit", "1", stderr=subprocess.PIPE, **streams)
+    _, said = process.communicate()
+
+    os.close(slave)
+    os.close(master)
+    assert process.returncode == 2
+    assert said.decode() == (
+        "Error: there is no terminal for an editor: give the data by --data-file FILE, or - for standard input\n"
+    )
+    assert len(sqlite_dlq.open()) == 1
 
 
 def test_data_come_from_a_file_too(dlq: Dlq) -> None:
@@ -74,10 +103,10 @@ def test_what_cannot_be_put_back_is_kept(dlq: Dlq, script: str, code: int, expec
     (dead,) = dlq.kill(an_event("mail.sent", b'{"id": 1}'))
     dlq.environment |= _editor(script)
 
-    result = dlq("edit", str(dead.number))
+    found, shown = dlq.on_terminal("edit", str(dead.number))
 
-    assert (result.exit_code, len(dlq.open())) == (code, 1)
-    assert expected in result.stderr
+    assert (found, len(dlq.open())) == (code, 1)
+    assert expected in shown
     for kept in Path.cwd().glob("bridge-edit-*"):
         assert (kept.read_bytes(), kept.stat().st_mode & 0o777) == (b'{\n  "id": 1\n]\n', 0o600)
 

@@ -190,6 +190,24 @@ async def test_a_plan_is_stopped_from_elsewhere_and_resumed(broker: Broker, sett
     assert (resumed.end, resumed.progress.redriven, open_letters(await entries_of(broker))) == ("done", 9, {})
 
 
+async def test_the_counts_of_a_resumed_plan_are_those_of_all_its_runs(broker: Broker, settings: Settings) -> None:
+    """Events that were delivered before a plan ended are still among the delivered ones, and those that failed among
+    the failed ones."""
+    consumer = await _kill(broker, 9)
+    plan, log = await _planned(broker, settings)
+
+    async with _working(broker, settings, consumer, lambda count: DIED_OF if count == 5 else None):
+        first = await _run(broker, settings, plan)
+    assert first.end == "aborted"
+    before = (await _story(log)).progress
+    async with _working(broker, settings, consumer, lambda count: None):
+        await _run(broker, settings, plan)
+
+    after = (await _story(log)).progress
+    assert before.failed == 1
+    assert (after.redriven, after.delivered, after.failed) == (9, 8, 1)
+
+
 async def test_letters_that_others_decide_about_are_left_to_them(broker: Broker, settings: Settings) -> None:
     """They are neither put back nor waited for."""
     consumer = await _kill(broker, 5)
@@ -237,6 +255,24 @@ def test_the_program_makes_lists_and_stops_plans(site: Site, settings: Settings,
     assert len(dlq.open()) == 3
 
 
+@pytest.mark.parametrize("verb", [("redrive", "--plan"), ("redrive",), ("discard",)])
+def test_without_a_letter_nothing_is_asked(site: Site, tmp_path: Path, verb: tuple[str, ...]) -> None:
+    """So no terminal is needed to say that there is nothing to do. With a letter, it is."""
+    dlq = Dlq.on(site, tmp_path)
+
+    without = dlq(*verb, "--all")
+    dlq.die("order.paid")
+    with_one = dlq(*verb, "--all")
+
+    assert (without.exit_code, without.stdout, without.stderr) == (
+        0,
+        f"No open dead letter is selected: nothing to {verb[0]}.\n",
+        "",
+    )
+    assert with_one.exit_code == 2
+    assert "there is no terminal to ask on: give " in with_one.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
@@ -246,7 +282,6 @@ def test_the_program_makes_lists_and_stops_plans(site: Site, settings: Settings,
         (("redrive", "--all", "--plan", "--abort-over", "5"), "'5': expected a percentage"),
         (("redrive", "--all", "--plan", "--abort-over", "101%"), "'101%': expected a percentage"),
         (("redrive", "--all", "--plan", "--wait", "long"), "'long': expected a time"),
-        (("redrive", "--all", "--plan"), "there is no terminal to ask on"),
     ],
 )
 def test_a_wrong_argument_is_named(site: Site, tmp_path: Path, words: tuple[str, ...], expected: str) -> None:

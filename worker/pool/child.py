@@ -8,9 +8,10 @@ import socket
 from collections.abc import Callable
 
 from bridge.child_protocol import MAX_REPORT, STACKS_SIGNAL, CannotBoot, Inherited, Ready, read_report
+from bridge.console.process_ending import ending
 from worker.pool.news import News
 from worker.pool.output import OnPrinted, Output
-from worker.pool.process import BootFailed, Process, Starter, ending, memory_of, signal_group
+from worker.pool.process import BootFailed, Process, Starter, memory_of, signal_group
 from worker.pool.recycling import Wear
 from worker.pool.start_tokens import StartTokens
 

@@ -118,20 +118,6 @@ async def execute(launch: Launch, *options: str, keep: tuple[int, ...], output: 
         raise BootFailed(f"the process could not be started: {error}") from error
 
 
-def ending(status: int) -> str:
-    """Return in words how a process ended, from its exit status or the negative number of its signal."""
-    if status >= 0:
-        return f"ended with exit status {status}"
-    try:
-        return f"was ended by {signal.Signals(-status).name}"
-    except ValueError:
-        return f"was ended by signal {-status}"
-
-
-KILLED = ending(-signal.SIGKILL)
-"""How a process ends that somebody else has killed: the out-of-memory killer, or a person."""
-
-
 def signal_group(process: Process, number: signal.Signals) -> None:
     """Send a signal to a process and all processes that it started: they share its process group."""
     with contextlib.suppress(ProcessLookupError, PermissionError):

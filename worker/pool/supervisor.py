@@ -11,13 +11,14 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, NoReturn
 
+from bridge.console.process_ending import KILLED
 from worker.pool.boot_back_off import LIVED_WELL, BootBackOff
 from worker.pool.child import Child, boot
 from worker.pool.client import PoolClient
 from worker.pool.nursery import Nursery
 from worker.pool.output import OnPrinted
 from worker.pool.plan import PoolPlan
-from worker.pool.process import KILLED, BootFailed, Execution, Launch, Starter
+from worker.pool.process import BootFailed, Execution, Launch, Starter
 from worker.pool.recycling import RecyclingLimits
 from worker.pool.seats import Moves, Seats
 from worker.pool.start import Start

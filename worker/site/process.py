@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bridge.config.environment import CHECKED
+from bridge.console.process_ending import ending
 from bridge.console.service_manager import SOCKET
 from bridge.logger import log
-from worker.pool.process import ending
 from worker.site.members import Member
 from worker.site.output import Lines, OneLog
 from worker.site.restarts import STABLE_SECONDS, GiveUp, after_end

@@ -68,7 +68,6 @@ def test_every_command_has_help_with_an_example(command: tuple[str, ...]) -> Non
         (("discard", "17", "--queue", "mail", "--yes"), "discard which letters?"),
         (("show", "17", "--body", "--json"), "expected one of them"),
         (("show", "…"), "expected a number, or the end of an id"),
-        (("redrive", "--all"), "there is no terminal to ask on"),
     ],
 )
 def test_a_wrong_argument_is_named(words: tuple[str, ...], expected: str) -> None:

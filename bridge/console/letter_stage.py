@@ -1,0 +1,27 @@
+"""What `bridge-dlq replay` and the process in which it runs a letter write for each other, as files of one folder."""
+
+from enum import StrEnum
+from pathlib import Path
+
+LETTER = "letter.json"
+"""The file with the letter, which the program writes."""
+
+_STAGE = "stage"
+
+
+class Stage(StrEnum):
+    """What the process does. If the app ends it, the stage stays as it is."""
+
+    LOADING = "loaded the app"
+    RUNNING = "ran the event"
+    ENDED = "ended"
+
+    def write(self, folder: Path) -> None:
+        """Record that the process is at this stage."""
+        (folder / _STAGE).write_text(self, "utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> "Stage":
+        """Return the last stage; `LOADING` if the process recorded none."""
+        file = folder / _STAGE
+        return cls(file.read_text("utf-8")) if file.exists() else cls.LOADING
