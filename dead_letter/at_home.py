@@ -104,7 +104,7 @@ def test_source(dead: Dead, letter: Letter, target: str | None) -> str:
     event, queue = letter.envelope.event, letter.queue or CATCH_ALL
     died = "at an unknown time" if letter.time == UNKNOWN_TIME else f"{letter.time:%Y-%m-%d %H:%M} UTC"
     # Escapes are shown and not evaluated: since Python 3.13 a docstring has to be UTF-8.
-    title = ascii(dead.fingerprint.title)[1:-1].replace("\\", "\\\\").replace('"', "'")
+    title = ascii(dead.fingerprint.title.replace("…", "..."))[1:-1].replace("\\", "\\\\").replace('"', "'")
     arguments = [
         f"content_type={event.content_type!a}",
         f"id={event.id!a}",

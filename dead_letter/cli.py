@@ -107,6 +107,7 @@ def list_letters(site: Site, /, ids: bool, limit: int | None, as_json: bool, **c
     elif not letters:
         matching = " match these filters" if filter_words(wanted) else ""
         click.echo(f"No open dead letters{matching} in {printable(where)}: nothing waits for a decision.")
+        click.echo(f"Events that failed and are still retried: {site.command(PROGRAM, 'groups')}")
     else:
         if ids:
             print_letters(terminal(), rows, now)
@@ -149,7 +150,12 @@ def show(site: Site, /, letter: str, body: bool, unredacted: bool, as_json: bool
         print_letter(terminal(), history, content, datetime.now(UTC))
         if history.open:
             click.echo(
-                f"\n{next_commands(site.command(PROGRAM, 'redrive', number), site.command(PROGRAM, 'discard', number))}"
+                "\n"
+                + next_commands(
+                    site.command(PROGRAM, "redrive", number),
+                    site.command(PROGRAM, "discard", number),
+                    site.command(PROGRAM, "replay", number, "--app", "APP"),
+                )
             )
 
 

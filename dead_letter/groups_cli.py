@@ -24,7 +24,7 @@ from bridge.failures.states import GroupDecision, fields_of
 from dead_letter.group_pages import ShownGroup, group_document, print_group_rows, retrying_line
 from dead_letter.ledger_access import PROGRAM
 from dead_letter.options import group_id
-from dead_letter.rendering import next_commands, skipped_lines
+from dead_letter.rendering import ID_END, next_commands, skipped_lines
 
 ROWS = 20
 
@@ -192,7 +192,12 @@ async def _read(site: Site, limit: int, now: datetime) -> tuple[Failures, list[S
 
 
 def _next(site: Site, shown: Sequence[FailureGroup]) -> str:
-    group = next((each for each in shown if each.dead), shown[0])
+    """Return the commands that a user may type next: about the first group with a dead letter, or about the newest
+    event that is retrying if there is none."""
+    group = next((each for each in shown if each.dead), None)
+    if group is None:
+        newest = shown[0].retrying[-1].id[-ID_END:]
+        return printable(next_commands(site.command("bridge-events", "show", newest)))
     return next_commands(
         site.command(PROGRAM, "list", "--ids", "--group", group.id),
         site.command(PROGRAM, "redrive", "--group", group.id, "--dry-run"),

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from typing import TypeVar
 
 from bridge.event import UNKNOWN_TIME
@@ -60,7 +61,8 @@ class FailureGroup:
 
 def failure_groups(dead: Iterable[Dead], retrying: Iterable[Entry]) -> list[FailureGroup]:
     """Return the groups of these failures, the largest first. A letter that is not believed counts in a group like any
-    other. Attempts without an error are left out."""
+    other. Attempts without an error are left out, and those of events that have died since: the history has the last
+    attempt some time after the ledger has the letter."""
     letters: dict[Fingerprint, list[Dead]] = {}
     for letter in dead:
         letters.setdefault(letter.fingerprint, []).append(letter)
@@ -70,11 +72,19 @@ def failure_groups(dead: Iterable[Dead], retrying: Iterable[Entry]) -> list[Fail
 def groups_of(letters: Mapping[Fingerprint, Sequence[Dead]], retrying: Iterable[Entry]) -> list[FailureGroup]:
     """Return the groups as `failure_groups` does, of letters whose fingerprints are known already."""
     attempts: dict[Fingerprint, list[Entry]] = {}
-    for attempt in retrying:
+    for attempt in _not_dead(retrying, letters):
         if (fingerprint := attempt.fingerprint) is not None:
             attempts.setdefault(fingerprint, []).append(attempt)
     found = [FailureGroup(each, letters.get(each, ()), attempts.get(each, ())) for each in {**letters, **attempts}]
     return sorted(found, key=lambda group: (-group.count, _newest_first(group), group.id))
+
+
+def _not_dead(retrying: Iterable[Entry], letters: Mapping[Fingerprint, Sequence[Dead]]) -> Iterable[Entry]:
+    last = {(attempt.id, attempt.queue): attempt for attempt in retrying}
+    for letter in chain.from_iterable(letters.values()) if last else ():
+        if (attempt := last.get((letter.event_id, letter.queue))) is not None and attempt.time <= letter.time:
+            del last[attempt.id, attempt.queue]
+    return last.values()
 
 
 def _newest_first(group: FailureGroup) -> float:

@@ -130,10 +130,11 @@ def _selected(asked: Asked, verb: Verb, group: str | None, through: int | None =
 
 
 def _of_the_plan(count: int) -> tuple[str, ...]:
+    seconds = count * interval_of(DEFAULT_RATE)
     return (
         f"First {min(CANARY, count):,}, then always twice as many, as long as the events are delivered.",
         "It stops by itself if one event fails as before, or if more than 10 % of a step fail otherwise.",
-        f"At {DEFAULT_RATE} putting all of them back takes {count * interval_of(DEFAULT_RATE):,.0f} s or longer.",
+        f"At {DEFAULT_RATE} putting all of them back takes {seconds:,.{int(seconds < 10)}f} s or longer.",
     )
 
 

@@ -34,7 +34,7 @@ def main() -> None:
 
     \b
     Examples:
-      bridge-web user ana --role edit             ask for a password, print the tables of bridge.toml
+      bridge-web user ana --role edit             ask for a password, print the tables for bridge.toml
       bridge-web                                  serve on http://127.0.0.1:8090/
       bridge-web --listen 0.0.0.0:8090 --proxy    behind a web server that speaks HTTPS
 
@@ -94,7 +94,7 @@ def user(site: Site | None, /, name: str, role: str, as_json: bool) -> None:
 
     \b
     Examples:
-      bridge-web user ana --role operate
+      bridge-web user ana --role operate >> bridge.toml
       pass show page/ana | bridge-web user ana --json
     """
     password = _password(name)
@@ -108,7 +108,8 @@ def user(site: Site | None, /, name: str, role: str, as_json: bool) -> None:
     if as_json:
         click.echo(json_text({"name": name, **entry, "secret": secret}))
         return
-    lines = ["In bridge.toml:", ""]
+    click.echo("In bridge.toml:", err=True)
+    lines = [""]
     if secret is not None:
         lines += ["[dashboard]", f"secret = {json.dumps(secret)}", ""]
     lines += [f"[dashboard.users.{name}]", *(f"{key} = {json.dumps(value)}" for key, value in entry.items())]

@@ -131,10 +131,10 @@ class Dlq:
             await broker.close()
 
 
-def shown_until(terminal: int, text: str | None) -> str:
+def shown_until(terminal: int, text: str | None, patience: float = PATIENCE) -> str:
     """Return a terminal's output until it contains the text; without a text, until the terminal is closed."""
     seen = b""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + patience
     while text is None or text not in seen.decode(errors="replace"):
         assert select.select([terminal], [], [], deadline - time.monotonic())[0], seen
         try:

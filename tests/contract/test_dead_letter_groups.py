@@ -80,6 +80,19 @@ def test_the_table_names_the_next_commands(dlq: Dlq) -> None:
     assert [line for line in table.stdout.splitlines() if line.startswith(f"{group}  ")]
 
 
+def test_without_a_letter_the_table_names_an_event_that_is_retrying(dlq: Dlq) -> None:
+    """There is nothing to list or to redrive yet. `bridge-dlq list` leads to the groups."""
+    _retries(dlq, "0-ba0987654321")
+
+    table, listed = dlq("groups"), dlq("list")
+
+    assert table.stdout.splitlines()[-1].endswith(" show ba0987654321")
+    assert "Next: bridge-events " in table.stdout
+    assert "redrive" not in table.stdout
+    assert "Events that failed and are still retried: bridge-dlq " in listed.stdout
+    assert listed.stdout.splitlines()[-1].endswith(" groups")
+
+
 def test_letters_are_selected_by_their_release(dlq: Dlq) -> None:
     """The release is that of the last attempt."""
     dlq.die("mail.sent")

@@ -1,7 +1,10 @@
 """The page as programs serve it: `bridge-web` from its start to SIGTERM, and `bridge-pool` behind nginx."""
 
+import os
 import re
 import signal
+import subprocess
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlencode
@@ -11,7 +14,7 @@ import pytest
 from bridge.config.foreign_pool import Address
 from bridge.console.exit_codes import ExitCode
 from tests.dashboard.page_site import PASSWORDS, SETTINGS, dashboard_toml, until
-from tests.journey.site import Site, site_on_sqlite
+from tests.journey.site import PROGRAMS, Site, site_on_sqlite
 from tests.journey.web_servers import nginx
 from tests.ports import free_port
 
@@ -43,6 +46,27 @@ async def test_without_users_bridge_web_exits_with_2(site: Site) -> None:
 
     assert await web.ended() == ExitCode.USAGE
     assert "bridge-web user NAME" in web.log
+
+
+async def test_the_tables_of_a_user_can_be_appended_to_the_settings(site: Site) -> None:
+    """As the program writes them to standard output: `bridge-web user ana >> bridge.toml`. A second user brings no second
+    secret."""
+    site.configure("namespace = 'shop'")
+    settings = site.directory / "bridge.toml"
+    for name in ("ana", "bob"):
+        written = subprocess.run(
+            ["sh", "-c", f"bridge-web user {name} >> bridge.toml"],
+            input=b"a long password\n",
+            cwd=site.directory,
+            env={**os.environ, **site.environment, "PATH": f"{PROGRAMS}:{os.environ['PATH']}"},
+            capture_output=True,
+            check=True,
+        )
+        assert written.stderr == b"In bridge.toml:\n"
+
+    dashboard = tomllib.loads(settings.read_text("utf-8"))["dashboard"]
+    assert list(dashboard["users"]) == ["ana", "bob"]
+    assert len(dashboard["secret"]) >= 32
 
 
 @pytest.mark.long

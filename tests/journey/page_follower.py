@@ -1,27 +1,37 @@
 """Follows a page of docs/ as a newcomer does: saves its files, types its commands, and compares what they print.
 
 - A `python` or `toml` block is saved in the file that the sentence before it names last.
-- A command of an `sh` block runs to its end, or goes on in a terminal of its own if it is one of `SERVERS`; started
-  again, the one that runs is stopped first, as by Ctrl-C.
-  Each has to exit with 0, but for `bridge-doctor`, which may find that something is unknown here.
+- A command of an `sh` block runs to its end, or goes on in a terminal of its own if it is a server; started again, the
+  one that runs is stopped first, as by Ctrl-C. One that asks is run on a terminal, and answered.
+  Each has to exit with 0, or with N if the paragraph before it has "exits with N"; but for `bridge-doctor`, which may
+  find that something is unknown here.
 - A `text` block is what the last command prints, or the worker if the paragraph before it names "the worker's
   terminal". Every line of it must come, in that order. Ids, times and process numbers are not compared.
+- A picture `pictures/walk-NAME.png` is looked at when the page comes to it.
 """
 
+import os
+import pty
 import re
 import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.contract.dead_letter_program import shown_until
 from tests.journey.site import Program
 
-SERVERS = ("flask", "bridge-worker")
-SECONDS = 60.0
-_BLOCK = re.compile(r"^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+READY = {"flask": "Running on", "bridge-worker": "ready for events", "bridge-web": "The page is at"}
+"""What each server prints when it serves."""
+
+SECONDS = 180.0
+_STEP = re.compile(
+    r"^```(?P<language>\w+)\n(?P<text>.*?)^```$|^!\[[^\]]+\]\(pictures/walk-(?P<picture>\w+)\.png\)$",
+    re.MULTILINE | re.DOTALL,
+)
 _VARYING = (
     (r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", "ID"),
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\+00:00|Z)?", "TIME"),
@@ -46,13 +56,20 @@ class Follower:
     environment: dict[str, str]
     replaced: dict[str, str]
     skipped: Callable[[str], bool]
+    answers: Mapping[str, Sequence[tuple[str, str]]] = field(default_factory=dict)
+    """For the commands that ask: the prompts, and what is typed then."""
+    look: Callable[[str], None] = field(default=lambda name: None)
+    """Called with the name of each picture."""
     running: dict[str, Program] = field(default_factory=dict)
     typed: list[str] = field(default_factory=list)
     _printed: Callable[[], str] = str
 
     def follow(self, page: str) -> None:
         """Do all that the page says. Raise `AssertionError` for the first thing that is not as it says."""
-        for block in _BLOCK.finditer(page):
+        for block in _STEP.finditer(page):
+            if block["picture"] is not None:
+                self.look(block["picture"])
+                continue
             text = self._here(block["text"])
             match block["language"]:
                 case "python" | "toml":
@@ -60,42 +77,66 @@ class Follower:
                         text, "utf-8"
                     )
                 case "sh":
+                    named = re.search(r"exits with (\d+)", _paragraph(page, block))
                     for line in text.splitlines():
-                        self._type(line)
+                        self._type(line, int(named[1]) if named is not None else 0)
                 case "text":
                     of_worker = "worker's terminal" in _paragraph(page, block)
                     self._await(text, self._of_the_worker if of_worker else self._printed)
 
-    def _type(self, line: str) -> None:
+    def _type(self, line: str, expected: int) -> None:
         self.typed.append(line)
         if self.skipped(line):
             return
         words = shlex.split(line, comments=True)
-        if words[0] in SERVERS and "--until-settled" not in words:
+        if words[0] in READY and not {"--until-settled", "user"} & set(words):
             self._serve(words)
             return
         if "--until-settled" in words:  # the page says so: nothing else runs meanwhile
             for name in list(self.running):
                 self.stop(name)
-        ran = subprocess.run(
+        code, printed = self._ran(line)
+        assert code == expected or words[0] == "bridge-doctor", f"{line}\nexit code {code}\n{printed}"
+        self._printed = lambda: printed
+
+    def _ran(self, line: str) -> tuple[int, str]:
+        """Run a command; return its exit code and what it printed. One that asks is run on a terminal, and answered."""
+        if line not in self.answers:
+            ran = subprocess.run(
+                ["sh", "-c", line],
+                cwd=self.directory,
+                env=self.environment,
+                capture_output=True,
+                text=True,
+                timeout=SECONDS,
+                check=False,  # the caller compares the exit code
+            )
+            return ran.returncode, ran.stdout + ran.stderr
+        terminal, other_side = pty.openpty()
+        process = subprocess.Popen(
             ["sh", "-c", line],
             cwd=self.directory,
             env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            check=False,  # the assertion shows what was printed
+            stdin=other_side,
+            stdout=other_side,
+            stderr=other_side,
+            start_new_session=True,
         )
-        assert ran.returncode == 0 or words[0] == "bridge-doctor", f"{line}\n{ran.stdout}{ran.stderr}"
-        self._printed = lambda: ran.stdout + ran.stderr
+        os.close(other_side)
+        printed = ""
+        for prompt, answer in self.answers[line]:
+            printed += shown_until(terminal, prompt, SECONDS)
+            os.write(terminal, f"{answer}\n".encode())
+        printed += shown_until(terminal, None, SECONDS)
+        os.close(terminal)
+        return process.wait(SECONDS), printed
 
     def _serve(self, words: list[str]) -> None:
         if words[0] in self.running:
             self.stop(words[0])
         program = Program(words, self.directory, self.environment)
         self.running[words[0]] = program
-        ready = "ready for events" if words[0] == "bridge-worker" else "Running on"
-        _eventually(lambda: ready in program.log, lambda: program.log)
+        _eventually(lambda: READY[words[0]] in program.log, lambda: program.log)
         self._printed = lambda: program.log
 
     def stop(self, name: str) -> None:

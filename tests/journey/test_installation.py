@@ -59,7 +59,7 @@ def test_the_readme_can_be_followed_after_pip_install(installed: Path, tmp_path:
         {"5000": str(free_port())},
         lambda line: line.startswith(("mkdir", "python3 -m venv", ". .venv", "pip install")),
     )
-    follower.follow(section(README, "Your app").partition("### With an application factory")[0])
+    follower.follow(section(README, "Your app").partition("### When an event fails")[0])
 
     follower.await_worker("hello ann@example.org")
     assert "bridge-dlq list    # what could not be delivered, and why" in follower.typed

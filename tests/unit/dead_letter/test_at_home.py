@@ -24,6 +24,18 @@ def test_nothing_in_a_letter_ends_a_literal(text: str, target: str | None) -> No
     assert found.co_names == expected.co_names
 
 
+def test_a_value_left_out_of_the_title_is_shown_by_dots() -> None:
+    """The source is ASCII, and has no escape for what each title has."""
+    letter = a_letter(error=Error("KeyError", "'address'"))
+
+    source = source_of(summary(7, letter), letter, None)
+
+    assert source.startswith('"""Dead letter 7, which died ')
+    assert "KeyError: '...'" in source
+    assert source.isascii()
+    assert "u2026" not in source
+
+
 def test_the_data_are_whole() -> None:
     """Byte for byte."""
     data = bytes(range(256)) * 20

@@ -1,13 +1,14 @@
 """Every command that is shown can be typed, and every command, option and exit that exists is documented."""
 
 import re
+from itertools import takewhile
 from pathlib import Path
 
 import click
 import pytest
 
 from tests.unit.docs.commands import OTHERS, PROGRAMS, SCRIPTS, lines_of, options, subcommands
-from tests.unit.docs.markdown import DOCS, PAGES, ROOT, Block, all_blocks, section, spans
+from tests.unit.docs.markdown import DOCS, PAGES, README, ROOT, Block, all_blocks, blocks, section, spans
 
 REFERENCE = ROOT / "docs" / "programs.md"
 MAKE_TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
@@ -32,11 +33,20 @@ def test_every_command_line_can_be_typed(block: Block) -> None:
     for words in lines_of(block.text):
         name = words[0]
         if name in PROGRAMS:
-            parse(words[: words.index(">")] if ">" in words else words)
+            parse(list(takewhile(lambda word: word not in (">", ">>"), words)))
         elif name == "make":
             assert set(words[1:]) <= MAKE_TARGETS
         else:
             assert name in OTHERS
+
+
+def test_the_readme_has_the_commands_of_the_page_about_a_failing_event() -> None:
+    """A test follows that page, and so runs what the README says about an event that fails."""
+    walk = section(README, "Your app").partition("### When an event fails")[2].partition("### ")[0]
+    shown = [words for block in re.findall(r"```sh\n(.*?)```", walk, re.DOTALL) for words in lines_of(block)]
+    followed = [words for block in blocks(ROOT / "docs" / "failing-event.md", "sh") for words in lines_of(block.text)]
+    assert len(shown) == 7
+    assert [words for words in shown if words not in followed] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -1,5 +1,6 @@
 """Groups of failures, and what their members have in common."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from bridge.event import Event
@@ -38,6 +39,17 @@ def test_an_event_is_retrying_if_its_last_attempt_is_retried() -> None:
         retrying.add(entry)
 
     assert retrying.events() == [attempt(2, age=3)]
+
+
+def test_an_event_that_has_just_died_is_counted_once() -> None:
+    """The ledger has it before the history has its last attempt. A copy of the event that was attempted later counts."""
+    letter = replace(dead(5), event_id=attempt(1).id)  # five minutes ago
+
+    (died,) = failure_groups([letter], [attempt(1, age=6)])
+    (copied,) = failure_groups([letter], [attempt(1, age=4)])
+
+    assert (len(died.dead), len(died.retrying)) == (1, 0)
+    assert (len(copied.dead), len(copied.retrying)) == (1, 1)
 
 
 def test_the_line_names_what_all_members_have() -> None:
