@@ -44,9 +44,8 @@ def main(target: str, folder: str, *options: str) -> int:
     with events.testing() as recording, _Failures() as failures:
         (outcome,) = _replay(state, recording, letter)
     Stage.ENDED.write(here)
-    if "--pdb" in options:
-        _debug(failures.last, outcome)
-    return _report(outcome, recording)
+    seen = "--pdb" in options and _debug(failures.last, outcome)
+    return _report(outcome, recording, with_traceback=not seen)
 
 
 class _Failures:
@@ -82,26 +81,29 @@ def _replay(state: AppState, recording: Recording, letter: Mapping[str, Any]) ->
     return received.replay(check=False)
 
 
-def _debug(failure: TracebackType | None, outcome: Outcome) -> None:
-    """Open the debugger where the listener failed. If the event failed otherwise, print why it is not opened."""
+def _debug(failure: TracebackType | None, outcome: Outcome) -> bool:
+    """Open the debugger where the listener failed, and return True when the user has left it. If the event failed
+    otherwise, print why it is not opened."""
     if failure is not None:
         pdb.post_mortem(failure)
-    elif isinstance(outcome, Succeeded):
-        return
-    elif outcome.error.type in _ANSWERS:
+        return True
+    if isinstance(outcome, Succeeded):
+        return False
+    if outcome.error.type in _ANSWERS:
         why = f"the listener raised {outcome.error.type}, which is an answer and not an error"
         _say(f"No debugger: {why}. breakpoint() in the listener opens one.")
     else:
         _say("No debugger: no exception was raised.")
+    return False
 
 
-def _report(outcome: Outcome, recording: Recording) -> int:
+def _report(outcome: Outcome, recording: Recording, *, with_traceback: bool) -> int:
     for deferred in recording:
         _say(f"It deferred {deferred.name}, which is not published: {deferred.payload!r:.200}")
     if isinstance(outcome, Succeeded):
         _say("Delivered. Nothing was changed in the broker or in the ledger.")
         return ExitCode.DONE
-    if outcome.error.traceback:
+    if outcome.error.traceback and with_traceback:
         sys.stderr.write(printable(outcome.error.traceback.rstrip(), lines=True) + "\n")
     _say(f"{type(outcome).__name__}: {outcome.error.type}: {outcome.error.message}")
     return ExitCode.INCOMPLETE

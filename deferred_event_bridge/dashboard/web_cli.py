@@ -108,7 +108,8 @@ def user(site: Site | None, /, name: str, role: str, as_json: bool) -> None:
     if as_json:
         click.echo(json_text({"name": name, **entry, "secret": secret}))
         return
-    click.echo("In bridge.toml:", err=True)
+    if sys.stdout.isatty():
+        click.echo("In bridge.toml:", err=True)
     lines = [""]
     if secret is not None:
         lines += ["[dashboard]", f"secret = {json.dumps(secret)}", ""]

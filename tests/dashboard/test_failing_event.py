@@ -58,7 +58,11 @@ class Visitor:
     def _group(self) -> None:
         self._browser.be(1280, 900)
         self._browser.find(".groups a").click()
+        self._browser.press("12")
+        self._browser.shows("bridge-dlq replay 12 --app APP")
+        self._browser.press("group")
         self._browser.shows('name = event.payload["email"].partition("@")[0]')
+        self._browser.shows("Redrive 12")
 
     def _question(self) -> None:
         self._browser.be(1280, 1000)

@@ -42,7 +42,7 @@ def test_an_event_is_retrying_if_its_last_attempt_is_retried() -> None:
 
 
 def test_an_event_that_has_just_died_is_counted_once() -> None:
-    """The ledger has it before the history has its last attempt. A copy of the event that was attempted later counts."""
+    """The ledger has it before the history has its last attempt. A copy that was attempted later counts too."""
     letter = replace(dead(5), event_id=attempt(1).id)  # five minutes ago
 
     (died,) = failure_groups([letter], [attempt(1, age=6)])
