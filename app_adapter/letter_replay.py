@@ -1,6 +1,6 @@
 """Replays one dead letter in the foreground, in this process: `python -m app_adapter.letter_replay APP FOLDER [--pdb]`.
 
-`bridge-dlq replay` starts it, with the letter in the folder, and reads the stage there if the app ends the process.
+`bridge-dlq replay` starts it, with the letter in the folder, and reads there how far it came, and the exit code.
 Nothing is published: the events that listeners defer meanwhile are recorded and printed.
 The app's own effects, on its database for example, are real.
 """
@@ -21,7 +21,7 @@ from app_adapter.booting import BootError, load
 from app_adapter.listener_api import Halt, Reject, Retry, Snooze
 from app_adapter.testing import Recording
 from bridge.console.exit_codes import ExitCode
-from bridge.console.letter_stage import LETTER, Stage
+from bridge.console.letter_stage import LETTER, Stage, write_exit_code
 from bridge.console.printable import printable
 from bridge.event import parse_time
 from bridge.outcome import Outcome, Succeeded
@@ -32,19 +32,23 @@ _ANSWERS = tuple(answer.__name__ for answer in (Halt, Reject, Retry, Snooze))
 def main(target: str, folder: str, *options: str) -> int:
     """Load the app, run the event of the folder, and print what it came to; return the exit code."""
     here = Path(folder)
+    code = _run(target, here, debug="--pdb" in options)
+    write_exit_code(here, code)
+    return code
+
+
+def _run(target: str, here: Path, *, debug: bool) -> int:
     letter = json.loads((here / LETTER).read_bytes())
     try:
         state = load(target)
     except BootError as error:
         sys.stderr.write(f"Error: {error}\n")
-        Stage.ENDED.write(here)
         return ExitCode.APP
     events: Any = state.events
     Stage.RUNNING.write(here)
     with events.testing() as recording, _Failures() as failures:
         (outcome,) = _replay(state, recording, letter)
-    Stage.ENDED.write(here)
-    seen = "--pdb" in options and _debug(failures.last, outcome)
+    seen = debug and _debug(failures.last, outcome)
     return _report(outcome, recording, with_traceback=not seen)
 
 

@@ -16,7 +16,7 @@ import click
 from bridge.console.encoding import argument_text
 from bridge.console.event_loop import run
 from bridge.console.exit_codes import ExitCode
-from bridge.console.letter_stage import LETTER, Stage
+from bridge.console.letter_stage import LETTER, Stage, read_exit_code
 from bridge.console.option_values import read_by
 from bridge.console.process_ending import ending
 from bridge.console.program import Failure
@@ -66,12 +66,12 @@ def replay(site: Site, /, letter: str, target: str, pdb: bool) -> None:
     with tempfile.TemporaryDirectory(prefix="bridge-letter-") as folder:
         Path(folder, LETTER).write_text(json.dumps(_fields(content)), encoding="utf-8")
         words = [sys.executable, "-m", REPLAY, target, folder, *(["--pdb"] if pdb else [])]
-        code = subprocess.run(words, check=False).returncode  # this program
-        stage = Stage.read(Path(folder))
-    if stage is not Stage.ENDED:
-        exit_code = ExitCode.APP if stage is Stage.LOADING else ExitCode.INCOMPLETE
-        raise Failure(f"letter {history.letter.number}: its process {ending(code)} while it {stage}", exit_code)
-    click.get_current_context().exit(code if code >= 0 else ExitCode.INCOMPLETE)
+        status = subprocess.run(words, check=False).returncode  # this program
+        code, stage = read_exit_code(Path(folder)), Stage.read(Path(folder))
+    if code is None:
+        code = ExitCode.APP if stage is Stage.LOADING else ExitCode.INCOMPLETE
+        raise Failure(f"letter {history.letter.number}: its process {ending(status)} while it {stage}", code)
+    click.get_current_context().exit(code)
 
 
 @click.command()

@@ -6,7 +6,7 @@ from pathlib import Path
 LETTER = "letter.json"
 """The file with the letter, which the program writes."""
 
-_STAGE = "stage"
+_STAGE, _EXIT_CODE = "stage", "exit_code"
 
 
 class Stage(StrEnum):
@@ -14,7 +14,6 @@ class Stage(StrEnum):
 
     LOADING = "loaded the app"
     RUNNING = "ran the event"
-    ENDED = "ended"
 
     def write(self, folder: Path) -> None:
         """Record that the process is at this stage."""
@@ -25,3 +24,14 @@ class Stage(StrEnum):
         """Return the last stage; `LOADING` if the process recorded none."""
         file = folder / _STAGE
         return cls(file.read_text("utf-8")) if file.exists() else cls.LOADING
+
+
+def write_exit_code(folder: Path, code: int) -> None:
+    """Record the exit code with which the process is about to end. What the app does at the exit cannot change it."""
+    (folder / _EXIT_CODE).write_text(str(int(code)), "utf-8")
+
+
+def read_exit_code(folder: Path) -> int | None:
+    """Return the exit code; None if the app ended the process before."""
+    file = folder / _EXIT_CODE
+    return int(file.read_text("utf-8")) if file.exists() else None

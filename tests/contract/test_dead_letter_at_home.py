@@ -94,6 +94,15 @@ def test_a_listener_that_ends_its_process_is_said(dlq: Dlq, statement: str) -> N
     assert (result.exit_code, result.stderr) == (1, f"Error: letter 1: {ENDS[statement]}\n")
 
 
+def test_what_an_app_does_at_its_exit_changes_no_exit_code(dlq: Dlq) -> None:
+    """The event failed, so the exit code is 1."""
+    dlq.kill(an_event("mail.sent", b"{}"))
+    ending = "import atexit, os; atexit.register(os._exit, 0)\n"
+    Path("shop.py").write_text(ending + APP, "utf-8")
+
+    assert dlq("replay", "1", "--app", _app()).exit_code == 1
+
+
 def test_an_app_that_ends_its_process_at_its_import_is_said(dlq: Dlq) -> None:
     """The exit code is 4, as for every app that cannot boot."""
     dlq.die("mail.sent")

@@ -14,7 +14,8 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.dashboard.page_site import PASSWORDS
 
-PATIENCE = 20.0
+PATIENCE = 120.0
+"""Seconds to wait, on a loaded machine."""
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-dev-shm-usage")
 
 
