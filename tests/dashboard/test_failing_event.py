@@ -104,6 +104,7 @@ def test_the_page_about_a_failing_event_can_be_followed(
                 **guard.environment,
                 "PATH": f"{PROGRAMS}:{os.environ['PATH']}",
                 "BRIDGE_CONTROL_DIRECTORY": str(tmp_path / "control"),
+                "BRIDGE_PUBLISH_TIMEOUT": "60s",  # of a loaded machine
                 "NO_PROXY": "*",
                 "COLUMNS": "200",
                 "TERM": "dumb",

@@ -39,6 +39,7 @@ def test_the_tutorial_can_be_followed(tmp_path: Path, guard: Guard, rabbitmq_url
             "PATH": f"{PROGRAMS}:{os.environ['PATH']}",
             "BRIDGE_CONTROL_DIRECTORY": str(tmp_path / "control"),
             "BRIDGE_NAMESPACE": "tutorial",
+            "BRIDGE_PUBLISH_TIMEOUT": "60s",  # of a loaded machine
             "NO_PROXY": "*",
             "COLUMNS": "200",
         },
