@@ -129,6 +129,10 @@ class Controls:
                     del self._purges[next(iter(self._purges))]
         self._hold(carried)
 
+    def knows(self, pause: str) -> bool:
+        """Return whether there was a pause with this id, whether it holds or not."""
+        return pause in self._pauses or pause in self._ended
+
     def pauses(self, now: datetime) -> tuple[Pause, ...]:
         """Return the pauses that hold now, the oldest first."""
         return tuple(sorted(self.to_carry(now), key=lambda pause: pause.time))

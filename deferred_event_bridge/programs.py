@@ -70,6 +70,11 @@ def bridge_mailbox() -> None:
     _run("app_adapter.mailbox_cli")
 
 
+def bridge_move() -> None:
+    """Run `bridge-move`."""
+    _run("worker.moving.move_cli")
+
+
 def bridge_relay() -> None:
     """Run `bridge-relay`."""
     _run("app_adapter.relay_cli")

@@ -1,6 +1,7 @@
 """Opens the broker that a URL names. A broker is imported when it is used: importing aio-pika takes 0.1 s."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ from bridge.local_database.importing import Importing
 
 if TYPE_CHECKING:
     from bridge.brokers.contract.broker import Broker
+    from bridge.brokers.contract.emptying import Emptying
     from bridge.brokers.contract.findings import Finding
     from bridge.brokers.contract.inspection import Examination, SiteOnBroker
     from bridge.config.settings import Settings
@@ -93,6 +95,41 @@ def open_existing(
         if not (path := path_of(url)).exists():
             raise BrokerUnavailable(f"there is no file {path}; give --broker-url or --config")
     return open_broker(url, namespace, declare=declare, creates=False, file_group=file_group, tls=tls, keys=keys)
+
+
+def path_to_empty(url: str) -> Path:
+    """Return the path of the database file that the URL names. Raise `SettingsError` for another broker, and
+    `BrokerUnavailable` if there is no such file."""
+    if not is_sqlite(url):
+        raise SettingsError(
+            f"OLD_URL {shown('broker_url', url)}: expected sqlite:///path. Only a file can be emptied from outside; "
+            "the queues of RabbitMQ are run to their end by a worker with --until-settled"
+        )
+    from bridge.brokers.sqlite.broker import path_of
+
+    if not (path := path_of(url)).exists():
+        raise BrokerUnavailable(f"there is no file {path}")
+    return path
+
+
+def open_to_empty(url: str, namespace: str, file_group: int | None = None) -> "tuple[Broker, Emptying]":
+    """Return the broker in the file that the URL names, and what takes its events out. Close both, the second one
+    first. Raise what `path_to_empty` raises, and `BrokerRefused` if the file has nothing in this namespace."""
+    path = path_to_empty(url)
+    from bridge.brokers.sqlite.broker import SqliteBroker, check_namespace
+
+    check_namespace(path, namespace)
+    broker = SqliteBroker(path, namespace, creates=False, file_group=file_group)
+    return broker, broker.emptying()
+
+
+def same_file(one: str, other: str) -> bool:
+    """Return True if both URLs name the same database file."""
+    if not (is_sqlite(one) and is_sqlite(other)):
+        return False
+    from bridge.brokers.sqlite.broker import path_of
+
+    return path_of(one) == path_of(other)
 
 
 def permissions(site: "SiteOnBroker", role: Role) -> str:

@@ -42,8 +42,10 @@ ROOMS = {
         *("connection", "topology", "publishing", "consuming", "calling", "coordination", "logs", "operating"),
         *("mailboxes", "broker", "inspection"),
     ),
-    "bridge.brokers.sqlite": ("queues", "coordination", "calling", "mailboxes", "logs", "broker", "inspection"),
-    "worker": ("pool", "control", "slots", "events", "doctor", "operating", "history", "site", "bench"),
+    "bridge.brokers.sqlite": (
+        *("queues", "coordination", "calling", "mailboxes", "logs", "emptying", "broker", "inspection"),
+    ),
+    "worker": ("pool", "control", "slots", "events", "doctor", "operating", "moving", "history", "site", "bench"),
 }
 """The rooms of a package, the lowest first. A room may not import a later room. `ROOF` has the rule for modules outside
 rooms."""

@@ -24,6 +24,7 @@ import worker.cli
 import worker.control.status_cli
 import worker.doctor.cli
 import worker.history.cli
+import worker.moving.move_cli
 import worker.operating.queues_cli
 import worker.pool_cli
 import worker.site.cli
@@ -51,6 +52,7 @@ PROGRAMS = {
     "bridge-outbox": Program(app_adapter.outbox_cli.main, ["list"], ""),
     "bridge-ingress": Program(app_adapter.ingress_cli.main, ["token", "shop"], BROKER),
     "bridge-mailbox": Program(app_adapter.mailbox_cli.main, ["get", "q1"], BROKER),
+    "bridge-move": Program(worker.moving.move_cli.main, ["sqlite:///old.db"], f"--config --namespace --json {LOGS}"),
     "bridge-relay": Program(app_adapter.relay_cli.main, [], f"{BROKER} {LOGS}"),
     "bridge-dlq": Program(dead_letter.cli.main, ["list"], BROKER),
     "bridge-defer": Program(app_adapter.cli.main, ["a.b"], f"{BROKER} --json"),

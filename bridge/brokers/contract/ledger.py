@@ -55,6 +55,10 @@ class Ledger(Protocol):
         so rising numbers that are close together cost the least. The caller may pause between two letters without
         limit."""
 
+    async def add(self, letter: Letter) -> None:
+        """Append a dead letter that comes from another broker. When this returns, the ledger has it durably; after a
+        broken connection it may have it twice. Raise `TooLarge`, `BrokerUnavailable` or `BrokerRefused`."""
+
     def deciding(self) -> AbstractAsyncContextManager[Decisions]:
         """Hold the exclusive right to decide while the block runs. Raise `BrokerRefused` at once if another process has
         it, with the holder's name as far as the broker knows it. Inside the block, read the entries that are newer than

@@ -11,6 +11,7 @@ from bridge.brokers.sqlite.calling.server import SqliteCallServer
 from bridge.brokers.sqlite.coordination.broadcast import SqliteBroadcast
 from bridge.brokers.sqlite.coordination.changes import Changes
 from bridge.brokers.sqlite.coordination.claim import SqliteClaim, hold
+from bridge.brokers.sqlite.emptying.emptying import SqliteEmptying
 from bridge.brokers.sqlite.logs.ledger import SqliteLedger
 from bridge.brokers.sqlite.logs.log import SqliteBatchLog
 from bridge.brokers.sqlite.mailboxes.mailboxes import SqliteMailboxes
@@ -27,12 +28,16 @@ from bridge.brokers.sqlite.queues.settling import Settling
 from bridge.brokers.sqlite.queues.taking import Taking
 from bridge.config.hiding import shown
 from bridge.config.sqlite_url import path_in
-from bridge.errors import SettingsError
+from bridge.errors import BrokerRefused, SettingsError
+from bridge.local_database.connection import existing
 from bridge.local_database.database import Database
 from bridge.local_database.one_name import one_name
 from bridge.local_database.private_files import FileAccess
 from bridge.logs import KEEP_ALL, Retention
 from bridge.queues import Queue
+
+BUSY_SECONDS = 5.0
+"""The time for which a look at a file waits for other processes."""
 
 
 class SqliteBroker:
@@ -43,7 +48,7 @@ class SqliteBroker:
         self._routing = Routing(schema)
         self._enqueuing = Enqueuing(schema, self._routing)
         self._counting = Counting(schema, self._routing)
-        maturing = Maturing(schema, self._routing)
+        maturing = self._maturing = Maturing(schema, self._routing)
         self._purging = Purging(schema, self._routing, maturing)
         self._tables = Tables(schema, Taking(schema, maturing), Settling(schema), self._counting)
         self._database = Database(path, schema, creates=creates, group=file_group)
@@ -119,6 +124,10 @@ class SqliteBroker:
     def operator(self) -> SqliteQueueOperator:
         return SqliteQueueOperator(self._database, self._counting, self._purging)
 
+    def emptying(self) -> SqliteEmptying:
+        """Return what takes the events out of the file, for another broker. Close it before the broker."""
+        return SqliteEmptying(self._database, self._schema, self._maturing)
+
     async def close(self) -> None:
         """Close the consumers, the calls, the mailboxes, the logs and the connection; a second call does nothing."""
         for each in self._closing:
@@ -133,6 +142,19 @@ class SqliteBroker:
     def _wake_consumers(self) -> None:
         for consumer in self._consumers:
             consumer.look()
+
+
+def check_namespace(path: Path, namespace: str) -> None:
+    """Raise `BrokerRefused` if the file at this path has no tables of this namespace; the message names the namespaces
+    that it has."""
+    with existing(path, BUSY_SECONDS) as connection:
+        names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    suffix = ".version"
+    if Schema(namespace).prefix + suffix in names:
+        return
+    found = sorted(name.removesuffix(suffix) for name in names if name.endswith(suffix))
+    there = f"its namespaces are {', '.join(found)}" if found else "it has none"
+    raise BrokerRefused(f"{path} has no namespace {namespace!r}: {there}; give --old-namespace")
 
 
 def path_of(url: str) -> Path:

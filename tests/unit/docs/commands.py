@@ -19,6 +19,7 @@ import worker.cli
 import worker.control.status_cli
 import worker.doctor.cli
 import worker.history.cli
+import worker.moving.move_cli
 import worker.operating.queues_cli
 import worker.pool_cli
 import worker.site.cli
@@ -39,6 +40,7 @@ PROGRAMS: dict[str, click.Command] = {
     "bridge-outbox": app_adapter.outbox_cli.main,
     "bridge-ingress": app_adapter.ingress_cli.main,
     "bridge-mailbox": app_adapter.mailbox_cli.main,
+    "bridge-move": worker.moving.move_cli.main,
     "bridge-relay": app_adapter.relay_cli.main,
     "bridge-site": worker.site.cli.main,
     "bridge-bench": worker.bench.cli.main,

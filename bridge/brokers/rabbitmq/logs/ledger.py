@@ -17,6 +17,7 @@ from bridge.brokers.rabbitmq.logs.ledger_records import LedgerReader, is_decisio
 from bridge.brokers.rabbitmq.logs.pages import StreamPages
 from bridge.brokers.rabbitmq.logs.replica import NOT_READY, PATIENCE, Replica, furthest
 from bridge.brokers.rabbitmq.logs.stream import StreamMessage
+from bridge.brokers.rabbitmq.publishing.publication import dead_letter
 from bridge.brokers.rabbitmq.publishing.publisher import RabbitPublisher
 from bridge.brokers.rabbitmq.topology.names import Names
 from bridge.errors import UnreadableEnvelope
@@ -43,6 +44,7 @@ class RabbitLedger:
         self._entry = LedgerReader(names.namespace, keys).entry
         self._indexed = IndexedStream(address, names.ledger, identity, self._entry, LedgerTable)
         self._replica: Replica | None = None
+        self._adding: RabbitPublisher | None = None
 
     async def entries(self, after: int = BEFORE_ALL) -> AsyncIterator[Entry]:
         """Yield all present entries after this number, oldest first."""
@@ -76,6 +78,12 @@ class RabbitLedger:
             waiting.popleft()
             yield _letter_of(ahead.pop(number, None))
 
+    async def add(self, letter: Letter) -> None:
+        """Append a dead letter, confirmed, over a connection that is kept until `close`."""
+        if self._adding is None:
+            self._adding = self._publisher()
+        await self._adding.send(dead_letter(letter))
+
     @asynccontextmanager
     async def deciding(self) -> AsyncIterator[RabbitDecisions]:
         """Hold the exclusive right to decide. Raise `BrokerRefused` if another process holds it."""
@@ -95,7 +103,13 @@ class RabbitLedger:
                 await publisher.close()
 
     async def close(self) -> None:
-        """Close the connection that letters are read on."""
+        """Close the connections that letters are read on and added by."""
+        adding, self._adding = self._adding, None
+        if adding is not None:
+            await adding.close()
+        await self._close_replica()
+
+    async def _close_replica(self) -> None:
         replica, self._replica = self._replica, None
         if replica is not None:
             await replica.close()
@@ -125,7 +139,7 @@ class RabbitLedger:
                     if size > LETTERS_AHEAD_BYTES:
                         break
         except BaseException:
-            await self.close()
+            await self._close_replica()
             raise
         return found
 
@@ -134,7 +148,7 @@ class RabbitLedger:
         does not reach this number."""
         replica = self._replica
         if replica is None or replica.is_closed or replica.end is None or number > replica.end:
-            await self.close()
+            await self._close_replica()
             replica = self._replica = await furthest(self._address, self._names.ledger)
         return replica
 

@@ -60,6 +60,12 @@ class SqliteLedger:
                 waiting.popleft()
                 yield found
 
+    async def add(self, letter: Letter) -> None:
+        def append(connection: sqlite3.Connection) -> None:
+            LedgerTable(connection, self._schema.ledger_name).append_letter(letter)
+
+        await self._database.run(append)
+
     @asynccontextmanager
     async def deciding(self) -> AsyncIterator[SqliteDecisions]:
         database = self._database.path

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 
 from bridge.brokers.contract.consuming import Backlog
 from bridge.brokers.sqlite.queues.decoding import text
@@ -28,6 +29,13 @@ class Counting:
         """Count the events that are not due yet. An event that is not routed yet counts once."""
         query = f"SELECT count(*) FROM {self._schema.event} WHERE due > ?"
         return int(connection.execute(query, (now_microseconds(),)).fetchone()[0])
+
+
+def rows_by_lane(connection: sqlite3.Connection, schema: Schema, now: int) -> Iterator[tuple[str | None, bool, int]]:
+    """Yield the name of a queue (None: not routed yet), whether its events have come due, and how many there are."""
+    counted = f"SELECT queue, due <= ?, count(*) FROM {schema.event} GROUP BY 1, 2"
+    for name, due, count in connection.execute(counted, (now,)):
+        yield None if name is None else queue_and_lane(name)[0], bool(due), count
 
 
 def _backlogs(connection: sqlite3.Connection, schema: Schema, routing: Routing, now: int) -> dict[str, Backlog]:

@@ -19,9 +19,12 @@ class Maturing:
 
     def mature(self, connection: sqlite3.Connection, now: int) -> None:
         """Move events that are due at `now` (microseconds since 1970) to the queues that are declared now. An event
-        that no queue takes becomes a dead letter."""
-        event = self._schema.event
-        unrouted = f"SELECT number, CAST(name AS BLOB), CAST(head AS BLOB) FROM {event} WHERE queue ISNULL AND due <= ?"
+        that no queue takes becomes a dead letter. An event that somebody holds goes to another broker."""
+        event, delivery = self._schema.event, self._schema.delivery
+        unrouted = (
+            f"SELECT number, CAST(name AS BLOB), CAST(head AS BLOB) FROM {event} WHERE queue ISNULL AND due <= ?"
+            f" AND number NOT IN (SELECT number FROM {delivery} WHERE owner NOTNULL)"
+        )
         due = connection.execute(unrouted, (now,)).fetchall()
         if not due:
             return

@@ -1,0 +1,1 @@
+"""The emptying of a database file, whose events go to another broker."""
