@@ -1,5 +1,6 @@
 """docs/production.md: the move from SQLite to RabbitMQ, and the backup of a SQLite file in use."""
 
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -15,6 +16,7 @@ from tests.unit.docs.commands import lines_of
 from tests.unit.docs.markdown import ROOT, section
 
 PAGE = ROOT / "docs" / "production.md"
+MOVE = "Move from SQLite to RabbitMQ"
 APP = """
 from deferred_event_bridge import DeferredEvents, Event, Reject, defer
 from flask import Flask
@@ -80,33 +82,48 @@ def back_up(file: Path, instruction: str) -> None:
             source.backup(copy)
 
 
+def moves(site: Site) -> list[list[str]]:
+    """The page's command lines of the move, with the old file of the site."""
+    text = "".join(part.partition("```")[0] for part in section(PAGE, MOVE).split("```sh\n")[1:])
+    found = [words for words in lines_of(text) if words[0] == "bridge-move"]
+    return [[word.replace("/var/lib/shop", str(site.directory)) for word in words] for words in found]
+
+
 @pytest.mark.rabbitmq
 async def test_a_site_moves_to_rabbitmq(old: Site, rabbitmq_url: str) -> None:
-    """The old file is run to its end by its own worker, with what waits and what its listeners defer; new events go to
-    RabbitMQ; the dead letter is still in the old file."""
-    old.configure(f'broker_url = "sqlite:///{old.directory}/bridge.db"\n')
+    """What is due, what waits and what has died in the old file goes to RabbitMQ, where a worker runs already; the old
+    file is empty then, and each event has run once."""
+    namespace = f'namespace = "n{uuid.uuid4().hex[:10]}"\n'
+    old.configure(f'broker_url = "sqlite:///{old.directory}/bridge.db"\n{namespace}')
     worker = old.run("bridge-worker", "shop:app", "--children", "1")
-    await worker.says("ready for events")
+    run(old, "bridge-defer", "order.placed", "13")
+    await eventually(lambda: "order.placed 13" in done(old), 60, lambda: worker.log)
     worker.process.terminate()
     await worker.ended()
-    for number, delay in ((1, "0"), (2, "4s"), (13, "0")):
-        run(old, "bridge-defer", "order.placed", str(number), "--delay", delay)
-    shutil.copy(old.directory / "bridge.toml", old.directory / "sqlite.toml")
-    old.configure(f'broker_url = "{rabbitmq_url}"\nnamespace = "n{uuid.uuid4().hex[:10]}"\n')
+    run(old, "bridge-defer", "order.placed", "1")
+    run(old, "bridge-defer", "order.placed", "2", "--delay", "3s")
+    run(old, "bridge-defer", "order.placed", "4", "--delay", "30d")
+    old.configure(f'broker_url = "{rabbitmq_url}"\n{namespace}')
 
-    new = old.run("bridge-worker", "shop:app", "--children", "1")
-    await new.says("ready for events")
+    worker = old.run("bridge-worker", "shop:app", "--children", "1")
+    await worker.says("ready for events")
     run(old, "bridge-defer", "order.placed", "3")
-    await eventually(lambda: "order.packed 3" in done(old))
-    assert done(old) == ["order.packed 3", "order.placed 3"]
+    counted, moved = (run(old, *words) for words in moves(old))
 
-    run(old, *command("Move from SQLite to RabbitMQ", "bridge-worker"))
+    for report in (counts(counted), counts(moved)):
+        assert sorted(report.values()) == ["1", "1", "2"]  # one has come due, or not yet
+        assert report["dead letters"] == "1"
+        assert report.keys() == {"events that are due", "events that are delayed", "dead letters"}
+    both = sorted(f"order.{step} {number}" for number in (1, 2, 3) for step in ("packed", "placed"))
+    await eventually(lambda: done(old) == sorted([*both, "order.placed 13"]), 60, lambda: worker.log)
+    assert "order.placed" in run(old, "bridge-dlq", "list")
+    assert counts(run(old, *moves(old)[0])) == {}
 
-    assert done(old) == sorted(
-        [*(f"order.{step} {n}" for n in (1, 2, 3) for step in ("packed", "placed")), "order.placed 13"]
-    )
-    assert "order.placed" in run(old, *command("Move from SQLite to RabbitMQ", "bridge-dlq"))
-    assert "No open dead letters" in run(old, "bridge-dlq", "list")
+
+def counts(report: str) -> dict[str, str]:
+    """The counts above 0 in the first column of a report."""
+    rows = (re.fullmatch(r"([a-z ]+?)  +([\d,]+)(  .*)?", line) for line in report.splitlines())
+    return {row[1]: row[2] for row in rows if row is not None and row[2] != "0"}
 
 
 async def test_a_backup_of_a_file_in_use_has_its_events(old: Site) -> None:
