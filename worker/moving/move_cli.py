@@ -68,9 +68,8 @@ def main(
     path = path_to_empty(old_url)
     old = OldFile(old_url, path, values.namespace if old_namespace is None else old_namespace, values.file_group)
     if same_file(old_url, values.broker_url):
-        raise SettingsError(
-            f"OLD_URL {old_url}: it is the new broker too; write the new one into the settings, or --to"
-        )
+        expected = "expected another file than that of the new broker: change broker_url in the settings, or give --to"
+        raise SettingsError(f"OLD_URL {old_url}: {expected}")
     found = asyncio.run(look(old))
     unknown = sorted(found.stock.queues - {queue.name for queue in settings.queues()})
     if dry_run:
