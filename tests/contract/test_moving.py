@@ -20,11 +20,13 @@ from bridge.brokers.opening import open_broker, open_to_empty
 from bridge.cancellations import Cancellation
 from bridge.config.settings import Settings, load_settings
 from bridge.controls import Pause, Resume
-from bridge.envelope import Envelope
+from bridge.envelope import Envelope, encode_head
 from bridge.failures.states import GroupDecision
 from bridge.handling import Handling, Priority
 from bridge.ledger import Dead, Discarded, Letter, Transcript, open_letters
 from bridge.ledger_keys import NO_KEYS
+from bridge.local_database.openers import is_open_elsewhere
+from bridge.queues import Queue
 from bridge.retry_table import RetryTable
 from tests.contract.acts import an_event, consuming, entries_of, eventually, now, soon, take, take_and_ack
 from tests.contract.conftest import OpenBroker, Site
@@ -391,12 +393,14 @@ async def test_the_move_waits_for_the_consumers_of_the_old_file(
     assert [each.event.name for each in await envelopes(await consuming(moving.new, "mail"), 1)] == ["mail.two"]
 
 
-async def test_a_held_delayed_event_is_not_routed_by_a_worker_of_the_old_file(moving: Moving) -> None:
-    """A worker that is started in the middle takes nothing of what the move has in hand, even when it comes due."""
+async def test_a_worker_that_starts_in_the_middle_takes_nothing_that_is_held(moving: Moving) -> None:
+    """A worker that is started in the middle takes nothing of what the move has in hand, even when it comes due and
+    several queues take it."""
+    await moving.old.declare([Queue("audit", ("mail.#",))])
     await moving.old.publisher().publish(an_event("mail.sent"), soon())
     broker, emptying = open_to_empty(moving.file.url, moving.file.namespace)
     (held,) = (await emptying.hold(10, ())).events
-    consumer = await consuming(moving.old, "mail")
+    consumer = await consuming(moving.old, "mail", "audit")
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(2):
             await consumer.receive()
@@ -404,7 +408,7 @@ async def test_a_held_delayed_event_is_not_routed_by_a_worker_of_the_old_file(mo
     await emptying.close()
     await broker.close()
 
-    assert (await consumer.backlog())["mail"].ready == 0
+    assert {queue: counts.ready for queue, counts in (await consumer.backlog()).items() if counts.ready} == {}
 
 
 async def test_what_a_killed_move_held_is_free_again(moving: Moving) -> None:
@@ -452,6 +456,30 @@ async def test_a_file_that_others_have_open_is_watched(moving: Moving) -> None:
     report = await run
 
     assert report.moved == {Kind.DUE: 2}
+    assert report.complete
+
+
+async def test_an_event_of_a_publisher_that_has_just_ended_is_moved(
+    moving: Moving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was written after the last look, and nobody has the file open any more."""
+    (late,) = await moving.publish("mail.late")
+    await take_and_ack(await consuming(moving.old, "mail"), 1)
+    looks: list[Path] = []
+
+    def look(path: Path) -> bool:
+        looks.append(path)
+        if len(looks) == 1:
+            with closing(moving.file.connection()) as connection:
+                row = ("mail", 0, "mail.late", encode_head(late), late.event.data)
+                connection.execute('INSERT INTO "old.event" (queue, due, name, head, data) VALUES (?, ?, ?, ?, ?)', row)
+        return is_open_elsewhere(path)
+
+    monkeypatch.setattr("worker.moving.move.is_open_elsewhere", look)
+
+    report = await moving.run(watch=True)
+
+    assert report.moved == {Kind.DUE: 1}
     assert report.complete
 
 

@@ -36,19 +36,19 @@ class LettersMove:
     async def move(self, old: Ledger) -> bool:
         """Move all open letters. Return False if some have to be tried again later: the new broker does not answer, or
         somebody else decides about letters of the old file now."""
-        await self._look(old)
+        await self.look(old)
         if not self._left:
             return True
         try:
             async with old.deciding() as decisions:
-                await self._look(old)
+                await self.look(old)
                 return await self._move(old, decisions)
         except ClaimTaken as error:
             log.warning("the dead letters wait: %s", error)
             return False
 
-    async def _look(self, old: Ledger) -> None:
-        """Read what is new in the old ledger."""
+    async def look(self, old: Ledger) -> None:
+        """Read what is new in the old ledger, and count its open letters as left."""
         entries = [entry async for entry in old.entries(self._read)]
         if entries:
             self._read = entries[-1].number

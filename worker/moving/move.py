@@ -10,7 +10,7 @@ from enum import Enum, auto
 from pathlib import Path
 
 from bridge.brokers.contract.broker import Broker
-from bridge.brokers.contract.emptying import Catch, Emptying, Stock
+from bridge.brokers.contract.emptying import Catch, Emptying
 from bridge.brokers.opening import open_to_empty
 from bridge.config.settings import Settings
 from bridge.errors import BrokerUnavailable
@@ -112,10 +112,12 @@ class Move:
                 async with self._old.opened() as (broker, emptying), broker.claim(CLAIM):
                     await broker.declare(self._queues)  # what is due is routed to the queues of the new site
                     await self._until_rest(broker, emptying)
-                    left = self._left(await emptying.stock())
                 others = is_open_elsewhere(self._old.path)
-                if self._stop.is_set() or not watch or not (others or any(left.values())):
-                    return self._report(left, others)
+                # Counted after that question: a process that has just closed the file may have written to it before.
+                left = await self._count_left()
+                report = self._report(left, others)
+                if report.complete or not watch or self._stop.is_set():
+                    return report
                 self._say("watching the old file, because other processes have it open, or something is left in it")
                 await self._pause(WATCH_SECONDS)
         finally:
@@ -170,7 +172,10 @@ class Move:
             return _After.WAITS
         return _After.REST
 
-    def _left(self, stock: Stock) -> Mapping[Kind, int]:
+    async def _count_left(self) -> Mapping[Kind, int]:
+        async with self._old.opened() as (broker, emptying):
+            stock = await emptying.stock()
+            await self._letters.look(broker.ledger())
         return Counter(
             {
                 Kind.DUE: sum(stock.due.values()),
