@@ -1,5 +1,6 @@
 """The broker under test: each contract test runs once on SQLite and once on RabbitMQ."""
 
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -10,6 +11,7 @@ from bridge.brokers.contract.broker import Broker
 from bridge.brokers.opening import open_broker
 
 if TYPE_CHECKING:
+    from tests.contract.moving import Moving
     from tests.contract.rabbitmq_namespaces import Namespaces
     from tests.contract.rabbitmq_site import RabbitSite
     from tests.contract.sqlite_site import SqliteSite
@@ -104,3 +106,23 @@ async def another_broker(site: Site) -> AsyncIterator[OpenBroker]:
 async def broker(another_broker: OpenBroker) -> Broker:
     """A broker as one process uses it."""
     return another_broker()
+
+
+@pytest.fixture
+async def moving(site: Site, tmp_path: Path, another_broker: OpenBroker) -> "AsyncIterator[Moving]":
+    """A move of an SQLite file to the site."""
+    from tests.contract.moving import a_move
+
+    move = await a_move(site.url, site.namespace, tmp_path, another_broker)
+    yield move
+    await move.old.close()
+
+
+@pytest.fixture
+async def alone(site: Site, tmp_path: Path, another_broker: OpenBroker) -> "AsyncIterator[Moving]":
+    """A move of an SQLite file to a namespace whose logs no other test writes to."""
+    from tests.contract.moving import a_move
+
+    move = await a_move(site.url, f"t{uuid.uuid4().hex[:10]}", tmp_path, another_broker)
+    yield move
+    await move.old.close()

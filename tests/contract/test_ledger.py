@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +12,7 @@ from bridge.brokers.contract.ledger import Decisions
 from bridge.errors import BrokerRefused, Unroutable
 from bridge.ledger import Dead, Discarded, Entry, Letter, Redriven, open_letters
 from bridge.queues import Queue
-from tests.contract.acts import a_letter, an_event, consuming, entries_of, names_until_last, now, take
+from tests.contract.acts import a_letter, an_envelope, an_event, consuming, entries_of, names_until_last, now, take
 from tests.contract.conftest import OpenBroker
 
 
@@ -49,6 +50,27 @@ async def test_empty(broker: Broker) -> None:
 
     assert await entries_of(broker) == []
     assert await broker.ledger().letter(1) is None
+
+
+async def test_a_letter_that_is_added_is_open(broker: Broker, another_broker: OpenBroker) -> None:
+    """A letter of another broker is like one that died here: it is read whole, and can be redriven."""
+    await broker.declare([Queue("default")])
+    (dead,) = await _dead(broker, "died.here")
+    ledger = broker.ledger()
+    died = await ledger.letter(dead.number)
+    assert died is not None
+    moved = replace(died, envelope=an_envelope(an_event("died.elsewhere")))
+
+    await ledger.add(moved)
+    await ledger.close()
+
+    here = another_broker().ledger()
+    (_, added) = open_letters([entry async for entry in here.entries()]).values()
+    assert await here.letter(added.number) == moved
+    async with here.deciding() as decisions:
+        await _redrive(broker, decisions, added.number)
+    assert (await take(await consuming(broker, "default"))).envelope.event == moved.envelope.event
+    await here.close()
 
 
 async def test_oldest_first(broker: Broker) -> None:
