@@ -9,16 +9,24 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from bridge.brokers.contract.emptying import Catch, Emptying, HeldEvent
 from bridge.brokers.contract.publishing import Publisher
 from bridge.deadline import Deadline
-from bridge.errors import BridgeError, BrokerRefused, DeferForbidden, DeferUnconfirmed, TooLarge, Unroutable
+from bridge.errors import (
+    BridgeError,
+    BrokerRefused,
+    DeferForbidden,
+    DeferRejected,
+    DeferUnconfirmed,
+    TooLarge,
+    Unroutable,
+)
 from bridge.logger import log
 from worker.moving.tally import Kind, Tally
 
 BATCH = 256
 """The most events that are in flight, and that may run twice after a kill."""
 
-ANSWER_SECONDS = 600.0
-"""Seconds that the new broker has to confirm an event. An event that was written and is not confirmed has to be
-published again, so this is long: it outlasts a restart of the broker."""
+ANSWER_SECONDS = 60.0
+"""Seconds that the new broker has to confirm an event. An event that was written and is not confirmed by then has to be
+published again, so this is long: it outlasts a restart of the broker. A full queue rejects events for as long."""
 
 REMIND_SECONDS = 10.0
 """Seconds without an answer after which the log says so."""
@@ -37,10 +45,17 @@ class EventsMove:
         self._ordered = ordered
         self._tally = tally
         self._aside: dict[int, HeldEvent] = {}
+        self._full: set[str] = set()
         self._batch = 1  # the first event alone: if the new broker does not confirm, only this one may run twice
+
+    @property
+    def full(self) -> Collection[str]:
+        """The queues of the new broker that have rejected an event since `begin`. The rest of them is not tried."""
+        return self._full
 
     async def begin(self, old: Emptying) -> None:
         """Try the events again that the new broker has refused."""
+        self._full.clear()
         if self._aside:
             await old.release(self._aside.values())
             self._aside.clear()
@@ -48,7 +63,7 @@ class EventsMove:
     async def batch(self, old: Emptying) -> tuple[Catch, bool]:
         """Move the next batch. Return what was taken, and whether the new broker takes events: if not, the batch is in
         the old file, and can be tried again later. Raise `BrokerRefused`, and what `Emptying` raises."""
-        catch = await old.hold(self._batch, self._ordered)
+        catch = await old.hold(self._batch, self._ordered, self._full)
         if not catch.events:
             return catch, True
         answers = await self._published(catch.events)
@@ -63,6 +78,7 @@ class EventsMove:
     async def _settle_others(self, old: Emptying, events: Sequence[HeldEvent], answers: _Answers) -> bool:
         """Do what follows for the events that are not confirmed. Return whether the new broker takes events."""
         again: list[HeldEvent] = []
+        silence: BridgeError | None = None
         for event in events:
             match answers.get(event.number, _NOT_TRIED):
                 case None:
@@ -72,17 +88,23 @@ class EventsMove:
                     self._tally.keep(_named(event), refusal)
                 case BrokerRefused() as refusal:
                     raise refusal
-                case _NotTried() | BridgeError() as error:
+                case _NotTried():
                     again.append(event)
-                    self._tally.unanswered += isinstance(error, DeferUnconfirmed)
+                case DeferRejected() as rejection:
+                    again.append(event)
+                    if event.queue not in self._full:
+                        log.warning("the events of queue %s are tried again later: %s", event.queue, rejection)
+                    self._full.add(event.queue)
+                case BridgeError() as silence:
+                    again.append(event)
+                    self._tally.unanswered += isinstance(silence, DeferUnconfirmed)
                 case defect:
                     raise defect
         if again:
             await old.release(again)
-            errors = (answers.get(event.number) for event in again)
-            reason = next((error for error in errors if error is not None), None)
-            log.warning("the new broker did not take %d events, which are tried again: %s", len(again), reason)
-        return not again
+        if silence is not None:
+            log.warning("the new broker did not confirm events, which are tried again: %s", silence)
+        return silence is None
 
     async def _published(self, events: Sequence[HeldEvent]) -> _Answers:
         """Publish the events; return the answer to each that was tried: None if it is confirmed."""

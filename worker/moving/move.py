@@ -153,7 +153,7 @@ class Move:
         mailboxes = (await emptying.stock()).messages
         if not self._stop.is_set() and not await self._messages.move(broker.mailboxes(), mailboxes):
             return _After.AGAIN
-        return self._awaited(catch)
+        return _After.AGAIN if self._events.full else self._awaited(catch)
 
     def _awaited(self, catch: Catch) -> _After:
         """Return whether something has to be waited for, and say so."""

@@ -66,10 +66,11 @@ class Emptying(Protocol):
     async def stock(self) -> Stock:
         """Count what the broker has. It changes nothing."""
 
-    async def hold(self, most: int, ordered: Collection[str]) -> Catch:
+    async def hold(self, most: int, ordered: Collection[str], without: Collection[str] = ()) -> Catch:
         """Take the next events, at most `most` and some megabytes of them: those that are due first, each lane in its
-        order, then those that wait. The events of an `ordered` queue are taken in its order. An event that cannot be
-        read becomes a dead letter here."""
+        order, then those that wait. The events of an `ordered` queue are taken in its order. Nothing is taken of the
+        queues `without`; the empty name is that of the events that are not routed yet. An event that cannot be read
+        becomes a dead letter here."""
 
     async def remove(self, events: Collection[HeldEvent]) -> None:
         """Delete events that are held, for good."""

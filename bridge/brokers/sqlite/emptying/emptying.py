@@ -30,13 +30,15 @@ class SqliteEmptying:
     async def stock(self) -> Stock:
         return await self._database.run(self._stock, writes=False)
 
-    async def hold(self, most: int, ordered: Collection[str]) -> Catch:
+    async def hold(self, most: int, ordered: Collection[str], without: Collection[str] = ()) -> Catch:
         owner = self._own().owner
 
         def work(connection: sqlite3.Connection) -> Catch:
             # A consumer makes its lock file before it takes anything, so one that is not seen here finds the leases.
             consumers = self._consumers()
-            return Catch((), consumers, {}) if consumers else self._rows.hold(connection, owner, most, ordered)
+            if consumers:
+                return Catch((), consumers, {})
+            return self._rows.hold(connection, owner, most, ordered, without)
 
         return await self._database.run(work, durable=False)
 

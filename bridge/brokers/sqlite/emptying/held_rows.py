@@ -67,7 +67,14 @@ class HeldRows:
             " SELECT lane FROM lane WHERE lane NOTNULL"
         )
 
-    def hold(self, connection: sqlite3.Connection, owner: str, most: int, ordered: Collection[str]) -> Catch:
+    def hold(
+        self,
+        connection: sqlite3.Connection,
+        owner: str,
+        most: int,
+        ordered: Collection[str],
+        without: Collection[str],
+    ) -> Catch:
         """Take the next events. No consumer lives, so what another owner holds is free."""
         connection.execute(
             f"UPDATE {self._schema.delivery} SET owner = NULL WHERE owner NOTNULL AND owner <> ?", (owner,)
@@ -78,13 +85,15 @@ class HeldRows:
         lanes: list[str] = [lane for (lane,) in connection.execute(self._lanes)]
         free: list[str | None] = []
         for queue, own in _by_queue(lanes):
+            if queue in without:
+                continue
             head = self._heads.of(connection, queue)
             if head is None and queue not in ordered:
                 free += own
             else:
                 self._take_in_order(connection, owner, batch, queue, head)
         for due in ("due <= ?", "due > ?"):
-            for lane in (*free, None):
+            for lane in free if "" in without else (*free, None):
                 self._take(connection, owner, batch, lane, due, (batch.now,))
         return Catch(batch.events, 0, batch.waits)
 
