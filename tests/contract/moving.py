@@ -2,6 +2,7 @@
 `moving` and `alone`."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +15,6 @@ from bridge.config.settings import Settings, load_settings
 from bridge.envelope import Envelope
 from bridge.handling import Handling
 from tests.contract.acts import an_event, now, take_and_ack
-from tests.contract.conftest import OpenBroker
 from tests.contract.sqlite_site import SqliteSite
 from worker.moving.move import Move, OldFile, Report
 
@@ -62,7 +62,7 @@ class Moving:
         return [Envelope(event, round_began=event.time) for event in events]
 
 
-async def a_move(url: str, namespace: str, folder: Path, open_another: OpenBroker) -> Moving:
+async def a_move(url: str, namespace: str, folder: Path, open_another: Callable[[str], Broker]) -> Moving:
     """Return a move from a file of its own to this namespace."""
     settings_file = folder / "bridge.toml"
     settings_file.write_text(TOML, "utf-8")

@@ -42,9 +42,12 @@ class LedgerDouble:
         self.yielded = 0
         self.put: list[tuple[Envelope, str]] = []
         for letter in letters:
-            self.add(letter)
+            self.bury(letter)
 
-    def add(self, letter: Letter) -> Dead:
+    async def add(self, letter: Letter) -> None:
+        self.bury(letter)
+
+    def bury(self, letter: Letter) -> Dead:
         number = len(self.all) + 1
         self.whole[number] = letter
         entry = summary(number, letter)

@@ -31,7 +31,7 @@ async def test_a_second_reading_has_the_decisions_of_other_programs() -> None:
     reader = LetterReader(Filter(), NOW)
     before = await reader.read_new(ledger)
     await ledger.discard(1, "bob@host", "")
-    ledger.add(a_letter())
+    ledger.bury(a_letter())
 
     after = await reader.read_new(ledger)
 
@@ -127,7 +127,7 @@ async def test_of_an_event_that_died_twice_the_open_letter_is_selected() -> None
     """The event was redriven and died again: its id names the letter that can be decided."""
     ledger = LedgerDouble(a_letter(event_id=FIRST))
     await ledger.redrive(1, a_letter().envelope, "mail", "ann@host", "")
-    ledger.add(a_letter(event_id=FIRST))
+    ledger.bury(a_letter(event_id=FIRST))
 
     assert (await find(ledger, ["a1f0"]))["a1f0"].letter.number == 3
 

@@ -38,6 +38,9 @@ class Dying:
     def letters(self, numbers: Iterable[int]) -> AsyncGenerator[Letter | UnreadableEnvelope | None, None]:
         raise NotImplementedError
 
+    async def add(self, letter: Letter) -> None:
+        raise NotImplementedError
+
     def deciding(self) -> AbstractAsyncContextManager[Decisions]:
         raise NotImplementedError
 
