@@ -50,9 +50,11 @@ async def publish(old: Broker, count: int, delay: float = 0.0) -> list[Event]:
     return events
 
 
-async def die(old: Broker, count: int) -> list[Event]:
-    """Let events of the old file become dead letters."""
-    consumer = old.consumer()
+async def die(site: Site, count: int) -> list[Event]:
+    """Let events of the old file become dead letters, as a worker does, which has ended then."""
+    broker = open_broker(url_of_old(site), "bridge")
+    await broker.declare([Queue("default")])
+    consumer = broker.consumer()
     await consumer.start({"default": 50})
     dead: list[Event] = []
     for _ in range(count):
@@ -60,7 +62,7 @@ async def die(old: Broker, count: int) -> list[Event]:
         error = Error("ValueError", "no")
         await delivery.dead_letter(Letter(datetime.now(UTC), "default", "rejected", delivery.envelope, error))
         dead.append(delivery.envelope.event)
-    await consumer.close()
+    await broker.close()
     return dead
 
 
@@ -96,7 +98,7 @@ async def test_a_move_that_is_killed_loses_nothing(new: Site) -> None:
     old = open_broker(url_of_old(new), "bridge")
     await old.declare([Queue("default")])
     dead = await publish(old, LETTERS)
-    assert {event.id for event in await die(old, LETTERS)} == {event.id for event in dead}
+    assert {event.id for event in await die(new, LETTERS)} == {event.id for event in dead}
     events = await publish(old, EVENTS)
     events += await publish(old, DELAYED, delay=3.0)
     worker = new.worker()
