@@ -22,7 +22,7 @@ lock() { # FILE INPUT…
 }
 
 lock build requirements/build.in
-lock runtime pyproject.toml
+lock runtime --extra web pyproject.toml # the Docker image, with the page
 lock dev --extra dev pyproject.toml
 lock bench --extra bench pyproject.toml
 lock docs --extra docs pyproject.toml

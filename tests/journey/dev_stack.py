@@ -28,8 +28,8 @@ COMPOSE = ROOT / "docker-compose.yml"
 PATHS = f"{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/local/sbin:/usr/sbin:/sbin"
 HANG = 60.0
 KNOWN = {
-    *("build", "command", "depends_on", "environment", "healthcheck", "hostname", "image", "init", "ports"),
-    *("stop_grace_period", "user", "volumes"),
+    *("build", "cap_drop", "command", "depends_on", "environment", "healthcheck", "hostname", "image", "init", "ports"),
+    *("read_only", "security_opt", "stop_grace_period", "tmpfs", "user", "volumes"),
 }
 
 
@@ -41,6 +41,9 @@ class Service:
     command: Sequence[str]
     image: str
     user: str | None = None
+    read_only: bool = False
+    cap_drop: Sequence[str] = ()
+    security_opt: Sequence[str] = ()
     depends_on: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     healthcheck: Mapping[str, Any] | None = None
@@ -84,17 +87,21 @@ class Stack:
         self._root = root
         self._guard = Guard(root)
         self.services = services()
-        self.web, self._downstream = free_port(), free_port()
+        self.web, self.page, self._downstream, self._worker = (free_port() for _ in range(4))
         self._node = RabbitNode(self.services["rabbitmq"].environment)
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self.elsewhere = {
             "/run/bridge": f"{root}/run/bridge",
             "/data/": f"{root}/data/",
             "/app/": f"{root}/app/",
+            "/tmp/": f"{root}/tmp/",
             "/var/cache/nginx/": f"{root}/cache/",
             "@rabbitmq/": f"@127.0.0.1:{self._node.port}/",
             "http://nginx:8081/": f"http://127.0.0.1:{self._downstream}/",
             "http://127.0.0.1:8080/": f"http://127.0.0.1:{self.web}/",
+            "http://127.0.0.1:8090/": f"http://127.0.0.1:{self.page}/",
+            "0.0.0.0:8090": f"127.0.0.1:{self.page}",
+            "127.0.0.1:9464": f"127.0.0.1:{self._worker}",
             "listen 8080;": f"listen 127.0.0.1:{self.web};",
             "listen 8081;": f"listen 127.0.0.1:{self._downstream};",
         }
@@ -126,6 +133,8 @@ class Stack:
 
     def remove(self) -> None:
         """End all remaining processes, and remove their files."""
+        for process in self._running.values():
+            process.terminate()  # the guard does not find nginx, which overwrites its environment
         self._guard.clear()
         for process in self._running.values():
             process.wait(HANG)
@@ -140,7 +149,7 @@ class Stack:
         return self._root / inside.lstrip("/")
 
     def _make_file_systems(self) -> None:
-        for name in ("cache", "etc", "own"):
+        for name in ("cache", "etc", "own", "tmp"):
             self._root.joinpath(name).mkdir()
         for word, rest in last_stage():
             if word == "COPY" and not rest.startswith("--from"):

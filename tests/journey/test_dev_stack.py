@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from examples.webhooks.signature import signed_headers
+from tests.journey.dev_page import PageVisitor
 from tests.journey.dev_stack import COMPOSE, ROOT, Stack, instructions, last_stage, services
 from tests.journey.site import eventually
 
@@ -49,8 +50,26 @@ def test_nothing_runs_as_root() -> None:
     }
 
     assert users == {"rabbitmq": "rabbitmq", "nginx": "101:10001"} | dict.fromkeys(
-        ("tables", "app", "worker"), "10001:10001"
+        ("tables", "app", "worker", "page"), "10001:10001"
     )
+
+
+def test_every_service_is_confined() -> None:
+    """No service can change its file system, has a capability, or can get a right that it does not have."""
+    confined = {
+        service.name: (service.read_only, list(service.cap_drop), list(service.security_opt))
+        for service in services().values()
+    }
+
+    assert confined == dict.fromkeys(services(), (True, ["ALL"], ["no-new-privileges:true"]))
+
+
+def test_the_worker_is_healthy_by_its_readyz() -> None:
+    """The worker's health check asks for /readyz, which fails if the worker takes no events."""
+    worker = services()["worker"]
+
+    assert worker.healthcheck is not None
+    assert f"http://{worker.environment['BRIDGE_HTTP']}/readyz" in worker.healthcheck["test"][-1]
 
 
 def test_nothing_is_published_beyond_this_machine() -> None:
@@ -116,10 +135,20 @@ def test_nobody_can_replay_through_nginx(stack: Stack) -> None:
 
 
 @pytest.mark.rabbitmq
+async def test_the_page_opens_with_the_user_of_its_file(stack: Stack) -> None:
+    """The page of a site shows nothing without a session, and its queues to the user whose password page.toml names."""
+    page = PageVisitor(f"http://127.0.0.1:{stack.page}")
+
+    assert "deployments" not in page.text("/")
+    page.sign_in()
+    await eventually(lambda: "deployments" in page.text("/"), report=lambda: page.text("/") + stack.log("page"))
+
+
+@pytest.mark.rabbitmq
 def test_every_substitution_was_used_and_all_services_end_at_sigterm(stack: Stack) -> None:
     """`elsewhere` has no obsolete entry, and every service exits with 0 at SIGTERM."""
     assert stack.moved == set(stack.elsewhere)
-    assert stack.down() == dict.fromkeys(("nginx", "worker", "app"), 0)
+    assert stack.down() == dict.fromkeys(("nginx", "page", "worker", "app"), 0)
 
 
 def post(stack: Stack, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
