@@ -13,7 +13,7 @@ python := .venv/bin/python
 pytest := $(python) -m pytest -q -n 4 --dist loadscope --no-loadscope-reorder
 code   := bridge app_adapter worker dead_letter deferred_event_bridge tests examples benchmarks
 
-.PHONY: help env demo test test-all faults bench lint fuzz docs package rabbitmq servers databases clients browser redis
+.PHONY: help env demo test test-all faults bench lint fuzz docs package rabbitmq servers databases clients browser redis docker
 
 help:
 	@echo "make demo            run the demo on SQLite, half a minute"
@@ -63,13 +63,16 @@ browser: env
 redis:
 	@scripts/install-redis.sh
 
+docker: env
+	@scripts/install-docker.sh
+
 demo: env
 	@$(python) -m examples.demo $(if $(BROKER),--broker-url "$(BROKER)") $(if $(PAGE),--page)
 
 test: env rabbitmq servers databases clients browser redis
 	@$(pytest) -m "not long" tests
 
-test-all: env rabbitmq servers databases clients browser redis
+test-all: env rabbitmq servers databases clients browser redis docker
 	@$(pytest) tests
 
 faults: env rabbitmq servers databases
