@@ -22,6 +22,8 @@ T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
 TREE = Path("/opt/docker-of-debian")
 WHEELS = ROOT / ".venv" / "wheels-of-image"
+PATHS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+SOCKET = "unix:///run/engine-of-tests.sock"
 START_SECONDS = 120.0
 COMMAND_SECONDS = 600.0
 CLONE_NEWNET = 0x40000000
@@ -42,19 +44,21 @@ class DockerEngine:
         self._directory = Path(tempfile.mkdtemp(prefix="bridge-docker-"))
         self._log = self._directory / "engine.log"
         self._guard = Guard(self._directory)
+        # The socket's name is ours alone, so that no command can reach another engine of the machine.
+        self._environment = {"PATH": PATHS, "HOME": "/root", "DOCKER_HOST": SOCKET, **self._guard.environment}
         self._process: subprocess.Popen[bytes] | None = None
         self._network: ThreadPoolExecutor | None = None
 
     def start(self) -> None:
         """Start dockerd; return when it answers. Raise `NoEngine` if it is not installed or this machine forbids it."""
-        if not (TREE / ".packages").exists() or not WHEELS.exists():
+        if not (TREE / ".packages").exists() or not (WHEELS / ".lists").exists():
             raise NoEngine("scripts/install-docker.sh has not installed the engine")
         namespaces = ["--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child"]
         script = Path(__file__).with_suffix(".sh")
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 ["unshare", *namespaces, script, TREE, self._directory, ROOT],
-                env={**os.environ, **self._guard.environment},
+                env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -70,7 +74,7 @@ class DockerEngine:
         """Run a command in the engine's namespaces and /src; return its output. Fail with all output unless it is 0."""
         done = subprocess.run(
             [*self._inside(), *command],
-            env={"PATH": os.environ["PATH"], "HOME": "/root", **self._guard.environment},
+            env=self._environment,
             capture_output=True,
             text=True,
             check=False,
@@ -123,8 +127,8 @@ class DockerEngine:
     def _answers(self) -> bool:
         if not (self._directory / "begun").exists():
             return False
-        asked = subprocess.run([*self._inside(), "docker", "version"], capture_output=True, check=False)
-        return asked.returncode == 0
+        asked = [*self._inside(), "docker", "version"]
+        return subprocess.run(asked, env=self._environment, capture_output=True, check=False).returncode == 0
 
     def _remove_control_groups(self) -> None:
         end = time.monotonic() + START_SECONDS
@@ -133,6 +137,7 @@ class DockerEngine:
             for group in groups:
                 with contextlib.suppress(OSError):  # the kernel has not yet removed its last process
                     group.rmdir()
+            time.sleep(0.01)
 
     def _enter_network(self) -> None:
         """Move this thread alone into the engine's network."""

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs dockerd from a tree of Debian in the namespaces of this process, which has its own mounts, network and processes:
 #
-#   unshare --mount --net --pid --ipc --uts --fork docker_engine.sh TREE DIRECTORY REPOSITORY
+#   DOCKER_HOST=unix:///run/NAME.sock unshare --mount --net --pid --ipc --uts --fork docker_engine.sh TREE DIRECTORY REPOSITORY
 #
 # The tree stays unchanged: the engine's data are in memory, and end with the namespaces. DIRECTORY gets the file `begun`
 # when dockerd is about to begin. All containers are in the control group with the name of DIRECTORY.
@@ -37,4 +37,4 @@ touch "$directory/begun"
 cd "$root"
 pivot_root . old
 umount --lazy /old
-exec tini -- dockerd --host unix:///run/docker.sock --cgroup-parent "/$group" --exec-opt native.cgroupdriver=cgroupfs
+exec tini -- dockerd --host "$DOCKER_HOST" --cgroup-parent "/$group" --exec-opt native.cgroupdriver=cgroupfs
