@@ -26,6 +26,7 @@ PATHS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SOCKET = "unix:///run/engine-of-tests.sock"
 START_SECONDS = 120.0
 COMMAND_SECONDS = 600.0
+LOG_CHARACTERS = 4000
 CLONE_NEWNET = 0x40000000
 NOT_IN_IMAGES = (
     *("./old", "./src", "./wheels", "./var/lib/rabbitmq/.erlang.cookie", "./var/cache/apt/*", "./var/lib/apt/lists/*"),
@@ -65,9 +66,8 @@ class DockerEngine:
             )
         end = time.monotonic() + START_SECONDS
         while not self._answers():
-            if self._process.poll() is not None and not (self._directory / "begun").exists():
-                raise NoEngine(f"no Docker engine can run here: {self.log().strip()}")
-            assert self._process.poll() is None and time.monotonic() < end, self.log()
+            if self._process.poll() is not None or time.monotonic() > end:
+                raise NoEngine(f"no Docker engine can run here: {self.log().strip()[-LOG_CHARACTERS:]}")
             time.sleep(0.1)
 
     def run(self, *command: str) -> str:
