@@ -10,9 +10,11 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from flask import Flask, request
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app_adapter import DeferredEvents, Event, Reject
@@ -78,7 +80,8 @@ def accept() -> Any:
         except Exception as error:
             return {"end": "fail", "error": f"{type(error).__name__}: {error}"}, 503
         if int(key.rpartition("-")[2]) % 100 == ROLLED_BACK:
-            session.rollback()
+            with suppress(SQLAlchemyError):  # the database was killed, which rolls back too
+                session.rollback()
             return {"end": "fail", "error": "rolled back"}, 503
         try:
             session.commit()
