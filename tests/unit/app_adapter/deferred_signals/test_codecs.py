@@ -121,16 +121,21 @@ LEAVES = (
     | some.builds(Line, some.text(), some.decimals(0, 100))
 )
 KEYS = some.text() | some.sampled_from(["@", "@decimal", "@app"]) | some.integers() | some.dates() | some.none()
-HASHABLE = some.recursive(
-    LEAVES, lambda inner: some.tuples(inner, inner) | some.frozensets(inner, max_size=3), max_leaves=3
-)
-VALUES = some.recursive(
-    HASHABLE | some.sets(HASHABLE, max_size=3),
-    lambda inner: (
-        some.lists(inner, max_size=3) | some.tuples(inner, inner) | some.dictionaries(KEYS, inner, max_size=3)
-    ),
-    max_leaves=5,
-)
+
+
+def hashable(inner: some.SearchStrategy[Any]) -> some.SearchStrategy[Any]:
+    """Return containers of these values that can be in a set. No lambda: Hypothesis parses the source of one, during
+    which CPython 3.11 can fail if the garbage collector runs."""
+    return some.tuples(inner, inner) | some.frozensets(inner, max_size=3)
+
+
+def containers(inner: some.SearchStrategy[Any]) -> some.SearchStrategy[Any]:
+    """Return containers of these values."""
+    return some.lists(inner, max_size=3) | some.tuples(inner, inner) | some.dictionaries(KEYS, inner, max_size=3)
+
+
+HASHABLE = some.recursive(LEAVES, hashable, max_leaves=3)
+VALUES = some.recursive(HASHABLE | some.sets(HASHABLE, max_size=3), containers, max_leaves=5)
 
 
 def typed(value: object) -> object:
