@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from bridge.brokers.contract.broker import Broker
 from bridge.brokers.contract.consuming import Consumer
-from bridge.brokers.opening import check_policies, open_broker, site_on_broker
+from bridge.brokers.opening import check_policies, open_broker_of, site_on_broker
 from bridge.config.settings import Settings
 from bridge.config.sqlite_url import is_sqlite
 from bridge.console.signals import StopSignals, unless
@@ -45,14 +45,7 @@ async def take_from_broker(
     drain. Raise `BrokerUnavailable`, `BrokerRefused` or `SettingsError` if it cannot begin."""
     values, pool = options.settings.values, replays.pool
     _check_foreign_queues(options)
-    broker = open_broker(
-        values.broker_url,
-        values.namespace,
-        declare=values.declare,
-        file_group=values.file_group,
-        tls=options.settings.tls(),
-        keys=options.settings.ledger_keys(),
-    )
+    broker = open_broker_of(options.settings)
     async with AsyncExitStack() as ends:
         ends.push_async_callback(broker.close)
         ends.enter_context(recording(broker, values.history, watching.tell))

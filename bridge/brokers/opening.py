@@ -78,6 +78,19 @@ def open_broker(
         return opener(url, namespace, _Options(declare, creates, file_group, tls, keys))
 
 
+def open_broker_of(settings: "Settings") -> "Broker":
+    """Return the broker that the settings name, with their TLS and keys. Raise what `open_broker` raises."""
+    values = settings.values
+    return open_broker(
+        values.broker_url,
+        values.namespace,
+        declare=values.declare,
+        file_group=values.file_group,
+        tls=settings.tls(),
+        keys=settings.ledger_keys(),
+    )
+
+
 def open_existing(
     url: str,
     namespace: str,

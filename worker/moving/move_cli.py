@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from bridge.brokers.opening import open_broker, path_to_empty, same_file
+from bridge.brokers.opening import open_broker_of, path_to_empty, same_file
 from bridge.config.settings import Settings, load_settings
 from bridge.console import options
 from bridge.console.exit_codes import BY_SIGNAL, ExitCode
@@ -86,15 +86,7 @@ def main(
 
 async def _moved(old: OldFile, settings: Settings, *, watch: bool, as_json: bool) -> int:
     """Move, print the report, and return the exit code."""
-    values = settings.values
-    new = open_broker(
-        values.broker_url,
-        values.namespace,
-        declare=values.declare,
-        file_group=values.file_group,
-        tls=settings.tls(),
-        keys=settings.ledger_keys(),
-    )
+    new = open_broker_of(settings)
     with stop_on_signals(lambda: log.info("stopping after the batch in hand; a second signal stops at once")) as stop:
         try:
             await new.declare(settings.queues())
