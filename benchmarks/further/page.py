@@ -39,7 +39,7 @@ PROGRAM = str(Path(sys.executable).with_name("bridge-web"))
 
 
 def measure(directory: Path, scale: Scale) -> Table:
-    """Start the page anew in each round; return for each screen the time of its first request and of later ones."""
+    """Start the page again in each round. Return for each screen the time of its first request and of later ones."""
     url = f"sqlite:///{directory}/bridge.db"
     (directory / "bridge.toml").write_text(f'broker_url = "{url}"\n{SETTINGS}{dashboard_toml()}')
     settings = load_settings(environ={}, file=str(directory / "bridge.toml"))

@@ -1,4 +1,4 @@
-"""What `bridge-dlq replay` and the process in which it runs a letter write for each other, as files of one folder."""
+"""The files by which `bridge-dlq replay` and the process that runs the letter tell each other something."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -10,7 +10,7 @@ _STAGE, _EXIT_CODE = "stage", "exit_code"
 
 
 class Stage(StrEnum):
-    """What the process does. If the app ends it, the stage stays as it is."""
+    """The stage that the process has reached. If the app ends the process, the stage stays as it is."""
 
     LOADING = "loaded the app"
     RUNNING = "ran the event"

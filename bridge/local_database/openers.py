@@ -1,4 +1,4 @@
-"""Whether other processes have a database file open, and which of them this user can see."""
+"""Finds out if other processes have a database file open, and which of them this user can see."""
 
 import os
 from contextlib import suppress

@@ -129,11 +129,11 @@ class Page:
         return self._answer("now.html", document, charts=now.charts(asked), commands=now.COMMANDS)
 
     def pool(self) -> BaseResponse:
-        """Who does what?"""
+        """Show the workers, their slots and their children."""
         return self._answer("pool.html", pool.document(self.asked()), commands=pool.COMMANDS)
 
     def child(self, instance: str, pid: int) -> BaseResponse:
-        """Where is the code of one child now?"""
+        """Show where the code of one child is now."""
         return self._answer("child.html", child.document(self.asked(), instance, pid))
 
     def failing(self) -> BaseResponse:

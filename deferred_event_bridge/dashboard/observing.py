@@ -121,7 +121,7 @@ class Observer:
 
     @property
     def last(self) -> Seen:
-        """What was seen last, at once."""
+        """Return the last observation, without waiting."""
         return self._seen
 
     def look_again(self) -> None:

@@ -104,7 +104,7 @@ async def test_messages_of_mailboxes_are_moved_in_their_order(moving: Moving) ->
 
 
 async def test_a_message_in_hand_is_left(moving: Moving) -> None:
-    """Whoever has fetched it settles it; the report counts it."""
+    """A message that a program has fetched is left to that program, and the report counts it as left."""
     mailboxes = moving.old.mailboxes()
     await mailboxes.put("labels", b"1", Priority.NORMAL, deadline=within(20))
     assert await mailboxes.fetch("labels", 0, deadline=within(20)) is not None

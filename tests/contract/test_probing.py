@@ -24,7 +24,7 @@ FAILED = Failed(Error("ConnectionError", "no route"))
 
 
 def holding(*names: str) -> Breakers:
-    """Return the breakers of a worker that holds events with these names of the queue mail, at 0 s for ever."""
+    """Return the breakers of a worker that holds the events with these names in the queue mail. Its clock stands."""
     breakers = Breakers({"mail": QueueBreaker(1)}, tell_nobody, lambda: 0.0)
     for name in names:
         breakers.note("mail", name, "e", FAILED)

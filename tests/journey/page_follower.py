@@ -25,7 +25,7 @@ from tests.contract.dead_letter_program import shown_until
 from tests.journey.site import Program
 
 READY = {"flask": "Running on", "bridge-worker": "ready for events", "bridge-web": "The page is at"}
-"""What each server prints when it serves."""
+"""The words that each server prints when it is ready."""
 
 SECONDS = 180.0
 _STEP = re.compile(

@@ -91,8 +91,8 @@ def moves(site: Site) -> list[list[str]]:
 
 @pytest.mark.rabbitmq
 async def test_a_site_moves_to_rabbitmq(old: Site, rabbitmq_url: str) -> None:
-    """What is due, what waits and what has died in the old file goes to RabbitMQ, where a worker runs already; the old
-    file is empty then, and each event has run once."""
+    """Events and dead letters of the old file go to RabbitMQ, where a worker runs already. The file is empty then, and
+    each event has run once."""
     namespace = f'namespace = "n{uuid.uuid4().hex[:10]}"\n'
     old.configure(f'broker_url = "sqlite:///{old.directory}/bridge.db"\n{namespace}')
     worker = old.run("bridge-worker", "shop:app", "--children", "1")

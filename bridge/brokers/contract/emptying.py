@@ -37,10 +37,10 @@ class Catch:
 
 @dataclass(frozen=True, slots=True)
 class Stock:
-    """What the broker has. `due` and `retries` have the events of each queue: those to be run now, and those that wait
-    for their time in their queue. `delayed` are the events that are routed by their name when they are due. `messages`
-    has the messages of each mailbox. `consumers` is the number of living consumers, and `in_hand` that of the events
-    that they hold."""
+    """The counts of what the broker has. `due` has the events of each queue that are to be run now, and `retries` those
+    that wait for their time in their queue. `delayed` are the events that are routed by their name when they are due.
+    `messages` has the messages of each mailbox. `consumers` is the number of living consumers, and `in_hand` that of
+    the events that they hold."""
 
     due: Mapping[str, int]
     retries: Mapping[str, int]

@@ -30,7 +30,7 @@ _LAST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
 
 @dataclass(slots=True)
 class _Batch:
-    """What one look has taken so far, and how much more it may take."""
+    """The events that one look has taken so far, and the room for more."""
 
     room: int
     now: int
