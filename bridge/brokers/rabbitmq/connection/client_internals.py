@@ -6,6 +6,7 @@ import asyncio
 import logging
 import struct
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from ssl import SSLContext
 from typing import Any, cast
 
@@ -194,7 +195,8 @@ def write_frames(channel: Engine, frames: Iterable[Basic.Ack | Basic.Nack]) -> N
     """Give acknowledgements to the socket in one piece, without waiting for it. They do not pass through the queue and
     the task of aiormq's writer, and may overtake what waits there."""
     payload = b"".join([encode_acknowledgement(channel.number, frame) for frame in frames])
-    _writer(channel).write(payload)
+    with suppress(RuntimeError):  # uvloop's, of a socket that has just ended: the deliveries return to their queue
+        _writer(channel).write(payload)
 
 
 def socket_has_room(channel: Engine) -> bool:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from socket import socketpair
 from typing import Any
 
 import aio_pika
@@ -178,6 +179,18 @@ async def test_acknowledgements_are_written_in_one_piece(connection: DeliveringC
     assert socket.writes == [b"".join(pamqp.frame.marshal(frame, 1) for frame in frames)]
     written = re.findall(r"writer\.write\((.*)\)", inspect.getsource(aiormq.connection).partition("def __writer")[2])
     assert set(written) == {"channel_frame.payload", "ChannelFrame.marshall(0, [frame]).payload"}
+
+
+async def test_a_socket_that_has_just_ended_takes_no_frames(connection: DeliveringConnection, channel: Engine) -> None:
+    """uvloop raises for it until aiormq has closed the connection."""
+    reader, other_end = socketpair()
+    with reader, other_end:
+        _, connection.transports.writer = await asyncio.open_connection(sock=reader)
+        connection.transports.writer.write_eof()
+
+        write_frames(channel, [Basic.Ack(1)])
+
+        assert other_end.recv(100) == b""
 
 
 async def test_a_socket_that_is_stuck_takes_no_frames(connection: DeliveringConnection, channel: Engine) -> None:
