@@ -17,7 +17,7 @@ pathlib.Path(sys.argv[1]).write_text("\n".join(tests))
 END
 
 for _ in 1 2 3; do
-    "$1" -m pytest -q -p no:cacheprovider "@$failed"
+    "$1" -m pytest -q --tb=short -p no:cacheprovider "@$failed"
 done
 echo "UNSTEADY, to be mended: each failed among all tests, and passed three times alone:"
 cat "$failed"
