@@ -132,7 +132,7 @@ def _selected(asked: Asked, verb: Verb, group: str | None, through: int | None =
 def _of_the_plan(count: int) -> tuple[str, ...]:
     seconds = count * interval_of(DEFAULT_RATE)
     return (
-        f"First {min(CANARY, count):,}, then always twice as many, as long as the events are delivered.",
+        "Each step is twice as large as the one before, and begins when the events of that one are delivered.",
         "It stops by itself if one event fails as before, or if more than 10 % of a step fail otherwise.",
         f"At {DEFAULT_RATE} putting all of them back takes {seconds:,.{int(seconds < 10)}f} s or longer.",
     )
