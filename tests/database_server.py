@@ -19,10 +19,10 @@ from typing import Any
 import sqlalchemy
 
 from tests.guard import Guard
+from tests.limits import PATIENCE
 from tests.ports import free_port
 from tests.private_broker import PrivateBroker
 
-START_SECONDS = 60.0
 _BIN = "/usr/lib/postgresql"
 _SBIN = ":/usr/local/sbin:/usr/sbin"
 
@@ -66,7 +66,7 @@ class DatabaseServer(PrivateBroker):
         if not self._data.exists():
             self.prepare()
         self._process = subprocess.Popen(self.command(), **self._options())
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + PATIENCE
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"{self.scheme} did not start\n{self._log.read_text(errors='replace')[-3000:]}")
@@ -76,8 +76,8 @@ class DatabaseServer(PrivateBroker):
         """End the server at once, like a crash; its data stay, and `start()` recovers them."""
         if self._process is not None and self._process.poll() is None:
             pids = self._signal(signal.SIGKILL)
-            self._process.wait(START_SECONDS)
-            deadline = time.monotonic() + START_SECONDS
+            self._process.wait(PATIENCE)
+            deadline = time.monotonic() + PATIENCE
             while any(map(_runs, pids)):  # PostgreSQL does not start beside them
                 if time.monotonic() > deadline:
                     raise RuntimeError(f"processes of {self.scheme} do not end: {pids}")
@@ -95,7 +95,7 @@ class DatabaseServer(PrivateBroker):
         """Kill the server, and remove its directory. A second call does nothing."""
         self._guard.clear()
         if self._process is not None:
-            self._process.wait(START_SECONDS)
+            self._process.wait(PATIENCE)
 
     def new_database(self) -> str:
         """Make an empty database; return its URL."""
@@ -149,7 +149,7 @@ class Postgres(DatabaseServer):
             shutil.chown(self.directory, self.user)
         options = ["--no-sync", "--no-instructions", "--auth=trust", "--username=postgres", "--encoding=UTF8"]
         command = [_newest_initdb(), f"--pgdata={self._data}", "--locale=C", *options]
-        subprocess.run(command, check=True, timeout=START_SECONDS, **self._options())
+        subprocess.run(command, check=True, timeout=PATIENCE, **self._options())
 
     def command(self) -> Sequence[str]:
         settings = ("fsync=off", "full_page_writes=off", "autovacuum=on", "max_connections=60")
@@ -173,7 +173,7 @@ class MariaDB(DatabaseServer):
     def prepare(self) -> None:
         self._data.mkdir()
         # A server that makes its files cannot be killed before it has ended once.
-        subprocess.run([*self.command(), "--bootstrap"], check=True, timeout=START_SECONDS, **self._options())
+        subprocess.run([*self.command(), "--bootstrap"], check=True, timeout=PATIENCE, **self._options())
 
     def command(self) -> Sequence[str]:
         server = shutil.which("mariadbd", path=os.environ.get("PATH", "") + _SBIN)

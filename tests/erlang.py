@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-SECONDS = 60.0
+from tests.limits import PATIENCE
 
 
 class EvaluationError(Exception):
@@ -31,7 +31,7 @@ def evaluate(name: str, expressions: str, environment: Mapping[str, str]) -> str
         env=environment,
         capture_output=True,
         text=True,
-        timeout=SECONDS,
+        timeout=PATIENCE,
         check=False,
     )
     if done.returncode != 0 or not done.stdout.startswith("{ok, "):

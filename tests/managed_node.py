@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from tests.limits import PATIENCE
 from tests.ports import free_port
 from tests.rabbitmq_node import RabbitNode
 
@@ -54,7 +55,7 @@ class ManagedNode:
         body = None if content is None else json.dumps(content).encode()
         kind = {"Content-Type": "application/json"}
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}{url}", body, kind, method=method)
-        with opener.open(request, timeout=20) as reply:
+        with opener.open(request, timeout=PATIENCE) as reply:
             return json.loads(reply.read() or "null")
 
 

@@ -14,12 +14,12 @@ from typing import Any
 
 from tests.erlang import binary
 from tests.guard import Guard
+from tests.limits import PATIENCE
 from tests.private_broker import PrivateBroker
 from tests.rabbitmq_environment import new_cookie
 from tests.rabbitmq_node import RabbitNode, RabbitNodeError
 
 SIZE = 3
-AGREE_SECONDS = 60.0
 _NO_COOKIE = "nobody"
 
 _RUNNING = """
@@ -91,11 +91,11 @@ class RabbitCluster(PrivateBroker):
 
     def await_whole(self) -> None:
         """Return when every node runs and sees all others run."""
-        end = time.monotonic() + AGREE_SECONDS
+        end = time.monotonic() + PATIENCE
         while not all(len(self._seen_by(node)) == SIZE for node in self.nodes):
             if time.monotonic() > end:
                 seen = {node.name: self._seen_by(node) for node in self.nodes}
-                raise RabbitNodeError(f"the cluster is not whole after {AGREE_SECONDS:g} s; seen as running: {seen}")
+                raise RabbitNodeError(f"the cluster is not whole after {PATIENCE:g} s; seen as running: {seen}")
             time.sleep(0.05)
 
     def remove(self) -> None:

@@ -18,15 +18,13 @@ from pathlib import Path
 
 from tests.erlang import EvaluationError, evaluate
 from tests.guard import Guard
+from tests.limits import PATIENCE
 from tests.ports import free_ports
 from tests.private_broker import PrivateBroker
 from tests.rabbitmq_environment import environment as environment_of
 from tests.rabbitmq_environment import new_cookie
 from tests.rabbitmq_operator import Operator
 
-START_SECONDS = 60.0
-STOP_SECONDS = 60.0
-CTL_SECONDS = 60.0
 LEADER_SECONDS = 10.0
 _LOG_LINES = 40
 
@@ -100,7 +98,7 @@ class RabbitNode(PrivateBroker):
         """Shut the node down; its data stay."""
         if self._process is not None and self.running:
             self._process.terminate()
-            self._process.wait(STOP_SECONDS)
+            self._process.wait(PATIENCE)
 
     def restart(self) -> None:
         """Shut the node down, and start it again on the same port and data."""
@@ -111,7 +109,7 @@ class RabbitNode(PrivateBroker):
         """End the node by SIGKILL, like a crash; its data stay, and `start()` recovers them."""
         self._signal(signal.SIGKILL)
         if self._process is not None:
-            self._process.wait(STOP_SECONDS)
+            self._process.wait(PATIENCE)
 
     def pause(self) -> None:
         """Freeze the node: its connections stay open, but it does not answer. Return when all threads have stopped."""
@@ -141,15 +139,15 @@ class RabbitNode(PrivateBroker):
         self.eval("vm_memory_monitor:set_vm_memory_high_watermark(0.4).")
 
     def await_ready(self) -> None:
-        """Return when the node serves AMQP. Raise `RabbitNodeError` if it ends, or does not within `START_SECONDS`."""
-        deadline = time.monotonic() + START_SECONDS
+        """Return when the node serves AMQP. Raise `RabbitNodeError` if it ends, or does not within `PATIENCE`."""
+        deadline = time.monotonic() + PATIENCE
         while not _serves_amqp(self.port):
             if self._process is None or not self.running:
                 code = None if self._process is None else self._process.returncode
                 raise RabbitNodeError(f"{self._server} ended with {code}\n{self._log_tail()}")
             if time.monotonic() > deadline:
                 raise RabbitNodeError(
-                    f"{self._server}: no AMQP on port {self.port} in {START_SECONDS:g} s\n{self._log_tail()}"
+                    f"{self._server}: no AMQP on port {self.port} in {PATIENCE:g} s\n{self._log_tail()}"
                 )
             time.sleep(0.02)
 
@@ -167,7 +165,7 @@ class RabbitNode(PrivateBroker):
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=CTL_SECONDS,
+            timeout=PATIENCE,
             check=False,
         )
         if done.returncode != 0:
@@ -199,10 +197,10 @@ class RabbitNode(PrivateBroker):
         record of its own."""
         mark = f"read up to here: {uuid.uuid4()}"
         self.eval(f'logger:warning("{mark}").')
-        deadline = time.monotonic() + CTL_SECONDS
+        deadline = time.monotonic() + PATIENCE
         while mark not in (text := self._log.read_text(errors="replace")):
             if time.monotonic() > deadline:
-                raise RabbitNodeError(f"the node did not log {mark!r} within {CTL_SECONDS:g} s\n{self._log_tail()}")
+                raise RabbitNodeError(f"the node did not log {mark!r} within {PATIENCE:g} s\n{self._log_tail()}")
             time.sleep(0.02)
         return text
 
@@ -217,7 +215,7 @@ class RabbitNode(PrivateBroker):
         """Kill the node and its processes, and remove its directory. A second call does nothing."""
         self._guard.clear()
         if self._process is not None:
-            self._process.wait(STOP_SECONDS)
+            self._process.wait(PATIENCE)
 
     @property
     def _log(self) -> Path:
@@ -270,7 +268,7 @@ def _runs(pid: int) -> bool:
 def _serves_amqp(port: int) -> bool:
     """Return True if the server replies to an AMQP 0-9-1 header with a method frame: then it accepts connections."""
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1.0) as connection:
+        with socket.create_connection(("127.0.0.1", port), timeout=5.0) as connection:
             connection.sendall(b"AMQP\x00\x00\x09\x01")
             return connection.recv(1) == b"\x01"
     except OSError:

@@ -14,10 +14,9 @@ import redis
 
 from tests.certificates import Authority, Certificate
 from tests.guard import Guard
+from tests.limits import PATIENCE
 from tests.ports import free_port
 from tests.private_broker import PrivateBroker
-
-START_SECONDS = 20.0
 
 
 class RedisNode(PrivateBroker):
@@ -38,7 +37,7 @@ class RedisNode(PrivateBroker):
         """Start the server on its existing data; return when it answers."""
         environment = {**os.environ, **self._guard.environment}
         self._process = subprocess.Popen(self._command(), env=environment, stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + PATIENCE
         while not self._answers():
             assert self._process.poll() is None and time.monotonic() < deadline, "redis-server did not start"
             time.sleep(0.01)
@@ -47,7 +46,7 @@ class RedisNode(PrivateBroker):
         """Kill the server; its data stay, and `start()` reads them."""
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
-            self._process.wait(START_SECONDS)
+            self._process.wait(PATIENCE)
 
     def pause(self) -> None:
         """Freeze the server: its connections stay open, but it does not answer."""
@@ -63,7 +62,7 @@ class RedisNode(PrivateBroker):
         """Kill the server, and remove its directory. A second call does nothing."""
         self._guard.clear()
         if self._process is not None:
-            self._process.wait(START_SECONDS)
+            self._process.wait(PATIENCE)
 
     def new_database(self) -> str:
         """Return the URL of an empty database. There are 16; the first one is not given."""

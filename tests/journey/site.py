@@ -27,6 +27,7 @@ from bridge.queues import Queue
 from tests.deadlines import within
 from tests.events import new_event
 from tests.guard import Guard, marked_processes
+from tests.limits import PATIENCE
 from tests.rabbitmq_node import RabbitNode
 
 APPS = Path(__file__).with_name("apps")
@@ -72,12 +73,12 @@ class Program:
         """Send a signal to the program."""
         self.process.send_signal(number)
 
-    async def ended(self, within: float = 60.0) -> int:
+    async def ended(self, within: float = PATIENCE) -> int:
         """Wait until the program has ended; return its exit code."""
         await eventually(lambda: self.process.poll() is not None, within, lambda: self.log)
         return self.process.returncode
 
-    async def says(self, text: str, within: float = 30.0) -> None:
+    async def says(self, text: str, within: float = PATIENCE) -> None:
         """Wait until the output has this text."""
         await eventually(lambda: text in self.log, within, lambda: f"{text!r} is not in: {self.log}")
 
@@ -156,7 +157,7 @@ class Site:
             publisher = broker.publisher()
             for first in range(0, count, 200):
                 await asyncio.gather(
-                    *(publisher.publish(event, due, deadline=within(30)) for event in made[first : first + 200])
+                    *(publisher.publish(event, due, deadline=within(PATIENCE)) for event in made[first : first + 200])
                 )
             await publisher.close()
         return [event.id for event in made]
@@ -178,6 +179,13 @@ class Site:
             found = [await ledger.letter(number) for number in numbers]
             await ledger.close()
         return [letter for letter in found if letter is not None]
+
+    async def letters_at_least(self, count: int) -> list[Letter]:
+        """Wait until so many dead letters are open; return them."""
+        async with asyncio.timeout(PATIENCE):
+            while len(letters := await self.letters()) < count:
+                await asyncio.sleep(0.1)
+        return letters
 
     async def backlog(self) -> Mapping[str, Backlog]:
         """Return the backlog of the queues, as a consumer that takes no events counts it."""
@@ -210,7 +218,7 @@ def site_on(node: RabbitNode, directory: Path) -> Iterator[Site]:
             site.end()
 
 
-async def when_reached(work: Callable[[], Coroutine[Any, Any, object]], within: float = 60.0) -> None:
+async def when_reached(work: Callable[[], Coroutine[Any, Any, object]], within: float = PATIENCE) -> None:
     """Do `work` as soon as the broker can be reached: a node may need some time after a test has broken it."""
     async with asyncio.timeout(within):
         while True:
@@ -222,7 +230,7 @@ async def when_reached(work: Callable[[], Coroutine[Any, Any, object]], within: 
 
 
 async def eventually(
-    holds: Callable[[], bool], within: float = 30.0, report: Callable[[], str] = lambda: "the condition stays false"
+    holds: Callable[[], bool], within: float = PATIENCE, report: Callable[[], str] = lambda: "the condition stays false"
 ) -> None:
     """Wait until the condition holds; fail with the report if it does not within this many seconds."""
     end = time.monotonic() + within
