@@ -16,7 +16,7 @@ pytestmark = pytest.mark.rabbitmq
 
 async def delivered(pool: PoolSite, count: int) -> None:
     """Wait until the worker has acknowledged exactly this many events."""
-    await eventually(lambda: [worker["delivered"] for worker in pool.status()] == [count], within=60)
+    await eventually(lambda: [worker["delivered"] for worker in pool.status()] == [count])
 
 
 @pytest.mark.parametrize("hurt", ["closes the connections three times", "is killed"])

@@ -26,7 +26,7 @@ async def test_a_queue_with_other_arguments_ends_the_worker_with_a_sentence(
         await (await connection.channel()).queue_declare(queue, durable=True)
 
     worker = site.worker()
-    assert await worker.ended(within=15) == 3, worker.log
+    assert await worker.ended() == 3, worker.log
     (answer,) = await web.defer("ok")
 
     for said in (worker.log, answer.says):

@@ -10,6 +10,7 @@ from pathlib import Path
 from werkzeug.security import generate_password_hash
 
 from tests.journey.site import Program, Site, site_on_sqlite
+from tests.limits import PATIENCE
 from tests.ports import free_port
 
 PASSWORDS = {"sam": "password-of-sam", "ola": "password-of-ola", "ana": "password-of-ana"}
@@ -70,11 +71,9 @@ def page_site(directory: Path) -> Iterator[PageSite]:
         site.remove()
 
 
-def until(
-    holds: Callable[[], object], report: Callable[[], str] = lambda: "it stays false", within: float = 30.0
-) -> None:
-    """Wait until the condition holds; fail with the report after so many seconds."""
-    end = time.monotonic() + 30
+def until(holds: Callable[[], object], report: Callable[[], str] = lambda: "it stays false") -> None:
+    """Wait until the condition holds; fail with the report if it does not."""
+    end = time.monotonic() + PATIENCE
     while not holds():
         assert time.monotonic() < end, report()
         time.sleep(0.02)

@@ -16,6 +16,7 @@ from tests.dashboard.page_site import PageSite, axe, until
 from tests.deadlines import within
 from tests.events import new_event
 from tests.journey.site import PROGRAMS, Site
+from tests.limits import PATIENCE
 
 pytestmark = pytest.mark.browser
 
@@ -29,7 +30,7 @@ def defer(site: Site, name: str, count: int, data: bytes = b"{}") -> list[str]:
         events = [new_event(name, data) for _ in range(count)]
         async with site.broker() as broker:
             publisher = broker.publisher()
-            await asyncio.gather(*(publisher.publish(event, deadline=within(30)) for event in events))
+            await asyncio.gather(*(publisher.publish(event, deadline=within(PATIENCE)) for event in events))
             await publisher.close()
         return [event.id for event in events]
 

@@ -15,6 +15,7 @@ from bridge.console.exit_codes import ExitCode
 from deferred_event_bridge.dashboard.top_drawing import drawn, sparkline
 from tests.dashboard.page_site import PageSite
 from tests.journey.site import PROGRAMS
+from tests.limits import PATIENCE
 
 TOP = str(PROGRAMS / "bridge-top")
 
@@ -128,7 +129,7 @@ def top(directory: os.PathLike[str], *words: str, **environment: str) -> subproc
         env=os.environ | environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
 
@@ -151,7 +152,7 @@ def test_ctrl_c_gives_the_terminal_back(shop: PageSite) -> None:
     environment = os.environ | shop.site.environment | {"TERM": "xterm", "COLUMNS": "120", "LINES": "40"}
     top = subprocess.Popen([TOP], cwd=shop.directory, env=environment, stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
-    seen, end = b"", time.monotonic() + 30
+    seen, end = b"", time.monotonic() + PATIENCE
     while b"slots busy" not in seen:
         assert time.monotonic() < end, seen
         seen += os.read(ours, 65536)
@@ -161,7 +162,7 @@ def test_ctrl_c_gives_the_terminal_back(shop: PageSite) -> None:
             seen += os.read(ours, 65536)
         except OSError:  # the program has closed its end
             break
-    assert top.wait(30) == ExitCode.DONE
+    assert top.wait(PATIENCE) == ExitCode.DONE
     assert seen.rstrip().endswith(b"\x1b[?1049l") or b"\x1b[?1049l" in seen[-200:]
 
 

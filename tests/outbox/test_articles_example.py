@@ -1,6 +1,5 @@
 """The example `articles` with the real programs: model events, a method in the pool, and a trigger for `psql`."""
 
-import asyncio
 import json
 import os
 import shutil
@@ -60,7 +59,7 @@ async def test_an_article_is_published(site: Site, url: str) -> None:
     site.worker(app="articles:app")
     client(site, "c.post('/articles', json={'title': 'News'}); c.post('/articles/1/publish')")
 
-    await eventually(lambda: len(changes(url)) == 2, 60, lambda: str(changes(url)))
+    await eventually(lambda: len(changes(url)) == 2, report=lambda: str(changes(url)))
     found = client(site, "print(json.dumps(c.get('/articles/1').json))")
     assert found["is_public"]
     assert found["changes"][0] == "title:  -> News"
@@ -69,10 +68,8 @@ async def test_an_article_is_published(site: Site, url: str) -> None:
     call = [str(PROGRAMS / "bridge-call"), "method.article.publish"]
     assert json.loads(output(site, [*call, '{"identity": 1, "arguments": {"tweet": false}}'])) == {"result": None}
     output(site, [str(PROGRAMS / "bridge-defer"), "method.article.publish", '{"identity": 99}'])
-    await eventually(lambda: len(changes(url)) == 3, 60, lambda: str(changes(url)))
-    async with asyncio.timeout(60):
-        while not (letters := await site.letters()):
-            await asyncio.sleep(0.05)
+    await eventually(lambda: len(changes(url)) == 3, report=lambda: str(changes(url)))
+    letters = await site.letters_at_least(1)
     assert [(each.reason, each.error.message) for each in letters] == [("rejected", "Article 99: the record is gone")]
 
 
@@ -87,7 +84,7 @@ async def test_a_row_of_psql_is_an_event(site: Site, url: str) -> None:
     site.worker(app="articles:app")
     output(site, psql, "INSERT INTO article (title) VALUES ('by psql'); UPDATE article SET title = 'ü'")
 
-    await eventually(lambda: len(changes(url)) == 3, 60, lambda: str(changes(url)))
+    await eventually(lambda: len(changes(url)) == 3, report=lambda: str(changes(url)))
     assert sorted(changes(url)) == ["id:  -> 1", "title:  -> by psql", "title: by psql -> ü"]
 
 

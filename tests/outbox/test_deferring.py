@@ -17,6 +17,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scop
 from app_adapter import DeferError, Deferral, DeferredEvents, DuplicateEvent, InvalidName, InvalidPayload, Unroutable
 from bridge.publishing.outbox.tables import tables
 from bridge.publishing.stores import StoredEvent
+from tests.limits import PATIENCE
 
 OUTBOX, KEYS = tables("bridge").outbox, tables("bridge").keys
 
@@ -325,9 +326,9 @@ def test_another_transaction_waits_for_the_key(engine: Engine, events: DeferredE
     with Session(engine) as session, ThreadPoolExecutor(1) as thread:
         first = events.defer("a.b", 1, session=session, **ONCE_AN_HOUR)
         second = thread.submit(other)
-        waiting.wait(10)
+        waiting.wait(PATIENCE)
         getattr(session, fate)()
-        second_id = second.result(10)
+        second_id = second.result(PATIENCE)
 
     assert (second_id == first) == (fate == "commit")
     assert committed(engine) == ([1] if fate == "commit" else [2])

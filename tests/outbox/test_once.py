@@ -16,6 +16,7 @@ from app_adapter import DeferredEvents, Event, Retry, on
 from app_adapter.testing import RecordedEvent
 from bridge.outcome import Failed, Outcome, Succeeded
 from bridge.publishing.outbox.tables import tables
+from tests.limits import PATIENCE
 
 ONCE = tables("bridge").once
 
@@ -121,7 +122,7 @@ def test_a_call_in_the_listener_marks_the_session_that_it_is_given(engine: Engin
 @pytest.mark.databases("postgres", "mariadb")
 def test_a_repeat_at_the_same_time_waits(engine: Engine, events: DeferredEvents) -> None:
     """The first one commits while the second waits for its mark."""
-    both = threading.Barrier(2, timeout=10)
+    both = threading.Barrier(2, timeout=PATIENCE)
 
     @events.on("account.created")
     def greet(event: Event) -> None:

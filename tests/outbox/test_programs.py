@@ -83,7 +83,7 @@ async def hurt(site: Site, relay: Program, worker: Program, server: DatabaseServ
 
 async def at_least(engine: Engine, number: int) -> None:
     """Wait until this many effects are committed."""
-    await eventually(lambda: effects(engine) >= number, 120, lambda: f"{effects(engine)} effects of {number}")
+    await eventually(lambda: effects(engine) >= number, report=lambda: f"{effects(engine)} effects of {number}")
 
 
 @pytest.mark.databases("postgres", pytest.param("mariadb", marks=pytest.mark.long))

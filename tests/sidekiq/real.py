@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.limits import PATIENCE
+
 RUBY = Path(__file__).with_name("ruby")
-END_SECONDS = 20.0
 
 
 class RealSidekiq:
@@ -23,7 +24,7 @@ class RealSidekiq:
     def client(self, code: str) -> Any:
         """Run Ruby code with Sidekiq's client; return its result."""
         command = ["ruby", str(RUBY / "client.rb"), code]
-        ran = subprocess.run(command, env=self._environment, capture_output=True, check=False, timeout=60)
+        ran = subprocess.run(command, env=self._environment, capture_output=True, check=False, timeout=PATIENCE)
         assert ran.returncode == 0, ran.stderr.decode()
         return json.loads(ran.stdout)
 
@@ -38,7 +39,7 @@ class RealSidekiq:
                 yield
             finally:
                 process.terminate()
-                process.wait(END_SECONDS)
+                process.wait(PATIENCE)
 
     @property
     def done(self) -> list[tuple[str, list[Any]]]:

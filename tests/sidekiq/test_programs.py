@@ -61,7 +61,7 @@ async def test_no_job_is_lost_when_relays_are_killed(site: Site, client: Any, se
         return int(client.llen(QUEUE) + client.zcard("schedule") + client.zcard("retry"))
 
     async def at_most(wished: int, relay: Program) -> None:
-        await eventually(lambda: left() <= wished, 60, lambda: relay.log)
+        await eventually(lambda: left() <= wished, report=lambda: relay.log)
 
     kills = 0
 
@@ -82,7 +82,7 @@ async def test_no_job_is_lost_when_relays_are_killed(site: Site, client: Any, se
     if leases := client.zrange(f"{held}:leases", 0, -1):
         client.zadd(f"{held}:leases", dict.fromkeys(leases, 0))  # as if their time was over
     last = site.run("bridge-relay")
-    await eventually(lambda: left() + client.hlen(f"{held}:held") == 0, 60, lambda: last.log)
+    await eventually(lambda: left() + client.hlen(f"{held}:held") == 0, report=lambda: last.log)
     last.signal(signal.SIGTERM)
     assert await last.ended() == 0
     events = Counter(await published(site))
@@ -103,7 +103,7 @@ async def test_a_relay_that_is_stopped_gives_back(url: str, client: Any, tmp_pat
         jobs = [a_job(number) for number in range(10)]
         push(client, jobs)
         relay = site.run("bridge-relay")
-        await eventually(lambda: client.llen(QUEUE) < 10, 30, lambda: relay.log)
+        await eventually(lambda: client.llen(QUEUE) < 10, report=lambda: relay.log)
         relay.signal(signal.SIGTERM)
         assert await relay.ended() == 0
     finally:

@@ -51,7 +51,7 @@ async def test_it_runs_what_is_deferred(events: DeferredEvents, ruby: RealSideki
     scheduled = ruby.client("Sidekiq::ScheduledSet.new.map { |job| [job.jid, job.at.to_f, job.queue, job.args] }")
     ruby.client("Sidekiq::ScheduledSet.new.each(&:add_to_queue)")
     with ruby.running("default", "critical"):
-        await eventually(lambda: len(ruby.done) == len(payloads) + 51, 60, lambda: str(ruby.done))
+        await eventually(lambda: len(ruby.done) == len(payloads) + 51, report=lambda: str(ruby.done))
 
     assert scheduled == [[late, pytest.approx(later.timestamp(), abs=1e-3), "default", ["late"]]]
     ran = dict(ruby.done)
@@ -95,7 +95,7 @@ async def test_what_its_client_pushes_becomes_events(ruby: RealSidekiq, url: str
     jobs = {*client.lrange(QUEUE, 0, -1), *client.zrange("schedule", 0, -1)}
 
     async with relaying(url, broker):
-        await eventually(lambda: len(broker.taken) == 102 and not client.hlen(HELD), 30, lambda: str(broker.taken))
+        await eventually(lambda: len(broker.taken) == 102 and not client.hlen(HELD), report=lambda: str(broker.taken))
 
     assert {event.data for event, _ in broker.taken} == jobs
     assert {event.id for event, _ in broker.taken} == set(ids)
@@ -115,14 +115,16 @@ async def test_it_works_beside_a_relay(ruby: RealSidekiq, url: str, client: Any)
                 "(1..200).map { |n| [HardWorker.perform_async(n), DeferEvent.perform_async(n)] }.transpose"
             )
             ruby.client("HardWorker.perform_async('fail')")
-            await eventually(lambda: len(ruby.done) == 200, 60, lambda: str(len(ruby.done)))
-            await eventually(lambda: len({event.id for event, _ in broker.taken}) == 200, 60, lambda: str(broker.tries))
-            await eventually(lambda: client.zcard("retry") == 1 and not client.hlen(HELD), 60, lambda: "no retry")
+            await eventually(lambda: len(ruby.done) == 200, report=lambda: str(len(ruby.done)))
+            await eventually(
+                lambda: len({event.id for event, _ in broker.taken}) == 200, report=lambda: str(broker.tries)
+            )
+            await eventually(lambda: client.zcard("retry") == 1 and not client.hlen(HELD), report=lambda: "no retry")
 
     before = json.loads(client.zrange("retry", 0, -1)[0])
     due = client.zrange("retry", 0, -1, withscores=True)[0][1]
     async with relaying(url, broker, classes={"HardWorker": "work.hard"}):
-        await eventually(lambda: len(broker.taken) == 201 and not client.hlen(HELD), 30, lambda: str(broker.tries))
+        await eventually(lambda: len(broker.taken) == 201 and not client.hlen(HELD), report=lambda: str(broker.tries))
 
     assert sorted(jid for jid, _ in ruby.done) == sorted(ids[0])
     assert sorted(event.id for event, _ in broker.taken[:-1]) == sorted(ids[1])

@@ -196,7 +196,7 @@ async def test_what_a_relay_held_when_it_was_killed_is_taken_over(
     broker, killed = SwitchedBroker(), store_of(url)
     push(client, [a_job(1), a_job(2, "Mail"), a_job(3)])
     client.zadd("schedule", {a_job(4, "Mail"): 4102444800})
-    monkeypatch.setattr(held_module, "LEASE_SECONDS", 0.5)
+    monkeypatch.setattr(held_module, "LEASE_SECONDS", 3.0)
     before = [stored.read()[0] for stored in await killed.read(0, 10)]
 
     async with relaying(url, broker, classes={"DeferEvent": "legacy.defer"}):
@@ -214,14 +214,14 @@ async def test_a_lease_is_renewed_while_the_broker_is_away(
     url: str, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No other relay takes the jobs over."""
-    monkeypatch.setattr(held_module, "LEASE_SECONDS", 1.0)
+    monkeypatch.setattr(held_module, "LEASE_SECONDS", 3.0)
     full, broker = SwitchedBroker("full"), SwitchedBroker()
     push(client, [a_job(1)])
 
     async with relaying(url, full):
         await until(lambda: full.tries > 0)
         async with relaying(url, broker):
-            await asyncio.sleep(2)
+            await asyncio.sleep(4)
             assert broker.taken == []
         full.answer = "confirm"
         await until(lambda: left(client) == 0)
