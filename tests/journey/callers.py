@@ -10,9 +10,7 @@ from flask import Flask
 
 from app_adapter import CallError, DeferredEvents
 from tests.journey.site import Site
-
-TIMEOUT = 30.0
-"""Seconds of a call that is expected to be answered."""
+from tests.limits import PATIENCE
 
 
 class CallingApp:
@@ -23,20 +21,20 @@ class CallingApp:
         self._app.config.update(BRIDGE_BROKER_URL=site.broker_url, BRIDGE_NAMESPACE=site.namespace)
         self._events = DeferredEvents(self._app)
 
-    def call_now(self, name: str, payload: Any = None, timeout: float = TIMEOUT) -> Any:
+    def call_now(self, name: str, payload: Any = None, timeout: float = PATIENCE) -> Any:
         """Call, and block."""
         return self._events.call(name, payload, timeout=timeout)
 
-    async def call(self, name: str, payload: Any = None, timeout: float = TIMEOUT) -> Any:
+    async def call(self, name: str, payload: Any = None, timeout: float = PATIENCE) -> Any:
         """Call in a thread."""
         return await asyncio.to_thread(self.call_now, name, payload, timeout)
 
-    async def until_served(self, within: float = 60.0) -> None:
+    async def until_served(self, within: float = PATIENCE) -> None:
         """Wait until a worker answers."""
         async with asyncio.timeout(within):
             while True:
                 with suppress(CallError):
-                    await self.call("nothing.answered", timeout=2.0)
+                    await self.call("nothing.answered", timeout=5.0)
                     return
                 await asyncio.sleep(0.05)
 

@@ -5,8 +5,9 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
+from tests.limits import PATIENCE
+
 TABLES = Path(__file__).parents[2] / "examples" / "webhooks" / "page.toml"
-ANSWER_SECONDS = 60.0
 
 
 class PageVisitor:
@@ -30,5 +31,5 @@ class PageVisitor:
         self._fetch("/sign-in", urllib.parse.urlencode({"name": named[1], "password": named[2]}).encode())
 
     def _fetch(self, path: str, form: bytes | None = None) -> str:
-        with self._opener.open(self._address + path, form, ANSWER_SECONDS) as answer:
+        with self._opener.open(self._address + path, form, PATIENCE) as answer:
             return str(answer.read().decode())

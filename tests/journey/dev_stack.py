@@ -20,13 +20,13 @@ from ruamel.yaml import YAML
 
 from tests.guard import Guard
 from tests.journey.web_servers import nginx_user
+from tests.limits import PATIENCE
 from tests.ports import free_port
 from tests.rabbitmq_node import RabbitNode, RabbitNodeError
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
 PATHS = f"{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/local/sbin:/usr/sbin:/sbin"
-HANG = 60.0
 KNOWN = {
     *("build", "cap_drop", "command", "depends_on", "environment", "healthcheck", "hostname", "image", "init", "ports"),
     *("read_only", "security_opt", "stop_grace_period", "tmpfs", "user", "volumes"),
@@ -127,7 +127,7 @@ class Stack:
         codes = {}
         for name, process in reversed(self._running.items()):
             process.terminate()
-            codes[name] = process.wait(HANG)
+            codes[name] = process.wait(PATIENCE)
         self._running.clear()
         return codes
 
@@ -137,7 +137,7 @@ class Stack:
             process.terminate()  # the guard does not find nginx, which overwrites its environment
         self._guard.clear()
         for process in self._running.values():
-            process.wait(HANG)
+            process.wait(PATIENCE)
         self._node.remove()
 
     def log(self, name: str) -> str:
@@ -189,11 +189,11 @@ class Stack:
 
     def _await(self, service: Service, condition: str) -> None:
         if condition == "service_completed_successfully":
-            assert self._running.pop(service.name).wait(HANG) == 0, self.log(service.name)
+            assert self._running.pop(service.name).wait(PATIENCE) == 0, self.log(service.name)
             return
         assert condition == "service_healthy", condition
         assert service.healthcheck is not None, f"{service.name} has no healthcheck"
-        end = time.monotonic() + HANG
+        end = time.monotonic() + PATIENCE
         while not self._is_healthy(service, *service.healthcheck["test"]):
             process = self._running.get(service.name)
             assert process is None or process.poll() is None, self.log(service.name)

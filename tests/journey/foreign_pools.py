@@ -3,6 +3,7 @@
 from tests.deadlines import within
 from tests.events import new_event
 from tests.journey.site import Program, Site, eventually
+from tests.limits import PATIENCE
 
 RETRY = "retry = {attempts = 2, initial = '1s', base = 1, jitter = 0}\n"
 PATIENT = "retry = {attempts = 10, initial = '1s', base = 1, jitter = 0}\n"
@@ -26,6 +27,6 @@ async def defer_data(site: Site, name: str, *bodies: bytes) -> list[str]:
     async with site.broker() as broker:
         publisher = broker.publisher()
         for event in made:
-            await publisher.publish(event, None, deadline=within(30))
+            await publisher.publish(event, None, deadline=within(PATIENCE))
         await publisher.close()
     return [event.id for event in made]

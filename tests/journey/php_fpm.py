@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tests.journey.site import APPS, Site, eventually
+from tests.limits import PATIENCE
 
 PROGRAM = "php-fpm8.2"
 RECEIVER = Path(__file__).parents[2] / "examples" / "php" / "receiver.php"
@@ -71,7 +72,7 @@ class PhpFpm:
         """End the pool now. The site's guard cannot: PHP-FPM overwrites its environment with its process title."""
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(10)
+            self._process.wait(PATIENCE)
 
     def _launched(self) -> subprocess.Popen[bytes]:
         as_root = ["--allow-to-run-as-root"] if os.geteuid() == 0 else []

@@ -8,6 +8,7 @@ from pathlib import Path
 from bridge.config.foreign_pool import Address
 from tests.journey.site import Program, Site
 from tests.journey.web_servers import cgi_fcgi
+from tests.limits import PATIENCE
 
 BEGIN_KEPT = struct.pack(">BBHHBxHB5x", 1, 1, 1, 8, 0, 1, 1)
 
@@ -33,7 +34,7 @@ def pid_and_version(site: Site) -> tuple[int, str]:
 def connected(site: Site) -> socket.socket:
     """Open a connection to the pool."""
     client = socket.socket(socket.AF_UNIX)
-    client.settimeout(10)
+    client.settimeout(PATIENCE)
     client.connect(str(socket_of(site)))
     return client
 

@@ -11,6 +11,7 @@ from bridge.config.settings import load_settings
 from bridge.ledger import Letter
 from bridge.status import to_json
 from tests.journey.site import PROGRAMS, Program, Site
+from tests.limits import PATIENCE
 from worker.control.control_socket import statuses_of, workers_of
 from worker.control.readiness import why_not
 
@@ -46,7 +47,7 @@ class PoolSite:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=20,
+            timeout=PATIENCE,
             check=False,
         )
 

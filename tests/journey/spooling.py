@@ -15,6 +15,7 @@ from bridge.brokers.opening import open_broker
 from bridge.publishing.spool.summary import spooled
 from bridge.queues import Queue
 from tests.journey.site import Site
+from tests.limits import PATIENCE
 
 TIMEOUT = 2.0
 SPOOL = "spool.db"
@@ -110,7 +111,7 @@ async def arrived(site: Site, expected: int) -> list[int]:
     numbers: list[int] = []
     try:
         while True:
-            async with asyncio.timeout(20.0 if len(numbers) < expected else 0.3):
+            async with asyncio.timeout(PATIENCE if len(numbers) < expected else 0.3):
                 delivery = await consumer.receive()
             numbers.append(json.loads(delivery.envelope.event.data))
             await delivery.ack()

@@ -9,6 +9,7 @@ from bridge.brokers.opening import open_broker
 from bridge.errors import BrokerRefused
 from bridge.queues import Queue
 from tests.journey.site import Program, Site
+from tests.limits import LONG
 
 FEW = ("--events", "400", "--children", "1")
 
@@ -17,7 +18,7 @@ async def test_it_measures_and_leaves_nothing(site: Site) -> None:
     """Figures of a whole run, and no listener of the app is called. Nothing is left on the broker, or on the disk."""
     bench = site.run("bridge-bench", "behaving:app", "--json", "--events", "1000", "--children", "1")
 
-    assert await bench.ended(240) == 0, bench.log
+    assert await bench.ended(LONG) == 0, bench.log
     document = json.loads(bench.log[bench.log.index("{") : bench.log.rindex("}") + 1])
     assert 0 < document["events"] <= 900  # the clock starts after a tenth, or a little later
     assert (document["failed"], document["children"]) == (0, 1)
@@ -34,7 +35,7 @@ async def test_the_apps_own_listeners_run_once_for_each_event(here: Site) -> Non
         *("bridge-bench", "behaving:app", "--event", "do.this", "--payload", '{"do": [["raise", "ok"]]}'), *FEW
     )
 
-    assert await bench.ended(240) == 1, bench.log
+    assert await bench.ended(LONG) == 1, bench.log
     assert "attempts FAILED" in bench.log
     runs = here.effects(began=True)
     assert len(runs) == len({run.id for run in runs})
@@ -44,11 +45,11 @@ async def test_the_apps_own_listeners_run_once_for_each_event(here: Site) -> Non
 async def test_sigterm_ends_it_and_leaves_nothing(site: Site) -> None:
     """While events are published. The exit code is that of the signal."""
     bench = site.run("bridge-bench", "behaving:app", "--events", "100000", "--children", "1")
-    await bench.says("publishing", within=60)
+    await bench.says("publishing")
 
     bench.signal(signal.SIGTERM)
 
-    assert await bench.ended(240) == 143, bench.log
+    assert await bench.ended(LONG) == 143, bench.log
     await _nothing_is_left(site, bench)
 
 
@@ -56,7 +57,7 @@ async def test_an_app_that_cannot_boot_exits_with_4(here: Site) -> None:
     """The message is that of the worker."""
     bench = here.run("bridge-bench", "no_such_app:app", *FEW)
 
-    assert await bench.ended(120) == 4, bench.log
+    assert await bench.ended() == 4, bench.log
     assert "Could not import 'no_such_app'" in bench.log
     assert _made(here) == []
 
@@ -66,7 +67,7 @@ async def test_a_setting_that_permits_no_benchmark_is_named(here: Site) -> None:
     environment = {"BRIDGE_DECLARE": "false", "BRIDGE_BROKER_URL": "amqp://127.0.0.1:1/"}
     bench = here.run("bridge-bench", "behaving:app", *FEW, **environment)
 
-    assert await bench.ended(120) == 2, bench.log
+    assert await bench.ended() == 2, bench.log
     assert "declare = " in bench.log
     assert "publishing" not in bench.log
 

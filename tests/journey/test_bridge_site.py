@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.journey.site import APPS, PROGRAMS, Program, Site, eventually
+from tests.limits import PATIENCE
 
 POOL = '[pool]\nbind = "unix:{directory}/app.sock"\n'
 SMALL = 'children = 1\nspare = 0\npreload = true\ngrace = "10s"\n'
@@ -36,7 +37,7 @@ class WholeSite:
             env={**os.environ, **self.site.environment},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=PATIENCE,
             check=False,
         )
 
@@ -63,7 +64,7 @@ async def test_a_day_of_a_site(whole: WholeSite) -> None:
     """It runs events, starts a process that was killed again, is there once, and ends its processes in order."""
     whole.site.configure(SMALL + POOL.format(directory=whole.site.directory))
     site = whole.up()
-    await site.says("the site is ready: pool, worker", 60)
+    await site.says("the site is ready: pool, worker")
     assert [each["state"] for each in whole.status()["processes"]] == ["ready", "ready"]
     with closing(socket.socket(socket.AF_UNIX)) as client:
         client.connect(f"{whole.site.directory}/app.sock")
@@ -72,7 +73,7 @@ async def test_a_day_of_a_site(whole: WholeSite) -> None:
     os.kill(killed, SIGKILL)
     await site.says("worker was ended by SIGKILL; it is started again")
     [id] = await whole.site.defer("do.it", "ok")
-    await eventually(lambda: bool(whole.site.effects(id=id, began=False)), 60, lambda: site.log)
+    await eventually(lambda: bool(whole.site.effects(id=id, began=False)), report=lambda: site.log)
     status = whole.status()
     assert (status["ready"], status["processes"][1]["restarts"]) == (True, 1)
     assert whole.pid("worker") != killed
@@ -84,7 +85,7 @@ async def test_a_day_of_a_site(whole: WholeSite) -> None:
     assert await site.ended() == 0
     assert site.log.index("stopping pool") < site.log.index("requests served") < site.log.index("stopping worker")
     assert whole.run("status").returncode == 1
-    await eventually(lambda: whole.site.processes == [], 30, lambda: str(whole.site.processes))
+    await eventually(lambda: whole.site.processes == [], report=lambda: str(whole.site.processes))
 
 
 async def test_in_the_background(whole: WholeSite) -> None:
@@ -104,7 +105,7 @@ async def test_in_the_background(whole: WholeSite) -> None:
     assert [each["name"] for each in after["processes"]] == ["pool", "worker"]
     assert before["pid"] == after["pid"]
     assert (down.returncode, whole.status()) == (0, {})
-    await eventually(lambda: whole.site.processes == [], 30, lambda: str(whole.site.processes))
+    await eventually(lambda: whole.site.processes == [], report=lambda: str(whole.site.processes))
 
 
 async def test_a_site_that_is_killed(whole: WholeSite) -> None:
@@ -112,7 +113,7 @@ async def test_a_site_that_is_killed(whole: WholeSite) -> None:
     site = whole.up()
     await site.says("the site is ready")
     site.signal(SIGKILL)
-    await eventually(lambda: whole.site.processes == [], 30, lambda: str(whole.site.processes))
+    await eventually(lambda: whole.site.processes == [], report=lambda: str(whole.site.processes))
 
     again = whole.up()
     await again.says("the site is ready")
@@ -144,12 +145,12 @@ async def test_a_change_of_the_code(whole: WholeSite) -> None:
     app, works = whole.site.directory / "changing.py", (APPS / "behaving.py").read_text()
     app.write_text("import nothing_of_this_name\n")
     site = whole.up("--dev", app="changing:app")
-    await site.says("worker ended with exit status 4; it is started again", 60)
+    await site.says("worker ended with exit status 4; it is started again")
 
     app.write_text(works)
-    await site.says("the site is ready", 60)
+    await site.says("the site is ready")
     app.write_text(works + "\n# changed\n")
-    await site.says("new children took over", 60)
+    await site.says("new children took over")
 
     site.signal(SIGTERM)
     assert await site.ended() == 0

@@ -12,6 +12,7 @@ import pytest
 from app_adapter import CallFailed, CallLost, CallRejected, CallTimedOut, NobodyServes
 from tests.journey.callers import CallingApp
 from tests.journey.site import Site, eventually
+from tests.limits import PATIENCE
 from tests.rabbitmq_node import RabbitNode
 
 APP = "calling:app"
@@ -71,8 +72,8 @@ async def test_bridge_call(site: Site, caller: CallingApp) -> None:
     site.worker(app=APP)
     await caller.until_served()
 
-    answered = site.run("bridge-call", "str.reverse", '{"str": "abc"}', "--json", "--timeout", "30")
-    failed = site.run("bridge-call", "call.failed", "--timeout", "30")
+    answered = site.run("bridge-call", "str.reverse", '{"str": "abc"}', "--json", "--timeout", "120")
+    failed = site.run("bridge-call", "call.failed", "--timeout", "120")
 
     assert await answered.ended() == 0
     assert json.loads(answered.log)["answer"] == "cba"
@@ -106,7 +107,7 @@ async def test_the_worker_is_killed_in_the_middle_of_a_call(site: Site, caller: 
     both are gone, the next caller hears it at once."""
     first = site.worker(app=APP)
     await caller.until_served()
-    asking = asyncio.create_task(caller.call("time.taken", 600, timeout=120))
+    asking = asyncio.create_task(caller.call("time.taken", 3600, timeout=600))
     await eventually(lambda: runs(site, "time.taken").total() == 1)
     second = site.worker(app=APP)
     await second.says("ready for events")
@@ -115,15 +116,15 @@ async def test_the_worker_is_killed_in_the_middle_of_a_call(site: Site, caller: 
     first.signal(signal.SIGKILL)
     with pytest.raises(CallLost):
         await asking
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < PATIENCE
     assert await caller.call("str.reverse", {"str": "abc"}) == "cba"
     second.signal(signal.SIGKILL)
     await second.ended()
     await asyncio.sleep(1)  # as long as the promise says
     began = time.monotonic()
     with pytest.raises(NobodyServes):
-        await caller.call("str.reverse", {"str": "abc"}, timeout=60)
-    assert time.monotonic() - began < 20  # and not the timeout; the contract suite measures it
+        await caller.call("str.reverse", {"str": "abc"}, timeout=600)
+    assert time.monotonic() - began < PATIENCE  # and not the timeout; the contract suite measures it
     assert runs(site, "time.taken").total() == 1
 
 
@@ -131,11 +132,11 @@ async def test_the_worker_stops(site: Site, caller: CallingApp) -> None:
     """The call that runs is answered, and the one that waits for a slot goes to another worker."""
     first = site.worker(app=APP)
     await caller.until_served()
-    running = asyncio.create_task(caller.call("time.taken", 3, timeout=60))
+    running = asyncio.create_task(caller.call("time.taken", 3))
     await eventually(lambda: runs(site, "time.taken").total() == 1)
     second = site.worker(app=APP)
     await second.says("ready for events")
-    waiting = [asyncio.create_task(caller.call("str.reverse", {"str": "abc"}, timeout=60)) for _ in range(4)]
+    waiting = [asyncio.create_task(caller.call("str.reverse", {"str": "abc"})) for _ in range(4)]
     first.signal(signal.SIGTERM)
 
     assert await running == "slept"
@@ -148,19 +149,19 @@ async def test_a_caller_is_killed(site: Site, caller: CallingApp) -> None:
     """The worker ends the call at its time and serves the next ones."""
     site.worker(app=APP)
     await caller.until_served()
-    asking = site.run("bridge-call", "time.taken", "600", "--timeout", "3")
+    asking = site.run("bridge-call", "time.taken", "600", "--timeout", "10")
     await eventually(lambda: runs(site, "time.taken").total() == 1)
     asking.signal(signal.SIGKILL)
 
-    assert await caller.call("str.reverse", {"str": "abc"}, timeout=60) == "cba"
+    assert await caller.call("str.reverse", {"str": "abc"}) == "cba"
 
 
 FORKING = """
 import os
 from calling import events
-assert events.call("str.reverse", {"str": "abc"}, timeout=30) == "cba"
+assert events.call("str.reverse", {"str": "abc"}, timeout=120) == "cba"
 child = os.fork()
-assert events.call("str.reverse", {"str": "abc"}, timeout=30) == "cba"
+assert events.call("str.reverse", {"str": "abc"}, timeout=120) == "cba"
 if child:
     assert os.waitpid(child, 0)[1] == 0
 """
@@ -207,5 +208,5 @@ async def test_a_pool_that_others_run(here: Site) -> None:
     assert await caller.call("str.reverse", {"str": "abc"}) == "cba"
     assert len(await caller.call("letters.made", 1024**2)) == 1024**2
     with pytest.raises(CallTimedOut):
-        await caller.call("time.taken", 1, timeout=0.5)
+        await caller.call("time.taken", 60, timeout=0.5)
     assert await caller.call("str.reverse", {"str": "again"}) == "niaga"

@@ -27,9 +27,12 @@ async def test_an_event_that_ends_its_process_does_not_touch_its_neighbour(site:
 
 async def test_a_handler_past_its_deadline_costs_its_own_process_only(site: Site) -> None:
     """A child is ended at the deadline, while the other child runs further events."""
-    site.configure("deadline = '1s'\nretry = {attempts = 2, initial = '1s'}")
+    site.configure(
+        "retry = {attempts = 20, initial = '1s', base = 1}\n[queues.slow]\npatterns = ['do.slow']\ndeadline = '1s'\n"
+        "[queues.default]\n"
+    )
     worker = site.worker(own_boot=True)
-    (bad,) = await site.defer("do.this", "sleep:3600", "ok")
+    (bad,) = await site.defer("do.slow", "sleep:3600", "ok")
     await eventually(lambda: len(site.effects(id=bad)) == 1, report=lambda: worker.log)
     hung = site.effects(id=bad)[0].pid
     others = await site.defer("do.this", "ok", count=20)

@@ -89,7 +89,7 @@ async def test_events_that_are_paused_by_their_name_wait_without_an_attempt(site
 
     await done(site, "bridge-queues", "resume", "--events", "do.mail")
 
-    await eventually(lambda: len(site.effects(name="do.mail", began=False)) == 10, within=60, report=lambda: worker.log)
+    await eventually(lambda: len(site.effects(name="do.mail", began=False)) == 10, report=lambda: worker.log)
     assert {effect.id for effect in site.effects(name="do.mail")} == set(paused)
     assert {effect.attempt for effect in site.effects(name="do.mail")} == {1}
 
@@ -115,7 +115,7 @@ async def test_cancelled_events_do_not_begin_wherever_they_wait(site: Site) -> N
     await done(site, "bridge-events", "cancel", running, "--running", "--why", "it hangs")
 
     expected = {waiting, delayed, failed, running, behind}
-    await eventually(lambda: worker.log.count("ended: cancelled by") == 5, within=60, report=lambda: worker.log)
+    await eventually(lambda: worker.log.count("ended: cancelled by") == 5, report=lambda: worker.log)
     letters = {letter.envelope.event.id: letter for letter in await site.letters()}
     assert letters.keys() == expected
     assert {letter.reason for letter in letters.values()} == {"cancelled"}
@@ -195,7 +195,7 @@ async def test_a_worker_that_was_cut_off_begins_nothing_of_a_queue_that_was_paus
 
         await worker.says("queue mail: paused by")
         (other,) = await site.defer("do.other", "ok")
-        await eventually(lambda: bool(site.effects(id=other, began=False)), within=60, report=lambda: worker.log)
+        await eventually(lambda: bool(site.effects(id=other, began=False)), report=lambda: worker.log)
         assert site.effects(name="do.mail") == []
         await done(site, "bridge-queues", "resume", "mail")
         await eventually(lambda: len(site.effects(name="do.mail", began=False)) == 5, report=lambda: worker.log)

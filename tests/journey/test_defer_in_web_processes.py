@@ -23,11 +23,12 @@ import pytest
 from bridge.brokers.opening import open_broker
 from bridge.brokers.rabbitmq.broker import RabbitBroker
 from bridge.queues import Queue
+from tests.limits import PATIENCE
 
 PROCESSES, THREADS = 4, 8
 REQUESTS = 400
 BUDGET = 2.0
-SLACK = 10.0
+SLACK = 20.0
 """Seconds for which a busy machine may hold up a process."""
 
 APP = """
@@ -75,7 +76,7 @@ def web_server(directory: Path, *options: str, **environment: str) -> Iterator[t
     finally:
         process.terminate()
         try:
-            process.wait(20)
+            process.wait(PATIENCE)
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -84,7 +85,7 @@ def web_server(directory: Path, *options: str, **environment: str) -> Iterator[t
 
 def post(port: int, path: str) -> dict[str, object]:
     """Post to the app; return the JSON of the reply."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     try:
         connection.request("POST", path)
         answer: dict[str, object] = json.loads(connection.getresponse().read())
@@ -99,7 +100,7 @@ async def events_in(url: str, namespace: str, expected: int) -> Counter[str]:
     consumer = broker.consumer()
     await consumer.start({"default": 100})
     found: Counter[str] = Counter()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while found.total() < expected:
             delivery = await consumer.receive()
             found[delivery.envelope.event.id] += 1
@@ -134,7 +135,7 @@ def test_every_deferred_event_is_in_the_broker_once(
     """The broker has each event of all threads of all processes once, also if the app was imported and had deferred
     before the fork."""
     url, namespace = broker
-    environment = {"BRIDGE_BROKER_URL": url, "BRIDGE_NAMESPACE": namespace, "BRIDGE_PUBLISH_TIMEOUT": "20s"}
+    environment = {"BRIDGE_BROKER_URL": url, "BRIDGE_NAMESPACE": namespace, "BRIDGE_PUBLISH_TIMEOUT": "60s"}
 
     with (
         web_server(tmp_path, *options, **environment, DEFER_AT_IMPORT="1") as (port, _),
@@ -181,7 +182,7 @@ def test_a_broker_that_is_away_holds_no_request(tmp_path: Path, away: str) -> No
             answers = list(clients.map(lambda _: post(port, "/try"), range(PROCESSES * THREADS)))
         began = time.monotonic()
         process.terminate()
-        process.wait(20)
+        process.wait(PATIENCE)
         stopping = time.monotonic() - began
 
     assert {answer["error"] for answer in answers} == {"DeferUnavailable"}
@@ -213,7 +214,7 @@ def test_a_broker_that_is_away_holds_no_exit(tmp_path: Path, away: str) -> None:
         env=os.environ | {"BRIDGE_BROKER_URL": away},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE,
     )
     now = time.monotonic()
 

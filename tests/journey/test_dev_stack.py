@@ -16,6 +16,7 @@ from examples.webhooks.signature import signed_headers
 from tests.journey.dev_page import PageVisitor
 from tests.journey.dev_stack import COMPOSE, ROOT, Stack, instructions, last_stage, services
 from tests.journey.site import eventually
+from tests.limits import PATIENCE
 
 INBOX = "deferred-event-bridge-inbox"
 
@@ -153,7 +154,7 @@ def test_every_substitution_was_used_and_all_services_end_at_sigterm(stack: Stac
 
 def post(stack: Stack, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
     """Post to nginx; return the status and the body."""
-    with closing(http.client.HTTPConnection("127.0.0.1", stack.web, timeout=30)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", stack.web, timeout=PATIENCE)) as connection:
         connection.request("POST", path, body, headers)
         response = connection.getresponse()
         return response.status, response.read()
@@ -161,6 +162,6 @@ def post(stack: Stack, path: str, body: bytes, headers: dict[str, str]) -> tuple
 
 def forwarded(stack: Stack, event_id: str) -> bool:
     """Return True if the inbox has digested and forwarded an event."""
-    with closing(sqlite3.connect(stack.path("/data/inbox.db"), timeout=10)) as rows:
+    with closing(sqlite3.connect(stack.path("/data/inbox.db"), timeout=PATIENCE)) as rows:
         found = rows.execute("SELECT 1 FROM digests JOIN forwarded USING (event_id) WHERE event_id = ?", (event_id,))
         return found.fetchone() is not None

@@ -16,12 +16,12 @@ from tests.journey.dev_page import PageVisitor
 from tests.journey.dev_stack import services
 from tests.journey.docker_engine import DockerEngine, NoEngine
 from tests.journey.site import eventually
+from tests.limits import PATIENCE
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 PROJECT = "deferred-event-bridge"
 STAYING = sorted(set(services()) - {"tables"})
-PATIENCE = 120.0
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +50,7 @@ async def test_a_webhook_is_forwarded_between_containers(engine: DockerEngine) -
 
     assert status == 202, answer
     event = json.loads(answer)["event"]
-    await eventually(
-        lambda: is_forwarded(engine, event), within=PATIENCE, report=lambda: engine.docker("compose", "logs", "worker")
-    )
+    await eventually(lambda: is_forwarded(engine, event), report=lambda: engine.docker("compose", "logs", "worker"))
 
 
 async def test_the_page_is_published_and_closed(engine: DockerEngine) -> None:
@@ -64,7 +62,7 @@ async def test_the_page_is_published_and_closed(engine: DockerEngine) -> None:
 
     assert "deployments" not in seen()
     engine.in_network(page.sign_in)
-    await eventually(lambda: "deployments" in seen(), within=PATIENCE, report=seen)
+    await eventually(lambda: "deployments" in seen(), report=seen)
 
 
 @pytest.mark.parametrize("service", STAYING)
@@ -86,7 +84,7 @@ def test_the_health_check_is_the_workers_readyz(engine: DockerEngine) -> None:
 
     assert "ready" in engine.docker("compose", "exec", "-T", "worker", "python", "-c", asked)
     with pytest.raises(ConnectionRefusedError):
-        engine.in_network(lambda: http.client.HTTPConnection("127.0.0.1", 9464, timeout=30).connect())
+        engine.in_network(lambda: http.client.HTTPConnection("127.0.0.1", 9464, timeout=PATIENCE).connect())
 
 
 async def test_down_ends_all_in_good_order_and_leaves_nothing(engine: DockerEngine) -> None:
@@ -96,7 +94,7 @@ async def test_down_ends_all_in_good_order_and_leaves_nothing(engine: DockerEngi
         return engine.docker("ps", "--all", "--filter=status=exited", "--format={{.Names}} {{.Status}}").splitlines()
 
     engine.docker("compose", "stop")
-    await eventually(lambda: len(ended()) == len(services()), within=PATIENCE, report=lambda: engine.docker("ps"))
+    await eventually(lambda: len(ended()) == len(services()), report=lambda: engine.docker("ps"))
     assert [line for line in ended() if " Exited (0)" not in line] == []
 
     engine.docker("compose", "down", "--volumes")

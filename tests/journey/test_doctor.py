@@ -14,6 +14,7 @@ import pytest
 
 from tests.journey.pool_site import is_ready
 from tests.journey.site import PROGRAMS, Program, Site, eventually, site_on_sqlite
+from tests.limits import PATIENCE
 from tests.managed_node import ManagedNode
 
 
@@ -50,7 +51,7 @@ def asked(site: Site, program: str, *options: str, **environment: str) -> subpro
         env={"PATH": "/usr/bin:/bin", **site.environment, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
 

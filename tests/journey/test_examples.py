@@ -39,7 +39,7 @@ async def test_a_signal_that_is_received_later(here: Site) -> None:
         await curl(here, f"{url}/orders", "-d", f"email={email}", "-d", f"amount={amount}")
 
     receipts = here.directory / "receipts.txt"
-    await eventually(lambda: bool(lines(receipts)), 60.0, lambda: worker.log + relay.log)
+    await eventually(lambda: bool(lines(receipts)), report=lambda: worker.log + relay.log)
     assert lines(receipts) == ["ann@example.org has paid 9.90 to app"]
     assert await here.letters() == []
 
@@ -64,5 +64,5 @@ async def test_events_over_http(here: Site) -> None:
     assert await client.ended() == 0, client.log
     assert client.log.splitlines()[-1] == '"olleh"'
     words = here.directory / "words.txt"
-    await eventually(lambda: len(lines(words)) >= 4, 60.0, lambda: worker.log)
+    await eventually(lambda: len(lines(words)) >= 4, report=lambda: worker.log)
     assert sorted(lines(words)) == ["hello (app)", "once (app)", "rain (/garden)", "salt (/kitchen)"]

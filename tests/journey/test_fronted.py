@@ -5,6 +5,7 @@ import http.client
 import json
 import re
 import socket
+import statistics
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,12 +18,13 @@ import pytest
 from bridge.config.foreign_pool import Address
 from tests.journey.site import Program, site_on_sqlite
 from tests.journey.web_servers import WebServer, cgi_fcgi, lighttpd, nginx
+from tests.limits import PATIENCE
 from tests.ports import free_port
 
 MIB = 1024**2
 SIZES = (0, 1, 65_528, 65_535, 65_536, MIB, 64 * MIB)
 CHILDREN = 2
-HANG = 30.0
+HANG = 60.0
 """Most seconds for a large body, also on a busy machine. Stock flup takes minutes."""
 
 
@@ -52,7 +54,7 @@ def front(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         Address(path=f"{directory}/run/app.sock") if family == "unix" else Address(host="127.0.0.1", port=free_port())
     )
     pool = site.run("bridge-pool", "fronted:app", "--bind", str(address), "--children", str(CHILDREN))
-    end = time.monotonic() + HANG
+    end = time.monotonic() + PATIENCE
     while "warm after" not in pool.log:
         assert pool.process.poll() is None and time.monotonic() < end, pool.log
         time.sleep(0.02)
@@ -165,7 +167,7 @@ def test_a_stream_arrives_as_it_is_made_and_only_a_whole_one_ends(front: Front, 
         return
     with pytest.raises((http.client.IncompleteRead, ConnectionError)):
         response.read()
-    end = time.monotonic() + HANG
+    end = time.monotonic() + PATIENCE
     while "broken off by the app" not in front.pool.log:
         assert time.monotonic() < end, front.pool.log
         time.sleep(0.02)
@@ -187,17 +189,18 @@ def test_an_upload_of_unknown_length_arrives_whole(front: Front, size: int) -> N
 
 
 def test_small_requests_are_not_held_back(front: Front) -> None:
-    """No request waits for a delayed TCP acknowledgement, which takes 40 ms: that would be 24 requests a second."""
+    """No request waits for a delayed TCP acknowledgement, which takes 40 ms."""
     connection = front.server.connect()
-    began = time.monotonic()
+    seconds = []
     for _ in range(200):
+        began = time.monotonic()
         connection.request("GET", "/pid")
         connection.getresponse().read()
-    rate = 200 / (time.monotonic() - began)
+        seconds.append(time.monotonic() - began)
     connection.close()
 
-    print(f"{front.address}: {rate:.0f} requests/s, one after the other")
-    assert rate > 75
+    print(f"{front.address}: {statistics.median(seconds) * 1000:.1f} ms for a request, one after the other")
+    assert statistics.median(seconds) < 0.03
 
 
 def test_more_clients_than_children_are_all_served(front: Front) -> None:

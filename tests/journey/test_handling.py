@@ -10,6 +10,7 @@ import pytest
 
 from tests.journey.site import Program, Site, eventually
 from tests.journey.slow_api import slow_api
+from tests.limits import LONG, PATIENCE
 
 OK = json.dumps({"do": ["ok"]})
 
@@ -24,7 +25,7 @@ def runs(site: Site) -> list[str]:
     return sorted(lines(site))
 
 
-async def done(program: Program, within: float = 60.0) -> str:
+async def done(program: Program, within: float = PATIENCE) -> str:
     """Wait until the program has ended in good order; return its output."""
     assert await program.ended(within) == 0, program.log
     return program.log.strip()
@@ -68,7 +69,7 @@ async def test_events_against_an_api_that_takes_ten_a_second_are_all_delivered(s
     site.configure("retry = {attempts = 1}")
     ids = await site.defer("api.call", count=count)
     with slow_api(rate=10) as api:
-        log = await done(site.worker("--until-settled", app="handled:app", API=api.url), within=200)
+        log = await done(site.worker("--until-settled", app="handled:app", API=api.url), within=LONG)
 
     assert sorted(api.taken) == sorted(ids)
     assert api.refused > 0

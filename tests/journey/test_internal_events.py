@@ -78,7 +78,7 @@ async def test_a_killed_worker_is_told_of_by_another(site: Site) -> None:
             recorded = {record.content["pid"] async for record in log.read_back()}
     first.signal(signal.SIGKILL)
 
-    await eventually(lambda: bool(site.effects(queue="alerts")), 120, lambda: second.log)
+    await eventually(lambda: bool(site.effects(queue="alerts")), report=lambda: second.log)
     (alert,) = site.effects(queue="alerts", name="bridge.worker.missing")
     assert json.loads(alert.step)["pid"] == first.process.pid
     assert "a worker is missing" in second.log

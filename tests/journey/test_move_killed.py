@@ -22,11 +22,11 @@ from bridge.queues import Queue
 from tests.deadlines import within
 from tests.events import new_event
 from tests.journey.site import Program, Site, eventually
+from tests.limits import LONG, PATIENCE
 from worker.moving.events import BATCH
 
 EVENTS, DELAYED, LETTERS, LATE = 9_000, 600, 100, 300
 LEFT_AT_KILLS = (8_000, 5_000, 2_000)
-PATIENCE = 240.0
 OK = json.dumps({"do": ["ok"]}).encode()
 
 
@@ -46,7 +46,7 @@ async def publish(old: Broker, count: int, delay: float = 0.0) -> list[Event]:
     """Publish events to the old file, all at once, as a busy site would."""
     publisher, events = old.publisher(), [new_event("do.it", OK) for _ in range(count)]
     due = datetime.now(UTC) + timedelta(seconds=delay) if delay else None
-    await asyncio.gather(*(publisher.publish(event, due, deadline=within(60)) for event in events))
+    await asyncio.gather(*(publisher.publish(event, due, deadline=within(LONG)) for event in events))
     return events
 
 
@@ -68,7 +68,7 @@ async def die(site: Site, count: int) -> list[Event]:
 
 def left(site: Site) -> int:
     """Count the events that the old file still has."""
-    with closing(sqlite3.connect(site.directory / "old.db", timeout=30)) as connection:
+    with closing(sqlite3.connect(site.directory / "old.db", timeout=PATIENCE)) as connection:
         return int(connection.execute('SELECT count(*) FROM "bridge.event"').fetchone()[0])
 
 
@@ -79,7 +79,7 @@ def move(site: Site, *options: str) -> Program:
 async def killed_below(site: Site, events: int) -> None:
     """Move until fewer events than these are left, and kill the program then."""
     program = move(site)
-    await eventually(lambda: left(site) < events, PATIENCE, lambda: program.log)
+    await eventually(lambda: left(site) < events, LONG, lambda: program.log)
     assert program.process.poll() is None, program.log
     program.signal(signal.SIGKILL)
     assert await program.ended() == -signal.SIGKILL
@@ -107,17 +107,17 @@ async def test_a_move_that_is_killed_loses_nothing(new: Site) -> None:
         await killed_below(new, events_left)
         events += await publish(old, LATE // len(LEFT_AT_KILLS), delay=number * 0.5)
     last = move(new, "--watch")
-    await eventually(lambda: left(new) == 0, PATIENCE, lambda: last.log)
+    await eventually(lambda: left(new) == 0, LONG, lambda: last.log)
     assert last.process.poll() is None, last.log  # the publisher has the file open
     events += await publish(old, 1)
     await old.close()
 
-    assert await last.ended(PATIENCE) == 0, last.log
-    await eventually(lambda: min(times_run(new, events)) > 0, PATIENCE, lambda: worker.log)
+    assert await last.ended(LONG) == 0, last.log
+    await eventually(lambda: min(times_run(new, events)) > 0, LONG, lambda: worker.log)
     worker.process.terminate()
     await worker.ended()
     rest = new.worker("--until-settled")  # the copies, if there are any, have run as well
-    assert await rest.ended(PATIENCE) == 0, rest.log
+    assert await rest.ended(LONG) == 0, rest.log
     repeated = sum(times_run(new, events)) - len(events)
     assert repeated <= len(LEFT_AT_KILLS) * BATCH
     assert Counter(letter.envelope.event.id for letter in await new.letters()) == Counter(event.id for event in dead)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.journey.site import Site, eventually, site_on_sqlite
+from tests.limits import PATIENCE
 from tests.unit.docs.commands import lines_of
 from tests.unit.docs.markdown import ROOT, section
 
@@ -63,7 +64,7 @@ def old(tmp_path: Path) -> Iterator[Site]:
 def run(site: Site, *words: str) -> str:
     """Run a program of the site to its end; return what it prints."""
     program = site.run(*words)
-    assert program.process.wait(60) == 0, program.log
+    assert program.process.wait(PATIENCE) == 0, program.log
     return program.log
 
 
@@ -76,7 +77,7 @@ def done(site: Site) -> list[str]:
 def back_up(file: Path, instruction: str) -> None:
     """Let SQLite back up a file, by its program; without it on this machine, by what that program calls."""
     if shutil.which("sqlite3"):
-        subprocess.run(["sqlite3", file, instruction], check=True, timeout=30)
+        subprocess.run(["sqlite3", file, instruction], check=True, timeout=PATIENCE)
     else:
         with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(instruction.split()[1])) as copy:
             source.backup(copy)
@@ -97,7 +98,7 @@ async def test_a_site_moves_to_rabbitmq(old: Site, rabbitmq_url: str) -> None:
     old.configure(f'broker_url = "sqlite:///{old.directory}/bridge.db"\n{namespace}')
     worker = old.run("bridge-worker", "shop:app", "--children", "1")
     run(old, "bridge-defer", "order.placed", "13")
-    await eventually(lambda: "order.placed 13" in done(old), 60, lambda: worker.log)
+    await eventually(lambda: "order.placed 13" in done(old), report=lambda: worker.log)
     worker.process.terminate()
     await worker.ended()
     run(old, "bridge-defer", "order.placed", "1")
@@ -115,7 +116,7 @@ async def test_a_site_moves_to_rabbitmq(old: Site, rabbitmq_url: str) -> None:
         assert report["dead letters"] == "1"
         assert report.keys() == {"events that are due", "events that are delayed", "dead letters"}
     both = sorted(f"order.{step} {number}" for number in (1, 2, 3) for step in ("packed", "placed"))
-    await eventually(lambda: done(old) == sorted([*both, "order.placed 13"]), 60, lambda: worker.log)
+    await eventually(lambda: done(old) == sorted([*both, "order.placed 13"]), report=lambda: worker.log)
     assert "order.placed" in run(old, "bridge-dlq", "list")
     assert counts(run(old, *moves(old)[0])) == {}
 

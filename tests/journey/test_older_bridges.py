@@ -19,6 +19,7 @@ from pamqp.commands import Basic
 
 from tests.journey.php_fpm import Pools, pool_of
 from tests.journey.site import APPS, Program, Site, eventually
+from tests.limits import PATIENCE
 
 pytestmark = pytest.mark.rabbitmq
 
@@ -82,7 +83,7 @@ async def saw(site: Site, count: int, worker: Program) -> list[dict[str, Any]]:
 
 async def taken_error(channel: AbstractChannel, queue: str) -> bytes:
     """Wait for a message in the queue of errors, and take it."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while True:
             got = await channel.basic_get(f"{queue}_errors", no_ack=True)
             if isinstance(got.delivery, Basic.GetOk):
@@ -156,7 +157,7 @@ async def test_failures_go_to_the_queue_of_errors(rabbit_site: Site, php_fpm: Po
         await channel.basic_publish(of_mq2php("fail"), routing_key=queue)
 
         message = json.loads(await taken_error(channel, queue))
-        (letter,) = await eventually_letters(site, 1)
+        (letter,) = await site.letters_at_least(1)
 
     headers = {each["key"]: each["value"] for each in message["headers"]}
     assert (message["body"], headers["fastcgi_port"], headers["queue_name"]) == ("fail", "9000", queue)
@@ -201,7 +202,7 @@ async def test_what_may_not_run_is_a_dead_letter(rabbit_site: Site, php_fpm: Poo
         await channel.basic_publish(message, routing_key=queue)
 
         await taken_error(channel, queue)
-        (letter,) = await eventually_letters(site, 1)
+        (letter,) = await site.letters_at_least(1)
 
     assert letter.reason == "rejected"
     assert letter.envelope.event.data == message
@@ -229,7 +230,7 @@ async def test_a_program_of_amqp_cgi_bridge(rabbit_site: Site, php_fpm: Pools) -
             await channel.basic_publish(SERIALIZED, routing_key=queue, properties=properties)
 
         found = await saw(site, 2, worker)
-        (letter,) = await eventually_letters(site, 1)
+        (letter,) = await site.letters_at_least(1)
 
     assert {base64.b64decode(each["body"]) for each in found} == {SERIALIZED}
     server = found[0]["server"]
@@ -266,14 +267,6 @@ async def test_the_queue_may_come_later_and_go(rabbit_site: Site, php_fpm: Pools
             await channel.basic_publish(of_fervo(quote(f"{count}").encode()), routing_key=queue)
             await saw(site, count, worker)
     assert await site.letters() == []
-
-
-async def eventually_letters(site: Site, count: int) -> list[Any]:
-    """Wait until so many dead letters are open."""
-    async with asyncio.timeout(30):
-        while len(letters := await site.letters()) < count:
-            await asyncio.sleep(0.1)
-    return letters
 
 
 async def test_an_older_bridge_needs_rabbitmq(here: Site) -> None:

@@ -48,7 +48,7 @@ async def test_order_over_retries_workers_and_kills(site: Site) -> None:
     kill_the_holder(site, ids[1], workers)
     workers.append(site.worker(own_boot=True))
     await begun(site, ids[3], workers)
-    await eventually(lambda: any(ids[3] in each.log for each in workers), 60)  # the retry is settled and logged
+    await eventually(lambda: any(ids[3] in each.log for each in workers))  # the retry is settled and logged
     kill_the_holder(site, ids[3], workers)
     workers.append(site.worker(own_boot=True))
     await begun(site, ids[6], workers)
@@ -68,7 +68,7 @@ async def begun(site: Site, event: str, workers: Sequence[Program], times: int =
     def logs() -> str:
         return "".join(each.log for each in workers)
 
-    await eventually(lambda: len(site.effects(id=event, began=True)) >= times, 90, logs)
+    await eventually(lambda: len(site.effects(id=event, began=True)) >= times, report=logs)
 
 
 def kill_the_holder(site: Site, event: str, workers: list[Program]) -> None:
@@ -94,7 +94,7 @@ async def test_order_over_restarts_of_rabbitmq(node: RabbitNode, node_site: Site
     first, again = node_site.effects(id=ids[1])
     assert first.pid not in node_site.processes
     os.kill(again.pid, signal.SIGKILL)  # a crash of the child spends an attempt, and the retry waits
-    await eventually(lambda: any(ids[1] in each.log for each in workers), 60)
+    await eventually(lambda: any(ids[1] in each.log for each in workers))
     await asyncio.to_thread(node.restart)
     await begun(node_site, ids[3], workers)
 

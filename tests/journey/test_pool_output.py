@@ -48,7 +48,7 @@ async def test_the_transcript_has_the_output_of_its_attempt(pool: PoolSite) -> N
 
 async def test_output_before_a_crash_is_kept(pool: PoolSite) -> None:
     """The transcript has the output of a child that exited during the attempt."""
-    pool.site.configure("deadline = '1s'\nretry = {attempts = 1}\n")
+    pool.site.configure("retry = {attempts = 1}\n")
     await pool.site.defer("do.this", "say_and_die")
     worker = pool.worker("--until-settled", "--preload")
     assert await worker.ended() == 0, worker.log

@@ -66,7 +66,7 @@ async def test_no_orphan_outlives_the_worker(pool: PoolSite) -> None:
     assert len(pool.site.processes) == 5
     worker.signal(signal.SIGKILL)
     await worker.ended()
-    await eventually(lambda: not pool.site.processes, within=5)
+    await eventually(lambda: not pool.site.processes)
     second = pool.worker("--preload")
     await eventually(lambda: len(pool.site.effects(id=event)) == 2, report=lambda: second.log)
 

@@ -11,14 +11,14 @@ from tests.journey.test_watching import moments
 TELLING = """
 watchers = ["watching:note"]
 retry = {attempts = 1}
-deadline = "1s"
+deadline = "3s"
 
 [queues.default]
 deadline_at_most = "30s"
 
 [queues.short]
 patterns = ["work.short"]
-deadline_at_most = "2s"
+deadline_at_most = "4s"
 """
 
 
@@ -30,7 +30,7 @@ async def test_a_listener_tells_its_progress_and_has_more_time(pool: PoolSite, p
     site.environment["MOMENTS"] = pool.environment["MOMENTS"] = str(site.directory / "moments")
     (long,) = await site.defer("work.long", "28s", "go on")
     worker = site.worker(*preload, app="telling:app", own_boot=True, BRIDGE_CONTROL_DIRECTORY=str(pool.sockets))
-    await eventually(lambda: any(slot["seconds"] > 1.5 for slot in pool.slots("busy")), report=lambda: worker.log)
+    await eventually(lambda: any(slot["seconds"] > 3.5 for slot in pool.slots("busy")), report=lambda: worker.log)
 
     (slot,) = pool.slots("busy")
     shown = pool.asked().stdout
@@ -46,7 +46,7 @@ async def test_a_listener_tells_its_progress_and_has_more_time(pool: PoolSite, p
     assert [effect.step for effect in site.effects(id=short)] == ["granted False"]
     (letter,) = await site.letters()
     assert letter.envelope.event.id == short
-    assert "2 s" in letter.error.message
+    assert "4 s" in letter.error.message
     told = [line for line in moments(site, moment="Progressed") if line["event"] == long]
     assert 3 <= len(told) <= 4 * 30
     assert (told[0]["note"], told[0]["done"], told[-1]["done"]) == ("resizing", 3, 10)

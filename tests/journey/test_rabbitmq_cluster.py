@@ -20,6 +20,7 @@ from tests.contract.acts import a_letter, an_event, consuming, entries_of, take
 from tests.contract.calling import question, serving
 from tests.contract.rabbitmq_namespaces import with_default
 from tests.deadlines import within
+from tests.limits import PATIENCE
 from tests.rabbitmq_cluster import SIZE, RabbitCluster
 from tests.rabbitmq_node import RabbitNode, RabbitNodeError
 
@@ -77,7 +78,7 @@ async def serves(node: RabbitNode) -> bool:
         return False
 
 
-async def comes_to(node: RabbitNode, *, serving: bool, within: float = 30.0) -> None:
+async def comes_to(node: RabbitNode, *, serving: bool, within: float = PATIENCE) -> None:
     """Wait until the node accepts clients, or until it does not, as `serving` says."""
     end = time.monotonic() + within
     while await serves(node) is not serving:
@@ -108,7 +109,7 @@ async def publishing_at(node: RabbitNode, broker: Broker) -> Publisher:
     while True:
         clients = await clients_of(node)
         publisher = broker.publisher()
-        await publisher.publish(an_event("before"), deadline=within(20))
+        await publisher.publish(an_event("before"), deadline=within(PATIENCE))
         if await clients_of(node) > clients:
             return publisher
         await publisher.close()
@@ -134,8 +135,8 @@ async def test_clients_leave_a_node_that_is_cut_off(cluster: RabbitCluster, brok
     names = [(await take(consumer)).envelope.event.name]
 
     async with cut_off(cluster, alone):
-        await publisher.publish(an_event("after"), deadline=within(60))
-        async with asyncio.timeout(60):
+        await publisher.publish(an_event("after"), deadline=within(PATIENCE))
+        async with asyncio.timeout(PATIENCE):
             while "after" not in names:
                 delivery = await consumer.receive()
                 names.append(delivery.envelope.event.name)
@@ -185,7 +186,7 @@ async def test_calls_go_on_while_the_node_of_their_queue_is_down(
     caller = broker.caller()
 
     async def answered() -> None:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 with suppress(CallError):
                     asked = question(timeout=5.0)

@@ -12,6 +12,7 @@ import aio_pika
 import pytest
 
 from tests.guard import marked_processes
+from tests.limits import PATIENCE
 from tests.rabbitmq_node import RabbitNode, RabbitNodeError, shared_node
 
 pytestmark = pytest.mark.rabbitmq
@@ -162,7 +163,7 @@ def start_elsewhere(then: str) -> tuple[subprocess.Popen[str], str]:
 
 def assert_nothing_is_left(directory: str) -> None:
     """Wait, for at most 10 s, until the node has no process and no directory."""
-    deadline = time.monotonic() + 10.0
+    deadline = time.monotonic() + PATIENCE
     while marked_processes(directory) or Path(directory).exists():
         assert time.monotonic() < deadline, f"left: {directory}, processes {marked_processes(directory)}"
         time.sleep(0.02)

@@ -15,6 +15,7 @@ from bridge.config.settings import load_settings
 from bridge.schedule import Schedule
 from tests.faults.shifted import shift
 from tests.journey.site import Program, Site, eventually
+from tests.limits import PATIENCE
 from tests.rabbitmq_node import RabbitNode
 
 SECOND = timedelta(seconds=1)
@@ -56,7 +57,7 @@ class Moments:
     async def run_on(self, worker: Program) -> datetime:
         """Wait until the second moment from now has run; return it."""
         moment = datetime.now(UTC).replace(microsecond=0) + 2 * SECOND
-        await eventually(lambda: self.ran(moment), 60, lambda: f"{moment} has not run: {worker.log}")
+        await eventually(lambda: self.ran(moment), report=lambda: f"{moment} has not run: {worker.log}")
         return moment
 
 
@@ -66,9 +67,9 @@ async def test_each_moment_once_whoever_is_killed(site: Site) -> None:
     site.configure(EVERY_SECOND)
     moments, began = Moments(site, "tick"), datetime.now(UTC)
     workers = [site.worker() for _ in range(3)]
-    await eventually(lambda: bool(moments.runs), 60, lambda: workers[0].log)
+    await eventually(lambda: bool(moments.runs), report=lambda: workers[0].log)
     for worker in workers:
-        await worker.says("ready for events", 60)
+        await worker.says("ready for events")
     await moments.run_on(workers[0])
     kills = list[datetime]()
     for _ in range(KILLS):
@@ -103,7 +104,7 @@ async def test_moments_while_rabbitmq_is_away(node: RabbitNode, node_site: Site)
     node_site.configure(EVERY_SECOND)
     moments, began = Moments(node_site, "tick"), datetime.now(UTC)
     worker = node_site.worker()
-    await worker.says("schedule tick: published", 60)
+    await worker.says("schedule tick: published")
 
     left = datetime.now(UTC)
     await asyncio.to_thread(node.restart)
@@ -127,7 +128,7 @@ def near(moment: datetime, kills: list[datetime]) -> bool:
 
 async def holder_of(workers: list[Program]) -> Program:
     """Wait until one of these workers publishes; return it."""
-    await eventually(lambda: any(HOLDS in each.log for each in workers), 60)
+    await eventually(lambda: any(HOLDS in each.log for each in workers))
     return next(each for each in workers if HOLDS in each.log)
 
 
@@ -160,9 +161,9 @@ async def test_a_clock_that_is_set(here: Site) -> None:
 
     async def runs(moments: Moments, at: str) -> None:
         moment = datetime.fromisoformat(at).replace(tzinfo=UTC)
-        await eventually(lambda: moments.ran(moment), 60, lambda: f"{at} has not run: {worker.log}")
+        await eventually(lambda: moments.ran(moment), report=lambda: f"{at} has not run: {worker.log}")
 
-    await worker.says(HOLDS, 60)
+    await worker.says(HOLDS)
     clock.set("2030-06-01 02:59:57")
     await runs(nightly, "2030-06-01 03:00:00")
     await runs(tick, "2030-06-01 03:00:05")
@@ -187,7 +188,7 @@ def test_a_schedule_that_cannot_be(here: Site) -> None:
     )
 
     worker = here.worker()
-    assert worker.process.wait(60) == 2
+    assert worker.process.wait(PATIENCE) == 2
     for line in (
         "schedules.nightly.event = 'no name'",
         "schedules.nightly.cron = '61 * * * *'",
@@ -202,5 +203,5 @@ def test_a_schedule_whose_event_no_queue_takes(here: Site) -> None:
     here.configure(EVERY_SECOND + '[queues.mail]\npatterns = ["mail.#"]\n')
 
     worker = here.worker()
-    assert worker.process.wait(60) == 2
+    assert worker.process.wait(PATIENCE) == 2
     assert "schedules.tick.event = 'do.tick'" in worker.log

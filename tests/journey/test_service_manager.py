@@ -30,7 +30,7 @@ class Manager:
             self.told.append(message)
             return text in message.split("\n")
 
-        await eventually(heard, 60, lambda: f"{text} is not in {self.told}")
+        await eventually(heard, report=lambda: f"{text} is not in {self.told}")
 
 
 @pytest.fixture

@@ -1,10 +1,12 @@
 """`bridge-status --site`: every worker of a site, on both brokers."""
 
+import asyncio
 import json
 import signal
 from typing import Any
 
 from tests.journey.site import Program, Site, eventually
+from tests.limits import PATIENCE
 
 
 async def roll(site: Site, code: int) -> dict[str, Any]:
@@ -55,9 +57,10 @@ async def test_the_workers_of_a_site(site: Site) -> None:
 
 async def _eventually_all_answer(site: Site, workers: list[Program]) -> dict[str, Any]:
     """Ask until all of these workers answer: a worker begins to listen soon after its start."""
-    while True:
-        status = site.run("bridge-status", "--site", "--json")
-        await status.ended()
-        found: dict[str, Any] = json.loads(status.log)
-        if pids(found["workers"]) == {worker.process.pid for worker in workers}:
-            return found
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            status = site.run("bridge-status", "--site", "--json")
+            await status.ended()
+            found: dict[str, Any] = json.loads(status.log)
+            if pids(found["workers"]) == {worker.process.pid for worker in workers}:
+                return found

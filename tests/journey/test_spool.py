@@ -13,12 +13,10 @@ import pytest
 
 from tests.journey.site import PROGRAMS, Site, eventually
 from tests.journey.spooling import SPOOL, TIMEOUT, arrived, deferring, held
-from tests.journey.test_defer_in_web_processes import PROCESSES, post, web_server
+from tests.journey.test_defer_in_web_processes import PROCESSES, SLACK, post, web_server
 from tests.rabbitmq_node import RabbitNode
 
 pytestmark = pytest.mark.rabbitmq
-
-SLACK = 0.25
 
 
 @pytest.fixture
@@ -50,7 +48,7 @@ async def test_a_frozen_broker_costs_one_request_its_budget_and_loses_nothing(si
 
     assert {answer.error for answer in (before, first, *others, after)} == {""}
     assert first.seconds < TIMEOUT + SLACK
-    assert max(answer.seconds for answer in others) < TIMEOUT / 2
+    assert sum(answer.seconds > TIMEOUT / 2 for answer in others) <= 3  # a machine may stall, but not for each of them
     assert spooled == 59
     # Event 1 was sent but not confirmed, so it may be there twice.
     assert list(dict.fromkeys(numbers)) == list(range(61))
@@ -111,32 +109,29 @@ async def test_an_event_that_no_queue_takes_ends_in_the_ledger(site: Site, froze
         frozen.resume()
         await eventually(lambda: held(site) == 0, report=lambda: process.log)
 
-        async def letters() -> list[tuple[str, str]]:
-            return [(letter.reason, letter.envelope.event.name) for letter in await site.letters()]
-
-        async with asyncio.timeout(20):
-            while not (found := await letters()):
-                await asyncio.sleep(0.1)
-    assert found == [("unroutable", "order.paid")]
+        (letter,) = await site.letters_at_least(1)
+    assert (letter.reason, letter.envelope.event.name) == ("unroutable", "order.paid")
 
 
 async def test_a_delay_is_kept_through_the_spool(site: Site, frozen: RabbitNode) -> None:
-    """A spooled event with a delay is relayed before it is due, and delivered when it is due."""
+    """Spooled events with a delay are relayed before they are due, and delivered when they are due."""
     with deferring(site) as process:
         process.defer(0)
         frozen.pause()
         process.defer(1)
         due = datetime.now(UTC).timestamp() + 3
         process.defer(2, delay=3)
+        process.defer(3, delay=3600)
         frozen.resume()
         await eventually(lambda: held(site) == 0, report=lambda: process.log)
-        relayed = datetime.now(UTC).timestamp()
-        numbers = await arrived(site, 3 if relayed > due else 2)
-        delayed = numbers if 2 in numbers else await arrived(site, 1)
+        numbers: list[int] = []
+        while 2 not in numbers:
+            further = await arrived(site, 1)
+            assert further, process.log
+            numbers += further
 
-    assert relayed < due
-    assert 2 in delayed
     assert datetime.now(UTC).timestamp() >= due
+    assert set(numbers) == {0, 1, 2}
 
 
 AT_EXIT = """
@@ -153,7 +148,7 @@ AT_EXIT = """
 
 
 async def test_unconfirmed_events_are_spooled_at_exit(site: Site, frozen: RabbitNode) -> None:
-    """At exit, unconfirmed events are spooled within 3 s, even with a publish timeout of 60 s."""
+    """At exit, unconfirmed events are spooled long before the publish timeout of 60 s is over."""
     with deferring(site, AT_EXIT, BRIDGE_PUBLISH_TIMEOUT="60s") as process:
         assert process.process.stdin is not None
         assert process.process.stdout is not None
@@ -162,7 +157,7 @@ async def test_unconfirmed_events_are_spooled_at_exit(site: Site, frozen: Rabbit
         print("go on", file=process.process.stdin, flush=True)
         await asyncio.sleep(0.3)  # the events may be in flight then, or not yet published: both are valid cases
         process.process.stdin.close()
-        status = await asyncio.to_thread(process.process.wait, 3.0)
+        status = await asyncio.to_thread(process.process.wait, 30.0)
 
     assert (status, held(site)) == (0, 5), process.log
 

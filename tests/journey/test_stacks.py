@@ -7,6 +7,7 @@ import pytest
 
 from tests.journey.pool_site import PoolSite
 from tests.journey.site import eventually
+from tests.limits import LONG
 
 pytestmark = pytest.mark.parametrize("site", ["sqlite"], indirect=True)
 
@@ -29,7 +30,7 @@ async def test_the_stacks_of_a_child_that_runs(pool: PoolSite) -> None:
         stacks = str(found[0]["stacks"]) if found else ""
         return stacks.count("most recent call first") >= 2 and "in stuck_in_here" in stacks
 
-    async with asyncio.timeout(300):  # a child without CPU does not write in time
+    async with asyncio.timeout(LONG):  # a child without CPU does not write in time
         while not all(map(complete, found := await asyncio.gather(asked(), asked()))):
             pass
 

@@ -20,6 +20,7 @@ from tests.events import new_event
 from tests.journey.pool_program import pool_of
 from tests.journey.site import PROGRAMS, Site, eventually
 from tests.journey.spooling import SPOOL, arrived
+from tests.limits import PATIENCE
 
 WATCHED = """
 watchers = ["watching:broken", "watching:note"]
@@ -118,7 +119,7 @@ async def test_watchers_of_bridge_relay(rabbitmq_url: str, tmp_path: Path) -> No
     made = [new_event("do.this", str(number).encode()) for number in range(3)]
     store = Store(SpoolFile(tmp_path / SPOOL, 1024**2, site.namespace))
     for event in made:
-        await store.add(event, None, within(10.0))
+        await store.add(event, None, within(PATIENCE))
     await store.close()
     try:
         relay = site.run("bridge-relay")

@@ -15,13 +15,14 @@ from app_adapter.sqlalchemy.outbox import write
 from bridge.publishing.outbox.tables import tables
 from tests.events import new_event
 from tests.journey.site import Site, eventually
+from tests.limits import PATIENCE
 from tests.ports import free_port
 
 
 def get(port: int, path: str) -> tuple[int, str]:
     """Return the status and the body of a page."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=20) as response:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=PATIENCE) as response:
             return response.status, response.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()

@@ -16,10 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bridge.config.foreign_pool import Address
+from tests.limits import PATIENCE
 from tests.ports import free_port
 
-START_SECONDS = 15.0
-ANSWER_SECONDS = 60.0
 MAX_BODY = 100 * 1024**2
 PARAMS = "/etc/nginx/fastcgi_params"
 """The parameters that CGI requires, in a file of nginx's package."""
@@ -56,11 +55,11 @@ class WebServer:
     def stop(self) -> None:
         """End the server and its worker processes."""
         self.process.terminate()
-        self.process.wait(START_SECONDS)
+        self.process.wait(PATIENCE)
 
     def connect(self) -> http.client.HTTPConnection:
         """Return a new connection to the server."""
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=ANSWER_SECONDS)
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
 
     def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
         """Send a request on a new connection; return the whole response."""
@@ -73,10 +72,10 @@ class WebServer:
             connection.close()
 
     def _await_port(self) -> None:
-        end = time.monotonic() + START_SECONDS
+        end = time.monotonic() + PATIENCE
         while True:
             try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                socket.create_connection(("127.0.0.1", self.port), 5).close()
             except OSError:
                 assert self.process.poll() is None and time.monotonic() < end, self.log.read_text()
                 time.sleep(0.02)
@@ -93,7 +92,7 @@ def nginx(
     location = f"""
         fastcgi_param SCRIPT_NAME "";
         fastcgi_param PATH_INFO $uri;
-        fastcgi_read_timeout {ANSWER_SECONDS:g};
+        fastcgi_read_timeout {PATIENCE:g};
         fastcgi_max_temp_file_size 0;
         {further}
     """
@@ -165,7 +164,7 @@ def cgi_fcgi(address: Address, path: str, **parameters: str) -> bytes:
         env={**request, **server, **parameters},
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        timeout=ANSWER_SECONDS,
+        timeout=PATIENCE,
         check=True,
     ).stdout
 

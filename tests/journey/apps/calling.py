@@ -84,4 +84,4 @@ def end(event: Event) -> None:
 
 @events.on("call.nested")
 def nested(event: Event) -> Any:
-    return events.call("str.reverse", event.payload, timeout=20)
+    return events.call("str.reverse", event.payload, timeout=120)

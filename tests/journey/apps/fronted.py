@@ -82,6 +82,16 @@ def steps(name: str) -> Response:
     )
 
 
+@app.get("/until/<name>")
+def until(name: str) -> str:
+    """Append a line to `EFFECTS`, and wait until a file of this name is there."""
+    with Path(os.environ["EFFECTS"]).open("a") as file:
+        file.write("begun\n")
+    while not Path(name).exists():
+        time.sleep(0.01)
+    return "open"
+
+
 @app.get("/slow/<float:seconds>")
 def slow(seconds: float) -> str:
     """Sleep for `seconds`, and append a line to `EFFECTS` before and after."""

@@ -63,6 +63,11 @@ def stuck_in_here(seconds: str = "3600") -> None:
     time.sleep(float(seconds))
 
 
+def wait_for(file: str) -> None:
+    while not (HERE / file).exists():
+        time.sleep(0.01)
+
+
 def stuck_in_c() -> None:
     sum(range(10**15))  # one call in C, during which Python handles no signal
 
@@ -109,6 +114,7 @@ def flood(lines: str) -> None:
 BEHAVIOURS: dict[str, Callable[..., None]] = {
     "ok": lambda: None,
     "sleep": stuck_in_here,
+    "until": wait_for,
     "stuck": stuck_in_here,
     "stuck-in-c": stuck_in_c,
     "deaf": deaf,
