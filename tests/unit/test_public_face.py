@@ -11,6 +11,7 @@ import pytest
 import app_adapter
 import deferred_event_bridge
 from deferred_event_bridge.hidden_packages import IN_APP, PACKAGES, ROOT, hidden_packages
+from tests.limits import PATIENCE
 
 PROGRAMS = Path(sys.executable).parent
 APP = """
@@ -30,7 +31,7 @@ def ended(directory: Path, *command: str, **environment: str) -> subprocess.Comp
         env={"PATH": os.environ["PATH"], **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
 

@@ -16,9 +16,9 @@ from bridge.envelope import Envelope
 from bridge.event import Event
 from bridge.fastcgi import Connection, ErrorOutput, ReplyBody, ReplyEnd, ReplyHead
 from bridge.request import ReplayTarget, parameters
+from tests.limits import PATIENCE
 
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
-SECONDS = 30.0
 
 SHOP = """
     import os, subprocess, sys, time
@@ -89,9 +89,9 @@ class Child:
         self.errors = directory / "stderr"
         self.socket, theirs = socket.socketpair()
         self.news, news = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.news.settimeout(SECONDS)
+        self.news.settimeout(PATIENCE)
         self.tokens, tokens = socket.socketpair()
-        self.socket.settimeout(SECONDS)
+        self.socket.settimeout(PATIENCE)
         self._connection = Connection()
         self._requests = 0
         reading, writing = os.pipe()
@@ -119,7 +119,7 @@ class Child:
     def failed(self) -> str:
         """Return the reason why the child did not boot. The child has exited with 1."""
         assert isinstance(self.report, CannotBoot), self.report
-        assert self.process.wait(SECONDS) == 1
+        assert self.process.wait(PATIENCE) == 1
         return self.report.message
 
     def send(self, name: str = "order.paid", data: bytes = b"{}", **changes: str) -> None:

@@ -10,8 +10,8 @@ from wsgiref.types import WSGIApplication
 from app_adapter.flup_connection import FlupConnection
 from app_adapter.flup_request import FlupServer
 from bridge.fastcgi.params import encode_params
+from tests.limits import PATIENCE
 
-SECONDS = 20.0
 ABORT, END, STDOUT, STDERR = 2, 3, 6, 7
 
 
@@ -44,7 +44,7 @@ class Client:
 
     def __init__(self, sock: socket.socket) -> None:
         self.socket = sock
-        sock.settimeout(SECONDS)
+        sock.settimeout(PATIENCE)
         self._stream = sock.makefile("rb")
 
     def send(self, data: bytes) -> None:
@@ -107,7 +107,7 @@ def running(work: Callable[[], object]) -> Iterator[None]:
     thread = Thread(target=run, daemon=True)
     thread.start()
     yield
-    thread.join(SECONDS)
+    thread.join(PATIENCE)
     assert not thread.is_alive(), "it serves on"
     if raised:
         raise raised[0]

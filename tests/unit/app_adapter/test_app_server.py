@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from bridge.child_protocol import StartToken, write_tokens
-from tests.unit.app_adapter.children import SECONDS, SHOP, Child
+from tests.limits import PATIENCE
+from tests.unit.app_adapter.children import SHOP, Child
 
 
 def await_file(path: Path) -> None:
     """Wait until the file is there."""
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + PATIENCE
     while not path.exists():
         assert time.monotonic() < deadline, f"{path} did not come"
         time.sleep(0.01)
@@ -45,7 +46,7 @@ def test_a_large_answer_is_not_slow(tmp_path: Path) -> None:
         began = time.monotonic()
         reply = child.get("/big")
 
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 40
         assert len(reply.body) == 64 * 1024 * 1024
         assert child.ask().outcome == "delivered"
 
@@ -66,8 +67,8 @@ def test_sigterm_ends_an_idle_child_at_once(tmp_path: Path) -> None:
         began = time.monotonic()
         child.signal(signal.SIGTERM)
 
-        assert child.process.wait(SECONDS) == 0
-        assert time.monotonic() - began < 10
+        assert child.process.wait(PATIENCE) == 0
+        assert time.monotonic() - began < 30
 
 
 def test_sigterm_lets_the_running_request_finish(tmp_path: Path) -> None:
@@ -80,7 +81,7 @@ def test_sigterm_lets_the_running_request_finish(tmp_path: Path) -> None:
 
         assert child.receive().outcome == "delivered"
         child.socket.shutdown(socket.SHUT_WR)
-        assert child.process.wait(SECONDS) == 0
+        assert child.process.wait(PATIENCE) == 0
 
 
 def test_sigint_is_the_workers(tmp_path: Path) -> None:
@@ -96,7 +97,7 @@ def test_the_end_of_the_stream_ends_it(tmp_path: Path) -> None:
     with Child(tmp_path, SHOP) as child:
         child.socket.close()
 
-        assert child.process.wait(SECONDS) == 0
+        assert child.process.wait(PATIENCE) == 0
 
 
 def test_a_client_that_leaves_in_mid_body_ends_the_child_without_an_error(tmp_path: Path) -> None:
@@ -110,7 +111,7 @@ def test_a_client_that_leaves_in_mid_body_ends_the_child_without_an_error(tmp_pa
         child.socket.sendall(begun + b"\1\4\0\7\0\0\0\0" + b"\1\5\0\7\0\1\0\0x")
         child.socket.close()
 
-        assert child.process.wait(SECONDS) == 0
+        assert child.process.wait(PATIENCE) == 0
     assert not (tmp_path / "received").exists()
 
 
@@ -145,7 +146,7 @@ def test_a_broken_protocol_ends_it_with_a_sentence(tmp_path: Path, data: bytes) 
         child.socket.sendall(data)
         child.socket.shutdown(socket.SHUT_WR)
 
-        assert child.process.wait(SECONDS) == 1
+        assert child.process.wait(PATIENCE) == 1
     assert child.errors.read_text().startswith("the FastCGI client broke the protocol: ")
 
 
@@ -155,7 +156,7 @@ def test_a_handler_that_exits_the_process_is_seen_at_once(tmp_path: Path) -> Non
         child.send("exit")
 
         assert child.socket.recv(1) == b""
-        assert child.process.wait(SECONDS) == 9
+        assert child.process.wait(PATIENCE) == 9
 
 
 @pytest.mark.parametrize("how", ["start.process", "fork"])
@@ -190,7 +191,7 @@ def test_no_orphan_outlives_its_parent(tmp_path: Path) -> None:
     parent.kill()
     parent.communicate()
 
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + PATIENCE
     while Path(f"/proc/{child}").exists() and "Z" not in Path(f"/proc/{child}/stat").read_text().split()[2]:
         assert time.monotonic() < deadline, "it lives on"
         time.sleep(0.01)

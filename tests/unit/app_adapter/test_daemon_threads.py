@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from app_adapter.daemon_threads import DaemonThreads
+from tests.limits import PATIENCE
 
 STUCK = """
 import threading
@@ -21,7 +22,7 @@ print("the end")
 
 def test_a_call_that_is_stuck_holds_up_no_exit() -> None:
     """A process ends while a call runs, for example a lookup of a host name that gets no answer."""
-    ended = subprocess.run([sys.executable, "-c", STUCK], capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run([sys.executable, "-c", STUCK], capture_output=True, text=True, timeout=PATIENCE, check=False)
 
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "the end\n", "")
 

@@ -25,6 +25,7 @@ from bridge.event import Event
 from bridge.local_database.database import Database
 from bridge.local_database.own_threads import is_own_thread
 from tests.events import new_event
+from tests.limits import PATIENCE
 from tests.unit.app_adapter.doubles import FakeBroker
 
 SETTINGS = load_settings(command_line={"publish_timeout": "10s"}, environ={})
@@ -139,13 +140,13 @@ def test_an_event_whose_caller_was_interrupted_is_not_published_later(broker: Fa
 
     async def freeze() -> None:
         frozen.set()
-        released.wait(30)
+        released.wait(PATIENCE)
 
     publish(SETTINGS, an_event("earlier"), None)
     broker.publishing = freeze
     first = threading.Thread(target=publish, args=(SETTINGS, an_event("first"), None))
     first.start()
-    assert frozen.wait(10)
+    assert frozen.wait(PATIENCE)
 
     with alarm(TimeoutError("the app's own limit")), pytest.raises(TimeoutError, match="own limit"):
         publish(SETTINGS, an_event("second"), None)

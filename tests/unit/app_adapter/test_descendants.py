@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from bridge.child_protocol import CannotBoot, Ready
-from tests.unit.app_adapter.children import SECONDS, Child
+from tests.limits import PATIENCE
+from tests.unit.app_adapter.children import Child
 
 APP = """
     import json, multiprocessing, os, signal, socket, subprocess, sys, time
@@ -88,7 +89,7 @@ APP = """
 
 def await_end(pid: int) -> None:
     """Wait until a process has ended."""
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + PATIENCE
     while Path(f"/proc/{pid}").exists() and Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z":
         assert time.monotonic() < deadline, "it lives on"
         time.sleep(0.01)
@@ -121,7 +122,7 @@ def test_a_copy_that_comes_back_answers_nobody(tmp_path: Path, name: str) -> Non
         await_end(int((tmp_path / "copy").read_text()))
         child.socket.shutdown(socket.SHUT_WR)
         assert child.socket.recv(1) == b""
-        assert child.process.wait(SECONDS) == 0
+        assert child.process.wait(PATIENCE) == 0
     assert ("ValueError: of the copy" in child.errors.read_text()) is (name == "fork.raise")
 
 
@@ -163,6 +164,6 @@ def test_a_boot_that_fails_is_seen_though_a_copy_lives(tmp_path: Path) -> None:
     child = Child(tmp_path, APP + forks + "    os._exit(3)")
 
     assert not isinstance(child.report, CannotBoot | Ready)
-    assert child.process.wait(SECONDS) == 3
+    assert child.process.wait(PATIENCE) == 3
     os.kill(int((tmp_path / "copy").read_text()), signal.SIGKILL)
     child.__exit__()

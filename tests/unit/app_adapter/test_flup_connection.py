@@ -9,10 +9,10 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 
 import pytest
 
+from tests.limits import PATIENCE
 from tests.unit.app_adapter.fcgi_client import (
     ABORT,
     END,
-    SECONDS,
     STDERR,
     STDOUT,
     begin,
@@ -48,16 +48,16 @@ class Stream:
 
     def __iter__(self) -> Iterator[bytes]:
         for number in range(self._pieces):
-            assert self.steps[number].wait(SECONDS)
+            assert self.steps[number].wait(PATIENCE)
             yield b"%d" % number
-        assert self.steps[-1].wait(SECONDS)
+        assert self.steps[-1].wait(PATIENCE)
         if self._error is not None:
             raise self._error
 
     def close(self) -> None:
         """Note the call, and wait until the test goes on."""
         self.closed.set()
-        assert self.may_close.wait(SECONDS)
+        assert self.may_close.wait(PATIENCE)
 
 
 @pytest.mark.parametrize("keep", [False, True])
@@ -73,7 +73,7 @@ def test_a_stream_reaches_the_client_piece_by_piece(keep: bool) -> None:
         assert client.record() == (STDOUT, b"1")
         app.steps[2].set()
         assert client.reply() == [(STDOUT, b""), (END, COMPLETE)]
-        assert app.closed.wait(SECONDS)
+        assert app.closed.wait(PATIENCE)
         if not keep:
             assert client.record() is None
         app.may_close.set()
@@ -141,7 +141,7 @@ def test_a_client_that_leaves_ends_an_endless_response(piece: bytes) -> None:
             assert client.record() is not None
         client.close()
 
-        assert closed.wait(SECONDS)
+        assert closed.wait(PATIENCE)
 
 
 def test_a_client_that_aborts_ends_the_response() -> None:

@@ -16,7 +16,8 @@ from app_adapter.flup_request import FlupServer
 from app_adapter.front_child import FrontService
 from app_adapter.idle import IdleHooks
 from bridge.child_protocol import Listen, write_listen
-from tests.unit.app_adapter.fcgi_client import SECONDS, Client, begin, params, record, request, running
+from tests.limits import PATIENCE
+from tests.unit.app_adapter.fcgi_client import Client, begin, params, record, request, running
 
 
 def body_length(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -37,7 +38,7 @@ class Front:
     def connect(self) -> Client:
         """Connect a client."""
         sock = socket.socket(self._listener.family)
-        sock.settimeout(SECONDS)
+        sock.settimeout(PATIENCE)
         sock.connect(self._listener.getsockname())
         self._clients.append(Client(sock))
         return self._clients[-1]
@@ -76,7 +77,7 @@ def front(
     listener.bind(str(directory / "front") if order is None else ("127.0.0.1", 0))
     listener.listen(200)
     leash, theirs = socket.socketpair()
-    leash.settimeout(SECONDS)
+    leash.settimeout(PATIENCE)
     service = FrontService(theirs, FlupServer(app), idle)
     with running(service.run):
         socket.send_fds(leash, [write_listen(order or Listen())], [listener.fileno()])
@@ -216,7 +217,7 @@ def test_a_client_that_does_not_read_is_left(tmp_path: Path, monkeypatch: pytest
     with front(tmp_path, app) as child:
         child.connect().send(request())
 
-        assert closed.wait(SECONDS)
+        assert closed.wait(PATIENCE)
         assert child.asked() == b"3"
 
 

@@ -19,7 +19,8 @@ from app_adapter.start_tokens import StartTokens
 from bridge.child_protocol import StartToken, write_tokens
 from bridge.fastcgi import encode_request
 from bridge.fastcgi.requests import encode_whole
-from tests.unit.app_adapter.children import SECONDS, Child
+from tests.limits import PATIENCE
+from tests.unit.app_adapter.children import Child
 from tests.unit.app_adapter.fcgi_client import Client, request, running
 from tests.unit.app_adapter.replays import Shop
 from tests.unit.app_adapter.test_app_server import await_file
@@ -119,10 +120,10 @@ def test_a_request_waits_for_one_hook_at_most() -> None:
     def slow() -> None:
         called.append("slow")
         began.set()
-        assert go_on.wait(SECONDS)
+        assert go_on.wait(PATIENCE)
 
     def work(client: Client) -> None:
-        assert began.wait(SECONDS)
+        assert began.wait(PATIENCE)
         client.send(request(b"abc"))
         go_on.set()
         assert client.record() is not None
@@ -145,10 +146,10 @@ def test_a_part_of_a_request_in_a_front_child_holds_hooks_back(tmp_path: Path, m
             client.socket.settimeout(0.5)
             client.record()
         assert called == []
-        client.socket.settimeout(SECONDS)
+        client.socket.settimeout(PATIENCE)
         client.send(whole[20:])
         assert child.told(b".")
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + PATIENCE
         while not called:
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -189,7 +190,7 @@ def test_sigterm_in_a_hook_ends_the_child_after_it(tmp_path: Path) -> None:
         child.signal(signal.SIGTERM)
         (tmp_path / "go on").touch()
 
-        assert child.process.wait(SECONDS) == 0
+        assert child.process.wait(PATIENCE) == 0
     assert (tmp_path / "ended").exists()
     assert (tmp_path / "copy ended").read_text() == "0"
 
@@ -205,7 +206,7 @@ def test_a_hook_is_called_while_a_child_waits_for_a_token() -> None:
     with giving, taking, running(connection.run):
         client = Client(ours)
         client.send(request(b"recalled"))
-        assert called.wait(SECONDS)
+        assert called.wait(PATIENCE)
         giving.send(write_tokens([StartToken(2, marked=False)]))
         params = {"REQUEST_METHOD": "POST", "PATH_INFO": "/", "CONTENT_LENGTH": "4"}
         client.send(encode_whole(2, encode_request(params, b"four"), keep=True))

@@ -14,6 +14,7 @@ from app_adapter import news as news_module
 from app_adapter.listener_api import NEWS
 from app_adapter.news import News
 from bridge.child_protocol import Extend, Extended, Progress, read_news, write_extended
+from tests.limits import PATIENCE
 from tests.unit.app_adapter.children import Child
 from tests.unit.app_adapter.replays import ID, Shop
 from tests.unit.app_adapter.test_idle import Clock
@@ -88,7 +89,7 @@ def test_an_extension_has_the_answer_of_its_own_request(worker: tuple[News, sock
     thread = threading.Thread(target=answer)
     thread.start()
     assert news.extend("e1", 30.0) is True
-    thread.join(20)
+    thread.join(PATIENCE)
 
 
 def test_without_an_answer_an_extension_is_denied(

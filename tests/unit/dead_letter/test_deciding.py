@@ -9,6 +9,7 @@ import pytest
 from bridge.errors import BrokerUnavailable, Unroutable
 from bridge.ledger import Dead, Discarded, Redriven
 from dead_letter.deciding import AT_ONCE, Tally, Verb, decide, discarding, redriving
+from tests.limits import PATIENCE
 from tests.unit.dead_letter.ledger_double import LedgerDouble, a_letter, unreadable
 
 
@@ -151,7 +152,7 @@ async def test_a_stop_does_not_wait_for_the_interval() -> None:
     asyncio.get_running_loop().call_later(0.02, stop.set)
 
     tally = await asyncio.wait_for(
-        _redrive_all(LedgerDouble(a_letter(), a_letter()), interval=3600.0, stop=stop), timeout=10
+        _redrive_all(LedgerDouble(a_letter(), a_letter()), interval=3600.0, stop=stop), timeout=PATIENCE
     )
 
     assert tally.done == 1

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from werkzeug.serving import make_server
 
+from tests.limits import PATIENCE
 from tests.unit.app_adapter.ingress.ingress_site import IngressSite, write_history
 from tests.unit.docs.markdown import ROOT
 
@@ -56,7 +57,7 @@ def test_an_example_is_answered_as_shown(server: str, tmp_path: Path, command: s
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=True,
     )
     if answer:

@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 
 from bridge.brokers.rabbitmq.topology.names import LANES, Names
 from bridge.config.settings import load_settings
+from tests.limits import PATIENCE
 from tests.unit.docs.markdown import ROOT, all_blocks
 from tests.unit.docs.test_commands import parse
 
@@ -93,7 +94,7 @@ def test_gunicorn_takes_the_options_of_the_unit(tmp_path: Path) -> None:
     [command] = unit_lines("ExecStart")
     _, *options = shlex.split(command)
     checked = [sys.executable, "-m", "gunicorn", "--check-config", *options]
-    ran = subprocess.run(checked, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    ran = subprocess.run(checked, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert ran.returncode == 0, ran.stderr
 
 

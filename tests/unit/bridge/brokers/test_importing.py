@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from tests.limits import PATIENCE
+
 PROGRAM = """
 import gc, importlib.abc, importlib.util, sys, threading
 from itertools import count
@@ -47,6 +49,6 @@ thread.join()
 def test_a_finalizer_that_imports_does_not_break_it(url: str, tmp_path: object) -> None:
     """Garbage is collected in the middle of anything. Afterwards it is collected again."""
     words = [sys.executable, "-c", PROGRAM, url.format(tmp_path)]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=200, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
     assert done.stdout == "opened, and garbage is collected: True\n", done.stderr

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.limits import PATIENCE
+
 ROOT = Path(__file__).parents[4]
 
 BEGIN = """
@@ -62,7 +64,7 @@ def start(program: str, folder: Path) -> "subprocess.Popen[str]":
 )
 def test_it_exits_as_the_program_does(tmp_path: Path, program: str, code: int) -> None:
     """Also after a signal, as shells report it."""
-    assert start(program, tmp_path).wait(60) == code
+    assert start(program, tmp_path).wait(PATIENCE) == code
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
@@ -74,13 +76,13 @@ def test_signals_reach_the_program(tmp_path: Path, number: signal.Signals) -> No
 
     process.send_signal(number)
 
-    assert process.communicate(timeout=60)[0] == f"received {number.name}"
+    assert process.communicate(timeout=PATIENCE)[0] == f"received {number.name}"
     assert process.returncode == 7
 
 
 def test_an_orphan_does_not_stay_a_zombie(tmp_path: Path) -> None:
     """A process that outlived its parent is waited for. The program stays."""
-    output, _ = start(ORPHAN, tmp_path).communicate(timeout=60)
+    output, _ = start(ORPHAN, tmp_path).communicate(timeout=PATIENCE)
 
     assert output == "gone, of 1\n"
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bridge.console.service_manager import ServiceManager
+from tests.limits import PATIENCE
 
 
 @pytest.fixture(params=["file", "abstract"])
@@ -18,7 +19,7 @@ def manager_socket(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[t
     name = str(tmp_path / "notify") if request.param == "file" else f"@bridge-test-{os.getpid()}-{tmp_path.name}"
     with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as bound:
         bound.bind(name.replace("@", "\0", 1) if name.startswith("@") else name)
-        bound.settimeout(20)
+        bound.settimeout(PATIENCE)
         yield name, bound
 
 

@@ -7,6 +7,7 @@ import signal
 import pytest
 
 from bridge.console.signals import stop_on_signals
+from tests.limits import PATIENCE
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -16,7 +17,7 @@ async def test_the_first_signal_asks_the_program_to_stop(number: signal.Signals)
 
     with stop_on_signals(lambda: messages.append("stopping")) as stop:
         os.kill(os.getpid(), number)
-        await asyncio.wait_for(stop.wished.wait(), timeout=10)
+        await asyncio.wait_for(stop.wished.wait(), PATIENCE)
 
     assert stop.by == number
     assert messages == ["stopping"]
@@ -26,5 +27,5 @@ async def test_only_the_first_signal_is_handled() -> None:
     """A second signal has its default effect, so it can end a program that does not stop."""
     with pytest.raises(KeyboardInterrupt), stop_on_signals(lambda: None) as stop:
         os.kill(os.getpid(), signal.SIGINT)
-        await asyncio.wait_for(stop.wished.wait(), timeout=10)
+        await asyncio.wait_for(stop.wished.wait(), PATIENCE)
         signal.raise_signal(signal.SIGINT)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bridge.local_database.wakeups import CALLER_MARK, CONSUMER_MARK, LISTENER_MARK, SERVER_MARK, Wakeup, Wakeups
+from tests.limits import PATIENCE
 
 MARKS = (CONSUMER_MARK, LISTENER_MARK, SERVER_MARK, CALLER_MARK)
 
@@ -28,7 +29,7 @@ async def test_only_those_with_the_mark_are_woken(tmp_path: Path, woken: str) ->
 
     Wakeups(database).wake_others({woken, None})
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         await any_heard.wait()
     for _ in range(3):
         await asyncio.sleep(0)

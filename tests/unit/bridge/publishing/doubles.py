@@ -23,6 +23,7 @@ from bridge.publishing.spooling_publisher import SpoolingPublisher
 from bridge.queues import Queue
 from tests.deadlines import within
 from tests.events import new_event
+from tests.limits import PATIENCE
 from tests.unit.app_adapter.doubles import FakeBroker
 
 Answer = Literal["confirm", "silence", "away", "gone", "full", "unroutable", "nowhere", "too large", "forbidden"]
@@ -160,7 +161,7 @@ def count(file: SpoolFile) -> int:
 
 async def until(holds: Callable[[], bool]) -> None:
     """Wait until the condition holds."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not holds():
             await asyncio.sleep(0.005)
 

@@ -12,6 +12,7 @@ from bridge.progress_records import progress_of, record_of
 from bridge.settlement import Ack
 from bridge.watchers import history
 from bridge.watchers.history import HistoryWatcher
+from tests.limits import PATIENCE
 from tests.unit.bridge.examples import envelope, event
 
 
@@ -47,7 +48,7 @@ async def test_attempts_are_gathered() -> None:
     watcher(Taken(envelope(), "mail"))
     assert appended.records == []
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         await appended.any.wait()
 
     assert len(appended.records) == 1
@@ -106,7 +107,7 @@ async def test_a_progress_waits_for_no_attempt(monkeypatch: pytest.MonkeyPatch) 
     appended = Appended()
     HistoryWatcher(appended)(progressed(1, note="x" * 100_000))
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         await appended.any.wait()
 
     assert len(list(progress_of(appended.records[0]))) == 1

@@ -178,7 +178,7 @@ def test_an_answer_that_drips_is_given_up(tmp_path: Path, monkeypatch: pytest.Mo
         thread.join()
 
     assert status == UnreadableStatus(pid=7, trouble="it does not answer")
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
 
 
 @pytest.mark.parametrize(

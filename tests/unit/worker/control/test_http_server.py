@@ -10,6 +10,7 @@ import pytest
 
 from bridge.config.foreign_pool import Address
 from bridge.errors import SettingsError
+from tests.limits import PATIENCE
 from tests.ports import free_port
 from worker.control import http_server
 from worker.control.http_server import MAX_HEAD, MOST_CONNECTIONS, HttpServer, Page
@@ -37,7 +38,7 @@ async def address() -> AsyncIterator[Address]:
 
 async def exchange(address: Address, request: bytes) -> bytes:
     """Send bytes, and return all that the server sends back."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         reader, writer = await asyncio.open_connection(address.host, address.port)
         writer.write(request)
         try:
@@ -52,7 +53,7 @@ async def test_a_page(address: Address) -> None:
     """A real client reads the page, with its length in bytes and its type; a query is ignored."""
 
     def get() -> tuple[int, str | None, bytes]:
-        client = http.client.HTTPConnection(address.host, address.port, timeout=20)
+        client = http.client.HTTPConnection(address.host, address.port, timeout=PATIENCE)
         client.request("GET", "/hello?x=1", headers={"Accept": "text/plain"})
         response = client.getresponse()
         return response.status, response.headers["Content-Length"], response.read()
@@ -105,7 +106,7 @@ async def test_clients_that_send_nothing(address: Address, monkeypatch: pytest.M
     try:
         assert await exchange(address, b"GET /hello HTTP/1.1\r\n\r\n") == b""
         assert await asyncio.to_thread(idle[-1].recv, 1) == b""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while b"200 OK" not in await exchange(address, b"GET /hello HTTP/1.1\r\n\r\n"):
                 pass
     finally:

@@ -13,6 +13,7 @@ from bridge.brokers.contract.broker import Broker
 from bridge.errors import BrokerRefused, BrokerUnavailable
 from bridge.moments import Moment, WorkerMissing
 from bridge.registry import Missing, Roll
+from tests.limits import PATIENCE
 from worker.control.missing_workers import MissingWorkers
 
 
@@ -55,7 +56,7 @@ async def told(claims: Claims, *looks: list[Missing] | Exception) -> list[int]:
 
     looking = MissingWorkers(cast(Broker, claims), moments.append, ask, every=0.0, confirm_after=0.0)
     task = asyncio.create_task(looking.run())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         await ended.wait()
     task.cancel()
     with suppress(asyncio.CancelledError):

@@ -14,6 +14,7 @@ from bridge.outcome import Reply
 from bridge.request import ReplayTarget
 from bridge.trust import Trust
 from tests.events import new_event
+from tests.limits import PATIENCE
 from tests.unit.worker.doubles import FakeSlot
 from worker.events.calls import CallRunner, CallService
 from worker.slots.slots import Slots
@@ -76,7 +77,7 @@ async def answer_to(call: FakeCall, calls: CallService, server: FakeServer) -> A
     """Run the service until the call is answered, and return the only answer."""
     running = asyncio.create_task(calls.run())
     server.calls.put_nowait(call)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         await call.answered.wait()
     running.cancel()
     (answer,) = call.answers

@@ -19,6 +19,7 @@ from bridge.request import ReplayTarget
 from bridge.retry_policy import from_object
 from bridge.settlement import Policies, RetryAfter
 from bridge.watchers.notify import Watchers
+from tests.limits import PATIENCE
 from tests.unit.bridge.examples import envelope, event
 from tests.unit.worker.doubles import DELIVERED, FAILED, REJECTED, FakeBroker, FakeDelivery, FakeSlot
 from worker.events.consumer import EventConsumer
@@ -56,7 +57,7 @@ class Bench:
 async def until(condition: object) -> None:
     """Let other tasks run until the condition holds."""
     assert callable(condition)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not condition():
             await asyncio.sleep(0.001)
 
@@ -333,7 +334,7 @@ async def test_a_worker_that_drains_does_not_wait_for_a_redelivery(bench: Bench,
     if lost == "meanwhile":
         await asyncio.sleep(0)
         await bench.slot.answer(DELIVERED)
-    assert await asyncio.wait_for(draining, 5) == 0
+    assert await asyncio.wait_for(draining, PATIENCE) == 0
     assert (delivery.verbs, bench.settled) == ([], [])
 
 

@@ -13,6 +13,7 @@ from bridge.outcome import NotBegun
 from bridge.request import ReplayTarget
 from bridge.retry_policy import from_object
 from bridge.settlement import DeadLetter, Drop, Policies
+from tests.limits import PATIENCE
 from tests.unit.bridge.examples import NOW, envelope, event
 from tests.unit.worker.doubles import DELIVERED, FakeBroker, FakeDelivery, FakeSlot
 from worker.events.consumer import EventConsumer
@@ -47,7 +48,7 @@ class Worker:
 
     async def deliver(self) -> None:
         """Answer the next request of the slot with a success."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await self.slot.answer(DELIVERED)
 
     async def done(self, count: int) -> Settled:
@@ -61,7 +62,7 @@ class Worker:
 async def until(condition: object) -> None:
     """Let other tasks run until the condition holds."""
     assert callable(condition)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not condition():
             await asyncio.sleep(0.001)
 

@@ -13,6 +13,7 @@ from bridge.request import ReplayTarget
 from bridge.retry_policy import from_table
 from bridge.retry_table import DEFAULT
 from bridge.settlement import Policies
+from tests.limits import PATIENCE
 from tests.unit.worker.doubles import DELIVERED, FakeBroker, FakeDelivery, FakeSlot
 from worker.events import unrun
 from worker.events.consumer import EventConsumer
@@ -84,7 +85,7 @@ class Worker:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Let other tasks run until the condition holds."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not condition():
             await asyncio.sleep(0.001)
 
@@ -207,7 +208,7 @@ async def test_both_runs_of_a_message_that_was_delivered_twice_count(worker: Wor
     for slot in slots:
         await slot.answer(DELIVERED)
     await until(lambda: second.verbs == ["ack"])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         assert await worker.drain(30) == 0
 
 

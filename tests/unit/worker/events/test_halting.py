@@ -13,6 +13,7 @@ from bridge.outcome import Reply
 from bridge.request import ReplayTarget
 from bridge.retry_policy import from_object
 from bridge.settlement import Halt, Policies
+from tests.limits import PATIENCE
 from tests.unit.worker.doubles import FakeBroker, FakeDelivery, FakeSlot
 from worker.events.consumer import EventConsumer
 from worker.events.replay import HALT_WAIT, Replayer, Rules, cannot_halt
@@ -50,7 +51,7 @@ class Worker:
     async def settled(self) -> Settled:
         """Hand out the delivery, answer it with a halt, and wait until its settlement is told."""
         self.broker.deliveries.put_nowait(self.delivery)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await self.slot.answer(HALTED)
             while not (found := [moment for moment in self.moments if isinstance(moment, Settled)]):
                 await asyncio.sleep(0.001)

@@ -6,13 +6,14 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from bridge.brokers.contract.consuming import Delivery
+from tests.limits import PATIENCE
 from tests.unit.worker.doubles import FakeDelivery
 from worker.events.in_flight import EventInFlight, InFlight
 
 
 async def until(condition: Callable[[], bool]) -> None:
     """Let other tasks run until the condition holds."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while not condition():
             await asyncio.sleep(0.001)
 

@@ -17,6 +17,7 @@ from bridge.retry_policy import from_table
 from bridge.retry_table import DEFAULT
 from bridge.settlement import Policies
 from bridge.status import QueueStatus
+from tests.limits import PATIENCE
 from tests.unit.bridge.examples import envelope, event
 from tests.unit.worker.doubles import DELIVERED, FAILED, FakeBroker, FakeDelivery, FakeSlot
 from worker.events import unrun
@@ -30,7 +31,7 @@ from worker.slots.slots import Slots
 
 async def until(condition: Callable[[], bool]) -> None:
     """Let other tasks run until the condition holds."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not condition():
             await asyncio.sleep(0.001)
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.limits import PATIENCE
 from worker.events import unconfirmed
 from worker.events.unconfirmed import Unconfirmed
 
@@ -20,7 +21,7 @@ class Books:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Let other tasks run until the condition holds."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not condition():
             await asyncio.sleep(0.001)
 

@@ -9,6 +9,7 @@ import pytest
 
 from bridge.brokers.contract.consuming import Backlog
 from bridge.errors import BrokerUnavailable
+from tests.limits import PATIENCE
 from worker.events import until as until_module
 from worker.events.until import AGREED_FOR, Until, reached
 
@@ -50,7 +51,7 @@ class Readings:
 
 async def until_reached(until: Until, readings: Readings) -> str:
     """Return the reason why the worker ends."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         return await reached(until, cast(Any, readings), cast(Any, readings), ["default"])
 
 

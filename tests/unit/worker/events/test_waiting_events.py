@@ -14,6 +14,7 @@ from bridge.request import ReplayTarget
 from bridge.retry_policy import from_table
 from bridge.retry_table import DEFAULT
 from bridge.settlement import Policies
+from tests.limits import PATIENCE
 from tests.unit.bridge.examples import envelope, event
 from tests.unit.worker.doubles import DELIVERED, FakeBroker, FakeDelivery, FakeSlot
 from worker.events import consumer
@@ -155,7 +156,7 @@ async def test_the_gate_is_asked_again_after_the_seconds_of_a_wait() -> None:
     await settle_down()
     gate.open = True
     assert one.begun == set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while one.begun != {"d1"}:
             await asyncio.sleep(0.01)
     await ended(one)
@@ -212,7 +213,7 @@ async def test_a_worker_with_a_limit_ends_when_all_have_passed_the_gate() -> Non
     await settle_down()
     assert not one.running.done()
     gate.open = True
-    assert await asyncio.wait_for(one.running, 5) == "2 events were begun, as many as asked for"
+    assert await asyncio.wait_for(one.running, PATIENCE) == "2 events were begun, as many as asked for"
     await settle_down()
     assert one.begun == {"d1", "d2"}
     await ended(one)
@@ -237,7 +238,7 @@ async def test_a_pool_of_another_size_has_another_prefetch(at_work: Worker, monk
     monkeypatch.setattr(consumer, "LOOKED_EVERY", 0.001)
     pacing = asyncio.create_task(at_work.events.keep_pace())
     at_work.slots.size = 5
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while at_work.broker.prefetch != {"default": 5, "reports": 1}:
             await asyncio.sleep(0.001)
     pacing.cancel()

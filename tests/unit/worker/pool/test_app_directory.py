@@ -8,6 +8,7 @@ import pytest
 
 from bridge.child_protocol import Ready
 from bridge.errors import SettingsError
+from tests.limits import PATIENCE
 from worker.pool.app_directory import enter_app_directory
 from worker.pool.child import Child
 from worker.pool.client import PoolClient
@@ -109,7 +110,7 @@ async def test_a_child_that_is_replaced_without_a_reload_has_the_old_version(poo
     await pool.keep(client.callbacks())
     point(site, "releases/two")
     pool.resize(2)
-    await asyncio.wait_for(client.has_two.wait(), 60)
+    await asyncio.wait_for(client.has_two.wait(), PATIENCE)
 
     assert {ready.release for ready in client.seated} == {"one in one, version one"}
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 import pytest
 
 from bridge.child_protocol import Extend, Extended, Progress, read_extended, write_news
+from tests.limits import PATIENCE
 from tests.unit.bridge.test_child_protocol import HOSTILE
 from worker.pool.news import News
 
@@ -24,7 +25,7 @@ def sockets() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 async def until(holds: Callable[[], bool]) -> None:
     """Wait until the condition holds."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while not holds():
             await asyncio.sleep(0.001)
 

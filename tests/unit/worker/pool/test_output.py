@@ -6,6 +6,7 @@ import os
 import pytest
 
 from bridge.child_protocol import output_mark
+from tests.limits import PATIENCE
 from worker.pool.output import MAX_LINE, Lines, Marks, Output
 
 PRINTED = b"one\ntwo\r\n\nthr\x00ee\t\xff\xe2\x80\xa6\nrest"
@@ -53,7 +54,7 @@ async def test_the_output_ends_with_the_last_writer() -> None:
     os.close(writing)
     os.write(second, b"still here\n")
     os.close(second)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while printed != ["still here"]:
             await asyncio.sleep(0)
     await asyncio.sleep(0)
@@ -68,17 +69,17 @@ async def test_a_traceback_is_passed_on_whole() -> None:
     output = Output(reading, 17, lambda _, record: printed.append(record))
     traceback = ["ERROR in app: x", "Traceback (most recent call last):", "  File", "ValueError: y"]
     os.write(writing, f"{traceback[0]}\n{traceback[1]}\n".encode())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while not output.holds_back:
             await asyncio.sleep(0)
     for line in traceback[2:]:
         os.write(writing, f"{line}\n".encode())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while printed != ["\n".join(traceback)]:
             await asyncio.sleep(0)
 
     os.write(writing, b"Traceback (most recent call last):\n  half\n")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while len(printed) < 2:
             await asyncio.sleep(0.01)
     output.close()

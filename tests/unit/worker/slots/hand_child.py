@@ -11,6 +11,7 @@ from typing import cast
 
 from bridge.child_protocol import TOKEN_SIZE, Extend, Extended, Progress, output_mark, read_tokens
 from bridge.moments import Moment
+from tests.limits import PATIENCE
 from tests.unit.bridge.fastcgi.application import STDERR, STDOUT, end, record
 from worker.pool.child import Child
 from worker.pool.output import Output
@@ -18,8 +19,6 @@ from worker.pool.start_tokens import StartTokens
 from worker.slots.child_slot import ChildSlot
 from worker.slots.depth import Depth
 from worker.slots.slots import Slots
-
-SECONDS = 20.0
 
 
 @dataclass
@@ -81,7 +80,7 @@ class HandChild:
 
     def take_token(self) -> int:
         """Take the next token, as the child does before it begins a request."""
-        assert select.select([self.tokens], [], [], SECONDS)[0], "the worker has given no token"
+        assert select.select([self.tokens], [], [], PATIENCE)[0], "the worker has given no token"
         # The worker's object keeps the end that the child inherits.
         ((number, self.marked),) = read_tokens(os.read(self.tokens.fileno(), TOKEN_SIZE))
         return number

@@ -16,6 +16,7 @@ from bridge.fastcgi import encode_request
 from bridge.moments import Moment
 from bridge.outcome import Reply
 from bridge.request import ReplayTarget, parameters
+from tests.limits import PATIENCE
 from worker.pool.plan import PoolPlan
 from worker.pool.process import Launch
 from worker.pool.recycling import RecyclingLimits
@@ -25,8 +26,6 @@ from worker.slots.slot import Request
 from worker.slots.slots import Ran, Slots
 
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
-SECONDS = 60.0
-"""Seconds that a test waits for what has to happen."""
 
 APP = """
 import os, signal, sys, time
@@ -104,7 +103,7 @@ class OwnPoolSite:
         """Return the process ids of the children that sit."""
         return [child.pid for child in self.supervisor.seats.seated()]
 
-    def send(self, id: str, name: str = "fast", deadline: float = SECONDS) -> asyncio.Task[Ran]:
+    def send(self, id: str, name: str = "fast", deadline: float = PATIENCE) -> asyncio.Task[Ran]:
         """Line up an event."""
         return asyncio.create_task(self.slots.exchange(a_request(id, name), deadline))
 
@@ -119,7 +118,7 @@ class OwnPoolSite:
 
     async def begun(self, *ids: str) -> None:
         """Wait until these events have begun."""
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(PATIENCE):
             while not set(ids) <= set(self.noted("begun")):
                 await asyncio.sleep(0.002)
 
@@ -139,7 +138,7 @@ async def own_pool(
     """Run a pool whose children are forked, so that a lost one is replaced at once."""
     (directory / "shop.py").write_text(APP)
     (directory / "ran").touch()
-    launch = Launch("app_adapter.app_server", "shop:app", SECONDS, {}, directory)
+    launch = Launch("app_adapter.app_server", "shop:app", PATIENCE, {}, directory)
     plan = PoolPlan(children, spare, preload=True, limits=RecyclingLimits(max_requests))
     supervisor = Supervisor(launch, plan, lambda *_: None)
     moments: list[Moment] = []

@@ -12,12 +12,11 @@ from bridge.child_protocol import Extend, Extended, Progress
 from bridge.fastcgi import EncodedRequest
 from bridge.moments import Moment, Progressed
 from bridge.outcome import BrokenOff, OutOfTime, Reply
+from tests.limits import PATIENCE
 from tests.unit.worker.requests import a_request
 from tests.unit.worker.slots.hand_child import HandChild, hand_child
 from worker.slots import child_slot, ticks
 from worker.slots.slots import NoSlotToCome, Ran, Slots
-
-SECONDS = 20.0
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +51,7 @@ async def turn() -> None:
 
 async def ended(task: asyncio.Task[Ran]) -> Ran:
     """Wait for the end of an event."""
-    return await asyncio.wait_for(task, SECONDS)
+    return await asyncio.wait_for(task, PATIENCE)
 
 
 async def test_requests_in_flight_are_answered_in_order(slots: Slots, child: HandChild) -> None:
@@ -216,7 +215,7 @@ async def test_a_deadline_counts_from_the_own_beginning(slots: Slots, child: Han
 async def test_what_a_hanging_child_has_not_begun_is_not_out_of_time(slots: Slots, child: HandChild) -> None:
     """The child hangs outside of any event, as in an idle function. It is ended, and the event goes elsewhere."""
     (task,) = send(slots, "e1", deadline=0.2)
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(PATIENCE):
         while "destroyed" not in child.told:
             await asyncio.sleep(0.01)
     assert child.told == ["did not begin an event within 0.2 s", "destroyed"]
@@ -236,7 +235,7 @@ async def test_what_waits_behind_a_slow_one_goes_to_a_free_child(
     number = child.take_token()
     async with hand_child(slots) as other:
         for task in (second, third):
-            await asyncio.wait_for(other.has_token(), SECONDS)
+            await asyncio.wait_for(other.has_token(), PATIENCE)
             other.reply(other.take_token())
             assert isinstance((await ended(task)).exchange, Reply)
         assert not child.tokens_left()
@@ -321,7 +320,7 @@ async def test_a_slot_is_vacant_when_what_runs_has_ended(slots: Slots, child: Ha
     assert not child.tokens_left()
     assert not vacating.done()
     child.reply(number)
-    await asyncio.wait_for(vacating, SECONDS)
+    await asyncio.wait_for(vacating, PATIENCE)
     assert first.done()
     assert not second.done()
     second.cancel()
@@ -337,7 +336,7 @@ async def test_the_beginning_of_what_waits_in_a_child_can_be_awaited(slots: Slot
     assert not begun.done()
     child.reply(number)
     await ended(first)
-    await asyncio.wait_for(begun, SECONDS)
+    await asyncio.wait_for(begun, PATIENCE)
     child.reply(child.take_token())
     assert isinstance((await ended(second)).exchange, Reply)
 
@@ -395,7 +394,7 @@ async def test_a_call_begins_when_it_is_sent(slots: Slots, child: HandChild) -> 
     tasks = send(slots, "e1", "e2")
     await turn()
     number = child.take_token()
-    until = asyncio.get_running_loop().time() + SECONDS
+    until = asyncio.get_running_loop().time() + PATIENCE
     call = asyncio.create_task(slots.call(a_request(id="c1"), until))
     await turn()
     assert not child.tokens_left()
@@ -444,7 +443,7 @@ async def test_each_hand_over_is_told(slots: Slots, child: HandChild) -> None:
     slots.hold_back(hold=True)
     slots.hold_back(hold=False)
     with pytest.raises(LookupError):
-        await asyncio.wait_for(second, SECONDS)
+        await asyncio.wait_for(second, PATIENCE)
     child.reply(number)
     await ended(first)
 
@@ -459,7 +458,7 @@ async def test_nothing_follows_what_the_child_does_not_read(slots: Slots, child:
     await turn()
     assert "2 in line" in repr(slots) or "3 in line" in repr(slots)
     for task in tasks:
-        await asyncio.wait_for(child.has_token(), SECONDS)
+        await asyncio.wait_for(child.has_token(), PATIENCE)
         number = child.take_token()
         await child.read_all()
         child.reply(number)
@@ -511,7 +510,7 @@ async def test_what_is_printed_belongs_to_the_event_that_prints(
         child.reply(number, errors=b"from the app")
     outputs = [(await ended(task)).exchange for task in tasks]
     child.print(b"idle\n")
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(PATIENCE):
         while "idle" not in caplog.text:
             await asyncio.sleep(0.001)
     for number, exchange in enumerate(outputs, 1):

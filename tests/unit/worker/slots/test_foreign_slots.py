@@ -13,6 +13,7 @@ from bridge.config.foreign_pool import Address
 from bridge.errors import SettingsError
 from bridge.outcome import BrokenOff, Exchange, Reply
 from tests.journey.lying_server import LyingServer, truth
+from tests.limits import PATIENCE
 from tests.unit.bridge.fastcgi.application import OVERLOADED, STDIN, UNKNOWN_ROLE, end, record
 from tests.unit.worker.requests import a_request
 from worker.slots import connecting
@@ -86,7 +87,7 @@ async def pool(directory: Path, connections: int = 1, names: str = "a", *, keep:
 
 async def until(holds: Callable[[], bool]) -> None:
     """Let other tasks run until the condition holds."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not holds():
             await asyncio.sleep(0.001)
 
@@ -209,7 +210,7 @@ async def test_a_kept_connection_that_the_server_closed_is_not_used(tmp_path: Pa
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(path)
         listening.listen()
-        listening.settimeout(10)
+        listening.settimeout(PATIENCE)
         for _ in range(3):
             answering = asyncio.to_thread(answer_one, listening)
             exchange, connection = await asyncio.gather(slot.exchange(a_request(), 10.0), answering)

@@ -20,6 +20,7 @@ from bridge.config.foreign_pool import Address
 from bridge.outcome import Crashed, Outcome, OutOfTime, Succeeded, TimedOut, outcome_of
 from bridge.trust import Trust
 from tests.journey.lying_server import BREACHES, DELIVERED, HEAD, OTHER_PROTOCOLS, Lie, LyingServer, endless, truth
+from tests.limits import PATIENCE
 from tests.unit.bridge.fastcgi.application import (
     CANT_MPX_CONN,
     OVERLOADED,
@@ -49,7 +50,7 @@ async def sent(slot: ForeignSlot, deadline: float = 30.0) -> Outcome | NotTaken:
 
 async def closed(server: LyingServer) -> None:
     """Wait until every connection of the server has ended."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while server.open:
             await asyncio.sleep(0.001)
 
@@ -185,7 +186,7 @@ async def test_a_reply_that_does_not_end_in_time_is_a_timeout_in_bounded_memory(
     started = time.monotonic()
     outcome = await teller.tell(TRICKLES[what], deadline=0.5)
     assert isinstance(outcome, TimedOut)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
     assert peak() < 4 * MEBIBYTE
 
 

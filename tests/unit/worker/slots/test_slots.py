@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from tests.limits import PATIENCE
 from tests.unit.worker.doubles import DELIVERED, FakeSlot
 from tests.unit.worker.requests import a_request
 from worker.slots.slot import NotTaken
@@ -171,13 +172,13 @@ async def test_a_slot_is_vacated_when_its_request_is_over() -> None:
     """The slot gets no further request. A free slot is vacant at once."""
     slots, (free, busy) = opened(2)
     await in_line(slots, "e1")
-    await asyncio.wait_for(slots.vacate(free), 5)
+    await asyncio.wait_for(slots.vacate(free), PATIENCE)
     vacating = asyncio.create_task(slots.vacate(busy))
     waiting = begin(slots, "e2")
     await settle_down()
     assert not vacating.done()
     await busy.answer(DELIVERED)
-    await asyncio.wait_for(vacating, 5)
+    await asyncio.wait_for(vacating, PATIENCE)
     assert (sent(busy), sent(free), waiting.done()) == (["e1"], [], False)
     waiting.cancel()
 
@@ -289,7 +290,7 @@ async def test_a_request_that_is_cancelled_in_its_slot_makes_the_slot_vacant() -
     vacating = asyncio.create_task(slots.vacate(slot))
     await settle_down()
     running.cancel()
-    await asyncio.wait_for(vacating, 5)
+    await asyncio.wait_for(vacating, PATIENCE)
 
 
 async def test_the_room_in_line_can_be_awaited() -> None:
@@ -301,7 +302,7 @@ async def test_the_room_in_line_can_be_awaited() -> None:
     await settle_down()
     assert not room.done()
     third.cancel()
-    assert await asyncio.wait_for(room, 5) == 1
+    assert await asyncio.wait_for(room, PATIENCE) == 1
 
 
 async def test_the_beginning_of_all_requests_can_be_awaited() -> None:
@@ -312,7 +313,7 @@ async def test_the_beginning_of_all_requests_can_be_awaited() -> None:
     await settle_down()
     assert not begun.done()
     await slot.answer(DELIVERED)
-    await asyncio.wait_for(begun, 5)
+    await asyncio.wait_for(begun, PATIENCE)
     assert sent(slot) == ["e1", "e2"]
 
 

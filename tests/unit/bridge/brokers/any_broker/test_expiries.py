@@ -4,11 +4,12 @@ import asyncio
 
 from bridge.brokers.any_broker.expiries import Expiries
 from tests.deadlines import within
+from tests.limits import PATIENCE
 
 
 async def until(called: list[str], count: int) -> None:
     """Wait until so many were called."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while len(called) < count:
             await asyncio.sleep(0.001)
 

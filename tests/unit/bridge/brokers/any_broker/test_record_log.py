@@ -11,6 +11,7 @@ from bridge.brokers.any_broker.record_log import RecordLog
 from bridge.deadline import Deadline
 from bridge.errors import BrokerUnavailable
 from bridge.logs import AppendUnconfirmed, Batch, decode_batch
+from tests.limits import PATIENCE
 
 
 class Batches:
@@ -60,7 +61,7 @@ async def test_a_broker_that_is_away() -> None:
     for number in range(3):
         log.append_soon({"n": number})
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await batches.appended.wait()
 
     assert batches.numbers() == [[0, 1, 2]]
@@ -72,7 +73,7 @@ async def test_what_may_be_there_is_not_written_again() -> None:
     batches = Batches(AppendUnconfirmed("perhaps"))
     log = RecordLog("notes", batches)
     log.append_soon({"n": 0})
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await batches.called.wait()
 
     log.append_soon({"n": 1})

@@ -44,6 +44,7 @@ from bridge.brokers.rabbitmq.connection.client_internals import (
 )
 from bridge.brokers.rabbitmq.connection.delivery_stream import DeliveryStream
 from bridge.brokers.rabbitmq.connection.field_tables import MAX_DEPTH, MAX_VALUES, short_string, table, time
+from tests.limits import PATIENCE
 
 FOREIGN = pamqp.frame.marshal(Basic.Deliver("tag", 1, False, "", "k"), 1).replace(b"\x01k", b"\x01\xff")
 """A delivery whose routing key is not UTF-8."""
@@ -246,7 +247,7 @@ async def test_aiormq_reads_all_but_the_deliveries(channel: Engine) -> None:
     read_deliveries(channel, lambda method, properties, body: delivered.append((method.delivery_tag, body)))
 
     reader.feed_data(DELIVERY + pamqp.frame.marshal(Basic.QosOk(), 1))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         _, number, frame = await receiver.get_frame()
 
     assert (number, type(frame)) == (1, Basic.QosOk)
@@ -265,7 +266,7 @@ async def test_deliveries_keep_a_connection_alive(channel: Engine) -> None:
     clock.now = ALIVE_EVERY
     reader.feed_data(DELIVERY)
     reader.feed_data(DELIVERY)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         _, number, frame = await receiver.get_frame()
 
     assert at_once == 0
@@ -296,7 +297,7 @@ async def test_a_detached_engine_is_not_closed_twice(connection: EngineConnectio
     assert engine_connection(outer) is connection
     assert detach_engine(outer) is connection
     assert detach_engine(outer) is None
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await outer.close()
     assert outer.is_closed
 

@@ -7,6 +7,7 @@ import pytest
 
 from bridge.brokers.rabbitmq.consuming import consumer_channel
 from bridge.brokers.rabbitmq.consuming.consumer_channel import ConsumerChannel, sent_at_once
+from tests.limits import PATIENCE
 
 
 @pytest.mark.parametrize(
@@ -77,7 +78,7 @@ async def test_collected_acknowledgements_do_not_wait_for_others(monkeypatch: py
     channel = Channel(monkeypatch)
     channel.waiting = True
     channel.consuming.ack(1)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while not channel.written:
             await asyncio.sleep(0.001)
 

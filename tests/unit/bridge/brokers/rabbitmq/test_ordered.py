@@ -8,6 +8,7 @@ import pytest
 from bridge.brokers.rabbitmq.consuming import ordered
 from bridge.brokers.rabbitmq.consuming.delivery import Origin, RabbitDelivery
 from bridge.brokers.rabbitmq.consuming.ordered import Arrival, OrderedQueues
+from tests.limits import PATIENCE
 from tests.unit.bridge.examples import envelope
 
 
@@ -42,7 +43,7 @@ async def test_what_is_not_handed_out_returns_to_its_queue_in_time(monkeypatch: 
         queues.arrived(Arrival(queue, "m", redelivered=False, early=0.0, origin=origin), envelope())
     hand.pop()  # the worker has the one of the queue that is busy
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while hand:
             await asyncio.sleep(0.01)
     await asyncio.sleep(0.05)

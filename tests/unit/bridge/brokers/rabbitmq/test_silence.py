@@ -6,6 +6,7 @@ import pytest
 
 from bridge.brokers.rabbitmq.publishing import silence
 from bridge.brokers.rabbitmq.publishing.silence import Silence
+from tests.limits import PATIENCE
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +28,7 @@ class Doubts:
 
     async def become(self, count: int) -> None:
         """Wait for this number of doubts."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while self.count < count:
                 self._changed.clear()
                 await self._changed.wait()
