@@ -13,11 +13,9 @@ from bridge.envelope import Envelope
 from bridge.event import Event
 from bridge.ledger import Entry, Letter
 from tests.events import new_event
+from tests.limits import PATIENCE
 
 T = TypeVar("T")
-
-PATIENCE = 20.0
-"""Seconds after which an awaited result counts as missing. A passing test never waits that long."""
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 

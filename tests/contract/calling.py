@@ -9,8 +9,8 @@ from bridge.brokers.contract.broker import Broker
 from bridge.brokers.contract.calling import CallServer, HeldCall
 from bridge.call import Answer, AnswerKind, Question
 from bridge.deadline import Deadline
-from tests.contract.acts import PATIENCE
 from tests.events import new_event
+from tests.limits import PATIENCE
 
 MAIL = ["mail"]
 

@@ -23,8 +23,9 @@ from bridge.event import Event
 from bridge.ledger import Dead, Entry, Letter, Transcript, open_letters
 from bridge.queues import Queue
 from dead_letter.cli import main
-from tests.contract.acts import PATIENCE, an_event, consuming, entries_of, now, take
+from tests.contract.acts import an_event, consuming, entries_of, now, take
 from tests.contract.conftest import Site
+from tests.limits import PATIENCE
 
 T = TypeVar("T")
 

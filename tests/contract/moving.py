@@ -16,6 +16,7 @@ from bridge.envelope import Envelope
 from bridge.handling import Handling
 from tests.contract.acts import an_event, now, take_and_ack
 from tests.contract.sqlite_site import SqliteSite
+from tests.limits import PATIENCE
 from worker.moving.move import Move, OldFile, Report
 
 TOML = """
@@ -48,7 +49,7 @@ class Moving:
         """Move while the old broker is open."""
         await self.new.declare(self.settings.queues())
         old = OldFile(self.file.url, self.file.path, self.file.namespace, None)
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(PATIENCE):
             return await Move(old, self.new, self.settings, self.stop).run(watch=watch)
 
     async def publish(self, *names: str, handling: Handling | None = None) -> list[Envelope]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from tests.limits import PATIENCE
+
 
 @dataclass
 class SqliteSite:
@@ -57,4 +59,4 @@ class SqliteSite:
 
     def connection(self) -> sqlite3.Connection:
         """Open a connection as a foreign program would."""
-        return sqlite3.connect(self.path, timeout=10.0, isolation_level=None)
+        return sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None)

@@ -13,14 +13,14 @@ from bridge.brokers.opening import open_broker
 from bridge.errors import TooLarge
 from bridge.logs import MAX_RECORD
 from bridge.queues import Queue
-from tests.contract.acts import PATIENCE
 from tests.contract.conftest import OpenBroker, Site
 from tests.contract.rabbitmq_site import RabbitSite
 from tests.contract.sqlite_site import SqliteSite
+from tests.limits import PATIENCE
 
 Content = Mapping[str, Any]
 
-WITHIN = 1.0
+WITHIN = 0.5
 """Seconds to wait for answers, which usually take a tenth of that."""
 
 
@@ -46,6 +46,11 @@ def answering(who: str) -> Callable[[Content], Awaitable[Content]]:
         return {"who": who, **content}
 
     return answer
+
+
+def at_least(count: int) -> Callable[[Sequence[Content]], bool]:
+    """Return whether so many answers have come, as a function of the answers."""
+    return lambda answers: len(answers) >= count
 
 
 @pytest.fixture
@@ -91,8 +96,8 @@ async def test_all_answer(brokers: list[Broker]) -> None:
     one, two, three = (broker.broadcast("site") for broker in brokers)
 
     async with one.listen(answering("one")), two.listen(answering("two")):
-        answers = await three.ask_all({"q": 1}, WITHIN)
-        again = await one.ask_all({"q": 2}, WITHIN)
+        answers = await three.ask_all({"q": 1}, WITHIN, at_least(2), PATIENCE)
+        again = await one.ask_all({"q": 2}, WITHIN, at_least(2), PATIENCE)
 
     assert sorted(answer["who"] for answer in answers) == ["one", "two"]
     assert {answer["q"] for answer in answers} == {1}
@@ -123,7 +128,9 @@ async def test_two_questions_at_once(brokers: list[Broker]) -> None:
     async with brokers[0].broadcast("site").listen(answering("one")):
         asker = brokers[1].broadcast("site")
 
-        answers = await asyncio.gather(*(asker.ask_all({"q": number}, WITHIN) for number in range(3)))
+        answers = await asyncio.gather(
+            *(asker.ask_all({"q": number}, WITHIN, at_least(1), PATIENCE) for number in range(3))
+        )
 
     assert answers == [[{"who": "one", "q": number}] for number in range(3)]
 
@@ -136,7 +143,7 @@ async def test_nobody_listens(brokers: list[Broker]) -> None:
 
     assert await broadcast.ask_all({"q": 1}, 0.2) == []
 
-    assert 0.2 <= loop.time() - began < 2
+    assert 0.2 <= loop.time() - began < 30
 
 
 async def test_who_fails_or_has_no_answer(brokers: list[Broker], caplog: pytest.LogCaptureFixture) -> None:
@@ -186,7 +193,7 @@ async def test_nobody_is_answered_who_is_not_an_asker(rabbit_site: RabbitSite) -
     async with broker.broadcast("site").listen(answering("one")):
         properties = Basic.Properties(reply_to=target)
         await rabbit_site.publish_raw(f"{rabbit_site.namespace}.broadcast", "site", b'{"q":1}', properties)
-        assert len(await broker.broadcast("site").ask_all({"q": 2}, WITHIN)) == 1
+        assert len(await broker.broadcast("site").ask_all({"q": 2}, WITHIN, at_least(1), PATIENCE)) == 1
 
     assert await rabbit_site.count(target) == 0
     await broker.close()
@@ -203,7 +210,7 @@ async def test_a_file_keeps_nothing(sqlite_site: SqliteSite) -> None:
         connection.execute('UPDATE "bridge.broadcast" SET time = time - 61000000')
 
     async with broker.broadcast("site").listen(answering("one")):
-        assert len(await broker.broadcast("site").ask_all({"q": 1}, WITHIN)) == 1
+        assert len(await broker.broadcast("site").ask_all({"q": 1}, WITHIN, at_least(1), PATIENCE)) == 1
 
     with closing(sqlite_site.connection()) as connection:
         assert connection.execute('SELECT count(*) FROM "bridge.broadcast"').fetchone() == (0,)

@@ -17,11 +17,11 @@ from bridge.call import Answer, AnswerKind
 from bridge.deadline import Deadline
 from bridge.errors import CallLost, NobodyServes
 from bridge.queues import Queue
-from tests.contract.acts import PATIENCE
 from tests.contract.calling import MAIL, question, repeated, serving
 from tests.contract.rabbitmq_site import RabbitSite
 from tests.contract.sqlite_site import SqliteSite
 from tests.faults.proxy import Proxy
+from tests.limits import PATIENCE
 
 MOST = 2
 

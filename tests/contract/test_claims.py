@@ -11,9 +11,10 @@ import pytest
 from bridge.brokers.contract.broker import Broker
 from bridge.brokers.contract.claims import ClaimTaken
 from bridge.brokers.opening import open_broker
-from tests.contract.acts import PATIENCE, eventually
+from tests.contract.acts import eventually
 from tests.contract.conftest import OpenBroker, Site
 from tests.contract.sqlite_site import SqliteSite
+from tests.limits import PATIENCE
 from tests.rabbitmq_node import RabbitNode
 
 MOMENTS = 150
@@ -40,7 +41,7 @@ async def test_one_holds_it(another_broker: OpenBroker) -> None:
 
     async with first.claim("nightly") as claim:
         assert claim.held
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             with pytest.raises(ClaimTaken, match="another process holds the claim 'nightly'"):
                 async with second.claim("nightly"):
                     pytest.fail("two hold one claim")

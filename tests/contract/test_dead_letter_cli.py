@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from bridge.attempt import Error
-from tests.contract.acts import PATIENCE, an_event
+from tests.contract.acts import an_event
 from tests.contract.conftest import Site
 from tests.contract.dead_letter_program import Dlq
+from tests.limits import PATIENCE
 
 EVERY_BYTE = bytes(range(256))
 

@@ -13,9 +13,10 @@ import pytest
 
 from bridge.brokers.contract.broker import Broker
 from bridge.ledger import Discarded, Redriven
-from tests.contract.acts import PATIENCE, consuming, entries_of, eventually
+from tests.contract.acts import consuming, entries_of, eventually
 from tests.contract.conftest import Site
 from tests.contract.dead_letter_program import Dlq, shown_until
+from tests.limits import PATIENCE
 
 
 @pytest.fixture

@@ -22,9 +22,10 @@ from bridge.ledger import Discarded, Redriven, open_letters
 from bridge.plans import Plan, PlanStory
 from bridge.site_logs import HISTORY, PLANS
 from dead_letter.plan_runner import PlanRun, carry_out_plan
-from tests.contract.acts import PATIENCE, a_letter, an_event, consuming, entries_of, eventually, now, take
+from tests.contract.acts import a_letter, an_event, consuming, entries_of, eventually, now, take
 from tests.contract.conftest import Site
 from tests.contract.dead_letter_program import QUEUES, Dlq
+from tests.limits import PATIENCE
 
 DIED_OF = Error("KeyError", "no customer 17")
 OTHER = Error("Timeout", "no answer")

@@ -12,8 +12,9 @@ from bridge.errors import DeferError, DuplicateEvent, Unroutable
 from bridge.event import Event
 from bridge.handling import Handling
 from bridge.queues import Queue
-from tests.contract.acts import PATIENCE, an_event, consuming, soon, take_and_ack
+from tests.contract.acts import an_event, consuming, soon, take_and_ack
 from tests.contract.conftest import OpenBroker
+from tests.limits import PATIENCE
 
 HOUR = timedelta(hours=1)
 

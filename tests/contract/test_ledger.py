@@ -14,6 +14,7 @@ from bridge.ledger import Dead, Discarded, Entry, Letter, Redriven, open_letters
 from bridge.queues import Queue
 from tests.contract.acts import a_letter, an_envelope, an_event, consuming, entries_of, names_until_last, now, take
 from tests.contract.conftest import OpenBroker
+from tests.limits import PATIENCE
 
 
 async def _dead(broker: Broker, *names: str) -> list[Dead]:
@@ -286,7 +287,7 @@ async def test_deciding_is_one_at_a_time(another_broker: OpenBroker) -> None:
     (dead,) = await _dead(first, "account.created")
 
     async with first.ledger().deciding():
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             with pytest.raises(BrokerRefused, match="another bridge-dlq"):
                 async with second.ledger().deciding():
                     pytest.fail("two decide at once")

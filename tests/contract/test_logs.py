@@ -12,8 +12,9 @@ from bridge.brokers.contract.broker import Broker
 from bridge.brokers.contract.logs import Log, Records
 from bridge.errors import TooLarge
 from bridge.logs import MAX_RECORD, Record, Retention
-from tests.contract.acts import PATIENCE, eventually
+from tests.contract.acts import eventually
 from tests.contract.conftest import OpenBroker, Site
+from tests.limits import PATIENCE
 
 
 async def records_of(log: Log, after: int = -1) -> list[Record]:
@@ -102,8 +103,9 @@ async def test_appended_soon(log: Log) -> None:
     assert log.dropped == 0
 
 
-async def test_closed_at_once(another_broker: OpenBroker) -> None:
+async def test_closed_at_once(another_broker: OpenBroker, monkeypatch: pytest.MonkeyPatch) -> None:
     """Closing a log appends the records that still wait."""
+    monkeypatch.setattr("bridge.brokers.any_broker.record_log.FLUSH_SECONDS", PATIENCE)
     first, second = another_broker(), another_broker()
     log = first.log("notes")
     log.append_soon({"n": 1})

@@ -15,11 +15,12 @@ from bridge.brokers.opening import open_broker
 from bridge.errors import DeliveryLost
 from bridge.handling import Priority
 from bridge.queues import Queue
-from tests.contract.acts import PATIENCE, an_event
+from tests.contract.acts import an_event
 from tests.contract.conftest import OpenBroker, Site
 from tests.contract.rabbitmq_site import RabbitSite
 from tests.contract.sqlite_site import SqliteSite
 from tests.deadlines import within
+from tests.limits import PATIENCE
 
 HOLDER = """
 import asyncio, sys, time
@@ -28,7 +29,7 @@ from bridge.deadline import Deadline
 
 async def hold():
     mailboxes = open_broker(sys.argv[1], sys.argv[2]).mailboxes()
-    message = await mailboxes.fetch("q1", 20, deadline=Deadline.after(20, time.monotonic()))
+    message = await mailboxes.fetch("q1", 120, deadline=Deadline.after(120, time.monotonic()))
     print(message.body.decode(), flush=True)
     await asyncio.Event().wait()
 

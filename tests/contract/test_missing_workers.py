@@ -12,6 +12,7 @@ from bridge.queues import Queue
 from bridge.registry import Roll, Sighting, record_of
 from bridge.site_logs import WORKERS
 from tests.contract.conftest import OpenBroker
+from tests.limits import PATIENCE
 from tests.unit.bridge.statuses import WORKER, no_child
 from worker.control.membership import Membership
 from worker.control.missing_workers import MissingWorkers
@@ -37,7 +38,7 @@ async def test_one_worker_tells_of_each_missing_worker_once(another_broker: Open
         return asyncio.create_task(MissingWorkers(broker, tell, ask, every=0.05, confirm_after=0.01).run())
 
     async def until_told(pid: int) -> None:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             while not any(isinstance(moment, WorkerMissing) and moment.pid == pid for _, moment in told):
                 await asyncio.sleep(0.02)
 

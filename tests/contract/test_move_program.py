@@ -18,6 +18,7 @@ from bridge.brokers.opening import open_broker
 from bridge.queues import Queue
 from tests.contract.acts import an_event, publish_some
 from tests.contract.sqlite_site import SqliteSite
+from tests.limits import PATIENCE
 from worker.moving.move_cli import main
 
 
@@ -131,7 +132,7 @@ def test_ctrl_c_ends_a_watch_with_the_report(old: SqliteSite) -> None:
             if "watching the old file" in line:
                 break
         program.send_signal(signal.SIGINT)
-        output, _ = program.communicate(timeout=60)
+        output, _ = program.communicate(timeout=PATIENCE)
 
     assert program.returncode == 128 + signal.SIGINT
     assert json.loads(output)["moved"]["due"] == 2
@@ -151,7 +152,7 @@ def test_a_process_that_has_the_file_open_is_named(old: SqliteSite) -> None:
     try:
         result = move("sqlite:///old.db")
     finally:
-        program.communicate("\n", timeout=60)
+        program.communicate("\n", timeout=PATIENCE)
 
     assert result.exit_code == 1
     assert f"(pid {program.pid})" in result.stdout

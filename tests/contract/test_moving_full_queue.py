@@ -10,6 +10,7 @@ from bridge.brokers.rabbitmq.broker import RabbitBroker
 from tests.contract.acts import consuming
 from tests.contract.moving import a_move, envelopes
 from tests.contract.test_rabbitmq_full_queue import full
+from tests.limits import LONG
 from tests.managed_node import ManagedNode
 from worker.moving.tally import Kind
 
@@ -32,7 +33,7 @@ async def test_a_full_queue_holds_up_no_other(
     with full(managed, namespace, "orders"):
         run = asyncio.create_task(move.run())
         consumer = await consuming(move.new, "default")
-        async with asyncio.timeout(240):
+        async with asyncio.timeout(LONG):
             await (await consumer.receive()).ack()
         assert not run.done()
     report = await run

@@ -17,6 +17,7 @@ from bridge.ledger_keys import NO_KEYS
 from tests.contract.acts import consuming, entries_of, eventually, now, take
 from tests.contract.moving import Moving, failed
 from tests.deadlines import within
+from tests.limits import PATIENCE
 from worker.control.controls_log import ControlsLog, new_pause
 from worker.moving.tally import Kind
 
@@ -91,12 +92,12 @@ async def test_messages_of_mailboxes_are_moved_in_their_order(moving: Moving) ->
     """With their priorities."""
     old, new = moving.old.mailboxes(), moving.new.mailboxes()
     for body, priority in ((b"1", Priority.NORMAL), (b"2", Priority.NORMAL), (b"3", Priority.HIGH)):
-        await old.put("labels", body, priority, deadline=within(20))
+        await old.put("labels", body, priority, deadline=within(PATIENCE))
 
     report = await moving.run()
 
     bodies = []
-    while (message := await new.fetch("labels", 0, deadline=within(20))) is not None:
+    while (message := await new.fetch("labels", 0, deadline=within(PATIENCE))) is not None:
         bodies.append((message.body, message.priority))
         await message.ack()
     assert bodies == [(b"3", Priority.HIGH), (b"1", Priority.NORMAL), (b"2", Priority.NORMAL)]
@@ -106,8 +107,8 @@ async def test_messages_of_mailboxes_are_moved_in_their_order(moving: Moving) ->
 async def test_a_message_in_hand_is_left(moving: Moving) -> None:
     """A message that a program has fetched is left to that program, and the report counts it as left."""
     mailboxes = moving.old.mailboxes()
-    await mailboxes.put("labels", b"1", Priority.NORMAL, deadline=within(20))
-    assert await mailboxes.fetch("labels", 0, deadline=within(20)) is not None
+    await mailboxes.put("labels", b"1", Priority.NORMAL, deadline=within(PATIENCE))
+    assert await mailboxes.fetch("labels", 0, deadline=within(PATIENCE)) is not None
 
     report = await moving.move()
 

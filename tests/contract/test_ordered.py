@@ -12,8 +12,9 @@ from bridge.brokers.contract.consuming import Consumer, Delivery
 from bridge.envelope import Envelope
 from bridge.handling import Handling, Priority
 from bridge.queues import Queue
-from tests.contract.acts import AT_ONCE, PATIENCE, SOON, a_letter, an_event, consuming, entries_of, now, take
+from tests.contract.acts import AT_ONCE, SOON, a_letter, an_event, consuming, entries_of, now, take
 from tests.contract.conftest import OpenBroker
+from tests.limits import PATIENCE
 
 ORDERS = Queue("orders", ("order.#",), ordered=True)
 

@@ -11,8 +11,9 @@ import pytest
 from bridge.brokers.contract.broker import Broker
 from bridge.brokers.opening import open_broker
 from bridge.queues import Queue
-from tests.contract.acts import PATIENCE, consuming, now, take
+from tests.contract.acts import consuming, now, take
 from tests.contract.rabbitmq_site import RabbitSite
+from tests.limits import PATIENCE
 from tests.managed_node import ManagedNode
 from tests.unit.docs.markdown import ROOT, blocks
 

@@ -14,8 +14,8 @@ from bridge.moments import tell_nobody
 from bridge.outcome import Failed, Succeeded
 from bridge.probes import SUBJECT, ProbeAsked, instances_in, question_of
 from bridge.queues import Queue
-from tests.contract.acts import PATIENCE
 from tests.contract.conftest import OpenBroker
+from tests.limits import PATIENCE
 from worker.events.breakers import Breakers
 from worker.events.probing import Probing
 from worker.events.queue_breaker import QueueBreaker

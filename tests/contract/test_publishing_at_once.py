@@ -11,6 +11,7 @@ from bridge.event import Event
 from bridge.queues import Queue
 from tests.contract.acts import an_event, consuming, names_until_last, now, take
 from tests.deadlines import within
+from tests.limits import PATIENCE
 
 
 def posted(publisher: Publisher, event: Event, deadline: Deadline) -> "asyncio.Future[Exception | None]":
@@ -28,7 +29,9 @@ async def test_many_events_are_confirmed_and_arrive_in_order(broker: Broker) -> 
     publisher = broker.publisher()
     await publisher.publish(an_event("order.paid", b"first"))
 
-    answers = [posted(publisher, an_event("order.paid", str(number).encode()), within(60)) for number in range(500)]
+    answers = [
+        posted(publisher, an_event("order.paid", str(number).encode()), within(PATIENCE)) for number in range(500)
+    ]
 
     assert await asyncio.gather(*answers) == [None] * 500
     consumer = await consuming(broker, "default", prefetch=501)
@@ -44,10 +47,10 @@ async def test_an_event_with_a_due_time_is_not_delivered_before_it(broker: Broke
     due = now() + timedelta(seconds=2)
     answer: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
 
-    post = publisher.at_once(an_event("order.paid"), due, deadline=within(60))
+    post = publisher.at_once(an_event("order.paid"), due, deadline=within(PATIENCE))
     if post is None:  # RabbitMQ permits each destination separately
         await publisher.publish(an_event("order.paid"), due)
-        post = publisher.at_once(an_event("order.paid"), due, deadline=within(60))
+        post = publisher.at_once(an_event("order.paid"), due, deadline=within(PATIENCE))
     assert post is not None
     post(answer.set_result)
 
@@ -67,7 +70,7 @@ async def test_an_unroutable_event_is_answered_with_the_error(broker: Broker) ->
     except Unroutable as error:
         expected = str(error)
 
-    answer = await posted(publisher, an_event("nobody.asks"), within(60))
+    answer = await posted(publisher, an_event("nobody.asks"), within(PATIENCE))
 
     assert isinstance(answer, Unroutable)
     assert str(answer) == expected
@@ -119,7 +122,7 @@ async def test_a_closed_publisher_publishes_nothing_without_waiting(broker: Brok
     await publisher.publish(an_event("order.paid"))
     await publisher.close()
 
-    assert publisher.at_once(an_event("order.paid"), deadline=within(60)) is None
+    assert publisher.at_once(an_event("order.paid"), deadline=within(PATIENCE)) is None
 
     await broker.publisher().publish(an_event("last"))
     assert await names_until_last(await consuming(broker, "default")) == ["order.paid"]

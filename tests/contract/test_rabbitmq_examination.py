@@ -389,6 +389,6 @@ async def test_a_frozen_node(managed: ManagedNode, standing: SiteOnBroker) -> No
     finally:
         managed.node.resume()
 
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 40
     assert not examination.reached
     assert "no answer within 5 s: it hangs" in examination.findings[0].sentence

@@ -20,12 +20,13 @@ from bridge.publishing.spooling_publisher import SpoolingPublisher
 from bridge.queues import Queue
 from tests.contract.acts import a_letter, an_envelope, an_event, consuming, eventually, soon, take, take_and_ack
 from tests.deadlines import within
+from tests.limits import PATIENCE
 from tests.managed_node import ManagedNode
 
 pytestmark = pytest.mark.rabbitmq
 
 QUEUES = (Queue("default"),)
-BUDGET = 60.0
+BUDGET = PATIENCE
 """Seconds of a deadline that is never reached: a refusal comes at once."""
 
 
@@ -182,7 +183,7 @@ async def test_a_relay_goes_on_with_the_events_that_are_permitted(
     file = SpoolFile(tmp_path / "spool.db", 1024**3, namespace)
     store = Store(file)
     for name in ("mail.sent", "order.paid", "mail.sent", "order.sent"):
-        await store.add(an_event(name), None, within(10.0))
+        await store.add(an_event(name), None, within(PATIENCE))
     await store.close()
     theirs = RabbitBroker.from_url(user.url, namespace)
     relay = SpoolingPublisher(LazyPublisher(lambda: theirs, QUEUES), file)

@@ -26,6 +26,7 @@ from bridge.publishing.spooling_publisher import SpoolingPublisher
 from bridge.queues import Queue
 from tests.contract.acts import an_envelope, an_event, eventually
 from tests.deadlines import within
+from tests.limits import PATIENCE
 from tests.managed_node import ManagedNode
 
 pytestmark = pytest.mark.rabbitmq
@@ -84,7 +85,7 @@ async def spooling(broker: Broker, file: SpoolFile) -> AsyncIterator[SpoolingPub
 async def spool(file: SpoolFile, event: Event) -> None:
     """Leave an event in the spool, like a process that has ended."""
     store = Store(file)
-    await store.add(event, None, within(10.0))
+    await store.add(event, None, within(PATIENCE))
     await store.close()
 
 
@@ -112,7 +113,7 @@ async def until_refused(publisher: Publisher | SpoolingPublisher) -> None:
     """Publish until a queue refuses; events before the policy takes effect are accepted."""
     with pytest.raises(PartlyRejected, match=r"'mail\.sent'"):
         while True:
-            await publisher.publish(an_event("mail.sent"), deadline=within(10.0))
+            await publisher.publish(an_event("mail.sent"), deadline=within(PATIENCE))
 
 
 async def test_who_publishes_is_told_and_nothing_is_repeated(
@@ -139,11 +140,11 @@ async def test_a_connection_that_is_given_up_for_another_takes_nothing_with_it(
     with full(managed, namespace, "audit"):
         await until_refused(broker.publisher())
         before = await eventually(lambda: ready(broker), lambda found: found["mail"] > found["audit"])
-        refused = asyncio.create_task(publisher.publish(an_event("other"), deadline=within(60)))
-        async with asyncio.timeout(60):
+        refused = asyncio.create_task(publisher.publish(an_event("other"), deadline=within(PATIENCE)))
+        async with asyncio.timeout(PATIENCE):
             while len(back) < 3:
                 mails = [an_envelope(an_event("mail.sent")) for _ in range(50)]
-                await asyncio.gather(*(publisher.put(mail, "mail", deadline=within(20)) for mail in mails))
+                await asyncio.gather(*(publisher.put(mail, "mail", deadline=within(PATIENCE)) for mail in mails))
                 sent += len(mails)
         refused.cancel()
 

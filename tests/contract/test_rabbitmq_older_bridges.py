@@ -12,8 +12,9 @@ from bridge.brokers.opening import open_broker
 from bridge.foreign_messages.source import ForeignSource
 from bridge.foreign_messages.target import Target
 from bridge.queues import Queue
-from tests.contract.acts import PATIENCE, a_letter, consuming, entries_of, eventually, take, take_and_ack
+from tests.contract.acts import a_letter, consuming, entries_of, eventually, take, take_and_ack
 from tests.contract.rabbitmq_site import RabbitSite
+from tests.limits import PATIENCE
 
 pytestmark = pytest.mark.rabbitmq
 

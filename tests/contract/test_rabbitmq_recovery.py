@@ -33,6 +33,7 @@ from tests.contract.acts import (
 )
 from tests.contract.rabbitmq_namespaces import with_default
 from tests.deadlines import within
+from tests.limits import PATIENCE
 from tests.rabbitmq_node import RabbitNode
 
 pytestmark = pytest.mark.rabbitmq
@@ -76,7 +77,7 @@ async def publish_until(stop: asyncio.Event, publisher: Publisher) -> list[Event
     confirmed = []
     while not stop.is_set():
         event = an_event()
-        await publisher.publish(event, deadline=within(60))
+        await publisher.publish(event, deadline=within(PATIENCE))
         confirmed.append(event)
     return confirmed
 
@@ -220,8 +221,8 @@ async def test_away(node: RabbitNode, broker: Broker) -> None:
             began = time.monotonic()
             with pytest.raises(BrokerUnavailable):
                 await anyone.publish(an_event("lost"), deadline=within(0.5))
-            assert time.monotonic() - began < 10
-    await publisher.publish(an_event("last"), deadline=within(30))
+            assert time.monotonic() - began < 30
+    await publisher.publish(an_event("last"), deadline=within(PATIENCE))
     names = [taken.envelope.event.name for taken in await take_and_ack(await consuming(broker, "default"), 2)]
     assert names == ["first", "last"]
 
@@ -232,13 +233,13 @@ async def test_declare_while_away(monkeypatch: pytest.MonkeyPatch) -> None:
     began = time.monotonic()
     with pytest.raises(BrokerUnavailable, match=r"127\.0\.0\.1:1/"):
         await open_broker("amqp://127.0.0.1:1/", "t").declare([Queue("default")])
-    assert 0.5 < time.monotonic() - began < 5
+    assert 0.5 < time.monotonic() - began < 30
 
 
 async def test_waits_for_a_broker_that_comes(node: RabbitNode, broker: Broker) -> None:
     """A publish with enough time waits for the broker, and so does a consumer that starts."""
     async with away(node):
-        publishing = asyncio.create_task(broker.publisher().publish(an_event(), deadline=within(60)))
+        publishing = asyncio.create_task(broker.publisher().publish(an_event(), deadline=within(PATIENCE)))
         starting = asyncio.create_task(consuming(broker, "default"))
         await asyncio.wait({publishing, starting}, timeout=0.5)
 
@@ -269,7 +270,7 @@ async def test_blocked(node: RabbitNode, broker: Broker) -> None:
         await held.ack()
     finally:
         await in_thread(node.clear_memory_alarm)
-    await publisher.publish(an_event("last"), deadline=within(30))
+    await publisher.publish(an_event("last"), deadline=within(PATIENCE))
     while (await take(consumer)).envelope.event.name != "last":
         pass
 
@@ -282,7 +283,7 @@ async def test_close_is_bounded(node: RabbitNode, broker: Broker) -> None:
     try:
         began = time.monotonic()
         await broker.close()
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30
     finally:
         node.resume()
 
@@ -315,12 +316,12 @@ async def test_other_hosts(node: RabbitNode) -> None:
 async def test_delay_outlasts_a_restart(node: RabbitNode, broker: Broker) -> None:
     """A delayed event survives a restart, and is not early. It is due after the node has restarted: RabbitMQ repeats a
     dead-lettering that failed during the start only three minutes later."""
-    publisher, due = broker.publisher(), now() + timedelta(seconds=3 * node.start_seconds)
+    publisher, due = broker.publisher(), now() + timedelta(seconds=3 * node.start_seconds + 10)
     await publisher.publish(an_event("delayed"), due)
 
     await in_thread(node.restart)
 
-    await publisher.publish(an_event("at.once"), deadline=within(30))
+    await publisher.publish(an_event("at.once"), deadline=within(PATIENCE))
     consumer, arrived = await consuming(broker, "default"), {}
     for _ in range(2):
         (delivery,) = await take_and_ack(consumer, 1)

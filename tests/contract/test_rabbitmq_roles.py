@@ -24,6 +24,7 @@ from bridge.site_logs import FAILURES, HISTORY, PLANS, SCHEDULES, WORKERS
 from tests.contract.acts import a_letter, an_event, consuming, entries_of, eventually, now, take
 from tests.contract.calling import ask, question, serving
 from tests.deadlines import within
+from tests.limits import PATIENCE
 from tests.managed_node import ManagedNode
 from worker.control.controls_log import ControlsLog, new_pause
 
@@ -78,7 +79,7 @@ async def refused(broker: Broker, name: str = "mail.sent") -> bool:
     """Return True if the user may not publish."""
     await broker.declare(QUEUES)
     try:
-        await broker.publisher().publish(an_event(name), deadline=within(3))
+        await broker.publisher().publish(an_event(name), deadline=within(20))
     except BridgeError:
         return True
     return False
@@ -150,13 +151,13 @@ async def test_a_web_process_calls_and_a_worker_answers(open_as: OpenAs) -> None
 async def test_who_uses_mailboxes(open_as: OpenAs, role: Role) -> None:
     """These roles put and fetch messages. A mailbox that the administrator has not made is named."""
     mailboxes = open_as(role).mailboxes()
-    await mailboxes.put("q1", b"one", Priority.HIGH, deadline=within(20))
-    message = await mailboxes.fetch("q1", 20, deadline=within(40))
+    await mailboxes.put("q1", b"one", Priority.HIGH, deadline=within(PATIENCE))
+    message = await mailboxes.fetch("q1", PATIENCE, deadline=within(2 * PATIENCE))
     assert message is not None
     await message.ack()
 
     with pytest.raises(BrokerRefused, match=r"roles\.mailbox\.q2.*--definitions"):
-        await mailboxes.fetch("q2", 0, deadline=within(20))
+        await mailboxes.fetch("q2", 0, deadline=within(PATIENCE))
 
 
 async def test_who_only_uses_mailboxes_defers_nothing(open_as: OpenAs) -> None:
@@ -167,7 +168,7 @@ async def test_who_only_uses_mailboxes_defers_nothing(open_as: OpenAs) -> None:
 async def test_who_may_not_call_is_told_at_once(open_as: OpenAs) -> None:
     """The message has RabbitMQ's words."""
     with pytest.raises(CallUnavailable, match=r"access to .* refused"):
-        await ask(open_as(Role.READER), question(timeout=60))
+        await ask(open_as(Role.READER), question())
 
 
 async def test_an_operator_does_its_work(open_as: OpenAs) -> None:

@@ -18,6 +18,7 @@ from bridge.queues import Queue
 from tests.certificates import Authority, Certificate
 from tests.contract.acts import an_event, consuming, take
 from tests.deadlines import within
+from tests.limits import PATIENCE
 from tests.ports import free_ports
 from tests.rabbitmq_node import RabbitNode
 
@@ -82,7 +83,7 @@ async def journey(broker: RabbitBroker) -> None:
     """Declare, publish and take an event, and remove everything."""
     try:
         await broker.declare(QUEUES)
-        await broker.publisher().publish(an_event("order.paid"), deadline=within(20))
+        await broker.publisher().publish(an_event("order.paid"), deadline=within(PATIENCE))
         delivery = await take(await consuming(broker, "default"))
         assert delivery.envelope.event.name == "order.paid"
         await delivery.ack()

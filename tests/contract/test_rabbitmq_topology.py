@@ -36,6 +36,7 @@ from tests.contract.acts import (
 )
 from tests.contract.rabbitmq_site import RabbitSite
 from tests.deadlines import within
+from tests.limits import PATIENCE
 
 pytestmark = pytest.mark.rabbitmq
 
@@ -274,7 +275,7 @@ async def _die(broker: Broker, count: int) -> None:
     consumer = await consuming(broker, "default", prefetch=100)
     async with asyncio.TaskGroup() as tasks:
         for _ in range(count):
-            tasks.create_task(publisher.publish(an_event(), deadline=within(60)))
+            tasks.create_task(publisher.publish(an_event(), deadline=within(PATIENCE)))
         for _ in range(count):
             delivery = await take(consumer)
             tasks.create_task(delivery.dead_letter(a_letter(delivery)))

@@ -59,7 +59,7 @@ async def test_without_the_new_objects_an_event_of_priority_is_refused(old: Rabb
     publisher = broker.publisher()
 
     with pytest.raises(BrokerUnavailable, match=r"events\.high.*import the output of bridge-doctor --definitions"):
-        await publisher.publish(URGENT, soon() if delayed else None, deadline=within(3))
+        await publisher.publish(URGENT, soon() if delayed else None, deadline=within(20))
 
     await publisher.publish(an_event("mail.sent"))
     await broker.close()

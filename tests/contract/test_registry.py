@@ -10,11 +10,13 @@ from functools import partial
 from bridge.brokers.any_broker.roll_call import ask_for_stacks, ask_site
 from bridge.brokers.contract.broker import Broker
 from bridge.queues import Queue
-from bridge.registry import PATIENCE, Roll, Sighting, record_of
+from bridge.registry import PATIENCE as OF_AN_ASKER
+from bridge.registry import Roll, Sighting, record_of
 from bridge.site_logs import WORKERS
 from bridge.stacks import ChildStacks
 from bridge.status import WorkerStatus
 from tests.contract.conftest import OpenBroker
+from tests.limits import PATIENCE
 from tests.unit.bridge.statuses import BUSY, WORKER, no_child
 from worker.control.membership import Membership
 
@@ -27,9 +29,9 @@ def status_of(number: int) -> WorkerStatus:
     return replace(WORKER, instance=f"i{number}", pid=1000 + number, slots=slots)
 
 
-async def until(asker: Broker, holds: Callable[[Roll], bool], patience: float = PATIENCE) -> Roll:
+async def until(asker: Broker, holds: Callable[[Roll], bool], patience: float = OF_AN_ASKER) -> Roll:
     """Ask until the roll is as expected."""
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(PATIENCE):
         while not holds(roll := await ask_site(asker, patience)):
             pass
     return roll
@@ -48,7 +50,7 @@ async def test_one_worker_tells_the_stacks_of_its_child(another_broker: OpenBrok
             await site.enter_async_context(Membership(another_broker(), partial(status_of, number), of))
         await until(asker, lambda found: len(found.workers) == 3, patience=30)
 
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(PATIENCE):
             while not (one := await ask_for_stacks(asker, 12, "i1")):
                 pass
             while len(each := await ask_for_stacks(asker, 13)) < 2:

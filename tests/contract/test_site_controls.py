@@ -13,8 +13,9 @@ from bridge.ledger_keys import NO_KEYS
 from bridge.moments import Moment, Paused, Resumed
 from bridge.queues import Queue
 from bridge.site_logs import SITE_LOGS
-from tests.contract.acts import PATIENCE, an_envelope, now
+from tests.contract.acts import an_envelope, now
 from tests.contract.conftest import OpenBroker, Site
+from tests.limits import PATIENCE
 from worker.control.controls_log import ControlsLog, new_pause
 from worker.control.site_controls import SiteControls
 

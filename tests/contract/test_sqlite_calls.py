@@ -11,10 +11,11 @@ from bridge.call import AnswerKind
 from bridge.deadline import Deadline
 from bridge.errors import CallLost
 from bridge.queues import Queue
-from tests.contract.acts import PATIENCE, eventually
+from tests.contract.acts import eventually
 from tests.contract.calling import MAIL, question, serving
 from tests.contract.conftest import OpenBroker
 from tests.contract.sqlite_site import SqliteSite
+from tests.limits import PATIENCE
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ import pytest
 from bridge.brokers.sqlite.queues.schema import Schema
 from bridge.errors import BrokerUnavailable, Unroutable
 from bridge.local_database.database import Database
-from tests.contract.acts import PATIENCE, eventually
+from tests.contract.acts import eventually
+from tests.limits import PATIENCE
 
 
 @pytest.fixture

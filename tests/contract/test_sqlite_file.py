@@ -15,9 +15,10 @@ from bridge.brokers.sqlite.queues.schema import Schema
 from bridge.errors import BrokerRefused, BrokerUnavailable, DeferRejected, DeliveryLost, SettingsError
 from bridge.local_database.database import Database
 from bridge.queues import Queue
-from tests.contract.acts import PATIENCE, an_event, consuming, names_until_last, take
+from tests.contract.acts import an_event, consuming, names_until_last, take
 from tests.contract.sqlite_site import SqliteSite
 from tests.deadlines import within
+from tests.limits import PATIENCE
 
 
 @pytest.fixture
@@ -197,10 +198,10 @@ async def test_close_does_not_wait_for_a_busy_file(site: SqliteSite, broker: Bro
     await broker.declare([Queue("default")])
     with closing(site.connection()) as other:
         other.execute("BEGIN IMMEDIATE")
-        publishing = asyncio.create_task(broker.publisher().publish(an_event()))
+        publishing = asyncio.create_task(broker.publisher().publish(an_event(), deadline=within(10 * PATIENCE)))
         await asyncio.sleep(0)
 
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await broker.close()
 
         with pytest.raises(BrokerUnavailable):

@@ -147,4 +147,4 @@ async def test_published_while_the_consumer_looks(broker: Broker) -> None:
         seconds.append(time.monotonic() - began)
         await acking
 
-    assert sum(seconds) < 10
+    assert sum(each > 0.5 for each in seconds) <= 3  # a machine may stall; a heartbeat is 0.7 s after the other

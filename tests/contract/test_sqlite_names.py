@@ -18,8 +18,9 @@ from bridge.publishing.spool.spool_file import SpoolFile
 from bridge.publishing.spool.store import Store
 from bridge.publishing.spool.summary import spooled
 from bridge.queues import Queue
-from tests.contract.acts import PATIENCE, an_event, consuming, take
+from tests.contract.acts import an_event, consuming, take
 from tests.deadlines import within
+from tests.limits import PATIENCE
 
 
 def linked_folder(path: Path) -> Path:

@@ -12,8 +12,9 @@ from bridge.errors import BrokerUnavailable
 from bridge.publishing.spool.spool_file import SpoolFile
 from bridge.publishing.spool.store import Store
 from bridge.queues import Queue
-from tests.contract.acts import PATIENCE, an_event, consuming
+from tests.contract.acts import an_event, consuming
 from tests.deadlines import within
+from tests.limits import PATIENCE
 
 
 @pytest.fixture(autouse=True, params=[0o000, 0o777], ids=oct)

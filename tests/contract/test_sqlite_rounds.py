@@ -14,16 +14,9 @@ from bridge.brokers.sqlite.queues.settling import Settling
 from bridge.errors import BrokerUnavailable, DeliveryLost
 from bridge.ledger import Dead
 from bridge.queues import Queue
-from tests.contract.acts import (
-    PATIENCE,
-    a_letter,
-    await_backlog,
-    consuming,
-    entries_of,
-    publish_some,
-    take,
-)
+from tests.contract.acts import a_letter, await_backlog, consuming, entries_of, publish_some, take
 from tests.contract.sqlite_site import SqliteSite
+from tests.limits import PATIENCE
 
 
 @pytest.fixture

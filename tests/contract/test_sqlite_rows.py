@@ -78,7 +78,7 @@ async def test_long_backlog_is_no_slower(site: SqliteSite, broker: Broker) -> No
 
     await take_and_ack(consumer, 500)
 
-    assert time.monotonic() - began < 5  # sorting the backlog for each event would take a minute
+    assert time.monotonic() - began < 30  # sorting the backlog for each event would take a minute
     held = await eventually(consumer.backlog, lambda backlog: backlog["default"].held == 8)
     assert held == {"default": Backlog(ready=99_492, held=8, waiting=0)}
 

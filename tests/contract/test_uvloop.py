@@ -62,10 +62,11 @@ def test_timer_for_a_moment_that_is_past(site: Site, monkeypatch: pytest.MonkeyP
         broker = await opened(site)
         consumer = await consuming(broker, "default")
         publisher = broker.publisher()
-        for milliseconds in (300, 100, 200):
-            await publisher.publish(an_event(f"after.{milliseconds}"), now() + timedelta(milliseconds=milliseconds))
+        began = now()
+        for milliseconds in (2000, 1000, 1500):
+            await publisher.publish(an_event(f"after.{milliseconds}"), began + timedelta(milliseconds=milliseconds))
         names = [(await take(consumer)).envelope.event.name for _ in range(3)]
-        assert names == ["after.100", "after.200", "after.300"]
+        assert names == ["after.1000", "after.1500", "after.2000"]
         await broker.close()
 
     on_uvloop(journey())
