@@ -149,7 +149,7 @@ async def fill(file: SpoolFile, events: int, name: str = "order.paid", start: in
     """Leave events in the spool, as a process does that has ended."""
     store = Store(file)
     await asyncio.gather(
-        *(store.add(an_event(number, name), None, within(10.0)) for number in range(start, start + events))
+        *(store.add(an_event(number, name), None, within(PATIENCE)) for number in range(start, start + events))
     )
     await store.close()
 

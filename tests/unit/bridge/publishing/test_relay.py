@@ -29,6 +29,7 @@ from bridge.queues import Queue
 from bridge.retry_table import RetryTable
 from bridge.watchers.notify import Watchers
 from tests.deadlines import within
+from tests.limits import PATIENCE
 from tests.unit.bridge.publishing.doubles import (
     AMPLE,
     Answer,
@@ -92,7 +93,7 @@ async def test_an_event_keeps_its_handling_in_the_spool(file: SpoolFile) -> None
     """An event that expires in the spool is relayed, so that it ends where all expired events end."""
     handling = Handling(Priority.HIGH, datetime.now(UTC), "order-17", RetryTable(attempts=3))
     spooled, broker, store = replace(an_event(1), handling=handling), SwitchedBroker(), Store(file)
-    await store.add(spooled, None, within(10.0))
+    await store.add(spooled, None, within(PATIENCE))
     await store.close()
 
     await relayed(broker, file)

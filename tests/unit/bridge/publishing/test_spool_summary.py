@@ -14,13 +14,14 @@ from bridge.publishing.spool.spool_file import SpoolFile, spool_file
 from bridge.publishing.spool.store import Store
 from bridge.publishing.spool.summary import Spooled, spooled
 from tests.deadlines import within
+from tests.limits import PATIENCE
 from tests.unit.bridge.publishing.doubles import a_spool, an_event
 
 
 async def left_behind(file: SpoolFile) -> None:
     """Leave an event in the spool."""
     store = Store(file)
-    await store.add(an_event(), None, within(10.0))
+    await store.add(an_event(), None, within(PATIENCE))
     await store.close()
 
 
@@ -28,8 +29,8 @@ async def test_it_counts_events_and_bytes_and_names_the_oldest(tmp_path: Path) -
     """The count is right while a process writes, and when no process does."""
     file, store, first = a_spool(tmp_path), Store(a_spool(tmp_path)), an_event()
 
-    await store.add(first, first.time + timedelta(days=1), within(10.0))
-    await store.add(an_event(), None, within(10.0))
+    await store.add(first, first.time + timedelta(days=1), within(PATIENCE))
+    await store.add(an_event(), None, within(PATIENCE))
     meanwhile = spooled(file.path, "bridge")
     await store.close()
 
