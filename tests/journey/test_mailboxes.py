@@ -29,7 +29,7 @@ from flask import Flask
 from deferred_event_bridge import DeferredEvents
 
 app = Flask(__name__)
-app.config.update(BRIDGE_BROKER_URL=sys.argv[1], BRIDGE_NAMESPACE=sys.argv[2], BRIDGE_PUBLISH_TIMEOUT="20s")
+app.config.update(BRIDGE_BROKER_URL=sys.argv[1], BRIDGE_NAMESPACE=sys.argv[2], BRIDGE_PUBLISH_TIMEOUT="60s")
 box = DeferredEvents(app).mailbox("q1")
 box.put(b"from the parent")
 children = []
@@ -77,7 +77,7 @@ def app(place: tuple[str, str]) -> Flask:
     """An app on that broker."""
     url, namespace = place
     app = Flask("shop")
-    app.config.update(BRIDGE_BROKER_URL=url, BRIDGE_NAMESPACE=namespace, BRIDGE_PUBLISH_TIMEOUT="20s")
+    app.config.update(BRIDGE_BROKER_URL=url, BRIDGE_NAMESPACE=namespace, BRIDGE_PUBLISH_TIMEOUT="60s")
     DeferredEvents(app)
     return app
 
