@@ -165,10 +165,11 @@ class Site:
     def effects(self, **wanted: Any) -> list[Effect]:
         """Return the lines that the listeners wrote, in order; only those with the `wanted` values."""
         try:
-            lines = Path(self.environment["EFFECTS"]).read_text().splitlines()
+            text = Path(self.environment["EFFECTS"]).read_text()
         except FileNotFoundError:
             return []
-        effects = [Effect(**json.loads(line)) for line in lines]
+        whole = text[: text.rfind("\n") + 1]  # the end of the last line may not be there yet
+        effects = [Effect(**json.loads(line)) for line in whole.splitlines()]
         return [effect for effect in effects if all(getattr(effect, key) == value for key, value in wanted.items())]
 
     async def letters(self) -> list[Letter]:

@@ -97,6 +97,7 @@ async def test_a_site_moves_to_rabbitmq(old: Site, rabbitmq_url: str) -> None:
     namespace = f'namespace = "n{uuid.uuid4().hex[:10]}"\n'
     old.configure(f'broker_url = "sqlite:///{old.directory}/bridge.db"\n{namespace}')
     worker = old.run("bridge-worker", "shop:app", "--children", "1")
+    await worker.says("ready for events")
     run(old, "bridge-defer", "order.placed", "13")
     await eventually(lambda: "order.placed 13" in done(old), report=lambda: worker.log)
     worker.process.terminate()
