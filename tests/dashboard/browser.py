@@ -1,22 +1,37 @@
 """A Chromium, as the tests of the page use it."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import (
+    NoSuchElementException,
+    StaleElementReferenceException,
+    WebDriverException,
+)
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.ui import WebDriverWait
+from selenium.webdriver.support.ui import Select
 
 from tests.dashboard.page_site import PASSWORDS
 
 PATIENCE = 120.0
 """Seconds to wait, on a loaded machine."""
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-dev-shm-usage")
+MOVED_ON = ("aborted by navigation", 'unhandled inspector error: {"code":-32000,')
+"""The answers of ChromeDriver, besides those with an exception of their own, to a command about a page or an element
+that has just gone. A browser that has gone has other answers."""
+Found = TypeVar("Found")
+
+
+def has_moved_on(error: WebDriverException) -> bool:
+    """Return True if a command failed because the page was navigating, or was replacing the element, meanwhile."""
+    gone = isinstance(error, (StaleElementReferenceException, NoSuchElementException))
+    return gone or any(answer in str(error) for answer in MOVED_ON)
 
 
 class Browser:
@@ -37,41 +52,98 @@ class Browser:
         self.fill("name", name)
         self.fill("password", PASSWORDS[name])
         self.press("Sign in")
-        self.find("nav")
+        self.await_element("nav")
 
     def fill(self, field: str, text: str) -> None:
-        """Write into a field of a form."""
-        found = self.driver.find_element(By.NAME, field)
-        found.clear()
-        found.send_keys(text)
+        """Write into a field of a form, as soon as it is there."""
+
+        def write() -> None:
+            found = self.driver.find_element(By.NAME, field)
+            found.clear()
+            found.send_keys(text)
+
+        self.do(write, f"no field {field!r}")
+
+    def choose(self, field: str, text: str) -> None:
+        """Choose what is listed by this text in a field of a form."""
+        self.do(
+            lambda: Select(self.driver.find_element(By.NAME, field)).select_by_visible_text(text), f"no field {field!r}"
+        )
 
     def press(self, text: str) -> None:
         """Press the button, or follow the link, whose text begins so."""
         path = f"//main//*[self::a or self::button][starts-with(normalize-space(.), '{text}')]"
-        self.await_(lambda: self.driver.find_elements(By.XPATH, path), f"no button {text!r}")
-        self.driver.find_element(By.XPATH, path).click()
+        self.do(lambda: self.driver.find_element(By.XPATH, path).click(), f"no button {text!r}")
 
-    def find(self, selector: str) -> WebElement:
-        """Return the element that a CSS selector names, as soon as it is there."""
-        self.await_(lambda: self.driver.find_elements(By.CSS_SELECTOR, selector), f"no {selector}")
-        return self.driver.find_element(By.CSS_SELECTOR, selector)
+    def click(self, selector: str) -> None:
+        """Click on the element that a CSS selector names, as soon as it is there."""
+        self.do(lambda: self._first(selector).click(), f"no {selector}")
+
+    def await_element(self, selector: str) -> None:
+        """Wait until the page has an element that a CSS selector names."""
+        self.do(lambda: self._first(selector), f"no {selector}")
+
+    def text_of(self, selector: str) -> str:
+        """Return the visible text of the element that a CSS selector names, as soon as it is there."""
+        return self.do(lambda: self._first(selector).text, f"no {selector}")
+
+    def texts_of(self, selector: str) -> list[str]:
+        """Return the visible text of each element that a CSS selector names now."""
+        return self.do(
+            lambda: [each.text for each in self.driver.find_elements(By.CSS_SELECTOR, selector)], f"no {selector}"
+        )
+
+    def attribute_of(self, selector: str, name: str) -> str:
+        """Return an attribute of the element that a CSS selector names, as soon as it is there."""
+        return self.do(lambda: self._first(selector).get_attribute(name) or "", f"no {selector}")
 
     @property
     def text(self) -> str:
         """The visible text of the page."""
-        return self.driver.find_element(By.TAG_NAME, "body").text
+        return self.text_of("body")
 
     def shows(self, text: str) -> None:
         """Wait until the page shows this text."""
         self.await_(lambda: text in self.text, f"the page does not show {text!r}")
 
     def await_(self, holds: Callable[[], object], why: str) -> None:
-        """Wait until a condition holds."""
-        WebDriverWait(self.driver, PATIENCE, 0.05, (StaleElementReferenceException,)).until(lambda _: holds(), why)
+        """Wait until a condition holds. A page that moves on meanwhile is asked again."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            moved_on = None
+            try:
+                if holds():
+                    return
+            except WebDriverException as error:
+                if not has_moved_on(error):
+                    raise
+                moved_on = error
+            if time.monotonic() > end:
+                raise AssertionError(why) from moved_on
+            time.sleep(0.05)
+
+    def do(self, act: Callable[[], Found], why: str) -> Found:
+        """Do something with the page, and return what that returns. If the page moves on meanwhile, it is done again
+        with the page that has come: ChromeDriver does so itself, but not in all cases."""
+        found: list[Found] = []
+
+        def done() -> bool:
+            found.append(act())
+            return True
+
+        self.await_(done, why)
+        return found[0]
 
     def run(self, script: str, *arguments: Any) -> Any:
         """Run JavaScript in the page, as a tester may although the page's policy forbids it to others."""
-        return self.driver.execute_script(script, *arguments)
+        return self.do(lambda: self.driver.execute_script(script, *arguments), "the script did not end")
+
+    def run_async(self, script: str) -> Any:
+        """Run JavaScript in the page that calls its last argument at its end; return what it calls that with."""
+        return self.do(lambda: self.driver.execute_async_script(script), "the script did not end")
+
+    def _first(self, selector: str) -> WebElement:
+        return self.driver.find_element(By.CSS_SELECTOR, selector)
 
     def be(self, width: int, height: int = 900, scheme: str = "light") -> None:
         """Change the size of the window, and the color scheme that the user prefers."""
@@ -88,7 +160,7 @@ class Browser:
     def shoot(self, file: Path) -> None:
         """Save a picture of the window."""
         file.parent.mkdir(parents=True, exist_ok=True)
-        assert self.driver.save_screenshot(str(file))
+        assert self.do(lambda: self.driver.save_screenshot(str(file)), f"no picture {file}")
 
 
 @contextmanager

@@ -57,7 +57,7 @@ class Visitor:
 
     def _group(self) -> None:
         self._browser.be(1280, 900)
-        self._browser.find(".groups a").click()
+        self._browser.click(".groups a")
         self._browser.press("12")
         self._browser.shows("bridge-dlq replay 12 --app APP")
         self._browser.press("group")

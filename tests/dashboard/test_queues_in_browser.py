@@ -41,7 +41,7 @@ def test_nobody_is_let_in_with_a_wrong_password(shop: PageSite, browser: Browser
 def test_a_queue_is_paused_and_resumed(shop: PageSite, browser: Browser) -> None:
     """The pause asks in numbers, has who and why, and holds for the programs too; the page shows it and resumes it."""
     browser.sign_in("ola")
-    browser.find("#queue-mail .act a").click()
+    browser.click("#queue-mail .act a")
     browser.shows("Pause queue mail?")
     browser.shows("events are ready now and wait")
     browser.fill("for", "1h")
@@ -53,8 +53,8 @@ def test_a_queue_is_paused_and_resumed(shop: PageSite, browser: Browser) -> None
     [pause] = pauses_of(shop, "mail")
     assert (pause["who"], pause["why"]) == ("ola@page", "the provider is <b>away</b>")
 
-    browser.await_(lambda: "Resume" in browser.find("#queue-mail .act").text, "no button Resume")
-    browser.find("#queue-mail .act a").click()
+    browser.await_(lambda: "Resume" in browser.text_of("#queue-mail .act"), "no button Resume")
+    browser.click("#queue-mail .act a")
     browser.shows("Resume queue mail?")
     browser.fill("why", "it is back")
     browser.press("Resume")
@@ -66,7 +66,7 @@ def test_a_queue_is_paused_and_resumed(shop: PageSite, browser: Browser) -> None
 def test_the_page_changes_in_place(shop: PageSite, browser: Browser) -> None:
     """A pause by a program appears without a reload, and the rows of the table stay the same elements."""
     browser.sign_in("sam")
-    browser.find("#queue-orders")
+    browser.await_element("#queue-orders")
     browser.run("document.getElementById('queue-orders').marked = true")
 
     bridge_queues(shop, "pause", "orders", "--why", "a test")
@@ -80,7 +80,7 @@ def test_the_page_changes_in_place(shop: PageSite, browser: Browser) -> None:
 def test_the_page_waits_while_nobody_sees_it(shop: PageSite, browser: Browser) -> None:
     """A hidden page holds its requests, and goes on when it is seen again."""
     browser.sign_in("sam")
-    browser.find("#live")
+    browser.await_element("#live")
     browser.run(
         "window.asked = []; window.isHidden = true;"
         "Object.defineProperty(document, 'hidden', {get: () => window.isHidden});"
@@ -96,11 +96,11 @@ def test_the_page_waits_while_nobody_sees_it(shop: PageSite, browser: Browser) -
 def test_a_page_whose_session_ends_leads_to_the_sign_in(shop: PageSite, browser: Browser) -> None:
     """The page does not go on showing what is old."""
     browser.sign_in("sam")
-    browser.find("#live")
+    browser.await_element("#live")
 
     browser.driver.delete_all_cookies()
 
-    browser.find("input[type=password]")
+    browser.await_element("input[type=password]")
 
 
 @pytest.mark.long
@@ -110,7 +110,7 @@ def test_the_page_works_without_javascript(shop: PageSite) -> None:
         browser.sign_in("ola")
         for act in ("Pause", "Resume"):
             browser.await_(partial(_offers, browser, act), f"no button {act}")
-            browser.find("#queue-orders .act a").click()
+            browser.click("#queue-orders .act a")
             browser.fill("why", "no script")
             browser.press(act)
             browser.shows(f"{act}d queue orders.")
@@ -119,4 +119,4 @@ def test_the_page_works_without_javascript(shop: PageSite) -> None:
 def _offers(browser: Browser, act: str) -> bool:
     """Open the page, and return whether the queue of orders has this act."""
     browser.open("/")
-    return act in browser.find("#queue-orders .act a").text
+    return act in browser.text_of("#queue-orders .act a")

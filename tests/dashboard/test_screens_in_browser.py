@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from selenium.webdriver.support.ui import Select
 
 from tests.dashboard.browser import Browser
 from tests.dashboard.page_site import PageSite, axe, until
@@ -57,7 +56,7 @@ def test_axe_finds_nothing(busy: str, browser: Browser) -> None:
         pytest.skip("axe-core is not installed: scripts/install-browser.sh")
     browser.sign_in("ana")
     browser.open("/failing")
-    group = (browser.find(".groups li").get_attribute("id") or "").removeprefix("group-")
+    group = browser.attribute_of(".groups li", "id").removeprefix("group-")
     child = path_of_child(browser)
     paths = ["/", "/pool", child, "/failing", f"/failing/{group}", "/event", f"/event?id={busy}", "/redrive"]
     paths += [f"/acts/redrive?group={group}", f"/acts/quiet?group={group}", "/acts/pause?queue=mail", "/letters/1"]
@@ -66,7 +65,7 @@ def test_axe_finds_nothing(busy: str, browser: Browser) -> None:
         browser.be(width, scheme=scheme)
         for path in paths:
             browser.open(path)
-            browser.find("main h1")
+            browser.await_element("main h1")
             assert_accessible(browser, script, f"{path} at {width} in {scheme}")
     assert browser.complaints() == []
 
@@ -74,13 +73,13 @@ def test_axe_finds_nothing(busy: str, browser: Browser) -> None:
 def path_of_child(browser: Browser) -> str:
     """Return the path of the screen of the child that runs the report."""
     browser.open("/pool")
-    return (browser.find(".worker td.act a").get_attribute("href") or "").removeprefix(browser.url)
+    return browser.attribute_of(".worker td.act a", "href").removeprefix(browser.url)
 
 
 def assert_accessible(browser: Browser, script: str, where: str) -> None:
     """Fail with axe-core's findings, if it has any."""
     browser.run(script)
-    found = browser.driver.execute_async_script(
+    found = browser.run_async(
         "const done = arguments[0];"
         "axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']}).then("
         "r => done(r.violations.map(v => v.id + ': ' + v.nodes.map(n => n.html + ' ' + n.failureSummary).join('; '))))"
@@ -95,7 +94,7 @@ def test_nothing_is_wider_than_the_screen(busy: str, browser: Browser, width: in
     browser.be(width)
     for path in ("/", "/pool", "/failing", f"/event?id={busy}", "/redrive", "/letters/1"):
         browser.open(path)
-        browser.find("main h1")
+        browser.await_element("main h1")
         assert browser.run("return document.documentElement.scrollWidth") <= width, path
 
 
@@ -108,7 +107,7 @@ def shoot(browser: Browser, to: Path, pages: Mapping[str, str]) -> None:
         browser.be(width, height, scheme)
         for name, path in pages.items():
             browser.open(path)
-            browser.find("main h1")
+            browser.await_element("main h1")
             browser.shoot(to / f"page-{name}{size}-{scheme}.png")
     browser.be(1280)
 
@@ -119,7 +118,7 @@ def test_pictures(busy: str, browser: Browser, tmp_path: Path) -> None:
     to = Path(os.environ.get("PICTURES", tmp_path))
     browser.sign_in("ana")
     browser.open("/failing")
-    group = (browser.find(".groups li").get_attribute("id") or "").removeprefix("group-")
+    group = browser.attribute_of(".groups li", "id").removeprefix("group-")
     pages = {"now": "/", "pool": "/pool", "failing": "/failing", "group": f"/failing/{group}"}
     pages |= {"edit": "/acts/edit?number=1"}  # no stacks: they have the paths of this machine
     shoot(browser, to, {**pages, "event": "/event?id=" + busy, "question": f"/acts/redrive?group={group}"})
@@ -131,12 +130,12 @@ def test_the_newest_attempts_are_filtered(shop: PageSite, busy: str, browser: Br
     browser.sign_in("sam")
     browser.open("/event")
     browser.fill("name", "mail.#")
-    Select(browser.find("select[name=outcome]")).select_by_visible_text("dead")
+    browser.choose("outcome", "dead")
     browser.run("document.querySelector('#newest + form button').click()")
 
     browser.await_(lambda: "outcome=dead" in browser.driver.current_url, "the form was not sent")
-    browser.await_(lambda: len(browser.driver.find_elements("css selector", "tbody tr")) == FAILED, browser.text)
-    assert {each.text for each in browser.driver.find_elements("css selector", "tbody th")} == {"mail.welcome"}
+    browser.await_(lambda: len(browser.texts_of("tbody tr")) == FAILED, "the attempts were not filtered")
+    assert set(browser.texts_of("tbody th")) == {"mail.welcome"}
 
 
 def test_letters_are_redriven_and_seen_to_live(shop: PageSite, busy: str, browser: Browser) -> None:
@@ -144,7 +143,7 @@ def test_letters_are_redriven_and_seen_to_live(shop: PageSite, busy: str, browse
     and nothing fails any more."""
     browser.sign_in("ola")
     browser.open("/failing")
-    browser.find(".groups a").click()
+    browser.click(".groups a")
     browser.shows("the provider is away")
     browser.shows("shop/shop.py welcome")
     browser.press(f"Redrive {FAILED}")
@@ -160,11 +159,11 @@ def test_letters_are_redriven_and_seen_to_live(shop: PageSite, busy: str, browse
     browser.press("Resume")
     browser.shows("3 delivered")
     browser.open("/failing")
-    browser.find(".groups a").click()
+    browser.click(".groups a")
     if "PICTURES" in os.environ:
         shoot(browser, Path(os.environ["PICTURES"]), {"redrive": "/redrive"})
         browser.open("/failing")
-        browser.find(".groups a").click()
+        browser.click(".groups a")
     browser.press("Redrive 1")
     browser.fill("rate", "1000/s")
     browser.fill("why", "the rest")
@@ -182,9 +181,9 @@ def test_the_pool_shows_where_a_child_is(shop: PageSite, busy: str, browser: Bro
     browser.press("Stacks")
     browser.await_(partial(_shows_report, browser), "no stacks came")
     browser.shows("What runs in the child goes on.")
-    browser.find(f"a[href='/event?id={busy}']")
+    browser.await_element(f"a[href='/event?id={busy}']")
     browser.press("Ask again")
-    browser.find("h1")
+    browser.await_element("h1")
     pid = browser.driver.current_url.rpartition("/")[2].rstrip("?")
 
     def in_terminal() -> str:
