@@ -16,9 +16,10 @@ from bridge.brokers.contract.broker import Broker
 from bridge.brokers.opening import open_broker
 from bridge.brokers.rabbitmq.broker import RabbitBroker
 from bridge.errors import BrokerUnavailable, Unroutable
+from bridge.ledger import Redriven, open_letters
 from bridge.publishing.lazy_publisher import LazyPublisher
 from bridge.queues import Queue
-from tests.contract.acts import an_event, consuming, eventually, now, take
+from tests.contract.acts import a_letter, an_event, consuming, entries_of, eventually, now, take
 from tests.contract.rabbitmq_site import RabbitSite
 from tests.deadlines import within
 from tests.faults.proxy import Proxy
@@ -140,3 +141,30 @@ async def test_a_worker_starts_and_counts(line: Proxy, rabbitmq_url: str, declar
     assert len(backlog) == len(QUEUES)
     assert {each.ready for each in backlog.values()} == {0}
     assert seconds < 60
+
+
+async def test_the_time_of_a_redrive(line: Proxy, rabbitmq_url: str, few: str) -> None:
+    """It is before the event comes to a worker again, although the answer about that comes later: in the story of an
+    event, the next attempt is never before the redrive."""
+    far, near = open_broker(line.url(rabbitmq_url), few), open_broker(rabbitmq_url, few)
+    await near.declare(FEW)
+    publisher, consumer = near.publisher(), await consuming(near, "default")
+    await publisher.publish(an_event("order.paid"))
+    delivery = await take(consumer)
+    await delivery.dead_letter(a_letter(delivery))
+    (number,) = open_letters(await entries_of(near))
+    letter = await near.ledger().letter(number)
+    assert letter is not None
+
+    async def redrive() -> None:
+        async with far.ledger().deciding() as decisions:
+            await decisions.redrive(number, letter.revived(now()), letter.queue, "ada", "fixed in v2")
+
+    redriving = asyncio.create_task(redrive())
+    await (await take(consumer)).ack()
+    came = now()
+    await redriving
+
+    decision = (await entries_of(near))[-1]
+    assert isinstance(decision, Redriven)
+    assert decision.time < came

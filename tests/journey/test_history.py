@@ -74,9 +74,8 @@ async def test_the_story_of_an_event(site: Site) -> None:
     texts = [fact["text"] for fact in found["facts"]]
     assert texts[0] == "deferred"
     assert texts[2].startswith("dead in queue default: attempt 1 ")
-    # The redriven event may die again before the decision about its first letter is written.
-    (redriven,) = [text for text in texts[3:5] if "redriven by" in text]
-    assert redriven.endswith(": mended")
+    assert "redriven by" in texts[3]
+    assert texts[3].endswith(": mended")
     assert "waits for a decision" in found["now"][0]
     shown = await ended(site.run("bridge-events", "show", event))
     assert len([line for line in shown.splitlines() if "dead in queue default" in line]) == 2

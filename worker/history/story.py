@@ -63,10 +63,10 @@ class Known:
 
 
 def facts_of(known: Known) -> list[Fact]:
-    """Return what happened to the event, in the order of time."""
-    facts = [Fact(entry.time, "history", sentence(entry)) for entry in known.entries]
-    if known.deferred is not None:
-        facts.append(Fact(known.deferred, "id", "deferred"))
+    """Return what happened to the event, in the order of time. The history has milliseconds: of facts within one, those
+    of the ledger are first, because a worker writes the letter before the attempt counts as settled."""
+    facts = [] if known.deferred is None else [Fact(known.deferred, "id", "deferred")]
+    facts += [Fact(each.time, "controls", each.error.message) for each in known.cancellations]
     for letter in known.letters:
         where = f"queue {letter.queue}" if letter.queue else "no queue"
         error = ": ".join(filter(None, (letter.error_type, letter.error_message)))
@@ -75,8 +75,8 @@ def facts_of(known: Known) -> list[Fact]:
         what = "redriven" if isinstance(decision, Redriven) else "discarded"
         note = f": {decision.note}" if decision.note else ""
         facts.append(Fact(decision.time, "ledger", f"dead letter {decision.letter} {what} by {decision.actor}{note}"))
-    facts += [Fact(each.time, "controls", each.error.message) for each in known.cancellations]
-    return sorted(facts, key=lambda fact: fact.time)
+    facts += [Fact(entry.time, "history", sentence(entry)) for entry in known.entries]
+    return sorted(facts, key=lambda fact: round(fact.time.timestamp(), 3))
 
 
 def present_of(known: Known, now: datetime) -> list[str]:

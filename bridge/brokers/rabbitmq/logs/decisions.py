@@ -25,11 +25,12 @@ class RabbitDecisions:
         """Put the envelope into its queue, then record the decision. If `queue` is empty because no queue took the
         event, route it by its name again. Raise `BrokerRefused` if the letter is not open."""
         self._check(number)
+        entry = Redriven(0, number, datetime.now(UTC), actor, note)  # its time is before the next attempt can end
         if queue:
             await self._publisher.put(envelope, queue)
         else:
             await self._publisher.send(event_by_name(envelope))
-        await self._record(Redriven(0, number, datetime.now(UTC), actor, note))
+        await self._record(entry)
 
     async def discard(self, number: int, actor: str, note: str) -> None:
         """Record the decision to discard the letter. Raise `BrokerRefused` if the letter is not open."""

@@ -44,6 +44,16 @@ def test_one_line_of_time() -> None:
     assert facts[3].text.endswith("KeyError: 'email'")
 
 
+def test_a_letter_is_before_the_end_of_its_attempt() -> None:
+    """The history rounds its times to milliseconds, so that of an attempt can seem to be before that of its letter."""
+    settled = NOW.replace(microsecond=5_000)
+    letter = replace(dead(), time=settled + timedelta(microseconds=400))
+
+    facts = facts_of(known(entries=[replace(entry(end="dead"), time=settled)], letters=[letter]))
+
+    assert [fact.source for fact in facts] == ["id", "ledger", "history"]
+
+
 @pytest.mark.parametrize(
     ("changes", "state"),
     [
