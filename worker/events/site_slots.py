@@ -1,6 +1,7 @@
 """The slots of a queue for the whole site: as many claims, each of which lets its holder run one event at a time.
 
 A claim ends with its holder, so a killed worker's slot is free at once, and there are never more holders than claims.
+A new holder waits until the children of a killed one have ended too.
 """
 
 import asyncio
@@ -16,6 +17,10 @@ from bridge.logger import log
 TRY_SECONDS = 2.0
 """The mean of the seconds between two tries to get a slot. A worker takes one slot in each try at most, so that several
 workers that start together share them."""
+
+SETTLE_SECONDS = 1.0
+"""Seconds from the claim of a slot to its use. When a worker is killed, the kernel first releases its claims and then
+ends its children, which run on for a moment: 0.2 s were measured on a busy machine."""
 
 
 class SiteSlots:
@@ -44,14 +49,15 @@ class SiteSlots:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _get(self, queue: str, number: int) -> None:
-        holding: set[asyncio.Task[None]] = set()
+        holding: dict[asyncio.Task[None], int] = {}
         try:
             while True:
-                free = sorted(set(range(number)) - self._held[queue])
-                if free and len(self._held[queue]) < self._most:
-                    task = asyncio.create_task(self._hold(queue, random.choice(free)))
-                    holding.add(task)
-                    task.add_done_callback(holding.discard)
+                free = sorted(set(range(number)) - set(holding.values()))
+                if free and len(holding) < self._most:
+                    slot = random.choice(free)
+                    task = asyncio.create_task(self._hold(queue, slot))
+                    holding[task] = slot
+                    task.add_done_callback(holding.pop)
                 await asyncio.sleep(TRY_SECONDS * random.uniform(0.5, 1.5))
         finally:
             for task in tuple(holding):
@@ -61,7 +67,9 @@ class SiteSlots:
     async def _hold(self, queue: str, slot: int) -> None:
         try:
             async with self._broker.claim(f"slots-{queue}-{slot}") as claim:
-                self._note(queue, {*self._held[queue], slot})
+                await asyncio.sleep(SETTLE_SECONDS)
+                if claim.held:
+                    self._note(queue, {*self._held[queue], slot})
                 try:
                     await claim.until_lost()
                     log.warning("queue %s: this worker lost one of its slots of the whole site", queue)
