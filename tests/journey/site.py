@@ -28,6 +28,7 @@ from tests.deadlines import within
 from tests.events import new_event
 from tests.guard import Guard, marked_processes
 from tests.limits import PATIENCE
+from tests.lines import whole_lines
 from tests.rabbitmq_node import RabbitNode
 
 APPS = Path(__file__).with_name("apps")
@@ -164,12 +165,7 @@ class Site:
 
     def effects(self, **wanted: Any) -> list[Effect]:
         """Return the lines that the listeners wrote, in order; only those with the `wanted` values."""
-        try:
-            text = Path(self.environment["EFFECTS"]).read_text()
-        except FileNotFoundError:
-            return []
-        whole = text[: text.rfind("\n") + 1]  # the end of the last line may not be there yet
-        effects = [Effect(**json.loads(line)) for line in whole.splitlines()]
+        effects = [Effect(**json.loads(line)) for line in whole_lines(Path(self.environment["EFFECTS"]))]
         return [effect for effect in effects if all(getattr(effect, key) == value for key, value in wanted.items())]
 
     async def letters(self) -> list[Letter]:

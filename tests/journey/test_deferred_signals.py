@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from tests.journey.site import Site, eventually
+from tests.lines import whole_lines
 
 PAID = [True, "Order", 17, "(Line(article='pen', price=Decimal('9.90')),)"]
 SHIPPED = [True, "Order", 17, "()"]
@@ -13,7 +14,7 @@ SHIPPED = [True, "Order", 17, "()"]
 
 def received(file: Path) -> Counter[str]:
     """Return the lines that the receivers have written."""
-    return Counter(file.read_text().splitlines())
+    return Counter(whole_lines(file))
 
 
 async def test_receivers_run_in_the_pool_and_each_that_fails_is_retried_alone(here: Site) -> None:

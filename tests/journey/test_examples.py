@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 from tests.journey.site import Program, Site, eventually
+from tests.lines import whole_lines
 from tests.ports import free_port
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -26,11 +27,6 @@ async def curl(site: Site, *arguments: str) -> str:
     return program.log
 
 
-def lines(file: Path) -> list[str]:
-    """Return the lines of a file that may not be there yet."""
-    return file.read_text("utf-8").splitlines() if file.exists() else []
-
-
 async def test_a_signal_that_is_received_later(here: Site) -> None:
     """A receipt is written for each order that is committed, and for no other."""
     url = await started("signals", here)
@@ -39,8 +35,8 @@ async def test_a_signal_that_is_received_later(here: Site) -> None:
         await curl(here, f"{url}/orders", "-d", f"email={email}", "-d", f"amount={amount}")
 
     receipts = here.directory / "receipts.txt"
-    await eventually(lambda: bool(lines(receipts)), report=lambda: worker.log + relay.log)
-    assert lines(receipts) == ["ann@example.org has paid 9.90 to app"]
+    await eventually(lambda: bool(whole_lines(receipts)), report=lambda: worker.log + relay.log)
+    assert whole_lines(receipts) == ["ann@example.org has paid 9.90 to app"]
     assert await here.letters() == []
 
 
@@ -64,5 +60,5 @@ async def test_events_over_http(here: Site) -> None:
     assert await client.ended() == 0, client.log
     assert client.log.splitlines()[-1] == '"olleh"'
     words = here.directory / "words.txt"
-    await eventually(lambda: len(lines(words)) >= 4, report=lambda: worker.log)
-    assert sorted(lines(words)) == ["hello (app)", "once (app)", "rain (/garden)", "salt (/kitchen)"]
+    await eventually(lambda: len(whole_lines(words)) >= 4, report=lambda: worker.log)
+    assert sorted(whole_lines(words)) == ["hello (app)", "once (app)", "rain (/garden)", "salt (/kitchen)"]

@@ -11,13 +11,14 @@ import pytest
 from tests.journey.site import Program, Site, eventually
 from tests.journey.slow_api import slow_api
 from tests.limits import LONG, PATIENCE
+from tests.lines import whole_lines
 
 OK = json.dumps({"do": ["ok"]})
 
 
 def lines(site: Site) -> list[str]:
     """Return the lines that the listeners of an app wrote to `EFFECTS`, in order."""
-    return Path(site.environment["EFFECTS"]).read_text().splitlines()
+    return whole_lines(Path(site.environment["EFFECTS"]))
 
 
 def runs(site: Site) -> list[str]:

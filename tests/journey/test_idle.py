@@ -10,12 +10,12 @@ import pytest
 from tests.journey.pool_program import at, pid_and_version, pool_of
 from tests.journey.site import Site, eventually
 from tests.journey.web_servers import cgi_fcgi
+from tests.lines import whole_lines
 
 
 def idle_calls(site: Site) -> Counter[int]:
     """Return how often the idle function was called in each process, and check that it had an app context."""
-    file = Path(site.environment["EFFECTS"] + ".idle")
-    lines = [line.split() for line in file.read_text().splitlines()] if file.exists() else []
+    lines = [line.split() for line in whole_lines(Path(site.environment["EFFECTS"] + ".idle"))]
     assert {name for _, name in lines} <= {"fronted"}
     return Counter(int(pid) for pid, _ in lines)
 

@@ -13,6 +13,7 @@ import pytest
 
 from tests.journey.site import Site, eventually, site_on_sqlite
 from tests.limits import PATIENCE
+from tests.lines import whole_lines
 from tests.unit.docs.commands import lines_of
 from tests.unit.docs.markdown import ROOT, section
 
@@ -70,8 +71,7 @@ def run(site: Site, *words: str) -> str:
 
 def done(site: Site) -> list[str]:
     """What the listeners have noted."""
-    file = site.directory / "done"
-    return sorted(file.read_text("utf-8").splitlines()) if file.exists() else []
+    return sorted(whole_lines(site.directory / "done"))
 
 
 def back_up(file: Path, instruction: str) -> None:

@@ -20,6 +20,7 @@ from pamqp.commands import Basic
 from tests.journey.php_fpm import Pools, pool_of
 from tests.journey.site import APPS, Program, Site, eventually
 from tests.limits import PATIENCE
+from tests.lines import whole_lines
 
 pytestmark = pytest.mark.rabbitmq
 
@@ -71,8 +72,7 @@ async def php(php_fpm: Pools, site: Site) -> Any:
 
 def seen(site: Site) -> list[dict[str, Any]]:
     """What the program has written down."""
-    effects = Path(site.environment["EFFECTS"])
-    return [json.loads(line) for line in effects.read_text().splitlines()] if effects.exists() else []
+    return [json.loads(line) for line in whole_lines(Path(site.environment["EFFECTS"]))]
 
 
 async def saw(site: Site, count: int, worker: Program) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.journey.site import Site
+from tests.lines import whole_lines
 
 REQUEST = """
 from behaving import events
@@ -26,7 +27,7 @@ def request(site: Site) -> None:
 
 def spans_of(site: Site) -> list[dict[str, Any]]:
     """Return the exported spans, in the order in which they ended."""
-    return [json.loads(line) for line in Path(site.environment["SPANS"]).read_text().splitlines()]
+    return [json.loads(line) for line in whole_lines(Path(site.environment["SPANS"]))]
 
 
 async def test_attempts_link_to_the_request(here: Site) -> None:

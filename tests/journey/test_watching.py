@@ -21,6 +21,7 @@ from tests.journey.pool_program import pool_of
 from tests.journey.site import PROGRAMS, Site, eventually
 from tests.journey.spooling import SPOOL, arrived
 from tests.limits import PATIENCE
+from tests.lines import whole_lines
 
 WATCHED = """
 watchers = ["watching:broken", "watching:note"]
@@ -37,8 +38,7 @@ def watch(site: Site) -> None:
 
 def moments(site: Site, **wanted: Any) -> list[dict[str, Any]]:
     """Return the lines of the second watcher, in order; only those with the `wanted` values."""
-    file = Path(site.environment["MOMENTS"])
-    lines = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    lines = [json.loads(line) for line in whole_lines(Path(site.environment["MOMENTS"]))]
     return [line for line in lines if all(line.get(key) == value for key, value in wanted.items())]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.limits import PATIENCE
+from tests.lines import whole_lines
 
 RUBY = Path(__file__).with_name("ruby")
 
@@ -44,5 +45,4 @@ class RealSidekiq:
     @property
     def done(self) -> list[tuple[str, list[Any]]]:
         """The ids and arguments of the jobs that have run, in order."""
-        text = self._done.read_text("utf-8") if self._done.exists() else ""
-        return [(jid, args) for jid, args in map(json.loads, text.splitlines())]
+        return [(jid, args) for jid, args in map(json.loads, whole_lines(self._done))]
