@@ -152,8 +152,8 @@ def _state_in(known: Known, queue: str, now: datetime) -> str | None:
     decided = {decision.letter: decision for decision in known.decisions if decision.letter in letters}
     last = max((entry for entry in known.entries if entry.queue == queue), key=lambda each: each.time, default=None)
     latest = max(letters.values(), key=lambda each: each.number, default=None)
-    if latest is not None and (last is None or last.time <= latest.time + timedelta(minutes=1)):
-        decision = decided.get(latest.number)
+    decision = None if latest is None else decided.get(latest.number)
+    if latest is not None and (last is None or not _is_later(last, latest, decision)):
         if decision is None:
             return f"dead; letter {latest.number} waits for a decision (bridge-dlq show {latest.number})"
         if isinstance(decision, Discarded):
@@ -166,3 +166,11 @@ def _state_in(known: Known, queue: str, now: datetime) -> str | None:
     if last.due is not None and last.due > now:
         return f"{last.end}; waits until {moment_text(last.due)}{_pause_in(known, queue)}"
     return f"{last.end}; due, and its next attempt has not ended yet{_pause_in(known, queue)}"
+
+
+def _is_later(attempt: Entry, letter: Dead, decision: Redriven | Discarded | None) -> bool:
+    """Return True if the attempt ended after the letter, and is not the one that the letter is about: that one can be
+    settled a while after its letter was written, and then has the reason of the letter."""
+    if isinstance(decision, Redriven) and attempt.reason is None:
+        return attempt.time > decision.time
+    return attempt.time > letter.time + timedelta(minutes=1)

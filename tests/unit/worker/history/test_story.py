@@ -63,6 +63,26 @@ def test_a_letter_is_before_the_end_of_its_attempt() -> None:
         ({"entries": [entry(end="expired")]}, "queue mail: expired"),
         ({"letters": [dead()]}, "queue mail: dead; letter 17 waits for a decision"),
         ({"letters": [dead()], "decisions": [redriven()]}, "queue mail: redriven; its next attempt has not"),
+        (
+            {"letters": [dead(3 * SECOND)], "decisions": [redriven(2 * SECOND)], "entries": [entry()]},
+            "queue mail: delivered",
+        ),
+        (
+            {
+                "letters": [dead(3 * SECOND)],
+                "decisions": [redriven(2 * SECOND)],
+                "entries": [replace(RETRIED, time=NOW)],
+            },
+            "queue mail: retried; waits until ",
+        ),
+        (
+            {
+                "letters": [dead(3 * SECOND)],
+                "decisions": [redriven(2 * SECOND)],
+                "entries": [entry(end="dead", reason="rejected")],
+            },
+            "queue mail: redriven; its next attempt has not",
+        ),
         ({"letters": [dead()], "decisions": [Discarded(18, 17, NOW, "ada", "")]}, "queue mail: dead, and discarded"),
         ({"letters": [dead(timedelta(hours=1))], "entries": [entry()]}, "queue mail: delivered"),
         ({"entries": [entry(end="dead")], "letters": [dead(2 * SECOND)]}, "queue mail: dead; letter 17 waits"),
