@@ -2,6 +2,7 @@
 
 import json
 import socket
+from signal import SIGCONT, SIGSTOP
 from typing import Any
 
 from tests.events import new_event
@@ -55,6 +56,15 @@ async def story(site: Site, *arguments: str) -> dict[str, Any]:
     return found
 
 
+async def story_of_running(site: Site, event: str, worker: Program) -> dict[str, Any]:
+    """Return the story of an event that runs. A worker that has no CPU does not answer in time, and the story says so;
+    it is asked again."""
+    silent = f"Worker {socket.gethostname()}:{worker.process.pid} does not answer"
+    while not (found := await story(site, event))["now"]:
+        assert any(silent in sentence for sentence in found["unknown"]), found
+    return found
+
+
 async def test_the_story_of_an_event(site: Site) -> None:
     """An event that died, was redriven and died again has one line of time, from the history and the ledger. A running
     event is found in its worker, a waiting one by its id alone, and others not at all."""
@@ -82,7 +92,7 @@ async def test_the_story_of_an_event(site: Site) -> None:
 
     (running,) = await site.defer("do.long", "sleep:3600")
     await eventually(lambda: bool(site.effects(id=running)), report=lambda: worker.log)
-    found = await story(site, running)
+    found = await story_of_running(site, running, worker)
     assert f"it runs in worker {socket.gethostname()}:{worker.process.pid}, child" in found["now"][0]
 
     waiting = new_event("do.later", b"").id
@@ -93,6 +103,23 @@ async def test_the_story_of_an_event(site: Site) -> None:
     nothing = site.run("bridge-events", "show", "ffffffff")
     assert await nothing.ended() == 1
     assert "nothing is known of an event with the id 'ffffffff'" in nothing.log
+
+
+async def test_a_worker_that_does_not_answer(site: Site) -> None:
+    """The story names it, since the event may run there; it goes on with the worker's answer."""
+    worker = site.worker()
+    (running,) = await site.defer("do.long", "sleep:3600")
+    await eventually(lambda: bool(site.effects(id=running)), report=lambda: worker.log)
+    await story_of_running(site, running, worker)
+
+    worker.signal(SIGSTOP)
+    found = await story(site, running)
+    worker.signal(SIGCONT)
+
+    assert found["now"] == []
+    name = f"{socket.gethostname()}:{worker.process.pid}"
+    assert f"Worker {name} does not answer: whether the event runs there is not known." in found["unknown"]
+    await story_of_running(site, running, worker)
 
 
 async def test_events_are_watched_to_their_end(site: Site) -> None:
@@ -127,7 +154,7 @@ async def test_the_progress_of_a_running_event(site: Site) -> None:
     worker = site.worker(app="telling:app", own_boot=True)
 
     await watch.says(": 3 of 10, resizing")
-    found = await story(site, event)
+    found = await story_of_running(site, event, worker)
     assert found["now"][0].endswith(": 3 of 10, resizing")
     assert found["progress"] == [{"queue": "default", "attempt": 1, "done": 3, "total": 10, "note": "resizing"}], (
         worker.log

@@ -73,7 +73,8 @@ async def find(
     """
     entries = await attempts_of(log, wanted)
     ids = {entry.id for entry in entries}
-    running, since = await asyncio.gather(_running(broker, roll), oldest_time(log))
+    seen, since = await asyncio.gather(_roll(broker, roll), oldest_time(log))
+    running = _running(seen)
     ledger = await _ledger(broker, wanted, ids) if ledger_part is None else ledger_part(wanted, ids)
     controls = ControlsLog(broker, settings.values.namespace, settings.ledger_keys())
     cancellations = await _cancellations(controls, wanted, ids)
@@ -95,6 +96,7 @@ async def find(
             history_since=since,
             cancellations=[each for each in cancellations if each.event == event_id],
             pauses=pauses,
+            silent=seen.missing,
         )
         for event_id in sorted(ids)
     ]
@@ -128,6 +130,9 @@ async def _cancellations(controls: ControlsLog, wanted: Wanted, ids: Collection[
     return found
 
 
-async def _running(broker: Broker, roll: Roll | None) -> list[Running]:
-    roll = roll or await ask_site(broker)
+async def _roll(broker: Broker, roll: Roll | None) -> Roll:
+    return roll or await ask_site(broker)
+
+
+def _running(roll: Roll) -> list[Running]:
     return [Running(worker, slot) for worker in roll.workers for slot in worker.slots if slot.id is not None]

@@ -11,6 +11,7 @@ from bridge.cancellations import Cancellation
 from bridge.controls import Pause, pause_of
 from bridge.history import Entry, to_json
 from bridge.ledger import Dead, Discarded, Redriven
+from bridge.registry import Missing
 from bridge.status import SlotStatus, WorkerStatus
 from worker.history.rendering import moment_text, sentence
 
@@ -37,6 +38,7 @@ class Running:
 class Known:
     """All that was found about an event. `deferred` is the time in its id; `history_since` is the time of the oldest
     attempt in the history. `decisions` are those about its `letters`. `pauses` are those that hold now, of any queue.
+    `silent` are the workers of the site that did not answer.
     """
 
     id: str
@@ -48,6 +50,7 @@ class Known:
     history_since: datetime | None
     cancellations: Sequence[Cancellation] = ()
     pauses: Sequence[Pause] = ()
+    silent: Sequence[Missing] = ()
 
     @property
     def name(self) -> str | None:
@@ -115,6 +118,11 @@ def unknowns_of(known: Known, *, is_kept: bool) -> list[str]:
         )
     elif known.deferred < since:
         found.append(f"The history goes back to {moment_text(since)} only; older attempts are not known.")
+    if not known.running:
+        found += [
+            f"Worker {each.host}:{each.pid} does not answer: whether the event runs there is not known."
+            for each in known.silent
+        ]
     if not known.entries and not known.letters and not known.running:
         found.append(
             "An event leaves no trace before its first attempt: this one may wait for it, or was never deferred."

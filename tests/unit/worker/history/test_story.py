@@ -9,6 +9,7 @@ import pytest
 from bridge.cancellations import Cancellation
 from bridge.controls import Pause
 from bridge.ledger import Discarded
+from bridge.registry import Missing
 from tests.unit.bridge.examples import NOW
 from tests.unit.bridge.statuses import BUSY, WORKER
 from tests.unit.worker.history.examples import ID, SECOND, dead, entry, redriven
@@ -16,6 +17,8 @@ from worker.history.story import Known, Running, facts_of, present_of, unknowns_
 
 NOTHING = Known(ID, NOW - timedelta(hours=1), [], [], [], [], NOW - timedelta(days=1))
 RETRIED = entry(3 * SECOND, end="retried", due=NOW + 30 * SECOND, error_type="KeyError", error_message="'email'")
+
+SILENT = Missing("web2", 12, "shop:app", NOW)
 
 
 def known(**changes: Any) -> Known:
@@ -114,6 +117,8 @@ def test_each_queue_has_a_state() -> None:
         ({"entries": [entry()]}, True, []),
         ({"entries": [entry()], "history_since": NOW}, True, ["The history goes back to "]),
         ({"entries": [entry()], "deferred": None}, True, ["The history goes back to "]),
+        ({"entries": [entry()], "silent": [SILENT]}, True, ["Worker web2:12 does not answer: whether the event runs"]),
+        ({"running": [Running(WORKER, BUSY)], "silent": [SILENT]}, True, []),
         ({"entries": [entry()]}, False, ["The settings keep no history"]),
         ({"history_since": None}, True, ["The history is empty", "An event leaves no trace before its first attempt"]),
         ({}, True, ["An event leaves no trace before its first attempt"]),
