@@ -48,9 +48,10 @@ _Key = tuple[_Opener, tuple[Queue, ...], SpoolFile | None]
 
 @dataclass(slots=True)
 class _Process:
-    """The publishing threads of one process, and whether it is ending."""
+    """The publishing threads of one process, the last one that was asked for, and whether the process is ending."""
 
     threads: dict[_Key | RedisServer, PublishingThread] = field(default_factory=dict)
+    last: "tuple[Settings, bool, PublishingThread] | None" = None
     closed: bool = False
 
 
@@ -70,11 +71,17 @@ class PublishingThreads:
         The thread's relay tells `Relayed` to the `tell` of the first caller. If several apps share a thread, only that
         app's watchers receive it.
         """
+        process = self._process()
+        last = process.last
+        if last is not None and last[0] is settings and last[1] is creates and not process.closed:
+            return last[2]  # making the key of a thread takes longer than all else here
         values = settings.values
         spool = spool_file(settings) if values.publish == "spool" else None
         opener = (values.broker_url, values.namespace, values.declare, values.file_group, creates, settings.tls())
         key = (opener, settings.queues(), spool)
-        return self._thread(key, partial(_publisher, *key, tell))
+        thread = self._thread(key, partial(_publisher, *key, tell))
+        process.last = settings, creates, thread
+        return thread
 
     def sidekiq_thread(self, server: RedisServer) -> PublishingThread:
         """Return the thread that publishes jobs of Sidekiq to this server. Raise what `thread` raises."""

@@ -72,6 +72,7 @@ def check_pattern(pattern: object) -> str:
     return pattern
 
 
+@lru_cache(maxsize=1024)
 def matches(pattern: str, name: str) -> bool:
     """Return whether the pattern matches the event name."""
     found = matcher(pattern)

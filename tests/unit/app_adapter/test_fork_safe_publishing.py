@@ -57,6 +57,19 @@ def test_one_thread_for_each_broker(process: PublishingThreads) -> None:
     assert process.thread(settings(broker_url="sqlite:///other.db")) is not one
 
 
+def test_the_settings_of_the_event_before(process: PublishingThreads) -> None:
+    """They have the same thread again, but not where a missing file is not created. Other settings between them change
+    nothing."""
+    one, other = settings(), settings(namespace="other")
+    thread = process.thread(one)
+
+    assert process.thread(one) is thread
+    assert process.thread(one, creates=False) is not thread
+    assert process.thread(one) is thread
+    assert process.thread(other) is not thread
+    assert process.thread(one) is thread
+
+
 def test_a_thread_that_died_is_replaced(process: PublishingThreads) -> None:
     """The next event is published by a new thread."""
     process.thread(settings()).publish(EVENT, None, within(1.0))
@@ -69,16 +82,19 @@ def test_a_thread_that_died_is_replaced(process: PublishingThreads) -> None:
 
 def test_after_the_close_nothing_is_published(process: PublishingThreads) -> None:
     """A `defer()` at the end of a process raises instead of hanging."""
+    same = settings()
+    process.thread(same)
     process.close()
 
-    with pytest.raises(DeferUnavailable, match="ending"):
-        process.thread(settings())
+    for each in (same, settings()):
+        with pytest.raises(DeferUnavailable, match="ending"):
+            process.thread(each)
 
 
-def in_child(process: PublishingThreads, brokers: list[FakeBroker]) -> bytes:
+def in_child(process: PublishingThreads, same: Settings, brokers: list[FakeBroker]) -> bytes:
     """Publish one event; return the thread and the broker that it used."""
     before = len(brokers)
-    process.thread(settings()).publish(EVENT, None, within(2.0))
+    process.thread(same).publish(EVENT, None, within(2.0))
     return f"{len(brokers) - before} opened, {len(brokers[-1].published)} published".encode()
 
 
@@ -87,7 +103,8 @@ def test_a_forked_child_publishes_by_a_thread_of_its_own(
     process: PublishingThreads, brokers: list[FakeBroker], tmp_path: Path
 ) -> None:
     """The child inherits no thread, and the parent goes on as before."""
-    parents = process.thread(settings())
+    same = settings()
+    parents = process.thread(same)
     parents.publish(EVENT, None, within(1.0))
     report = tmp_path / "report"
 
@@ -95,13 +112,13 @@ def test_a_forked_child_publishes_by_a_thread_of_its_own(
     if child == 0:
         signal.alarm(10)  # a child that hangs must not outlive the test
         try:
-            report.write_bytes(in_child(process, brokers))
+            report.write_bytes(in_child(process, same, brokers))
         finally:
             os._exit(0)
     os.waitpid(child, 0)
 
     assert report.read_bytes() == b"1 opened, 1 published"
-    assert process.thread(settings()) is parents
+    assert process.thread(same) is parents
 
 
 def test_fork_hooks_without_a_fork_change_nothing(process: PublishingThreads) -> None:
