@@ -14,10 +14,13 @@ from bridge.event import parse_time
 from bridge.handling import Priority
 
 DELAY, AT, EXPIRES, WITHIN = "Bridge-Delay", "Bridge-At", "Bridge-Expires", "Bridge-Within"
-PRIORITY, ON_DUPLICATE, KEY = "Bridge-Priority", "Bridge-On-Duplicate", "Idempotency-Key"
+PRIORITY, ON_DUPLICATE, KEY, PREFER = "Bridge-Priority", "Bridge-On-Duplicate", "Idempotency-Key", "Prefer"
 
 _NOT_OF_A_CALL = (DELAY, AT, WITHIN, ON_DUPLICATE, KEY)
 """Headers that a call cannot follow: it begins now, and nothing of it is stored."""
+
+_ASKING = frozenset(each.lower() for each in (DELAY, AT, EXPIRES, WITHIN, PRIORITY, ON_DUPLICATE, KEY, PREFER))
+"""The headers that ask for something, in lower case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,8 @@ class Asked:
 def asked_of(headers: Headers, key_within: timedelta, longest_wait: timedelta) -> Asked:
     """Return what the headers ask for. `key_within` is for how long a key is held if they name no time. Raise `Problem`
     for a header that cannot be used, and for headers that contradict each other."""
+    if not any(name.lower() in _ASKING for name, _ in headers):
+        return Asked({})  # most requests ask for nothing, and looking for each header takes longer
     arguments: dict[str, Any] = {
         "delay": _time(headers, DELAY),
         "at": _moment(headers, AT),
@@ -49,7 +54,7 @@ def asked_of(headers: Headers, key_within: timedelta, longest_wait: timedelta) -
 
 def _wait(headers: Headers, longest: timedelta) -> float:
     """Return the wait of `Prefer: wait=SECONDS` (RFC 7240). Other preferences change nothing."""
-    preferences = {name.lower(): value for name, value in parse_dict_header(headers.get("Prefer", "")).items()}
+    preferences = {name.lower(): value for name, value in parse_dict_header(headers.get(PREFER, "")).items()}
     if "wait" not in preferences:
         return 0.0
     text = preferences["wait"] or ""

@@ -4,7 +4,7 @@ import json
 import time
 from dataclasses import dataclass, field, replace
 
-from flask import Blueprint, Response, current_app, request, url_for
+from flask import Blueprint, Response, current_app, request
 from flask.blueprints import BlueprintSetupState
 
 from app_adapter.app_state import AppState
@@ -82,7 +82,7 @@ class Ingress:
             event = replace(event, key=headers[WEBHOOK_ID])
         self._take(client, event, asked)
         result = send(_state(), self._keys, event, asked)
-        return _answered(result, asked) if isinstance(result, Answered) else _deferred(result)
+        return _answered(result, asked) if isinstance(result, Answered) else _deferred(result, name)
 
     def event(self, event_id: str) -> Response:
         """Show what became of an event."""
@@ -173,10 +173,10 @@ def _answered(answer: Answered, asked: Asked) -> Response:
     return Response(current_app.json.dumps(answer.value), headers=headers, content_type="application/json")
 
 
-def _deferred(event_id: str) -> Response:
-    response = _json({"id": event_id}, 202)
-    response.headers["Location"] = url_for(".event", event_id=event_id)
-    return response
+def _deferred(event_id: str, name: str | None) -> Response:
+    events = request.path if name is None else request.path.rpartition("/")[0]  # making it with url_for takes longer
+    location = f"{request.script_root}{events}/{event_id}"
+    return Response(json.dumps({"id": event_id}), 202, {"Location": location}, content_type="application/json")
 
 
 def _batch_answer(sent: Sent) -> Response:

@@ -3,7 +3,10 @@
 from typing import Any
 
 import pytest
+from flask import Flask, url_for
 
+from app_adapter import DeferredEvents
+from app_adapter.ingress import blueprint
 from tests.unit.app_adapter.ingress.ingress_site import TOKENS, IngressSite, write_history
 
 
@@ -77,6 +80,22 @@ def test_the_answer_to_a_deferred_event_says_where_to_look(site: IngressSite) ->
     answer = site.post("/events/order.paid")
     assert answer.json is not None
     assert answer.headers["Location"] == f"/events/{answer.json['id']}"
+
+
+@pytest.mark.parametrize("path", ["/events/order.paid", "/events"])
+@pytest.mark.parametrize("prefix", ["/bridge", "/events", "/für alle"])
+def test_it_looks_below_the_prefix_and_the_mount(site: IngressSite, path: str, prefix: str) -> None:
+    """The header is the URL that Flask makes of the view."""
+    app = Flask("shop")
+    DeferredEvents(app)
+    app.register_blueprint(blueprint(), url_prefix=prefix)
+    headers = {"Authorization": "Bearer t-all", "ce-specversion": "1.0", "ce-id": "1", "ce-source": "/", "ce-type": "a"}
+
+    answer = app.test_client().post(f"{prefix}{path}", headers=headers, environ_overrides={"SCRIPT_NAME": "/mount"})
+
+    with app.test_request_context(environ_overrides={"SCRIPT_NAME": "/mount"}):
+        expected = url_for("ingress.event", event_id=answer.get_json()["id"])
+    assert answer.headers["Location"] == expected
 
 
 def test_a_broker_that_is_away_is_503() -> None:
