@@ -6,11 +6,13 @@ import pytest
 from hypothesis import settings
 
 from tests.managed_node import ManagedNode, managed_node
+from tests.parsing import parse_undisturbed
 from tests.rabbitmq_node import RabbitNode, shared_node
 from tests.short_run import Collected, left_to_test_all
 
 settings.register_profile("untimed", deadline=None)  # by default an example fails after 0.2 s, also on a busy machine
 settings.load_profile("untimed")
+parse_undisturbed()
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest deselects by marks
