@@ -184,7 +184,8 @@ class Paused:
 @dataclass(frozen=True, slots=True)
 class BreakerOpened:
     """This worker holds the events with this `name` in a queue from now on, or all of the queue (None): `events`
-    different ones in a row failed alike, the last one with `error`. Single events probe."""
+    different ones in a row failed alike, the last one with `error`, in this worker or in another one. Single events
+    probe."""
 
     queue: str
     name: str | None
@@ -194,7 +195,8 @@ class BreakerOpened:
 
 @dataclass(frozen=True, slots=True)
 class BreakerClosed:
-    """A held event succeeded, after `seconds`: the events with this `name`, or all of the queue (None), run again."""
+    """A held event succeeded, in this worker or in another one, after `seconds`: the events with this `name`, or all of
+    the queue (None), run again."""
 
     queue: str
     name: str | None

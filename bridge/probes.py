@@ -1,34 +1,86 @@
-"""The words by which workers are asked to probe at once, and by which they answer. Pure.
+"""The words by which workers tell each other that a breaker has opened or closed, and are asked to probe at once. Pure.
 
-A person asks after a repair. A worker whose breaker has closed asks the others.
+A worker whose breaker opens tells the others, and a worker that starts asks them which events they hold. A person asks
+for probes after a repair, and a worker does when its breaker has closed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from bridge.attempt import Error
 from bridge.logs import Content
 
 SUBJECT = "probes"
 """The subject of the broadcast."""
 
+MOST_HELD = 50
+"""The most event names that one message tells of."""
+
+
+class Held(NamedTuple):
+    """The events of a queue with this `name` (None: all) that are held, because so many (`events`) in a row failed with
+    `error` in a `worker`, `host:pid`."""
+
+    queue: str
+    name: str | None
+    events: int
+    error: Error
+    worker: str
+
 
 class ProbeAsked(NamedTuple):
-    """A probe of the events of a queue with this name (None: of all that are held)."""
+    """A probe of the events of a queue with this name (None: of all that are held). `closed_in` is the worker,
+    `host:pid`, that asks because its breaker has closed; None if a person asks."""
 
     queue: str
     name: str | None = None
+    closed_in: str | None = None
+
+
+WHAT_IS_HELD: Content = {"asks": "held"}
+"""The question of a worker that starts."""
+
+
+def words_of(held: Iterable[Held]) -> Content:
+    """Return the message, or the answer to `WHAT_IS_HELD`, that these events are held."""
+    return {
+        "held": [
+            {"queue": queue, "name": name, "events": events, "type": error.type, "message": error.message, "in": worker}
+            for queue, name, events, error, worker in list(held)[:MOST_HELD]
+        ]
+    }
+
+
+def held_in(content: Content) -> Iterator[Held]:
+    """Iterate over the held events of a message; over none if it tells of none."""
+    told = content.get("held")
+    for each in told if isinstance(told, list) else ():
+        match each:
+            case {
+                "queue": str(queue),
+                "name": str(name) | (None as name),
+                "events": int(events),
+                "type": str(type),
+                "message": str(message),
+                "in": str(worker),
+            }:
+                yield Held(queue, name, events, Error(type, message).bounded(), worker)
 
 
 def question_of(asked: ProbeAsked) -> Content:
     """Return the question for a probe."""
-    return {"probe": asked.queue, "name": asked.name}
+    return {"probe": asked.queue, "name": asked.name, "closed_in": asked.closed_in}
 
 
 def probe_in(content: Content) -> ProbeAsked | None:
     """Return the probe that a question asks for, None if it is not such a question."""
     match content:
-        case {"probe": str(queue), "name": str(name) | (None as name)}:
-            return ProbeAsked(queue, name)
+        case {
+            "probe": str(queue),
+            "name": str(name) | (None as name),
+            "closed_in": str(closed_in) | (None as closed_in),
+        }:
+            return ProbeAsked(queue, name, closed_in)
     return None
 
 

@@ -1,6 +1,7 @@
 """The work of `bridge-worker` once its pool has booted: open the broker, take events and calls, drain."""
 
 import asyncio
+import os
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
@@ -59,13 +60,14 @@ async def take_from_broker(
         calls = CallService(
             broker.call_server(), CallRunner(replays.slots, replays.target, replays.trust, values.max_body)
         )
+        about = About(options.app or FOREIGN_POOL, broker.name, values.namespace, datetime.now(UTC))
         await ends.enter_async_context(controls.followed())
         await pool.open()
+        probes = await probing(broker, breakers, about.instance, f"{about.host}:{os.getpid()}")
         await events.start()
         await calls.start(list(rules))
         log_broker(options.settings, broker.name, options.queues)
         await warn_of_unserved_queues(options.settings, consumer)
-        about = About(options.app or FOREIGN_POOL, broker.name, values.namespace, datetime.now(UTC))
         status = _status_of(about, pool, events, rules, watching.counters)
         await warn_of_other_apps(options.settings, about.app, options.queues)
         await ends.enter_async_context(watching.internal.publishing(broker.publisher, broker.ledger))
@@ -76,8 +78,8 @@ async def take_from_broker(
                 informing = options.manager.keep_informed(lambda: _in_words(status()))
                 looking = looks_for_missing_workers(broker, options.settings, watching.tell)
                 planned = schedulers(broker, options.settings, watching.tell)
-                probes = probing(broker, breakers, about.instance)
-                others = (informing, *planned, *rate_sharing(broker, meter), *looking, *probes)
+                listening = [each.run() for each in probes]
+                others = (informing, *planned, *rate_sharing(broker, meter), *looking, *listening)
                 async with site_slots(broker, options.queues, replays.slots.size, meter):
                     await _work(options, events, calls, consumer, pool, signals, others)
         log.info("ended: %s", watching.counters)

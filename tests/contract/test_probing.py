@@ -1,4 +1,4 @@
-"""Workers that are asked to probe at once, and that ask each other."""
+"""Workers that tell each other what their breakers do, and are asked to probe at once."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -39,11 +39,30 @@ def waits(breakers: Breakers, name: str) -> float:
 
 @asynccontextmanager
 async def listening(broker: Broker, breakers: Breakers, instance: str) -> AsyncIterator[None]:
-    """Let a worker listen during the block."""
-    task = asyncio.create_task(Probing(broker.broadcast(SUBJECT), breakers, instance).run())
+    """Let a worker listen and tell during the block."""
+    task = asyncio.create_task(worker(broker, breakers, instance).run())
     yield
     task.cancel()
     await asyncio.wait([task])
+
+
+def worker(broker: Broker, breakers: Breakers, instance: str) -> Probing:
+    """Return a worker, for people `instance:1`."""
+    return Probing(broker.broadcast(SUBJECT), breakers, instance, f"{instance}:1")
+
+
+def opens(breakers: Breakers, name: str) -> None:
+    """Let the events of a name be held anew."""
+    breakers.note("mail", name, "e", Succeeded())
+    breakers.note("mail", name, "e", FAILED)
+
+
+async def until(done: Callable[[], bool], act: Callable[[], None] = lambda: None) -> None:
+    """Do this act again and again until this is true: a worker may not listen yet."""
+    async with asyncio.timeout(PATIENCE):
+        while not done():
+            act()
+            await asyncio.sleep(0.05)
 
 
 @pytest.fixture
@@ -77,9 +96,53 @@ async def test_a_worker_whose_breaker_has_closed_makes_the_others_probe(
     """The events of the same name alone."""
     first, second = holding("mail.send"), holding("mail.send", "sms.send")
     async with listening(another_broker(), first, "first"), listening(another_broker(), second, "second"):
-        async with asyncio.timeout(PATIENCE):
-            while waits(second, "mail.send"):
-                first.note("mail", "mail.send", "e", Succeeded())
-                first.note("mail", "mail.send", "e", FAILED)
-                await asyncio.sleep(0.05)
+        await until(lambda: waits(second, "mail.send") == 0.0, lambda: opens(first, "mail.send"))
         assert waits(second, "sms.send") == 1.0
+
+
+async def test_a_worker_whose_breaker_has_opened_tells_the_others(broker: Broker, another_broker: OpenBroker) -> None:
+    """They hold the same events, and name the worker that has counted. When it holds them no longer, they do so too,
+    but those of which a probe has failed meanwhile, which probe at once."""
+    await broker.declare([Queue("default")])
+    first, second, third = holding(), holding(), holding()
+    async with (
+        listening(another_broker(), first, "first"),
+        listening(another_broker(), second, "second"),
+        listening(another_broker(), third, "third"),
+    ):
+        await until(
+            lambda: second.holds("mail", "mail.send") and third.holds("mail", "mail.send"),
+            lambda: opens(first, "mail.send"),
+        )
+        told = "the breaker of mail.send: 1 event in a row failed alike in worker first:1 (ConnectionError: no route)"
+        assert (second.why("mail") or "").startswith(told)
+        assert not second.holds("mail", "sms.send")
+
+        second.begins("mail", "mail.send", "probe")
+        second.note("mail", "mail.send", "probe", FAILED)
+        assert waits(second, "mail.send") == 2.0
+        first.note("mail", "mail.send", "e", Succeeded())
+        await until(lambda: waits(second, "mail.send") == 0.0 and not third.holds("mail", "mail.send"))
+
+
+async def test_a_worker_that_starts_holds_what_the_others_hold(broker: Broker, another_broker: OpenBroker) -> None:
+    """One of them is enough, and need not have counted itself."""
+    await broker.declare([Queue("default")])
+    away, told, new = holding("mail.send"), holding(), holding()
+    async with listening(another_broker(), told, "told"):
+        async with listening(another_broker(), away, "away"):
+            await until(lambda: told.holds("mail", "sms.send"), lambda: opens(away, "sms.send"))
+        async with asyncio.timeout(PATIENCE):
+            while not new.holds("mail", "sms.send"):
+                await worker(broker, new, "new").ask(another_broker().broadcast(SUBJECT))
+    assert not new.holds("mail", "mail.send")
+    assert "in worker away:1" in (new.why("mail") or "")
+
+
+async def test_a_worker_that_starts_alone(broker: Broker, another_broker: OpenBroker) -> None:
+    """It holds nothing."""
+    await broker.declare([Queue("default")])
+    new = holding()
+    async with asyncio.timeout(PATIENCE):
+        await worker(broker, new, "new").ask(another_broker().broadcast(SUBJECT))
+    assert new.why("mail") is None

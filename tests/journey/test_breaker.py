@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+import socket
 
 import pytest
 
@@ -87,7 +88,7 @@ async def test_other_names_of_the_queue_go_on(site: Site, events: int) -> None:
 
 
 async def test_a_worker_that_is_killed_while_events_are_held(site: Site) -> None:
-    """Another one, with a breaker of its own, has them all. Each of the two pays for the outage once."""
+    """Another one, with a breaker of its own, has them all."""
     held = await site.defer("do.sms", set_up(site), count=300)
     workers = [site.worker(), site.worker()]
     for worker in workers:
@@ -105,6 +106,57 @@ async def test_a_worker_that_is_killed_while_events_are_held(site: Site) -> None
         lambda: workers[1].log,
     )
     assert await site.letters() == []
+
+
+@pytest.mark.parametrize(("name", "which"), [("do.sms", "queue shared, events do.sms"), ("do.mail", "queue mail")])
+async def test_a_worker_that_has_counted_tells_the_other_one(site: Site, name: str, which: str) -> None:
+    """It has counted ten failures, and the other one holds the events after few of its own. A policy of one attempt
+    shows each attempt that is spent as a dead letter: no event that is deferred after that is one, though the other
+    worker alone has them."""
+    step, queue = set_up(site), which.split(",")[0].removeprefix("queue ")
+    site.configure(TOML.replace("attempts = 10", "attempts = 1").replace("breaker = 5", "breaker = 10"))
+    workers = [site.worker()]
+    before = await site.defer(name, step, count=9)
+    await begun(site, 9, workers[0], name)
+    workers.append(site.worker())
+    await workers[1].says("ready for events", 120)
+    opens = f"{which}: 10 events in a row failed alike"
+    while not any(opens in worker.log for worker in workers):
+        before += await site.defer(name, step)
+        await begun(site, len(before), workers[1], name)
+    for worker in workers:
+        await worker.says(opens, 120)
+    counted, told = sorted(workers, key=lambda worker: f"{opens} in worker " in worker.log)
+    assert f"{opens} (ConnectionError: no connection for event" in counted.log
+    await told.says(f":{counted.process.pid} (ConnectionError: no connection for event")
+
+    held = await site.defer(name, step, count=40)
+    await listed(site, f"in a row failed alike in worker {socket.gethostname()}:{counted.process.pid} (", "--json")
+    counted.signal(signal.SIGKILL)
+    await counted.ended()
+    await begun(site, len(site.effects(name=name, began=True)) + 1, told, name)
+    back(site)
+    site.run("bridge-queues", "probe", queue)
+    await eventually(
+        lambda: set(held) <= {effect.id for effect in site.effects(name=name, began=False)}, 240, lambda: told.log
+    )
+    assert {letter.envelope.event.id for letter in await site.letters()} <= set(before)
+
+
+async def test_a_worker_that_starts_holds_what_another_one_holds(site: Site) -> None:
+    """It has been told before it takes an event."""
+    await site.defer("do.sms", set_up(site), count=100)
+    first = site.worker()
+    await first.says("queue shared, events do.sms: 5 events in a row failed alike", 120)
+    while True:
+        second = site.worker()
+        await second.says("ready for events", 120)
+        await second.says("queue shared, events do.sms: 5 events in a row failed alike", 120)
+        if " in worker " in second.log:
+            break  # else the first one was too busy to answer
+        second.signal(signal.SIGKILL)
+        await second.ended()
+    assert second.log.index(f" in worker {socket.gethostname()}:{first.process.pid} (") < second.log.index("ready for")
 
 
 async def test_one_bad_event_holds_nobody_up(site: Site) -> None:
@@ -129,9 +181,7 @@ async def test_a_person_asks_for_probes(site: Site) -> None:
         before = len(site.effects(name="do.sms", began=True))
         await probed_by_both(site)
         await begun(site, before + 2, workers[0])
-    listed = site.run("bridge-queues", "list")
-    assert await listed.ended() == 0
-    assert "queue shared: held by 2 of 2 workers: the breaker of do.sms: 5 events in a row failed alike" in listed.log
+    await listed(site, "queue shared: held by 2 of 2 workers: the breaker of do.sms: 5 events in a row failed alike")
 
     back(site)
     site.run("bridge-queues", "probe", "shared")
@@ -141,9 +191,19 @@ async def test_a_person_asks_for_probes(site: Site) -> None:
     assert "no worker holds events of queue shared by a breaker" in nothing.log
 
 
-async def begun(site: Site, number: int, worker: Program) -> None:
+async def listed(site: Site, text: str, *options: str) -> None:
+    """Wait until `bridge-queues list` prints this text. It does not wait long for a worker that is busy."""
+    async with asyncio.timeout(120):
+        while True:
+            program = site.run("bridge-queues", "list", *options)
+            assert await program.ended() == 0
+            if text in program.log:
+                break
+
+
+async def begun(site: Site, number: int, worker: Program, name: str = "do.sms") -> None:
     """Wait until so many attempts have begun."""
-    await eventually(lambda: len(site.effects(name="do.sms", began=True)) >= number, 60, lambda: worker.log)
+    await eventually(lambda: len(site.effects(name=name, began=True)) >= number, 120, lambda: worker.log)
 
 
 async def probed_by_both(site: Site) -> None:

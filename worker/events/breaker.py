@@ -1,7 +1,8 @@
 """A breaker: while what some events need is away, it holds them, and one event at a time probes whether it is back.
 Arithmetic only; the caller keeps time.
 
-    closed --(`after` events in a row fail alike)--> open --(an event succeeds)--> closed
+    closed --(`after` events in a row fail alike, or another worker tells that they have)--> open
+    open --(an event succeeds, or another worker tells so before a probe has failed here)--> closed
 
 Events that fail differently, or one event that fails again and again, do not open it. A rejection, a snooze or an
 expiry says nothing about it.
@@ -31,17 +32,21 @@ COMES_BACK_AT_MOST = 900.0
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The breaker has opened, after this many events in a row that failed with `error`."""
+    """The breaker has opened, after this many events in a row failed with `error`: in this worker, or in the `worker`
+    (`host:pid`) that has told so."""
 
     events: int
     error: Error
+    worker: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """The breaker has closed, after it was open for these seconds."""
+    """The breaker has closed, after it was open for these seconds, because an event succeeded: in this worker, or in
+    the `worker` (`host:pid`) that has told so."""
 
     seconds: float
+    worker: str | None = None
 
 
 class Breaker:
@@ -54,7 +59,9 @@ class Breaker:
         self._what = what
         self._cause: Fingerprint | None = None
         self._failed: set[str] = set()
-        self._opened_at: float | None = None
+        self.opened: Opened | None = None
+        """Why it is open, None while it is closed."""
+        self._opened_at = 0.0
         self._probe: str | None = None
         self._probes = 0
         self._probe_at = 0.0
@@ -63,7 +70,7 @@ class Breaker:
     @property
     def is_open(self) -> bool:
         """True while it holds its events."""
-        return self._opened_at is not None
+        return self.opened is not None
 
     @property
     def is_new(self) -> bool:
@@ -107,6 +114,17 @@ class Breaker:
         """Make the next probe due now."""
         self._probe_at = min(self._probe_at, now)
 
+    def open_as_told(self, opened: Opened, now: float) -> Opened | None:
+        """Open as another worker did, as if its failures had been counted here. Return None if it is open already."""
+        return None if self.is_open else self._open(opened, now)
+
+    def close_as_told(self, worker: str, now: float) -> Closed | None:
+        """Close, because the breaker of another worker has closed, if this one opened only as told and no probe has
+        failed here since. Return None if it does not."""
+        if self.opened is None or self.opened.worker is None or self._probes:
+            return None
+        return self._succeeded(now, worker)
+
     def comes_back_in(self, now: float) -> float:
         """Return the seconds after which an event that is held, and does not wait in its queue, comes back: when the
         next probe is due, or somewhat earlier, and after those that were asked about before, `COMING_BACK` a second."""
@@ -121,17 +139,20 @@ class Breaker:
         due = f"in {ceil(self._probe_at - now)} s" if now < self._probe_at else "is due"
         if self._probe is not None:
             due = "runs"
+        events, where = len(self._failed), ""
+        if self.opened is not None:
+            events, where = self.opened.events, where_of(self.opened)
         return (
-            f"{self._title}: {counted(len(self._failed), self._what)} in a row failed alike ({cause}), and "
+            f"{self._title}: {counted(events, self._what)} in a row failed alike{where} ({cause}), and "
             f"{counted(self._probes, 'probe')} since; the next probe {due}"
         )
 
-    def _succeeded(self, now: float) -> Closed | None:
-        opened_at, self._opened_at = self._opened_at, None
+    def _succeeded(self, now: float, worker: str | None = None) -> Closed | None:
+        was_open, self.opened = self.is_open, None
         self._failed.clear()
         self._cause = None
         self._probe = None
-        return None if opened_at is None else Closed(now - opened_at)
+        return Closed(now - self._opened_at, worker) if was_open else None
 
     def _failed_with(self, error: Error, thing: str, now: float, *, probed: bool) -> Opened | None:
         if self.is_open:
@@ -139,15 +160,29 @@ class Breaker:
                 self._probes += 1
                 self._probe_at = now + PROBES.wait(self._probes + 1, 0.0)
             return None
-        cause = fingerprint_of(error.type, error.message, place_of(error.traceback))
+        cause = _cause_of(error)
         if cause != self._cause:
             self._failed.clear()
             self._cause = cause
         self._failed.add(thing)
         if len(self._failed) < self._after:
             return None
+        return self._open(Opened(len(self._failed), error), now)
+
+    def _open(self, opened: Opened, now: float) -> Opened:
+        self.opened = opened
+        self._cause = _cause_of(opened.error)
         self._opened_at = now
         self._probes = 0
         self._probe_at = now + PROBES.wait(1, 0.0)
         self._last_comes_back_at = now
-        return Opened(len(self._failed), error)
+        return opened
+
+
+def where_of(what: Opened | Closed) -> str:
+    """Return the words that name the worker that has told, if it was another one."""
+    return "" if what.worker is None else f" in worker {what.worker}"
+
+
+def _cause_of(error: Error) -> Fingerprint:
+    return fingerprint_of(error.type, error.message, place_of(error.traceback))

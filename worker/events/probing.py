@@ -1,61 +1,117 @@
-"""Probes at once: a worker listens to those who ask for a probe, and asks the other workers when its breaker closes.
+"""The word between the workers of a site about their breakers: a worker tells the others when one of its breakers opens
+or closes, asks at its start which events they hold, and listens to those who ask for a probe.
 
-All of it is best effort: without it, the next probe comes in its time.
+All of it is best effort: without it, each worker counts failures for itself, and the next probe comes in its time.
 """
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import NoReturn
 
+from bridge.attempt import Error
 from bridge.brokers.contract.broadcast import Broadcast
 from bridge.brokers.contract.broker import Broker
 from bridge.errors import BridgeError, BrokerUnavailable
+from bridge.failures.fingerprint import template_of
 from bridge.logger import log
 from bridge.logs import Content
-from bridge.probes import SUBJECT, ProbeAsked, answer_of, probe_in, question_of
+from bridge.probes import (
+    SUBJECT,
+    WHAT_IS_HELD,
+    Held,
+    ProbeAsked,
+    answer_of,
+    held_in,
+    probe_in,
+    question_of,
+    words_of,
+)
+from worker.events.breaker import Closed, Opened
 from worker.events.breakers import Breakers
+from worker.events.queue_breaker import Change
 
 AGAIN_SECONDS = 60.0
 """Seconds until a worker whose listening was refused tries again."""
 
+ANSWER_SECONDS = 0.5
+"""The longest time in seconds that a worker waits at its start for the first answer of another one."""
+
 
 class Probing:
-    """Lets the breakers of the worker `instance` probe at once when somebody asks for that."""
+    """Tells what the breakers of a worker do, and lets them do what other workers and people tell. `instance` is the
+    worker's id, and `name` its `host:pid`, for people."""
 
-    def __init__(self, broadcast: Broadcast, breakers: Breakers, instance: str) -> None:
+    def __init__(self, broadcast: Broadcast, breakers: Breakers, instance: str, name: str) -> None:
         self._broadcast = broadcast
         self._breakers = breakers
         self._instance = instance
-        self._closed: asyncio.Queue[ProbeAsked] = asyncio.Queue()
-        breakers.on_closed = lambda queue, name: self._closed.put_nowait(ProbeAsked(queue, name))
+        self._name = name
+        self._news: asyncio.Queue[Content] = asyncio.Queue()
+        breakers.on_news = lambda queue, change: self._news.put_nowait(self._words_of(queue, change))
 
     async def run(self) -> NoReturn:
-        """Listen and ask without end."""
+        """Listen and tell without end."""
         while True:
             try:
                 async with self._broadcast.listen(self._hear):
-                    await self._ask_the_others()
+                    await self._tell_the_others()
             except BridgeError as error:
-                log.warning("bridge-queues probe does not reach this worker: %s; trying again", error)
+                log.warning(
+                    "neither other workers nor bridge-queues probe reach the breakers of this worker: %s; trying again",
+                    error,
+                )
             await asyncio.sleep(AGAIN_SECONDS)
 
-    async def _ask_the_others(self) -> NoReturn:
+    async def ask(self, asking: Broadcast) -> None:
+        """Hold what the other workers hold, before this one takes an event. The first answer is enough, because each
+        worker was told what the others hold. `asking` is closed."""
+        with suppress(BridgeError):  # then this worker counts for itself
+            for answer in await asking.ask_all(WHAT_IS_HELD, 0, bool, ANSWER_SECONDS):
+                self._hold(answer)
+        await asking.close()
+
+    async def _tell_the_others(self) -> NoReturn:
         while True:
-            question = question_of(await self._closed.get())
+            words = await self._news.get()
             with suppress(BrokerUnavailable):  # then no event begins anywhere
-                await self._broadcast.tell(question)
+                await self._broadcast.tell({**words, "from": self._instance})
 
     async def _hear(self, content: Content) -> Content | None:
+        if content.get("from") == self._instance:
+            return None
+        if content == WHAT_IS_HELD:
+            return words_of(self._held(*opened) for opened in self._breakers.opened)
+        self._hold(content)
         asked = probe_in(content)
         if asked is None or not self._breakers.probe_at_once(asked.queue, asked.name):
             return None
         log.info("queue %s: asked to probe now", asked.queue)
+        if asked.closed_in is not None:
+            self._breakers.close_as_told(asked.queue, asked.name, asked.closed_in)
         return answer_of(self._instance)
 
+    def _hold(self, content: Content) -> None:
+        for held in held_in(content):
+            self._breakers.open_as_told(held.queue, held.name, Opened(held.events, held.error, held.worker))
 
-def probing(broker: Broker, breakers: Breakers, instance: str) -> Sequence[Coroutine[Any, Any, NoReturn]]:
-    """Return what listens to those who ask for a probe, if this worker has a queue with a breaker."""
+    def _words_of(self, queue: str, change: Change) -> Content:
+        match change.change:
+            case Opened() as opened:
+                return words_of([self._held(queue, change.name, opened)])
+            case Closed():
+                return question_of(ProbeAsked(queue, change.name, self._name))
+
+    def _held(self, queue: str, name: str | None, opened: Opened) -> Held:
+        error = Error(opened.error.type, template_of(opened.error.message))  # an operator may not see payloads
+        return Held(queue, name, opened.events, error, opened.worker or self._name)
+
+
+async def probing(broker: Broker, breakers: Breakers, instance: str, name: str) -> Sequence[Probing]:
+    """Hold what the other workers hold. Return what is to run from now on, if this worker has a queue with a
+    breaker."""
     if not breakers.by_queue:
         return ()
-    return (Probing(broker.broadcast(SUBJECT), breakers, instance).run(),)
+    found = Probing(broker.broadcast(SUBJECT), breakers, instance, name)
+    await found.ask(broker.broadcast(SUBJECT))
+    return (found,)

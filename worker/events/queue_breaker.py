@@ -52,6 +52,12 @@ class QueueBreaker:
         """The breakers that are open, that of the whole queue first."""
         return [breaker for breaker in (self._whole, *self.by_name.values()) if breaker.is_open]
 
+    @property
+    def opened(self) -> list[tuple[str | None, Opened]]:
+        """Why each of these has opened, with the name of the events that it holds (None: all)."""
+        breakers = ((None, self._whole), *self.by_name.items())
+        return [(name, breaker.opened) for name, breaker in breakers if breaker.opened is not None]
+
     def holding(self, name: str | None) -> Breaker | None:
         """Return the breaker that holds the events of this name now (None: all events), None if they may begin."""
         if self._whole.is_open:
@@ -92,6 +98,21 @@ class QueueBreaker:
         for breaker in holding:
             breaker.probe_at_once(now)
         return bool(holding)
+
+    def open_as_told(self, name: str | None, opened: Opened, now: float) -> list[Change]:
+        """Hold the events with this name (None: all), as another worker does; return what the breaker does."""
+        name = None if self._as_a_whole else name
+        breaker = self._whole if name is None else self._of_name(name)
+        return _changes((name, breaker.open_as_told(opened, now)))
+
+    def close_as_told(self, name: str | None, worker: str, now: float) -> list[Change]:
+        """Note that a breaker of another worker has closed; return what the one for the same events does."""
+        name = None if self._as_a_whole else name
+        breaker = self._whole if name is None else self.by_name.get(name)
+        closed = None if breaker is None else breaker.close_as_told(worker, now)
+        if closed is not None and name is not None:
+            del self.by_name[name]
+        return _changes((name, closed))
 
     def why(self, now: float) -> str | None:
         """Return which events are held, why, and when they are probed next, for people; None if none are."""

@@ -143,6 +143,54 @@ def test_a_success_closes_it() -> None:
     assert breaker.wait(4.0) == 1.0
 
 
+def test_another_worker_tells_that_it_has_opened() -> None:
+    """It holds its events as if their failures had been counted here: single events probe, and what fails otherwise has
+    begun before."""
+    breaker, told = Breaker(3), Opened(3, AWAY, "web1:17")
+    breaker.note("e1", Failed(OTHER), 0.0)
+    assert breaker.open_as_told(told, 5.0) == told
+    assert breaker.why(5.0) == (
+        "its breaker: 3 events in a row failed alike in worker web1:17 (ConnectionError: no route to #), and 0 probes "
+        "since; the next probe in 1 s"
+    )
+    assert breaker.note("e2", Failed(AWAY), 5.5) is None
+    assert breaker.wait(5.5) == 0.5
+    breaker.begins("probe")
+    assert breaker.note("probe", Succeeded(), 6.0) == Closed(1.0)
+
+
+def test_what_was_counted_here_stays() -> None:
+    """Nothing that another worker tells later opens the breaker again, or closes it."""
+    breaker = opened()
+    assert breaker.open_as_told(Opened(9, OTHER, "web1:17"), 0.5) is None
+    assert breaker.close_as_told("web1:17", 0.5) is None
+    assert breaker.opened == Opened(3, AWAY)
+
+
+@pytest.mark.parametrize(("probe", "closes"), [(None, Closed(4.0, "web2:5")), (Failed(AWAY), None)])
+def test_another_worker_tells_that_it_has_closed(probe: Outcome | None, closes: Closed | None) -> None:
+    """A breaker that has opened only as told closes too, unless a probe has failed here."""
+    breaker = Breaker(3)
+    assert breaker.close_as_told("web2:5", 0.0) is None
+    breaker.open_as_told(Opened(3, AWAY, "web1:17"), 0.0)
+    if probe is not None:
+        breaker.begins("probe")
+        breaker.note("probe", probe, 1.0)
+    assert breaker.close_as_told("web2:5", 4.0) == closes
+    assert breaker.is_open == (closes is None)
+
+
+def test_a_word_that_comes_late_costs_a_second() -> None:
+    """The first event that succeeds closes the breaker again, and the failures of this worker are counted from 0."""
+    breaker = opened()
+    assert breaker.note("probe", Succeeded(), 1.0) == Closed(1.0)
+    breaker.open_as_told(Opened(3, AWAY, "web1:17"), 1.1)
+    assert breaker.wait(1.1) == 1.0
+    assert breaker.note("e4", Succeeded(), 2.1) == Closed(1.0)
+    assert [breaker.note(event, Failed(AWAY), 3.0) for event in ("e5", "e6")] == [None, None]
+    assert breaker.note("e7", Failed(AWAY), 3.0) == Opened(3, AWAY)
+
+
 def test_it_says_when_it_probes_next() -> None:
     """In whole seconds, so that a person knows how long to wait after a repair."""
     breaker = opened()

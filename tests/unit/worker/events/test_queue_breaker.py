@@ -109,6 +109,31 @@ def test_one_bad_event_holds_nobody_up() -> None:
         assert breaker.note("mail.send", "bad", FAILED, 0.0) == []
 
 
+TOLD = Opened(3, AWAY, "web1:17")
+
+
+def test_another_worker_tells_that_it_holds_a_name() -> None:
+    """That name alone is held here too, until the other worker tells that it is not."""
+    breaker = QueueBreaker(3)
+    assert breaker.open_as_told("mail.send", TOLD, 0.0) == [Change("mail.send", TOLD)]
+    assert breaker.open_as_told("mail.send", TOLD, 0.0) == []
+    assert held(breaker, "mail.send", "sms.send") == [True, False]
+    assert breaker.opened == [("mail.send", TOLD)]
+
+    assert breaker.close_as_told("sms.send", "web1:17", 2.0) == []
+    assert breaker.close_as_told("mail.send", "web1:17", 2.0) == [Change("mail.send", Closed(2.0, "web1:17"))]
+    assert (breaker.opened, breaker.by_name) == ([], {})
+
+
+@pytest.mark.parametrize(("as_a_whole", "name"), [(False, None), (True, None), (True, "mail.send")])
+def test_another_worker_tells_that_it_holds_the_whole_queue(as_a_whole: bool, name: str | None) -> None:
+    """So does a name in a queue that is held as a whole here, as during a deployment that changes its patterns."""
+    breaker = QueueBreaker(3, as_a_whole=as_a_whole)
+    assert breaker.open_as_told(name, TOLD, 0.0) == [Change(None, TOLD)]
+    assert (breaker.holds_all, breaker.by_name) == (True, {})
+    assert breaker.close_as_told(name, "web1:17", 2.0) == [Change(None, Closed(2.0, "web1:17"))]
+
+
 def test_names_without_end() -> None:
     """The failures of the newest thousand are counted, and a name that is held stays held."""
     breaker = QueueBreaker(2)
