@@ -48,7 +48,7 @@ async def listening(broker: Broker, breakers: Breakers, instance: str) -> AsyncI
 
 def worker(broker: Broker, breakers: Breakers, instance: str) -> Probing:
     """Return a worker, for people `instance:1`."""
-    return Probing(broker.broadcast(SUBJECT), breakers, instance, f"{instance}:1")
+    return Probing(broker, breakers, instance, f"{instance}:1")
 
 
 def opens(breakers: Breakers, name: str) -> None:
@@ -80,7 +80,7 @@ async def test_the_workers_that_hold_events_probe_and_answer(
     ask: Callable[[ProbeAsked], Awaitable[Sequence[Content]]], another_broker: OpenBroker
 ) -> None:
     """Only those, and only the events that were asked about."""
-    away, well = holding("mail.send", "sms.send"), holding()
+    away, well = holding("mail.send", "sms.send"), Breakers({"push": QueueBreaker(1)}, tell_nobody, lambda: 0.0)
     async with listening(another_broker(), well, "well"), listening(another_broker(), away, "away"):
         async with asyncio.timeout(PATIENCE):
             while not instances_in(await ask(ProbeAsked("mail", "sms.send"))):
@@ -128,13 +128,13 @@ async def test_a_worker_whose_breaker_has_opened_tells_the_others(broker: Broker
 async def test_a_worker_that_starts_holds_what_the_others_hold(broker: Broker, another_broker: OpenBroker) -> None:
     """One of them is enough, and need not have counted itself."""
     await broker.declare([Queue("default")])
-    away, told, new = holding("mail.send"), holding(), holding()
+    away, told, new = holding(), holding(), holding()
     async with listening(another_broker(), told, "told"):
         async with listening(another_broker(), away, "away"):
             await until(lambda: told.holds("mail", "sms.send"), lambda: opens(away, "sms.send"))
         async with asyncio.timeout(PATIENCE):
             while not new.holds("mail", "sms.send"):
-                await worker(broker, new, "new").ask(another_broker().broadcast(SUBJECT))
+                await worker(another_broker(), new, "new").ask()
     assert not new.holds("mail", "mail.send")
     assert "in worker away:1" in (new.why("mail") or "")
 
@@ -144,5 +144,5 @@ async def test_a_worker_that_starts_alone(broker: Broker, another_broker: OpenBr
     await broker.declare([Queue("default")])
     new = holding()
     async with asyncio.timeout(PATIENCE):
-        await worker(broker, new, "new").ask(another_broker().broadcast(SUBJECT))
+        await worker(another_broker(), new, "new").ask()
     assert new.why("mail") is None

@@ -10,7 +10,6 @@ from contextlib import suppress
 from typing import NoReturn
 
 from bridge.attempt import Error
-from bridge.brokers.contract.broadcast import Broadcast
 from bridge.brokers.contract.broker import Broker
 from bridge.errors import BridgeError, BrokerUnavailable
 from bridge.failures.fingerprint import template_of
@@ -42,8 +41,9 @@ class Probing:
     """Tells what the breakers of a worker do, and lets them do what other workers and people tell. `instance` is the
     worker's id, and `name` its `host:pid`, for people."""
 
-    def __init__(self, broadcast: Broadcast, breakers: Breakers, instance: str, name: str) -> None:
-        self._broadcast = broadcast
+    def __init__(self, broker: Broker, breakers: Breakers, instance: str, name: str) -> None:
+        self._broker = broker
+        self._broadcast = broker.broadcast(SUBJECT)
         self._breakers = breakers
         self._instance = instance
         self._name = name
@@ -55,6 +55,7 @@ class Probing:
         while True:
             try:
                 async with self._broadcast.listen(self._hear):
+                    await self.ask()  # for what others have told before this worker listened
                     await self._tell_the_others()
             except BridgeError as error:
                 log.warning(
@@ -63,11 +64,12 @@ class Probing:
                 )
             await asyncio.sleep(AGAIN_SECONDS)
 
-    async def ask(self, asking: Broadcast) -> None:
-        """Hold what the other workers hold, before this one takes an event. The first answer is enough, because each
-        worker was told what the others hold. `asking` is closed."""
+    async def ask(self) -> None:
+        """Hold what the other workers hold. The first answer is enough, because each worker was told what the others
+        hold."""
+        asking, question = self._broker.broadcast(SUBJECT), {**WHAT_IS_HELD, "from": self._instance}
         with suppress(BridgeError):  # then this worker counts for itself
-            for answer in await asking.ask_all(WHAT_IS_HELD, 0, bool, ANSWER_SECONDS):
+            for answer in await asking.ask_all(question, 0, bool, ANSWER_SECONDS):
                 self._hold(answer)
         await asking.close()
 
@@ -80,7 +82,7 @@ class Probing:
     async def _hear(self, content: Content) -> Content | None:
         if content.get("from") == self._instance:
             return None
-        if content == WHAT_IS_HELD:
+        if content.get("asks") == WHAT_IS_HELD["asks"]:
             return words_of(self._held(*opened) for opened in self._breakers.opened)
         self._hold(content)
         asked = probe_in(content)
@@ -108,10 +110,10 @@ class Probing:
 
 
 async def probing(broker: Broker, breakers: Breakers, instance: str, name: str) -> Sequence[Probing]:
-    """Hold what the other workers hold. Return what is to run from now on, if this worker has a queue with a
-    breaker."""
+    """Hold what the other workers hold, before this one takes an event. Return what is to run from now on, if this
+    worker has a queue with a breaker."""
     if not breakers.by_queue:
         return ()
-    found = Probing(broker.broadcast(SUBJECT), breakers, instance, name)
-    await found.ask(broker.broadcast(SUBJECT))
+    found = Probing(broker, breakers, instance, name)
+    await found.ask()
     return (found,)
