@@ -59,6 +59,15 @@ class Operator:
         """Return the number of consumers of a queue."""
         return int(self._evaluate(f"{_lookup(queue)}, length(rabbit_amqqueue:consumers(Q))."))
 
+    def forget_consumers(self, queue: str) -> None:
+        """Let a quorum queue forget its consumers, as RabbitMQ does by mistake: nobody tells them."""
+        self._evaluate(
+            f"{_lookup(queue)}, Leader = amqqueue:get_pid(Q), "
+            "{ok, {_, Consumers}, _} = ra:leader_query(Leader, fun rabbit_fifo:query_consumers/1), "
+            "[ra:process_command(Leader, rabbit_fifo:make_checkout({element(2, C), element(1, C)}, cancel, #{})) "
+            "|| C <- maps:values(Consumers)]."
+        )
+
     def add_vhost(self, name: str) -> None:
         """Make a virtual host, and give guest all permissions on it."""
         self._evaluate(f"ok = rabbit_vhost:add({binary(name)}, {ACTING_USER}).")

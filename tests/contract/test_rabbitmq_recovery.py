@@ -16,7 +16,9 @@ from bridge.brokers.contract.broker import Broker
 from bridge.brokers.contract.consuming import Backlog
 from bridge.brokers.contract.publishing import Publisher
 from bridge.brokers.opening import open_broker
+from bridge.brokers.rabbitmq.consuming import stalls
 from bridge.brokers.rabbitmq.publishing.publisher import RabbitPublisher
+from bridge.brokers.rabbitmq.topology.names import Names
 from bridge.errors import BrokerRefused, BrokerUnavailable, DeferUnconfirmed, DeliveryLost
 from bridge.event import Event
 from bridge.queues import Queue
@@ -131,6 +133,22 @@ async def test_stale_ack(node: RabbitNode, broker: Broker) -> None:
         with pytest.raises(DeliveryLost):
             await verb
     await again.ack()
+
+
+async def test_a_consumer_that_rabbitmq_has_forgotten(node: RabbitNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It connects again when its queue has messages and delivers none."""
+    monkeypatch.setattr(stalls, "LOOKED_EVERY", 0.2)
+    namespace = f"t{uuid.uuid4().hex[:10]}"
+    async with with_default(node.url, namespace) as broker:
+        consumer = await consuming(broker, "default")
+        await in_thread(node.operator.forget_consumers, Names(namespace).queue("default"))
+        event = an_event()
+        await broker.publisher().publish(event)
+
+        delivery = await take(consumer)
+
+        assert (delivery.envelope.event.id, consumer.breaks) == (event.id, 1)
+        await delivery.ack()
 
 
 async def test_a_retry_that_waits_for_an_alarm_to_end_comes_once(

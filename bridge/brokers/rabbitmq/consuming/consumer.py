@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
@@ -28,9 +28,11 @@ from bridge.brokers.rabbitmq.consuming.foreign_intakes import ForeignIntakes
 from bridge.brokers.rabbitmq.consuming.heads import Heads
 from bridge.brokers.rabbitmq.consuming.ordered import Arrival, OrderedQueues
 from bridge.brokers.rabbitmq.consuming.replacing import Replacing, set_aside
+from bridge.brokers.rabbitmq.consuming.stalls import watch_for_stalls
 from bridge.brokers.rabbitmq.consuming.subscriptions import Lane, Subscriptions
 from bridge.brokers.rabbitmq.publishing.publication import dead_letter, put_back
 from bridge.brokers.rabbitmq.publishing.publisher import RabbitPublisher
+from bridge.brokers.rabbitmq.topology.declaring import message_counts
 from bridge.brokers.rabbitmq.topology.names import LANES, Names
 from bridge.errors import BridgeError, BrokerUnavailable
 from bridge.handling import Priority
@@ -110,6 +112,7 @@ class RabbitConsumer:
         self._warn_of_long_deadlines()
         await self._link.channel()
         self._foreign.start(prefetch)
+        self._spawn(watch_for_stalls(self._watched, self._is_ordered, self._ready_in, self._link.drop))
 
     async def adjust(self, prefetch: Mapping[str, int]) -> None:
         """Change how many deliveries of each queue are held at most; see the contract."""
@@ -173,6 +176,13 @@ class RabbitConsumer:
             self._subscriptions.channel.flush()
         await asyncio.gather(self._link.close(), self._foreign.close())
         await self._publisher.close()
+
+    def _watched(self) -> Subscriptions | None:
+        subscriptions = self._subscriptions
+        return None if subscriptions is None or self._stopped or subscriptions.channel.lost else subscriptions
+
+    async def _ready_in(self, lanes: Sequence[Lane]) -> Sequence[int]:
+        return await message_counts(cast(AbstractChannel, self._channel), [self._names.queue(*lane) for lane in lanes])
 
     def _lanes(self, queue: str) -> list[Lane]:
         return [Lane(queue, priority) for priority in (LANES[:1] if self._is_ordered(queue) else LANES)]
@@ -254,7 +264,7 @@ class RabbitConsumer:
         self, subscriptions: Subscriptions, deliver: Deliver, properties: Basic.Properties, body: bytes
     ) -> None:
         tag, consumer_tag, redelivered, exchange, routing_key = deliver
-        channel, (queue, lane) = subscriptions.channel, subscriptions.lane_of(consumer_tag)
+        channel, (queue, lane) = subscriptions.channel, subscriptions.arrived_from(consumer_tag)
         channel.unacked.delivered(tag, queue)
         by_name, now = self._routes_by_name(exchange), datetime.now(UTC)
         try:

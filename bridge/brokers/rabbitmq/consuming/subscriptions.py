@@ -40,6 +40,7 @@ class Subscriptions:
         self._names = names
         self._running: dict[str, Subscription] = {}
         self._lanes: dict[str, Lane] = {}
+        self._heard: set[str] = set()
         self._numbers = count(1)
         self._one_by_one = asyncio.Lock()  # basic.qos sets the prefetch of the consumer that starts next
 
@@ -48,8 +49,16 @@ class Subscriptions:
         """The lanes that have a consumer."""
         return frozenset(each.lane for each in self._running.values())
 
-    def lane_of(self, tag: str) -> Lane:
-        """Return the lane of a consumer, also of one that has ended."""
+    def quiet(self) -> list[Lane]:
+        """Return the lanes that have a consumer, and of which nothing has arrived since the last call, and nothing of
+        whose queue is held."""
+        held, heard = self.channel.unacked.by_queue(), {self._lanes[tag] for tag in self._heard}
+        self._heard.clear()
+        return [lane for lane in self.lanes if lane not in heard and not held[lane.queue]]
+
+    def arrived_from(self, tag: str) -> Lane:
+        """Note that a consumer, perhaps one that has ended, has brought a delivery. Return its lane."""
+        self._heard.add(tag)
         return self._lanes[tag]
 
     async def begin(self, prefetch: Mapping[Lane, int]) -> None:
