@@ -15,7 +15,7 @@ from bridge.brokers.rabbitmq.connection.connecting import BROKEN, cancelled_by_u
 from bridge.brokers.rabbitmq.consuming.subscriptions import Lane, Subscriptions
 from bridge.handling import Priority
 
-LOOKED_EVERY = 15.0
+LOOKED_EVERY = 5.0
 """Seconds between two looks."""
 
 ASKED_TOGETHER = 20
