@@ -44,33 +44,34 @@ async def watch_for_stalls(
         subscriptions = present()
         if subscriptions is None:
             continue
-        quiet = [lane for lane in subscriptions.quiet() if not stands_by(lane.queue)]
+        quiet = subscriptions.quiet()
+        subscriptions.listen_anew()
         if subscriptions is not watched:
             watched, stalls = subscriptions, Stalls()
             continue
-        lanes = stalls.to_ask(quiet)
+        lanes = stalls.to_ask([lane for lane in quiet if not stands_by(lane.queue)])
         try:
             with cancelled_by_us_alone():
                 counts = await count(lanes)
         except BROKEN:
             continue  # the link connects again
-        if stalled := stalls.stalled(dict(zip(lanes, counts, strict=True))):
+        stalled = subscriptions.quiet().intersection(stalls.stalled(dict(zip(lanes, counts, strict=True))))
+        if stalled and present() is subscriptions:
             named = ", ".join(sorted({lane.queue for lane in stalled}))
             log.warning("RabbitMQ has messages of queue %s and delivers none to this worker; connecting again", named)
             await renew()
 
 
 class Stalls:
-    """What was seen of the lanes of one connection. A lane is suspected while it is quiet and has ready messages, and
-    stalled if that is so at two looks. Pure."""
+    """Remembers what was seen of the lanes of one connection. A lane is suspected while it is quiet and has ready
+    messages, and stalled if that is so at two looks. Pure."""
 
     def __init__(self) -> None:
         self._suspected: frozenset[Lane] = frozenset()
         self._last = BEFORE_ALL
 
     def to_ask(self, quiet: Collection[Lane]) -> list[Lane]:
-        """Return the lanes to ask for, of those of which nothing has arrived since the last look, and nothing is
-        held."""
+        """Return the lanes to ask for, of those that have been quiet since the last look."""
         self._suspected = self._suspected.intersection(quiet)
         others = sorted(set(quiet) - self._suspected)
         start = bisect_right(others, self._last)

@@ -3,6 +3,7 @@ it starts, so a larger prefetch for a lane starts one more consumer, and a small
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import count
@@ -49,12 +50,17 @@ class Subscriptions:
         """The lanes that have a consumer."""
         return frozenset(each.lane for each in self._running.values())
 
-    def quiet(self) -> list[Lane]:
-        """Return the lanes that have a consumer, and of which nothing has arrived since the last call, and nothing of
-        whose queue is held."""
-        held, heard = self.channel.unacked.by_queue(), {self._lanes[tag] for tag in self._heard}
+    def quiet(self) -> frozenset[Lane]:
+        """Return the lanes of which nothing has arrived since the last `listen_anew()`, although RabbitMQ may send
+        more: their consumers may hold more than is held of their queue."""
+        held, heard, most = self.channel.unacked.by_queue(), {self._lanes[tag] for tag in self._heard}, Counter[Lane]()
+        for each in self._running.values():
+            most[each.lane] += each.prefetch
+        return frozenset(lane for lane, size in most.items() if lane not in heard and held[lane.queue] < size)
+
+    def listen_anew(self) -> None:
+        """Forget what has arrived until now, for `quiet()`."""
         self._heard.clear()
-        return [lane for lane in self.lanes if lane not in heard and not held[lane.queue]]
 
     def arrived_from(self, tag: str) -> Lane:
         """Note that a consumer, perhaps one that has ended, has brought a delivery. Return its lane."""
