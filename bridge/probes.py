@@ -4,17 +4,22 @@ A worker whose breaker opens tells the others, and a worker that starts asks the
 for probes after a repair, and a worker does when its breaker has closed.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from bridge.attempt import Error
 from bridge.logs import Content
+from bridge.topics import is_name
 
 SUBJECT = "probes"
 """The subject of the broadcast."""
 
 MOST_HELD = 50
 """The most event names that one message tells of."""
+
+
+_WORKER = re.compile(r"[!-~]{1,300}:[0-9]{1,10}")
 
 
 class Held(NamedTuple):
@@ -37,12 +42,28 @@ class ProbeAsked(NamedTuple):
     closed_in: str | None = None
 
 
-WHAT_IS_HELD: Content = {"asks": "held"}
-"""The question of a worker that starts."""
+def question_of_held(queues: Iterable[str]) -> Content:
+    """Return the question of a worker that starts: which events of these queues are held?"""
+    return {"held_of": sorted(queues)}
+
+
+def queues_asked(content: Content) -> frozenset[str] | None:
+    """Return the queues that a question asks for, None if it is not such a question."""
+    return _texts(content["held_of"]) if "held_of" in content else None
+
+
+def answer_of_held(queues: Iterable[str], held: Iterable[Held]) -> Content:
+    """Return the answer of a worker that has breakers for these queues, and holds these events."""
+    return {**words_of(held), "of": sorted(queues)}
+
+
+def queues_answered(answers: Iterable[Content]) -> frozenset[str]:
+    """Return the queues that the answers tell of."""
+    return frozenset[str]().union(*(_texts(answer.get("of")) for answer in answers))
 
 
 def words_of(held: Iterable[Held]) -> Content:
-    """Return the message, or the answer to `WHAT_IS_HELD`, that these events are held."""
+    """Return the message that these events are held."""
     return {
         "held": [
             {"queue": queue, "name": name, "events": events, "type": error.type, "message": error.message, "in": worker}
@@ -52,7 +73,8 @@ def words_of(held: Iterable[Held]) -> Content:
 
 
 def held_in(content: Content) -> Iterator[Held]:
-    """Iterate over the held events of a message; over none if it tells of none."""
+    """Iterate over the held events of a message; over none if it tells of none. What is not as a worker writes it is
+    left out: it reaches logs and screens."""
     told = content.get("held")
     for each in told if isinstance(told, list) else ():
         match each:
@@ -63,8 +85,12 @@ def held_in(content: Content) -> Iterator[Held]:
                 "type": str(type),
                 "message": str(message),
                 "in": str(worker),
-            }:
+            } if (name is None or is_name(name)) and events > 0 and _WORKER.fullmatch(worker):
                 yield Held(queue, name, events, Error(type, message).bounded(), worker)
+
+
+def _texts(values: object) -> frozenset[str]:
+    return frozenset(each for each in values if isinstance(each, str)) if isinstance(values, list) else frozenset()
 
 
 def question_of(asked: ProbeAsked) -> Content:

@@ -2,7 +2,7 @@
 Arithmetic only; the caller keeps time.
 
     closed --(`after` events in a row fail alike, or another worker tells that they have)--> open
-    open --(an event succeeds, or another worker tells so before a probe has failed here)--> closed
+    open --(an event succeeds; or, if it opened as told, another worker tells so before a probe runs here)--> closed
 
 Events that fail differently, or one event that fails again and again, do not open it. A rejection, a snooze or an
 expiry says nothing about it.
@@ -119,9 +119,9 @@ class Breaker:
         return None if self.is_open else self._open(opened, now)
 
     def close_as_told(self, worker: str, now: float) -> Closed | None:
-        """Close, because the breaker of another worker has closed, if this one opened only as told and no probe has
-        failed here since. Return None if it does not."""
-        if self.opened is None or self.opened.worker is None or self._probes:
+        """Close, because the breaker of another worker has closed, if this one opened only as told, and no probe runs
+        here or has failed. Return None if it does not."""
+        if self.opened is None or self.opened.worker is None or self._probes or self._probe is not None:
             return None
         return self._succeeded(now, worker)
 

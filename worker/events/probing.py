@@ -17,13 +17,16 @@ from bridge.logger import log
 from bridge.logs import Content
 from bridge.probes import (
     SUBJECT,
-    WHAT_IS_HELD,
     Held,
     ProbeAsked,
     answer_of,
+    answer_of_held,
     held_in,
     probe_in,
     question_of,
+    question_of_held,
+    queues_answered,
+    queues_asked,
     words_of,
 )
 from worker.events.breaker import Closed, Opened
@@ -34,7 +37,7 @@ AGAIN_SECONDS = 60.0
 """Seconds until a worker whose listening was refused tries again."""
 
 ANSWER_SECONDS = 0.5
-"""The longest time in seconds that a worker waits at its start for the first answer of another one."""
+"""The longest time in seconds that a worker waits at its start for the answers of others."""
 
 
 class Probing:
@@ -47,8 +50,10 @@ class Probing:
         self._breakers = breakers
         self._instance = instance
         self._name = name
-        self._news: asyncio.Queue[Content] = asyncio.Queue()
-        breakers.on_news = lambda queue, change: self._news.put_nowait(self._words_of(queue, change))
+        self._queues = frozenset(breakers.by_queue)
+        self._news: asyncio.Queue[Content] | None = None
+        """What is still to be told, while this worker listens."""
+        breakers.on_news = self._note
 
     async def run(self) -> NoReturn:
         """Listen and tell without end."""
@@ -62,28 +67,39 @@ class Probing:
                     "neither other workers nor bridge-queues probe reach the breakers of this worker: %s; trying again",
                     error,
                 )
+            self._news = None
             await asyncio.sleep(AGAIN_SECONDS)
 
     async def ask(self) -> None:
-        """Hold what the other workers hold. The first answer is enough, because each worker was told what the others
-        hold."""
-        asking, question = self._broker.broadcast(SUBJECT), {**WHAT_IS_HELD, "from": self._instance}
+        """Hold what the other workers hold. One answer about each queue is enough, because those that serve it tell
+        each other what they hold."""
+        asking, question = self._broker.broadcast(SUBJECT), {**question_of_held(self._queues), "from": self._instance}
         with suppress(BridgeError):  # then this worker counts for itself
-            for answer in await asking.ask_all(question, 0, bool, ANSWER_SECONDS):
+            for answer in await asking.ask_all(question, 0, self._are_enough, ANSWER_SECONDS):
                 self._hold(answer)
         await asking.close()
 
+    def _are_enough(self, answers: Sequence[Content]) -> bool:
+        return queues_answered(answers) >= self._queues
+
+    def _note(self, queue: str, change: Change) -> None:
+        if self._news is not None:
+            self._news.put_nowait(self._words_of(queue, change))
+
     async def _tell_the_others(self) -> NoReturn:
+        news = self._news = asyncio.Queue[Content]()
+        if opened := [each for each in self._breakers.opened if each[2].worker is None]:
+            news.put_nowait(words_of(self._held(*each) for each in opened))
         while True:
-            words = await self._news.get()
+            words = await news.get()
             with suppress(BrokerUnavailable):  # then no event begins anywhere
                 await self._broadcast.tell({**words, "from": self._instance})
 
     async def _hear(self, content: Content) -> Content | None:
         if content.get("from") == self._instance:
             return None
-        if content.get("asks") == WHAT_IS_HELD["asks"]:
-            return words_of(self._held(*opened) for opened in self._breakers.opened)
+        if (queues := queues_asked(content)) is not None:
+            return self._answer(queues & self._queues)
         self._hold(content)
         asked = probe_in(content)
         if asked is None or not self._breakers.probe_at_once(asked.queue, asked.name):
@@ -92,6 +108,11 @@ class Probing:
         if asked.closed_in is not None:
             self._breakers.close_as_told(asked.queue, asked.name, asked.closed_in)
         return answer_of(self._instance)
+
+    def _answer(self, queues: frozenset[str]) -> Content | None:
+        """Return the answer about these queues; None if this worker knows none of them."""
+        opened = [each for each in self._breakers.opened if each[0] in queues]
+        return answer_of_held(queues, (self._held(*each) for each in opened)) if queues else None
 
     def _hold(self, content: Content) -> None:
         for held in held_in(content):

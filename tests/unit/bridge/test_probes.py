@@ -1,12 +1,27 @@
 """The words between workers about their breakers, and those by which they are asked to probe."""
 
 import json
+from typing import Any
 
 import pytest
 
 from bridge.attempt import Error
 from bridge.logs import Content
-from bridge.probes import MOST_HELD, Held, ProbeAsked, answer_of, held_in, instances_in, probe_in, question_of, words_of
+from bridge.probes import (
+    MOST_HELD,
+    Held,
+    ProbeAsked,
+    answer_of,
+    answer_of_held,
+    held_in,
+    instances_in,
+    probe_in,
+    question_of,
+    question_of_held,
+    queues_answered,
+    queues_asked,
+    words_of,
+)
 
 HELD = Held("mail", "mail.send", 10, Error("ConnectionError", "no route to #"), "web1:17")
 
@@ -40,6 +55,24 @@ def test_what_is_held_is_read_as_it_was_told() -> None:
     content = json.loads(json.dumps(words_of(told)))
     assert list(held_in(content)) == told
     assert probe_in(content) is None
+
+
+def test_what_is_held_is_asked_by_queue() -> None:
+    """The answers say which queues they tell of, also of those in which nothing is held."""
+    question = json.loads(json.dumps(question_of_held({"sms", "mail"})))
+    assert queues_asked(question) == frozenset({"mail", "sms"})
+    assert queues_asked(words_of([HELD])) is None
+    answers = [answer_of_held({"mail"}, [HELD]), answer_of_held({"sms"}, []), answer_of("w1"), {"of": 3}]
+    assert queues_answered(answers) == {"mail", "sms"}
+    assert [list(held_in(answer)) for answer in answers] == [[HELD], [], [], []]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"name": "mail send\n"}, {"events": 0}, {"events": -3}, {"worker": "web1"}, {"worker": "web1:17\nline"}]
+)
+def test_words_that_no_worker_writes(wrong: dict[str, Any]) -> None:
+    """They are left out; the others count."""
+    assert list(held_in(words_of([HELD._replace(**wrong), HELD]))) == [HELD]
 
 
 def test_a_message_tells_of_few_names() -> None:

@@ -180,6 +180,16 @@ def test_another_worker_tells_that_it_has_closed(probe: Outcome | None, closes: 
     assert breaker.is_open == (closes is None)
 
 
+def test_another_worker_closes_while_a_probe_runs() -> None:
+    """The probe decides, and its failure is free."""
+    breaker = Breaker(3)
+    breaker.open_as_told(Opened(3, AWAY, "web1:17"), 0.0)
+    breaker.begins("probe")
+    assert breaker.close_as_told("web2:5", 0.5) is None
+    breaker.note("probe", Failed(AWAY), 1.0)
+    assert breaker.is_open
+
+
 def test_a_word_that_comes_late_costs_a_second() -> None:
     """The first event that succeeds closes the breaker again, and the failures of this worker are counted from 0."""
     breaker = opened()
