@@ -70,6 +70,10 @@ def test_a_letter_is_before_the_end_of_its_attempt() -> None:
             {"letters": [dead(3 * SECOND)], "decisions": [redriven(2 * SECOND)], "entries": [entry()]},
             "queue mail: delivered",
         ),
+        (  # the clock of the machine that redrove it is ahead
+            {"letters": [dead(timedelta(hours=1))], "decisions": [redriven(-3 * SECOND)], "entries": [entry()]},
+            "queue mail: delivered",
+        ),
         (
             {
                 "letters": [dead(3 * SECOND)],
