@@ -1,7 +1,7 @@
 """The slots of a queue for the whole site: as many claims, each of which lets its holder run one event at a time.
 
 A claim ends with its holder, so a killed worker's slot is free at once, and there are never more holders than claims.
-A new holder waits until the children of a killed one have ended too.
+A new holder waits for a second, in which the children of a killed one end.
 """
 
 import asyncio
