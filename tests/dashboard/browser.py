@@ -18,14 +18,18 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select
 
 from tests.dashboard.page_site import PASSWORDS
+from tests.limits import PATIENCE
 
-PATIENCE = 120.0
-"""Seconds to wait, on a loaded machine."""
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-dev-shm-usage")
 MOVED_ON = ("aborted by navigation", 'unhandled inspector error: {"code":-32000,')
 """The answers of ChromeDriver, besides those with an exception of their own, to a command about a page or an element
 that has just gone. A browser that has gone has other answers."""
 Found = TypeVar("Found")
+NOTE_CLICK = """
+const [element, number] = arguments;
+element.addEventListener("click", () => sessionStorage.setItem("clicked", number), {capture: true, once: true});
+"""
+"""The storage of the session has the number of the newest click, also when that click has led to another page."""
 
 
 def has_moved_on(error: WebDriverException) -> bool:
@@ -40,6 +44,7 @@ class Browser:
     def __init__(self, driver: webdriver.Chrome, url: str) -> None:
         self.driver = driver
         self.url = url
+        self._clicks = 0
 
     def open(self, path: str = "/") -> None:
         """Open a path of the page."""
@@ -73,11 +78,11 @@ class Browser:
     def press(self, text: str) -> None:
         """Press the button, or follow the link, whose text begins so."""
         path = f"//main//*[self::a or self::button][starts-with(normalize-space(.), '{text}')]"
-        self.do(lambda: self.driver.find_element(By.XPATH, path).click(), f"no button {text!r}")
+        self._click_once(lambda: self.driver.find_element(By.XPATH, path), f"no button {text!r}")
 
     def click(self, selector: str) -> None:
         """Click on the element that a CSS selector names, as soon as it is there."""
-        self.do(lambda: self._first(selector).click(), f"no {selector}")
+        self._click_once(lambda: self._first(selector), f"no {selector}")
 
     def await_element(self, selector: str) -> None:
         """Wait until the page has an element that a CSS selector names."""
@@ -141,6 +146,20 @@ class Browser:
     def run_async(self, script: str) -> Any:
         """Run JavaScript in the page that calls its last argument at its end; return what it calls that with."""
         return self.do(lambda: self.driver.execute_async_script(script), "the script did not end")
+
+    def _click_once(self, find: Callable[[], WebElement], why: str) -> None:
+        """Click on what `find` returns, as soon as it is there. A click that has worked may have an answer of a page
+        that moved on: then it is not done again, on a page where it would be a second act. Without JavaScript it is."""
+        self._clicks += 1
+        number = str(self._clicks)
+
+        def click() -> None:
+            if self.driver.execute_script("return sessionStorage.getItem('clicked')") != number:
+                element = find()
+                self.driver.execute_script(NOTE_CLICK, element, number)
+                element.click()
+
+        self.do(click, why)
 
     def _first(self, selector: str) -> WebElement:
         return self.driver.find_element(By.CSS_SELECTOR, selector)

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from selenium.common.exceptions import WebDriverException
+from selenium.webdriver.remote.webelement import WebElement
 
 from tests.dashboard.browser import Browser, chromium, has_moved_on
 
@@ -53,7 +54,7 @@ class Server(ThreadingHTTPServer):
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    """The address of a page that reloads itself."""
+    """Serve a page that reloads itself; return its address."""
     Restless.served = 0
     with Server(("127.0.0.1", 0), Restless) as server:
         threading.Thread(target=server.serve_forever).start()
@@ -62,7 +63,8 @@ def url() -> Iterator[str]:
 
 
 def test_a_page_that_goes_away_is_read_again(url: str) -> None:
-    """Text, elements, fields, buttons and scripts of a page that reloads itself all the time."""
+    """The browser reads text, finds elements, fills fields, presses buttons and runs scripts, while the page reloads
+    itself all the time."""
     with chromium(url) as browser:
         browser.open()
         while Restless.served <= RELOADS:
@@ -74,6 +76,30 @@ def test_a_page_that_goes_away_is_read_again(url: str) -> None:
             assert browser.attribute_of("input", "name") == "why"
             assert browser.run("return document.title") == "restless"
         browser.shows("at rest")
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_a_click_whose_answer_is_lost(url: str, monkeypatch: pytest.MonkeyPatch, works: bool) -> None:
+    """It is done again only if it has not worked."""
+    Restless.served = RELOADS
+    answers = [WebDriverException("aborted by navigation")]
+    real_click = WebElement.click
+
+    def click(element: WebElement) -> None:
+        if works or not answers:
+            real_click(element)
+        if answers:
+            raise answers.pop()
+
+    monkeypatch.setattr(WebElement, "click", click)
+    with chromium(url) as browser:
+        browser.open()
+        browser.run("window.clicks = 0; addEventListener('click', () => window.clicks++)")
+        browser.press("Press")
+        assert browser.run("return window.clicks") == 1
+        browser.click("main a")
+        assert browser.run("return window.clicks") == 2
+    assert not answers
 
 
 def test_a_dead_browser_is_an_error(url: str) -> None:
@@ -109,6 +135,6 @@ def test_an_answer_about_a_page_that_went_away(answer: str, moved_on: bool) -> N
 
 
 def pid_of(browser: Browser) -> int:
-    """The process id of the browser itself, the oldest process with its data."""
+    """Return the process id of the browser itself, which ChromeDriver tells as a capability."""
     found: int = browser.driver.capabilities["goog:processID"]
     return found
