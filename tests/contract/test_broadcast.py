@@ -49,7 +49,7 @@ def answering(who: str) -> Callable[[Content], Awaitable[Content]]:
 
 
 def at_least(count: int) -> Callable[[Sequence[Content]], bool]:
-    """Return whether so many answers have come, as a function of the answers."""
+    """Return a function that returns True if it is given so many answers."""
     return lambda answers: len(answers) >= count
 
 

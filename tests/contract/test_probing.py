@@ -176,9 +176,7 @@ async def test_each_worker_answers_for_its_own_queues(broker: Broker, another_br
 
 
 async def test_a_worker_that_starts_alone(broker: Broker, another_broker: OpenBroker) -> None:
-    """It holds nothing."""
+    """It asks, and its start goes on although nobody answers."""
     await broker.declare([Queue("default")])
-    new = holding()
     async with asyncio.timeout(PATIENCE):
-        await worker(another_broker(), new, "new").ask()
-    assert new.why("mail") is None
+        await worker(another_broker(), holding(), "new").ask()

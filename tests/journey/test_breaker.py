@@ -4,10 +4,12 @@ import asyncio
 import json
 import signal
 import socket
+import time
 
 import pytest
 
 from tests.journey.site import Program, Site, eventually
+from tests.limits import LONG, PATIENCE
 
 TOML = """
 retry = {attempts = 10, initial = "1s", base = 1, jitter = 0}
@@ -19,6 +21,9 @@ patterns = ["do.sms", "do.push"]
 breaker = 5
 [queues.default]
 """
+
+READY = "ready for events"
+"""The end of the start in the log of a worker."""
 
 IN_HAND = 2 * (16 + 8)
 """The most events that two children may have begun, or have in line, when a breaker opens."""
@@ -51,7 +56,7 @@ async def delivered(site: Site, name: str, ids: list[str], *workers: Program) ->
         missing = set(ids) - set(succeeded())
         return f"missing of {name}: {missing}\n" + "\n\n".join(worker.log for worker in workers)
 
-    await eventually(lambda: len(succeeded()) >= len(ids), 240, report)
+    await eventually(lambda: len(succeeded()) >= len(ids), LONG, report)
     assert sorted(succeeded()) == sorted(ids)
     assert await site.letters() == []
 
@@ -61,7 +66,7 @@ async def test_a_service_that_is_away_costs_few_attempts_and_no_event(site: Site
     are delivered."""
     mails = await site.defer("do.mail", set_up(site), count=400)
     worker = site.worker()
-    await worker.says("queue mail: 5 events in a row failed alike (ConnectionError: no connection for event", 120)
+    await worker.says("queue mail: 5 events in a row failed alike (ConnectionError: no connection for event")
     others = await site.defer("do.other", "ok", count=40)
     await delivered(site, "do.other", others, worker)
     assert len(site.effects(name="do.mail", began=True)) <= COST
@@ -88,11 +93,11 @@ async def test_other_names_of_the_queue_go_on(site: Site, events: int) -> None:
 
 
 async def test_a_worker_that_is_killed_while_events_are_held(site: Site) -> None:
-    """Another one, with a breaker of its own, has them all."""
+    """The other one delivers them all. One of the two has counted five failures, and the other may have been told."""
     held = await site.defer("do.sms", set_up(site), count=300)
     workers = [site.worker(), site.worker()]
     for worker in workers:
-        await worker.says("queue shared, events do.sms: 5 events in a row failed alike", 120)
+        await worker.says("queue shared, events do.sms: 5 events in a row failed alike")
     workers[0].signal(signal.SIGKILL)
     await workers[0].ended()
     others = await site.defer("do.push", "ok", count=20)
@@ -102,7 +107,7 @@ async def test_a_worker_that_is_killed_while_events_are_held(site: Site) -> None
     back(site)
     await eventually(
         lambda: {effect.id for effect in site.effects(name="do.sms", began=False)} == set(held),
-        240,
+        LONG,
         lambda: workers[1].log,
     )
     assert await site.letters() == []
@@ -119,13 +124,13 @@ async def test_a_worker_that_has_counted_tells_the_other_one(site: Site, name: s
     before = await site.defer(name, step, count=9)
     await begun(site, 9, workers[0], name)
     workers.append(site.worker())
-    await workers[1].says("ready for events", 120)
+    await workers[1].says(READY)
     opens = f"{which}: 10 events in a row failed alike"
     while not any(opens in worker.log for worker in workers):
         before += await site.defer(name, step)
         await begun(site, len(before), workers[1], name)
     for worker in workers:
-        await worker.says(opens, 120)
+        await worker.says(opens)
     counted, told = sorted(workers, key=lambda worker: f"{opens} in worker " in worker.log)
     assert f"{opens} (ConnectionError: no connection for event" in counted.log
     await told.says(f":{counted.process.pid} (ConnectionError: no connection for event")
@@ -138,25 +143,31 @@ async def test_a_worker_that_has_counted_tells_the_other_one(site: Site, name: s
     back(site)
     site.run("bridge-queues", "probe", queue)
     await eventually(
-        lambda: set(held) <= {effect.id for effect in site.effects(name=name, began=False)}, 240, lambda: told.log
+        lambda: set(held) <= {effect.id for effect in site.effects(name=name, began=False)}, LONG, lambda: told.log
     )
     assert {letter.envelope.event.id for letter in await site.letters()} <= set(before)
 
 
 async def test_a_worker_that_starts_holds_what_another_one_holds(site: Site) -> None:
-    """It has been told before it takes an event."""
+    """It has been told before it is ready for events."""
     await site.defer("do.sms", set_up(site), count=100)
     first = site.worker()
-    await first.says("queue shared, events do.sms: 5 events in a row failed alike", 120)
-    while True:
-        second = site.worker()
-        await second.says("ready for events", 120)
-        await second.says("queue shared, events do.sms: 5 events in a row failed alike", 120)
-        if " in worker " in second.log:
-            break  # else the first one was too busy to answer
+    opens = "queue shared, events do.sms: 5 events in a row failed alike"
+    await first.says(opens)
+    told = f"{opens} in worker {socket.gethostname()}:{first.process.pid} ("
+    second, end = await started(site), time.monotonic() + LONG
+    while told not in second.log.partition(READY)[0]:  # the first one was too busy to answer in time
+        assert time.monotonic() < end, second.log
         second.signal(signal.SIGKILL)
         await second.ended()
-    assert second.log.index(f" in worker {socket.gethostname()}:{first.process.pid} (") < second.log.index("ready for")
+        second = await started(site)
+
+
+async def started(site: Site) -> Program:
+    """Start a worker, and wait until it is ready for events."""
+    worker = site.worker()
+    await worker.says(READY)
+    return worker
 
 
 async def test_one_bad_event_holds_nobody_up(site: Site) -> None:
@@ -165,9 +176,9 @@ async def test_one_bad_event_holds_nobody_up(site: Site) -> None:
     site.configure(TOML.replace("attempts = 3", "attempts = 50").replace('"1s"', '"0.1s"'))
     await site.defer("do.sms", "fail")
     worker = site.worker()
-    await eventually(lambda: len(site.effects(step="fail", began=True)) >= 7, 120, lambda: worker.log)
+    await eventually(lambda: len(site.effects(step="fail", began=True)) >= 7, PATIENCE, lambda: worker.log)
     ids = await site.defer("do.sms", "ok", count=20)
-    await eventually(lambda: len(site.effects(step="ok", began=False)) == len(ids), 120, lambda: worker.log)
+    await eventually(lambda: len(site.effects(step="ok", began=False)) == len(ids), PATIENCE, lambda: worker.log)
     assert "failed alike" not in worker.log
 
 
@@ -176,7 +187,7 @@ async def test_a_person_asks_for_probes(site: Site) -> None:
     held = await site.defer("do.sms", set_up(site), count=300)
     workers = [site.worker(), site.worker()]
     for worker in workers:
-        await worker.says("queue shared, events do.sms: 5 events in a row failed alike", 120)
+        await worker.says("queue shared, events do.sms: 5 events in a row failed alike")
     for _ in range(3):
         before = len(site.effects(name="do.sms", began=True))
         await probed_by_both(site)
@@ -193,7 +204,7 @@ async def test_a_person_asks_for_probes(site: Site) -> None:
 
 async def listed(site: Site, text: str, *options: str) -> None:
     """Wait until `bridge-queues list` prints this text. It does not wait long for a worker that is busy."""
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(PATIENCE):
         while True:
             program = site.run("bridge-queues", "list", *options)
             assert await program.ended() == 0
@@ -203,12 +214,12 @@ async def listed(site: Site, text: str, *options: str) -> None:
 
 async def begun(site: Site, number: int, worker: Program, name: str = "do.sms") -> None:
     """Wait until so many attempts have begun."""
-    await eventually(lambda: len(site.effects(name=name, began=True)) >= number, 120, lambda: worker.log)
+    await eventually(lambda: len(site.effects(name=name, began=True)) >= number, PATIENCE, lambda: worker.log)
 
 
 async def probed_by_both(site: Site) -> None:
     """Ask for probes of the queue `shared` until both workers have answered, which may be busy."""
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(PATIENCE):
         while True:
             program = site.run("bridge-queues", "probe", "shared", "--json")
             if await program.ended() == 0:
