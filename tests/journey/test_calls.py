@@ -12,7 +12,7 @@ import pytest
 from app_adapter import CallFailed, CallLost, CallRejected, CallTimedOut, NobodyServes
 from tests.journey.callers import CallingApp
 from tests.journey.site import Site, eventually
-from tests.limits import PATIENCE
+from tests.limits import LONG, PATIENCE
 from tests.rabbitmq_node import RabbitNode
 
 APP = "calling:app"
@@ -107,7 +107,7 @@ async def test_the_worker_is_killed_in_the_middle_of_a_call(site: Site, caller: 
     both are gone, the next caller hears it at once."""
     first = site.worker(app=APP)
     await caller.until_served()
-    asking = asyncio.create_task(caller.call("time.taken", 3600, timeout=600))
+    asking = asyncio.create_task(caller.call("time.taken", 3600, timeout=LONG))
     await eventually(lambda: runs(site, "time.taken").total() == 1)
     second = site.worker(app=APP)
     await second.says("ready for events")
@@ -123,7 +123,7 @@ async def test_the_worker_is_killed_in_the_middle_of_a_call(site: Site, caller: 
     await asyncio.sleep(1)  # as long as the promise says
     began = time.monotonic()
     with pytest.raises(NobodyServes):
-        await caller.call("str.reverse", {"str": "abc"}, timeout=600)
+        await caller.call("str.reverse", {"str": "abc"}, timeout=LONG)
     assert time.monotonic() - began < PATIENCE  # and not the timeout; the contract suite measures it
     assert runs(site, "time.taken").total() == 1
 

@@ -6,6 +6,7 @@ import time
 from signal import SIGKILL
 
 from tests.journey.site import PROGRAMS, Effect, Program, Site, eventually
+from tests.limits import PATIENCE
 
 RATE = '[queues.slow]\npatterns = ["do.slow"]\nrate = "10/s"\nburst = 2\n[queues.default]\n'
 SITE_SLOTS = '[queues.one]\npatterns = ["do.one"]\nsite_slots = 2\n[queues.default]\n'
@@ -32,13 +33,13 @@ async def test_a_rate_that_two_workers_share(site: Site) -> None:
     slow = await site.defer("do.slow", "ok", count=60)
     workers = [site.worker(), site.worker()]
     for worker in workers:
-        await worker.says("its rate is shared by 2 workers;", 60)
+        await worker.says("its rate is shared by 2 workers;")
 
-    await eventually(lambda: len(began(site, "do.slow")) >= 10, 60, lambda: workers[0].log)
+    await eventually(lambda: len(began(site, "do.slow")) >= 10, PATIENCE, lambda: workers[0].log)
     others = await site.defer("do.other", "ok", count=20)
-    await eventually(lambda: len(began(site, "do.other")) == len(others), 60, lambda: workers[0].log)
+    await eventually(lambda: len(began(site, "do.other")) == len(others), PATIENCE, lambda: workers[0].log)
     assert len(began(site, "do.slow")) < len(slow)
-    await eventually(lambda: len(began(site, "do.slow")) == len(slow), 120, lambda: workers[0].log)
+    await eventually(lambda: len(began(site, "do.slow")) == len(slow), PATIENCE, lambda: workers[0].log)
 
     times = began(site, "do.slow")
     assert times[-1] - times[0] >= (60 - 2) / 10 - DELAY
@@ -53,10 +54,10 @@ async def test_what_waits_for_its_rate_holds_nothing_up(site: Site) -> None:
     site.configure('[queues.rare]\npatterns = ["do.rare"]\nrate = "1/h"\n[queues.default]\n')
     worker = site.worker("--children", "1")
     await site.defer("do.rare", "ok", count=4)
-    await eventually(lambda: len(began(site, "do.rare")) == 1, 60, lambda: worker.log)
+    await eventually(lambda: len(began(site, "do.rare")) == 1, PATIENCE, lambda: worker.log)
 
     await site.defer("do.other", "ok", count=10)
-    await eventually(lambda: len(began(site, "do.other")) == 10, 60, lambda: worker.log)
+    await eventually(lambda: len(began(site, "do.other")) == 10, PATIENCE, lambda: worker.log)
 
     assert len(began(site, "do.rare")) == 1
     assert "rare waits: its rate: this worker has 0.000278 a second" in status(site)
@@ -67,7 +68,7 @@ def status(site: Site) -> str:
     command = [str(PROGRAMS / "bridge-status")]
     environment = {**os.environ, **site.environment}
     return subprocess.run(
-        command, cwd=site.directory, env=environment, capture_output=True, text=True, timeout=60, check=False
+        command, cwd=site.directory, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
     ).stdout
 
 
@@ -76,12 +77,12 @@ async def test_a_worker_that_is_gone_leaves_its_share(here: Site) -> None:
     here.configure('[queues.slow]\npatterns = ["do.slow"]\nrate = "2/s"\n[queues.default]\n')
     workers = [here.worker(), here.worker()]
     for worker in workers:
-        await worker.says("its rate is shared by 2 workers;", 60)
+        await worker.says("its rate is shared by 2 workers;")
 
     workers[0].signal(SIGKILL)
     await workers[1].says("its rate is shared by 1 worker;", 30)
     await here.defer("do.slow", "ok", count=25)
-    await eventually(lambda: len(began(here, "do.slow")) == 25, 60, lambda: workers[1].log)
+    await eventually(lambda: len(began(here, "do.slow")) == 25, PATIENCE, lambda: workers[1].log)
 
     times = began(here, "do.slow")
     assert times[-1] - times[0] < 20  # half the rate would take 24 s
@@ -94,15 +95,15 @@ async def test_slots_of_the_whole_site(site: Site) -> None:
     site.configure(SITE_SLOTS)
     workers = [site.worker() for _ in range(3)]
     await site.defer("do.one", "sleep:0.3", count=24)
-    await eventually(lambda: len(ended(site)) >= 6, 60, lambda: workers[0].log)
+    await eventually(lambda: len(ended(site)) >= 6, PATIENCE, lambda: workers[0].log)
     killed = worker_that_runs(site, workers)
     its_processes = site_processes(killed)
     at = time.time()
     killed.signal(SIGKILL)
     await killed.ended()
-    await eventually(lambda: not its_processes & set(site.processes), 60, lambda: f"{its_processes} run on")
+    await eventually(lambda: not its_processes & set(site.processes), PATIENCE, lambda: f"{its_processes} run on")
 
-    await eventually(lambda: len(ended(site)) >= 24, 120, lambda: "\n".join(each.log for each in workers))
+    await eventually(lambda: len(ended(site)) >= 24, PATIENCE, lambda: "\n".join(each.log for each in workers))
 
     assert most_at_once(site, its_processes, at) == 2
 

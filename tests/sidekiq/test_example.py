@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from tests.journey.site import Program, Site, eventually, site_on_sqlite
+from tests.limits import PATIENCE
+from tests.lines import whole_lines
 from tests.ports import free_port
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "sidekiq"
 HELD = "bridge:sidekiq:python:held"
-PATIENCE = 120.0
 
 
 @pytest.fixture
@@ -28,15 +29,10 @@ def site(url: str, tmp_path: Path) -> Iterator[Site]:
     site.remove()
 
 
-def lines(file: Path) -> list[str]:
-    """Return the lines of a file that may not be there yet."""
-    return file.read_text("utf-8").splitlines() if file.exists() else []
-
-
 async def command(site: Site, *words: str) -> str:
     """Run a command of another project to its end; return its output."""
     program = Program(words, site.directory, site.environment)
-    assert await program.ended(PATIENCE) == 0, program.log
+    assert await program.ended() == 0, program.log
     return program.log
 
 
@@ -45,7 +41,7 @@ async def test_a_shop_of_two_languages(site: Site, client: Any) -> None:
     own."""
     port = free_port()
     web = site.run("flask", "--app", "app", "run", "--port", str(port))
-    await web.says(f"Running on http://127.0.0.1:{port}", PATIENCE)
+    await web.says(f"Running on http://127.0.0.1:{port}")
     worker, relay = site.worker(app="app:app"), site.run("bridge-relay")
     sidekiq = Program(["sidekiq", "-r", "./invoices.rb"], site.directory, site.environment)
 
@@ -58,10 +54,10 @@ async def test_a_shop_of_two_languages(site: Site, client: Any) -> None:
     await command(site, "ruby", "-r", "./mail.rb", "-e", 'MailJob.perform_async("bob@example.org", "Welcome")')
 
     mails = site.directory / "mails.txt"
-    await eventually(lambda: len(lines(mails)) >= 2, PATIENCE, logs)
+    await eventually(lambda: len(whole_lines(mails)) >= 2, PATIENCE, logs)
     await eventually(lambda: not client.hlen(HELD), PATIENCE, logs)
     assert answer.strip() == "{}"
-    assert sorted(lines(mails)) == ["to ann@example.org: Your invoice of order 17", "to bob@example.org: Welcome"]
-    assert lines(site.directory / "invoices.txt") == ["invoice of order 17"]
+    assert sorted(whole_lines(mails)) == ["to ann@example.org: Your invoice of order 17", "to bob@example.org: Welcome"]
+    assert whole_lines(site.directory / "invoices.txt") == ["invoice of order 17"]
     assert not client.exists("queue:default", "queue:python", "retry")
     assert await site.letters() == []

@@ -11,6 +11,7 @@ import pytest
 from bridge.errors import DeferError, DeferRejected, DeferUnconfirmed, TooLarge, Unroutable
 from bridge.publishing.spool.spool_file import SpoolFile
 from tests.deadlines import within
+from tests.limits import PATIENCE
 from tests.unit.bridge.publishing.doubles import (
     AMPLE,
     BUDGET,
@@ -67,7 +68,7 @@ async def test_after_a_timeout_no_event_waits_for_the_broker(file: SpoolFile, an
         await publisher.publish(an_event(), deadline=within(BUDGET))
         began = time.monotonic()
         for _ in range(20):
-            await publisher.publish(an_event(), deadline=within(60.0))
+            await publisher.publish(an_event(), deadline=within(PATIENCE))
 
         assert time.monotonic() - began < 30
         assert count(file) == 21
@@ -78,7 +79,7 @@ async def test_events_in_flight_when_the_circuit_opens_are_spooled_at_once(file:
     async with spooling(SwitchedBroker("silence"), file) as publisher:
         began = time.monotonic()
         waiting = [
-            asyncio.create_task(publisher.publish(an_event(number), deadline=within(60.0))) for number in range(5)
+            asyncio.create_task(publisher.publish(an_event(number), deadline=within(PATIENCE))) for number in range(5)
         ]
         await publisher.publish(an_event(), deadline=within(BUDGET))
         await asyncio.gather(*waiting)
@@ -90,7 +91,7 @@ async def test_events_in_flight_when_the_circuit_opens_are_spooled_at_once(file:
 async def test_a_caller_that_is_cancelled_is_not_spooled(file: SpoolFile) -> None:
     """An event is spooled when the circuit opens, and not when its caller is cancelled."""
     async with spooling(SwitchedBroker("silence"), file) as publisher:
-        waiting = asyncio.create_task(publisher.publish(an_event(), deadline=within(60.0)))
+        waiting = asyncio.create_task(publisher.publish(an_event(), deadline=within(PATIENCE)))
         await asyncio.sleep(0)
         waiting.cancel()
 
@@ -143,7 +144,7 @@ async def test_a_broker_that_is_reached_and_confirms_nothing_delays_no_request(f
         await publisher.publish(an_event(1), deadline=within(BUDGET))
         await until(lambda: len(broker.unconfirmed) == 2)  # the relay has tried an event: the circuit is HALF_OPEN
         began = time.monotonic()
-        await publisher.publish(an_event(2), deadline=within(60.0))
+        await publisher.publish(an_event(2), deadline=within(PATIENCE))
 
         assert time.monotonic() - began < 10
 
@@ -241,7 +242,7 @@ async def test_at_the_end_of_a_process_unconfirmed_events_are_spooled(file: Spoo
 
     async with publishing as publisher:
         waiting = [
-            asyncio.create_task(publisher.publish(an_event(number), deadline=within(60.0))) for number in range(3)
+            asyncio.create_task(publisher.publish(an_event(number), deadline=within(PATIENCE))) for number in range(3)
         ]
         await asyncio.sleep(0)
         began = time.monotonic()
