@@ -5,7 +5,7 @@ All of it is best effort: without it, each worker counts failures for itself, an
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import NoReturn
 
@@ -51,6 +51,8 @@ class Probing:
         self._instance = instance
         self._name = name
         self._queues = frozenset(breakers.by_queue)
+        self._closed: set[tuple[str, str | None]] | None = None
+        """While this worker asks: the events that another one has said to hold no longer. An answer may be older."""
         self._news: asyncio.Queue[Content] | None = None
         """What is still to be told, while this worker listens."""
         breakers.on_news = self._note
@@ -74,9 +76,11 @@ class Probing:
         """Hold what the other workers hold. One answer about each queue is enough, because those that serve it tell
         each other what they hold."""
         asking, question = self._broker.broadcast(SUBJECT), {**question_of_held(self._queues), "from": self._instance}
+        closed = self._closed = set()
         with suppress(BridgeError):  # then this worker counts for itself
             for answer in await asking.ask_all(question, 0, self._are_enough, ANSWER_SECONDS):
-                self._hold(answer)
+                self._hold(answer, but=closed)
+        self._closed = None
         await asking.close()
 
     def _are_enough(self, answers: Sequence[Content]) -> bool:
@@ -102,6 +106,8 @@ class Probing:
             return self._answer(queues & self._queues)
         self._hold(content)
         asked = probe_in(content)
+        if asked is not None and asked.closed_in is not None and self._closed is not None:
+            self._closed.add((asked.queue, asked.name))
         if asked is None or not self._breakers.probe_at_once(asked.queue, asked.name):
             return None
         log.info("queue %s: asked to probe now", asked.queue)
@@ -114,9 +120,10 @@ class Probing:
         opened = [each for each in self._breakers.opened if each[0] in queues]
         return answer_of_held(queues, (self._held(*each) for each in opened)) if queues else None
 
-    def _hold(self, content: Content) -> None:
+    def _hold(self, content: Content, but: Collection[tuple[str, str | None]] = ()) -> None:
         for held in held_in(content):
-            self._breakers.open_as_told(held.queue, held.name, Opened(held.events, held.error, held.worker))
+            if (held.queue, held.name) not in but:
+                self._breakers.open_as_told(held.queue, held.name, Opened(held.events, held.error, held.worker))
 
     def _words_of(self, queue: str, change: Change) -> Content:
         match change.change:
