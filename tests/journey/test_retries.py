@@ -19,7 +19,8 @@ async def test_a_policys_waits_come_in_order_across_a_restart_of_the_worker(site
     site.configure("retry = 'site_policies:chain'")
     await site.defer("do.this", "fail")
     first = site.worker()
-    await eventually(lambda: first.log.count("retry scheduled") == 2, report=lambda: first.log)  # when confirmed
+    await eventually(lambda: first.log.count("retry scheduled") == 2, report=lambda: first.log)
+    assert await site.run("bridge-status").ended() == 0  # before this answer, the worker has acknowledged the events
     first.signal(signal.SIGKILL)
     second = site.worker("--until-settled")
     assert await second.ended() == 0, second.log
