@@ -6,7 +6,8 @@
   Each has to exit with 0, or with N if the paragraph before it has "exits with N"; but for `bridge-doctor`, which may
   find that something is unknown here.
 - A `text` block is what the last command prints, or the worker if the paragraph before it names "the worker's
-  terminal". Every line of it must come, in that order. Ids, times and process numbers are not compared.
+  terminal". Every line of it must come, in that order. Ids, times and process numbers are not compared. A command that
+  only looks is typed again until then: the history, for one, is written a moment later.
 - A picture `pictures/walk-NAME.png` is looked at when the page comes to it.
 """
 
@@ -26,6 +27,9 @@ from tests.journey.site import Program
 
 READY = {"flask": "Running on", "bridge-worker": "ready for events", "bridge-web": "The page is at"}
 """The words that each server prints when it is ready."""
+
+LOOKS = re.compile(r"bridge-(events|status|queues list|dlq (list|show|groups|plans))\b")
+"""The commands that change nothing."""
 
 SECONDS = 180.0
 _STEP = re.compile(
@@ -97,7 +101,8 @@ class Follower:
                 self.stop(name)
         code, printed = self._ran(line)
         assert code == expected or words[0] == "bridge-doctor", f"{line}\nexit code {code}\n{printed}"
-        self._printed = lambda: printed
+        first_look = iter((printed,))
+        self._printed = lambda: next(first_look, None) or (self._ran(line)[1] if LOOKS.match(line) else printed)
 
     def _ran(self, line: str) -> tuple[int, str]:
         """Run a command; return its exit code and what it printed. One that asks is run on a terminal, and answered."""
