@@ -176,7 +176,9 @@ def _answered(answer: Answered, asked: Asked) -> Response:
 def _deferred(event_id: str, name: str | None) -> Response:
     events = request.path if name is None else request.path.rpartition("/")[0]  # making it with url_for takes longer
     location = f"{request.script_root}{events}/{event_id}"
-    return Response(json.dumps({"id": event_id}), 202, {"Location": location}, content_type="application/json")
+    response = _json({"id": event_id}, 202)
+    response.headers["Location"] = location
+    return response
 
 
 def _batch_answer(sent: Sent) -> Response:
