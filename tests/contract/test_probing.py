@@ -60,13 +60,13 @@ def worker(broker: Broker, breakers: Breakers, instance: str) -> Probing:
 
 
 def opens(breakers: Breakers, name: str) -> None:
-    """Let the events of a name be held anew."""
+    """Close the breaker of a name and open it again, so that the worker tells both."""
     breakers.note("mail", name, "e", Succeeded())
     breakers.note("mail", name, "e", FAILED)
 
 
 def closes(breakers: Breakers, name: str) -> None:
-    """Let the events of a name be held anew, and no longer."""
+    """Open the breaker of a name and close it again, so that the worker tells both."""
     opens(breakers, name)
     breakers.note("mail", name, "e", Succeeded())
 

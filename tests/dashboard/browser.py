@@ -29,7 +29,7 @@ NOTE_CLICK = """
 const [element, number] = arguments;
 element.addEventListener("click", () => sessionStorage.setItem("clicked", number), {capture: true, once: true});
 """
-"""The storage of the session has the number of the newest click, also when that click has led to another page."""
+"""Keeps the number of the newest click in sessionStorage, which a click that leads to another page leaves as it is."""
 
 
 def has_moved_on(error: WebDriverException) -> bool:

@@ -54,7 +54,7 @@ class Probing:
         self._closed: set[tuple[str, str | None]] | None = None
         """While this worker asks: the events that another one has said to hold no longer. An answer may be older."""
         self._news: asyncio.Queue[Content] | None = None
-        """What is still to be told, while this worker listens."""
+        """The messages that this worker has still to send. None while it does not listen: it then sends nothing."""
         breakers.on_news = self._note
 
     async def run(self) -> NoReturn:

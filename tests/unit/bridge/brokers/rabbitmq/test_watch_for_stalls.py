@@ -46,7 +46,7 @@ class Watch:
         self._looks = looks
         watching = asyncio.create_task(
             watch_for_stalls(
-                lambda: self.present,  # type: ignore[arg-type,return-value]  # a double
+                lambda: self.present,  # type: ignore[arg-type,return-value]  # Seen has the two methods that the watch calls
                 lambda queue: queue in self._standing_by,
                 self._count,
                 self._renew,
@@ -115,7 +115,7 @@ async def test_a_connection_that_breaks_during_the_count() -> None:
 
 
 async def test_a_new_connection_begins_anew() -> None:
-    """What was seen of the last one does not count."""
+    """A lane that was suspected on the connection before is not suspected on this one."""
 
     def changes(watch: Watch) -> None:
         watch.present = Seen(MAIL)
