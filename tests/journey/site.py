@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from signal import SIGHUP, SIGTERM, Signals
 from typing import Any
 
 from bridge.brokers.contract.broker import Broker
@@ -54,6 +54,7 @@ class Program:
 
     def __init__(self, command: Sequence[str], directory: Path, environment: Mapping[str, str]) -> None:
         self._log = directory / f"{Path(command[0]).name}-{time.monotonic_ns()}.log"
+        self._unhandled = {SIGTERM, SIGHUP}
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 command, cwd=directory, env={**os.environ, **environment}, stdout=log, stderr=log
@@ -70,8 +71,12 @@ class Program:
         found = subprocess.run(["pgrep", "-P", str(self.process.pid)], capture_output=True, text=True, check=False)
         return [int(pid) for pid in found.stdout.split()]
 
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the program."""
+    def signal(self, number: Signals) -> None:
+        """Send a signal to the program. The first SIGTERM or SIGHUP waits until the program handles it: a program that
+        still starts would die of it, and on an idle machine a test can be faster than a start."""
+        if number in self._unhandled:
+            self._await_handler(number)
+            self._unhandled.remove(number)
         self.process.send_signal(number)
 
     async def ended(self, within: float = PATIENCE) -> int:
@@ -82,6 +87,12 @@ class Program:
     async def says(self, text: str, within: float = PATIENCE) -> None:
         """Wait until the output has this text."""
         await eventually(lambda: text in self.log, within, lambda: f"{text!r} is not in: {self.log}")
+
+    def _await_handler(self, number: Signals) -> None:
+        end = time.monotonic() + PATIENCE
+        while self.process.poll() is None and not _handles(self.process.pid, number):
+            assert time.monotonic() < end, f"{number.name} is not handled: {self.log}"
+            time.sleep(0.01)
 
 
 class Site:
@@ -234,6 +245,12 @@ async def eventually(
     while not holds():
         assert time.monotonic() < end, report()
         await asyncio.sleep(0.02)
+
+
+def _handles(pid: int, number: Signals) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    handled = next(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(handled >> (number - 1) & 1)
 
 
 def _alive(pid: int) -> bool:
