@@ -7,7 +7,7 @@ import asyncio
 import uuid
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 
 import aio_pika
 from aiormq.exceptions import ChannelLockedResource, ChannelNotFoundEntity
@@ -26,15 +26,20 @@ LOGS = ("notes", "others")
 
 
 @asynccontextmanager
-async def with_default(url: str, namespace: str) -> AsyncIterator[RabbitBroker]:
-    """Return a broker in a namespace of its own, with the queue `default`. The namespace is removed afterwards."""
+async def with_queue(url: str, namespace: str, queue: Queue) -> AsyncIterator[RabbitBroker]:
+    """Return a broker in a namespace of its own, with this queue. The namespace is removed afterwards."""
     broker = RabbitBroker.from_url(url, namespace)
-    await broker.declare([Queue("default")])
+    await broker.declare([queue])
     try:
         yield broker
     finally:
         await broker.close()
-        await broker.remove([Queue("default")])
+        await broker.remove([queue])
+
+
+def with_default(url: str, namespace: str) -> AbstractAsyncContextManager[RabbitBroker]:
+    """Return a broker as `with_queue` does, with the queue `default`."""
+    return with_queue(url, namespace, Queue("default"))
 
 
 class Namespaces:

@@ -33,7 +33,7 @@ from tests.contract.acts import (
     take,
     take_and_ack,
 )
-from tests.contract.rabbitmq_namespaces import with_default
+from tests.contract.rabbitmq_namespaces import with_default, with_queue
 from tests.deadlines import within
 from tests.limits import PATIENCE
 from tests.rabbitmq_node import RabbitNode
@@ -148,6 +148,26 @@ async def test_a_consumer_that_rabbitmq_has_forgotten(node: RabbitNode, monkeypa
         delivery = await take(consumer)
 
         assert (delivery.envelope.event.id, consumer.breaks) == (event.id, 1)
+        await delivery.ack()
+
+
+async def test_an_ordered_queue_that_has_forgotten_its_consumers(
+    node: RabbitNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The consumer that RabbitMQ had chosen connects again; one that stood by does not."""
+    monkeypatch.setattr(stalls, "LOOKED_EVERY", 0.2)
+    namespace, mail = f"t{uuid.uuid4().hex[:10]}", Queue("mail", ("mail.#",), ordered=True)
+    async with with_queue(node.url, namespace, mail) as broker, with_queue(node.url, namespace, mail) as other:
+        chosen, standing_by = await consuming(broker, "mail"), await consuming(other, "mail")
+        await broker.publisher().publish(an_event("mail.first"))
+        await (await take(chosen)).ack()
+        await in_thread(node.operator.forget_consumers, Names(namespace).queue("mail"))
+        event = an_event("mail.second")
+        await broker.publisher().publish(event)
+
+        delivery = await take(chosen)
+
+        assert (delivery.envelope.event.id, chosen.breaks, standing_by.breaks) == (event.id, 1, 0)
         await delivery.ack()
 
 

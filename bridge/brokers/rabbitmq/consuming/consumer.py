@@ -112,7 +112,7 @@ class RabbitConsumer:
         self._warn_of_long_deadlines()
         await self._link.channel()
         self._foreign.start(prefetch)
-        self._spawn(watch_for_stalls(self._watched, self._is_ordered, self._ready_in, self._link.drop))
+        self._spawn(watch_for_stalls(self._watched, self._stands_by, self._ready_in, self._link.drop))
 
     async def adjust(self, prefetch: Mapping[str, int]) -> None:
         """Change how many deliveries of each queue are held at most; see the contract."""
@@ -180,6 +180,12 @@ class RabbitConsumer:
     def _watched(self) -> Subscriptions | None:
         subscriptions = self._subscriptions
         return None if subscriptions is None or self._stopped or subscriptions.channel.lost else subscriptions
+
+    def _stands_by(self, lane: Lane) -> bool:
+        """Return whether RabbitMQ may be delivering this lane to another worker alone. The worker that it has chosen
+        stays chosen until its consumer ends."""
+        subscriptions = self._subscriptions
+        return self._is_ordered(lane.queue) and subscriptions is not None and not subscriptions.has_brought(lane)
 
     async def _ready_in(self, lanes: Sequence[Lane]) -> Sequence[int]:
         return await message_counts(cast(AbstractChannel, self._channel), [self._names.queue(*lane) for lane in lanes])

@@ -31,12 +31,12 @@ Count = Callable[[Sequence[Lane]], Awaitable[Sequence[int]]]
 
 async def watch_for_stalls(
     present: Callable[[], Subscriptions | None],
-    stands_by: Callable[[str], bool],
+    stands_by: Callable[[Lane], bool],
     count: Count,
     renew: Callable[[], Awaitable[None]],
 ) -> NoReturn:
     """Call `renew` when a lane of the present connection is stalled. `present` returns its subscriptions, None if there
-    is no connection. `stands_by` returns True for a queue of which RabbitMQ may rightly deliver nothing to this
+    is no connection. `stands_by` returns True for a lane of which RabbitMQ may rightly deliver nothing to this
     consumer."""
     watched, stalls = None, Stalls()
     while True:
@@ -49,7 +49,7 @@ async def watch_for_stalls(
         if subscriptions is not watched:
             watched, stalls = subscriptions, Stalls()
             continue
-        lanes = stalls.to_ask([lane for lane in quiet if not stands_by(lane.queue)])
+        lanes = stalls.to_ask([lane for lane in quiet if not stands_by(lane)])
         try:
             with cancelled_by_us_alone():
                 counts = await count(lanes)

@@ -42,6 +42,7 @@ class Subscriptions:
         self._running: dict[str, Subscription] = {}
         self._lanes: dict[str, Lane] = {}
         self._heard: set[str] = set()
+        self._heard_before: set[str] = set()
         self._numbers = count(1)
         self._one_by_one = asyncio.Lock()  # basic.qos sets the prefetch of the consumer that starts next
 
@@ -60,7 +61,13 @@ class Subscriptions:
 
     def listen_anew(self) -> None:
         """Forget what has arrived until now, for `quiet()`."""
+        self._heard_before |= self._heard
         self._heard.clear()
+
+    def has_brought(self, lane: Lane) -> bool:
+        """Return True if a consumer of the lane that still runs has brought a delivery."""
+        heard = self._heard | self._heard_before
+        return any(each.lane == lane and tag in heard for tag, each in self._running.items())
 
     def arrived_from(self, tag: str) -> Lane:
         """Note that a consumer, perhaps one that has ended, has brought a delivery. Return its lane."""

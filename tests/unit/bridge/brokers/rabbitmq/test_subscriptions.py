@@ -44,6 +44,18 @@ async def test_a_lane_is_quiet_until_something_arrives(began: Subscriptions) -> 
     assert began.quiet() == {NORMAL, URGENT}
 
 
+async def test_a_lane_has_brought_something(began: Subscriptions) -> None:
+    """For as long as that consumer runs, also after the next looks."""
+    assert not began.has_brought(URGENT)
+    began.arrived_from("mail.2")
+    assert (began.has_brought(URGENT), began.has_brought(NORMAL)) == (True, False)
+    began.listen_anew()
+    began.listen_anew()
+    assert began.has_brought(URGENT)
+    began.forget("mail.2")
+    assert not began.has_brought(URGENT)
+
+
 async def test_a_consumer_that_holds_all_that_it_may(began: Subscriptions, held: Counter[str]) -> None:
     """RabbitMQ rightly sends it nothing. While there is room, it should."""
     held["mail"] = 1

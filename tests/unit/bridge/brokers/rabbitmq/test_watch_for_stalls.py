@@ -33,7 +33,7 @@ class Watch:
     each count."""
 
     def __init__(
-        self, present: Seen | None, *standing_by: str, during: Callable[["Watch"], None] | None = None
+        self, present: Seen | None, *standing_by: Lane, during: Callable[["Watch"], None] | None = None
     ) -> None:
         self.present = present
         self.counted: list[list[Lane]] = []
@@ -47,7 +47,7 @@ class Watch:
         watching = asyncio.create_task(
             watch_for_stalls(
                 lambda: self.present,  # type: ignore[arg-type,return-value]  # Seen has the two methods that the watch calls
-                lambda queue: queue in self._standing_by,
+                lambda lane: lane in self._standing_by,
                 self._count,
                 self._renew,
             )
@@ -83,9 +83,9 @@ async def test_a_lane_with_messages_that_stays_quiet() -> None:
     assert (watch.renewed, watch.counted) == (1, [[MAIL], [MAIL]])
 
 
-async def test_an_ordered_queue_may_stand_by() -> None:
+async def test_a_lane_may_stand_by() -> None:
     """It is not asked for."""
-    watch = await Watch(Seen(MAIL, PAY), "mail", "pay").run(5)
+    watch = await Watch(Seen(MAIL, PAY), MAIL, PAY).run(5)
 
     assert (watch.renewed, set(map(tuple, watch.counted))) == (0, {()})
 
