@@ -56,7 +56,7 @@ class Database:
         self._gate = Gate(self._disconnect)
         self._opened: tuple[int, int] | None = None
         self.replaced = 0
-        """The number of times that the open file was found removed or replaced. Read only on the database thread."""
+        """The number of times that the file was found removed or replaced. Read only on the database thread."""
         self.busy = False
         """True while another process uses the file, and this one waits for it."""
         self._wait = BUSY_SECONDS
@@ -231,7 +231,10 @@ class Database:
     def _connected(self) -> sqlite3.Connection:
         if self._connection is None:
             self._connection = connect(self.path, self._tables, self._limit, creates=self._creates, group=self._group)
-            self._opened = file_at(self.path)
+            found = file_at(self.path)
+            if self._opened not in (None, found):
+                self.replaced += 1
+            self._opened = found
             self._synced = True
         return self._connection
 
@@ -248,6 +251,7 @@ class Database:
         process closes it."""
         if file_at(self.path) != self._opened:
             self.replaced += 1
+            self._opened = None
             raise BrokerUnavailable(f"{self.name}: it was removed or replaced while it was open; opening it again")
 
     def _disconnect(self) -> None:

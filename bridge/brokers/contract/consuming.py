@@ -32,7 +32,8 @@ class Delivery(Protocol):
 
     @property
     def token(self) -> str:
-        """An identity of the message: equal for all its deliveries, and different for every other message."""
+        """An identity of the message: equal for all its deliveries to this process, and different for every other
+        message."""
 
     @property
     def redelivered(self) -> bool:

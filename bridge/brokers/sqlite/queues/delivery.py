@@ -57,7 +57,7 @@ class SqliteDelivery:
 
     @property
     def token(self) -> str:
-        return f"{self._taken.number}.{self._taken.retries}"
+        return f"{self.file}.{self._taken.number}.{self._taken.retries}"
 
     @property
     def redelivered(self) -> bool:
