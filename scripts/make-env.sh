@@ -5,7 +5,7 @@
 #   scripts/make-env.sh DIRECTORY EXTRA [PYTHON]
 #
 # Without PYTHON: the interpreter of the existing DIRECTORY, or else the first of python3, python3.14 … python3.11 that is
-# new enough and can make virtual environments.
+# new enough and can make virtual environments. A DIRECTORY without pip, whose making was interrupted, is made again.
 set -eu
 
 directory=$1
@@ -21,7 +21,7 @@ stop() {
 }
 
 existing=
-if is_new_enough "$directory/bin/python"; then
+if is_new_enough "$directory/bin/python" && "$directory/bin/python" -m pip --version >/dev/null 2>&1; then
     existing=$(version "$directory/bin/python")
 fi
 

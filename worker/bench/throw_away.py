@@ -1,7 +1,9 @@
 """A throw-away site for a benchmark: the user's broker and settings, with a namespace and a file that nobody else uses.
 
 On RabbitMQ it is a namespace next to the user's own, on SQLite a new file next to the user's file, so that it is on the
-same disk. Its settings are those of the user, without what would act: queues, schedules, watchers, ports, secrets.
+same disk. Its settings are those of the user, without what would act: queues, schedules, watchers, ports. An app that
+has an ingress, the page or an outbox needs their tables to start, so they are there, in a directory that nobody else
+may read.
 """
 
 import dataclasses
@@ -14,7 +16,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 from bridge.brokers.opening import remove, site_on_broker
 from bridge.config.dot_env import SKIP
@@ -26,6 +27,7 @@ from bridge.config.values import Values
 from bridge.errors import BridgeError, SettingsError
 from bridge.logger import log
 from bridge.queues import CATCH_ALL
+from bridge.rate import Rate
 from bridge.topics import BENCHMARK
 from worker.bench import recording
 
@@ -134,9 +136,14 @@ def _toml(value: object) -> str:
         return str(value).lower()
     if isinstance(value, timedelta):
         return f'"{value / timedelta(milliseconds=1):.0f}ms"'
+    if isinstance(value, Rate):
+        return f'"{value.events:.9f}/{value.unit}"'
     if isinstance(value, tuple | list):
         return f"[{', '.join(map(_toml, value))}]"
     if dataclasses.is_dataclass(value):
-        fields: dict[str, Any] = {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
-        return f"{{{', '.join(f'{key} = {_toml(each)}' for key, each in fields.items() if each is not None)}}}"
+        value = {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return (
+            f"{{{', '.join(f'{json.dumps(key)} = {_toml(each)}' for key, each in value.items() if each is not None)}}}"
+        )
     return json.dumps(value, ensure_ascii=False)

@@ -16,6 +16,12 @@ from worker.site.process import LATE_SECONDS, WATCHDOG_SECONDS
 
 _PLAIN = re.compile(r"[A-Za-z0-9_@:/.,+=-]+")
 
+_FORGOTTEN = tuple(Path(each) for each in ("/run", "/var/run"))
+"""What is below these directories is gone after a reboot. systemd does not start a service that may write into a
+directory that is not there."""
+
+_MAKE = 'test -d "$1" || install -d -o "$2" -m "$3" "$1"'
+
 _SANDBOX = """\
 UMask=0077
 NoNewPrivileges=yes
@@ -82,7 +88,7 @@ def _service(settings: Settings, member: Member, host: Host, after: Sequence[str
         f"WatchdogSec={WATCHDOG_SECONDS:g}",
         f"User={host.user}",
         f"WorkingDirectory={_escaped(str(host.directory))}",
-        f"ExecStart={' '.join(_quoted(word) for word in (str(host.programs / member.program), *member.arguments))}",
+        f"ExecStart={' '.join(map(_word, (str(host.programs / member.program), *member.arguments)))}",
         *(["ExecReload=/bin/kill -HUP $MAINPID"] if member.reloads else []),
         "KillMode=mixed",
         f"TimeoutStartSec={member.boot + LATE_SECONDS:g}",
@@ -94,8 +100,8 @@ def _service(settings: Settings, member: Member, host: Host, after: Sequence[str
         "OOMPolicy=continue",
         f"CacheDirectory={own}",
         f"Environment=XDG_CACHE_HOME=%C/{own}",
-        *_control(settings, own),
-        *(f"ReadWritePaths={_escaped(str(path))}" for path in sorted(set(_written(settings, member)))),
+        *_control(settings, own, host),
+        *(line for path in sorted(set(_written(settings, member))) for line in _writable(path, host, mode="0755")),
         _SANDBOX.format(home=_home(host)).rstrip(),
         "",
         "[Install]",
@@ -104,15 +110,23 @@ def _service(settings: Settings, member: Member, host: Host, after: Sequence[str
     return "\n".join(lines) + "\n"
 
 
-def _control(settings: Settings, own: str) -> Iterator[str]:
+def _control(settings: Settings, own: str, host: Host) -> Iterator[str]:
     """Yield the lines about the control directory, which all services share."""
     if settings.values.control_directory is not None:
-        yield f"ReadWritePaths={_escaped(settings.values.control_directory)}"
+        yield from _writable(Path(settings.values.control_directory), host, mode="0700")
         return
     yield f"RuntimeDirectory={own}"
     yield "RuntimeDirectoryMode=0700"
     yield "RuntimeDirectoryPreserve=yes"
     yield f"Environment=BRIDGE_CONTROL_DIRECTORY=%t/{own}"
+
+
+def _writable(directory: Path, host: Host, mode: str) -> Iterator[str]:
+    """Yield the lines that let a service write into a directory, and make it with this mode after a reboot."""
+    if any(each in directory.parents for each in _FORGOTTEN):
+        command = ("/bin/sh", "-c", _MAKE, "sh", str(directory), host.user, mode)
+        yield f"ExecStartPre=+{' '.join(map(_word, command))}"
+    yield f"ReadWritePaths={_quoted(str(directory))}"
 
 
 def _written(settings: Settings, member: Member) -> Iterator[Path]:
@@ -140,9 +154,14 @@ def _escaped(text: str) -> str:
     return text.replace("%", "%%")
 
 
-def _quoted(word: str) -> str:
+def _word(text: str) -> str:
     """Return a word of a command line as systemd reads it."""
-    if _PLAIN.fullmatch(word):
-        return word
-    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$").replace("\n", "\\n")
+    return _quoted(text.replace("$", "$$"))
+
+
+def _quoted(text: str) -> str:
+    """Return one of the values of a key as systemd reads it."""
+    if _PLAIN.fullmatch(text):
+        return text
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{_escaped(escaped)}"'

@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from werkzeug.security import generate_password_hash
 
 from bridge.brokers.opening import open_broker
 from bridge.config.settings import Settings, load_settings
@@ -38,6 +39,30 @@ event = "mail.nightly"
 cron = "0 3 * * *"
 """
 
+TABLES = f"""
+mailboxes = ["q1"]
+[ingress]
+store = "shop"
+[ingress.tokens."shop"]
+hash = "sha256:{"0" * 64}"
+events = ["order.#"]
+rights = ["defer", "read"]
+rate = "1234567.5/h"
+[ingress.webhooks.bank]
+secrets = ["whsec_{"A" * 32}"]
+events = ["payment.#"]
+[dashboard]
+secret = "{"0" * 64}"
+[dashboard.users.ana]
+password = "{generate_password_hash("a password of ana", "pbkdf2:sha256:1")}"
+role = "operate"
+[stores.shop]
+url = "sqlite:///shop.db"
+[stores.old]
+url = "redis://localhost/0"
+classes = {{"Legacy::Mail" = "legacy.mail"}}
+"""
+
 
 @pytest.fixture
 def user(tmp_path: Path) -> Settings:
@@ -55,6 +80,17 @@ async def test_the_settings_are_the_users(user: Settings, tmp_path: Path) -> Non
     assert (values.deadline, values.boot_timeout) == (timedelta(seconds=90), timedelta(seconds=90))
     assert (values.max_memory, values.history) == (512 * 1024**2, user.values.history)
     assert values.tls_ca == str(tmp_path / "ca.pem")
+
+
+async def test_the_tables_that_an_app_needs_to_start(tmp_path: Path) -> None:
+    """An app that has an ingress, the page or an outbox boots as it does elsewhere."""
+    (tmp_path / "bridge.toml").write_text(TABLES)
+    user = load_settings(environ={}, file=str(tmp_path / "bridge.toml"))
+    async with throw_away_site(user, {}) as site:
+        values = site.settings.values
+
+    for key in ("ingress", "dashboard", "stores", "mailboxes"):
+        assert getattr(values, key) == getattr(user.values, key)
 
 
 async def test_nothing_acts_that_the_user_did_not_ask_for(user: Settings) -> None:

@@ -1,5 +1,7 @@
 """systemd units: what is in them, and whether systemd reads them."""
 
+import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -77,6 +79,35 @@ def test_the_words_of_a_command_stay_words(tmp_path: Path) -> None:
     assert r'''"shop:create_app('x', \"y z\", 100%%)"''' in start
 
 
+def test_a_directory_that_a_reboot_removes(tmp_path: Path) -> None:
+    """It is made before the start, unless it is there, as that of the service's user."""
+    pool = units(tmp_path)["shop-pool.service"]
+
+    (make,) = lines(pool, "ExecStartPre")
+    assert make.startswith("+/bin/sh -c ")
+    assert make.endswith(" sh /run/shop-web root 0755")
+    assert not lines(units(tmp_path)["shop-worker.service"], "ExecStartPre")
+
+
+def test_the_command_that_makes_it(tmp_path: Path) -> None:
+    """A directory that is there keeps its mode."""
+    (make,) = lines(units(tmp_path)["shop-pool.service"], "ExecStartPre")
+    new, old = tmp_path / "new one", tmp_path / "old"
+    old.mkdir(mode=0o711)
+    for each in (new, old):
+        words = [*shlex.split(make.removeprefix("+").replace("$$", "$"))[:-3], str(each), str(os.getuid()), "0755"]
+        subprocess.run(words, check=True)
+
+    assert [each.stat().st_mode & 0o777 for each in (new, old)] == [0o755, 0o711]
+
+
+def test_a_path_with_a_space(tmp_path: Path) -> None:
+    """It is one path."""
+    found = units(tmp_path, TOML.replace("/var/lib/shop", "/var/lib/my $hop 100%"))
+
+    assert lines(found["shop-worker.service"], "ReadWritePaths") == ['"/var/lib/my $hop 100%%"']
+
+
 @pytest.mark.parametrize(("directory", "seen"), [("/srv/shop", "yes"), ("/home/shop/app", "read-only")])
 def test_an_app_in_a_home_directory(tmp_path: Path, directory: str, seen: str) -> None:
     """A service can read the directory that its app is in, and no other home directory otherwise."""
@@ -90,11 +121,12 @@ def test_an_app_in_a_home_directory(tmp_path: Path, directory: str, seen: str) -
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="this machine has no systemd-analyze")
-def test_systemd_reads_them(tmp_path: Path) -> None:
+@pytest.mark.parametrize("data", ["/var/lib/shop", "/var/lib/my $hop 100%"])
+def test_systemd_reads_them(tmp_path: Path, data: str) -> None:
     """systemd knows each key and each value, and finds the programs."""
     folder = tmp_path / "units"
     folder.mkdir()
-    for name, text in units(tmp_path).items():
+    for name, text in units(tmp_path, TOML.replace("/var/lib/shop", data)).items():
         (folder / name).write_text(text)
 
     paths = sorted(map(str, folder.iterdir()))
