@@ -86,7 +86,6 @@ async def _serve(
     grace = options.settings.values.grace.total_seconds()
     front = FrontChildren(pool, listener.socket, Listen(options.allow), grace, tell, options.manager)
     await pool.keep(front.client())
-    _log_start(options, children)
     started = asyncio.get_running_loop().time()
 
     def status() -> PoolStatus:
@@ -95,6 +94,7 @@ async def _serve(
 
     async with ControlSocket(control_path(options.settings.values), status):
         with front.operator.signals():
+            _log_start(options, children)
             options.manager.ready()
             informing = asyncio.create_task(options.manager.keep_informed(lambda: f"{front.served} requests served"))
             try:

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from typing import Any
 
@@ -23,8 +24,10 @@ from tests.journey.pool_program import (
     socket_of,
     trace,
 )
+from tests.journey.pool_site import PoolSite
 from tests.journey.site import PROGRAMS, Program, Site, eventually
 from tests.journey.web_servers import cgi_fcgi
+from tests.limits import PATIENCE
 from tests.ports import free_port
 
 pytestmark = pytest.mark.parametrize("site", ["sqlite"], indirect=True)
@@ -158,6 +161,30 @@ async def test_a_request_that_takes_longer_than_the_grace_is_ended(site: Site) -
     await asyncio.gather(asking, return_exceptions=True)
 
 
+LISTS_SOCKETS_AT_THE_LINE = """
+import logging, os
+from worker.pool_cli import main
+
+class AtTheLine(logging.Handler):
+    def emit(self, record):
+        if "warm after" in record.getMessage():
+            print("control sockets:", sorted(os.listdir(os.environ["BRIDGE_CONTROL_DIRECTORY"])), flush=True)
+
+logging.getLogger("bridge").addHandler(AtTheLine())
+main()
+"""
+
+
+async def test_bridge_status_finds_a_pool_that_has_said_that_it_is_warm(pool: PoolSite) -> None:
+    """A script may ask for the status on that line: the control socket is there when the line is logged."""
+    pool.sockets.mkdir(mode=0o700)
+    command = [sys.executable, "-c", LISTS_SOCKETS_AT_THE_LINE, "fronted:app", "--bind", str(at(pool.site))]
+
+    program = Program(command, pool.site.directory, pool.environment)
+
+    await program.says(f"-{program.process.pid}.sock']")
+
+
 async def test_bridge_status_shows_what_the_children_do(site: Site) -> None:
     """The status has the state of each child, for how long it is busy, and its number of requests, without a wait for
     a busy child."""
@@ -202,13 +229,18 @@ def is_refused(address: Address) -> bool:
 
 
 def status(site: Site, pool: Program) -> dict[str, Any]:
-    """Return what `bridge-status --json` prints about a pool."""
-    ran = subprocess.run(
-        [PROGRAMS / "bridge-status", "--json"],
-        cwd=site.directory,
-        env={**os.environ, **site.environment},
-        capture_output=True,
-        check=True,
-    )
-    (found,) = (shown for shown in json.loads(ran.stdout) if shown["pid"] == pool.process.pid)
-    return dict(found)
+    """Return what `bridge-status --json` prints about a pool. Ask again while a pool without CPU does not answer in
+    time: its status has none of the usual keys."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        ran = subprocess.run(
+            [PROGRAMS / "bridge-status", "--json"],
+            cwd=site.directory,
+            env={**os.environ, **site.environment},
+            capture_output=True,
+            check=True,
+        )
+        (found,) = (shown for shown in json.loads(ran.stdout) if shown["pid"] == pool.process.pid)
+        if found["kind"] == "pool":
+            return dict(found)
+        assert time.monotonic() < end, found
