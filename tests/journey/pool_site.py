@@ -2,6 +2,7 @@
 
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from bridge.config.settings import load_settings
 from bridge.ledger import Letter
-from bridge.status import to_json
+from bridge.status import UnreadableStatus, to_json
 from tests.journey.site import PROGRAMS, Program, Site
 from tests.limits import PATIENCE
 from worker.control.control_socket import statuses_of, workers_of
@@ -52,8 +53,14 @@ class PoolSite:
         )
 
     def status(self) -> list[dict[str, Any]]:
-        """Return what `bridge-status --json` prints, without starting the program: tests ask again and again."""
-        return [to_json(status) for status in statuses_of(load_settings(environ=self.environment).values)]
+        """Return what `bridge-status --json` prints, without starting the program: tests ask again and again. Ask again
+        while a worker without CPU does not answer in time: its status has none of the usual keys."""
+        values, end = load_settings(environ=self.environment).values, time.monotonic() + PATIENCE
+        found = statuses_of(values)
+        while any(isinstance(each, UnreadableStatus) for each in found):
+            assert time.monotonic() < end, found
+            found = statuses_of(values)
+        return [to_json(status) for status in found]
 
     def slots(self, *states: str) -> list[dict[str, Any]]:
         """Return the slots of all workers that are in one of these states."""
