@@ -201,6 +201,13 @@ class Site:
             consumer = broker.consumer()
             return await consumer.backlog()
 
+    async def ready(self, count: int) -> None:
+        """Wait until exactly so many events are ready in the queue `default`: a broker may take some time to count
+        those that return to their queue."""
+        async with asyncio.timeout(PATIENCE):
+            while (await self.backlog())["default"].ready != count:
+                await asyncio.sleep(0.1)
+
     def _note_queues(self) -> Sequence[Queue]:
         """Return the queues in the current settings, and note them for `remove`."""
         queues = load_settings(environ=self.environment, file=str(self.directory / "bridge.toml")).queues()

@@ -26,13 +26,14 @@ async def test_a_worker_that_is_killed_in_mid_event_leaves_it_to_the_next_and_no
 
 async def test_sigterm_finishes_what_runs_and_takes_nothing_new(site: Site) -> None:
     """Events that were prefetched but not begun return to their queue at once."""
-    await site.defer("do.this", "sleep:1.5", count=8)
-    worker = site.worker()
+    site.configure("deadline = '1h'\n")
+    await site.defer("do.this", "until:gate", count=8)
+    worker = site.worker("--grace", "1h")
     await eventually(lambda: len(site.effects(began=True)) == 2, report=lambda: worker.log)
     worker.signal(signal.SIGTERM)
     await worker.says("stopping: asked to")
-    backlog = await site.backlog()
-    assert backlog["default"].ready == 6
+    await site.ready(6)
+    (site.directory / "gate").touch()
     assert await worker.ended() == 0
     assert len(site.effects(began=True)) == len(site.effects(began=False)) == 2
     assert not site.processes
@@ -47,7 +48,7 @@ async def test_a_second_sigterm_ends_the_worker_at_once_and_returns_the_event(si
     await worker.says("stopping: asked to")
     worker.signal(signal.SIGTERM)
     assert await worker.ended() == 0
-    assert (await site.backlog())["default"].ready == 1
+    await site.ready(1)
     assert not site.processes
 
 
@@ -60,7 +61,7 @@ async def test_an_event_that_runs_longer_than_the_grace_is_cut_off_and_returned(
     worker.signal(signal.SIGTERM)
     assert await worker.ended() == 0
     assert "running events were cancelled and return to their queue" in worker.log
-    assert (await site.backlog())["default"].ready == 1
+    await site.ready(1)
 
 
 async def test_until_empty_does_not_wait_for_delayed_events(site: Site) -> None:
@@ -80,7 +81,7 @@ async def test_max_events_limits_the_events_that_begin(site: Site) -> None:
     worker = site.worker("--max-events", "4")
     assert await worker.ended() == 0, worker.log
     assert len(site.effects(began=True)) == 4
-    assert (await site.backlog())["default"].ready == 6
+    await site.ready(6)
 
 
 async def test_idle_exit_ends_a_worker_that_has_nothing_to_do(site: Site) -> None:
@@ -109,7 +110,7 @@ async def test_an_app_that_cannot_boot_stops_the_worker_with_the_reason(site: Si
     worker = site.worker(app=app, own_boot=True)
     assert await worker.ended() == 4, worker.log
     assert said in worker.log
-    assert (await site.backlog())["default"].ready == 1
+    await site.ready(1)
     assert not site.processes
 
 

@@ -40,15 +40,16 @@ async def test_order_over_retries_workers_and_kills(site: Site) -> None:
     retry waits. Every event runs, in order, and none begins before the one before it has ended."""
     site.configure(TOML)
     ids = []
-    for steps in (["ok"], ["sleep:3", "ok"], ["ok"], ["fail", "ok"], ["ok"], ["fail"], ["ok"]):
+    for steps in (["ok"], ["until:gate", "ok"], ["ok"], ["fail", "ok"], ["ok"], ["fail"], ["ok"]):
         ids += await site.defer("do.order", *steps)
 
     workers = [site.worker(own_boot=True), site.worker(own_boot=True)]
     await begun(site, ids[1], workers)
     kill_the_holder(site, ids[1], workers)
+    (site.directory / "gate").touch()
     workers.append(site.worker(own_boot=True))
     await begun(site, ids[3], workers)
-    await eventually(lambda: any(ids[3] in each.log for each in workers))  # the retry is settled and logged
+    await retry_waits(ids[3], workers)
     kill_the_holder(site, ids[3], workers)
     workers.append(site.worker(own_boot=True))
     await begun(site, ids[6], workers)
@@ -69,6 +70,19 @@ async def begun(site: Site, event: str, workers: Sequence[Program], times: int =
         return "".join(each.log for each in workers)
 
     await eventually(lambda: len(site.effects(id=event, began=True)) >= times, report=logs)
+
+
+async def retry_waits(event: str, workers: Sequence[Program]) -> None:
+    """Wait until a worker logs the retry of an event, which it does after the broker has it. The error output of the
+    event is logged before that, with the id too."""
+
+    def logs() -> str:
+        return "".join(each.log for each in workers)
+
+    def is_logged() -> bool:
+        return any("retry scheduled" in line and event in line for line in logs().splitlines())
+
+    await eventually(is_logged, report=logs)
 
 
 def kill_the_holder(site: Site, event: str, workers: list[Program]) -> None:
@@ -94,7 +108,7 @@ async def test_order_over_restarts_of_rabbitmq(node: RabbitNode, node_site: Site
     first, again = node_site.effects(id=ids[1])
     assert first.pid not in node_site.processes
     os.kill(again.pid, signal.SIGKILL)  # a crash of the child spends an attempt, and the retry waits
-    await eventually(lambda: any(ids[1] in each.log for each in workers))
+    await retry_waits(ids[1], workers)
     await asyncio.to_thread(node.restart)
     await begun(node_site, ids[3], workers)
 

@@ -45,6 +45,11 @@ def sleep(event: Event, seconds: str) -> None:
     time.sleep(float(seconds))
 
 
+def until(event: Event, file: str) -> None:
+    while not Path(file).exists():
+        time.sleep(0.01)
+
+
 def retry(event: Event, after: str) -> None:
     raise Retry(after=float(after), why="not yet")
 
@@ -90,6 +95,7 @@ BEHAVIOURS: dict[str, Callable[..., None]] = {
     "ok": lambda event: None,
     "fail": fail,
     "sleep": sleep,
+    "until": until,
     "retry": retry,
     "need": need,
     "reject": reject,
