@@ -70,11 +70,12 @@ async def test_a_pool_that_is_ended_in_mid_request_repeats_only_what_ran(here: S
     did not run."""
     fpm = php_fpm(here, children=2)
     await fpm.start()
-    here.configure(PATIENT + pool_of(here, fpm, connections=2))
-    ids = await here.defer("do.this", "sleep:0.5", "ok", count=6)
+    here.configure("deadline = '1h'\n" + PATIENT + pool_of(here, fpm, connections=2))
+    ids = await here.defer("do.this", "sleep:3600", "ok", count=2)
+    ids += await here.defer("do.this", "ok", count=4)
     program = worker(here, "--until-settled")
     await eventually(lambda: len(here.effects(began=True)) == 2, report=lambda: program.log)
-    cut_off = {effect.id for effect in here.effects()}
+    cut_off = ids[:2]
     await fpm.stop(signal.SIGTERM)
     await fpm.start()
     assert await program.ended() == 0, program.log

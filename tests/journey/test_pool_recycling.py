@@ -47,17 +47,24 @@ async def test_by_requests_under_a_burst(pool: PoolSite) -> None:
 @pytest.mark.parametrize("site", ["sqlite"], indirect=True)
 async def test_by_age(pool: PoolSite) -> None:
     """Idle and busy children are replaced after `max_age`; the process that began an event finishes it."""
+    pool.site.configure("deadline = '1h'\n")
     worker = pool.worker(BRIDGE_MAX_AGE="2s")
-    (long,) = await pool.site.defer("do.this", "sleep:12")
-    await eventually(lambda: len(pool.pids("idle", "busy")) == 2, report=lambda: worker.log)
-    first = pool.pids("idle", "busy")
-    await eventually(lambda: not first & pool.pids("idle", "busy"), report=lambda: worker.log)
-    assert [slot["event"] for slot in pool.slots("retiring") if slot["event"]] == ["do.this"]
+    (long,) = await pool.site.defer("do.this", "until:gate")
+    await eventually(lambda: bool(pool.site.effects(id=long)), report=lambda: worker.log)
+    (began,) = pool.site.effects(id=long)
+
+    def retires() -> bool:
+        return (began.pid, long) in [(slot["pid"], slot["id"]) for slot in pool.slots("retiring")]
+
+    await eventually(retires, report=lambda: worker.log)
+    idle = pool.pids("idle")
+    await eventually(lambda: not idle & pool.pids("idle"), report=lambda: worker.log)
+    assert retires()
+    pool.put("gate", "")
     await eventually(lambda: len(pool.site.effects(id=long)) == 2, report=lambda: worker.log)
-    began, ended = pool.site.effects(id=long)
+    _, ended = pool.site.effects(id=long)
     assert (began.pid, began.attempt) == (ended.pid, ended.attempt)
-    assert began.pid in first
-    assert "recycled after" in next(slot["why"] for slot in pool.slots("idle"))
+    await eventually(lambda: any("recycled after" in (slot["why"] or "") for slot in pool.slots("idle")))
     worker.signal(signal.SIGTERM)
     assert await worker.ended() == 0
     assert "1 delivered, 0 retries" in worker.log

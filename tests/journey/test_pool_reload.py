@@ -51,8 +51,9 @@ async def test_under_load_no_event_fails_or_is_sent_twice(pool: PoolSite, option
 async def test_the_old_version_finishes_its_events(pool: PoolSite, options: tuple[str, ...]) -> None:
     """The old version finishes the event that it runs, while the new version runs new events."""
     pool.put("release.txt", "old")
+    pool.site.configure("deadline = '1h'\n")
     worker = pool.worker(*options)
-    (long,) = await pool.site.defer("do.this", "sleep:4")
+    (long,) = await pool.site.defer("do.this", "until:gate")
     await eventually(lambda: len(pool.site.effects(id=long)) == 1, report=lambda: worker.log)
     pool.put("release.txt", "new")
     worker.signal(signal.SIGHUP)
@@ -61,6 +62,7 @@ async def test_the_old_version_finishes_its_events(pool: PoolSite, options: tupl
     await eventually(lambda: len(pool.site.effects(id=quick)) == 2, report=lambda: worker.log)
     assert len(pool.site.effects(id=long)) == 1
     assert "old" in [slot["release"] for slot in pool.slots("retiring")]  # next to idle ones that have not exited yet
+    pool.put("gate", "")
     await eventually(lambda: len(pool.site.effects(id=long)) == 2, report=lambda: worker.log)
     began, ended = pool.site.effects(id=long)
     assert (began.pid, began.attempt) == (ended.pid, ended.attempt)
@@ -127,18 +129,20 @@ def _works_with(pool: PoolSite, children: int) -> bool:
 @pytest.mark.parametrize("site", ["sqlite"], indirect=True)
 async def test_one_child_more_and_one_less(pool: PoolSite) -> None:
     """SIGTTIN adds a child that takes events, and SIGTTOU removes one, but never the last."""
+    pool.site.configure("deadline = '1h'\n")
     worker = pool.worker()
     await eventually(lambda: len(pool.pids("idle")) == 2, report=lambda: worker.log)
     worker.signal(signal.SIGTTIN)
     await eventually(lambda: len(pool.pids("idle")) == 3, report=lambda: worker.log)
-    await pool.site.defer("do.this", "sleep:1", count=6)
+    await pool.site.defer("do.this", "until:gate", count=6)
     await eventually(lambda: len(pool.pids("busy")) == 3, report=lambda: worker.log)
     for left in (2, 1, 1):
         worker.signal(signal.SIGTTOU)
         await eventually(partial(_works_with, pool, left), report=lambda: worker.log)
-    await eventually(lambda: len(pool.site.effects(step="sleep:1", began=False)) == 6, report=lambda: worker.log)
     await worker.says("pool size changed by a signal; children: 1")
-    assert {effect.attempt for effect in pool.site.effects(step="sleep:1")} == {1}
+    pool.put("gate", "")
+    await eventually(lambda: len(pool.site.effects(step="until:gate", began=False)) == 6, report=lambda: worker.log)
+    assert {effect.attempt for effect in pool.site.effects(step="until:gate")} == {1}
     await eventually(lambda: len(worker.children) == 2)
 
 
