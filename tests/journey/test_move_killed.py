@@ -26,7 +26,7 @@ from tests.limits import LONG, PATIENCE
 from worker.moving.events import BATCH
 
 EVENTS, DELAYED, LETTERS, LATE = 9_000, 600, 100, 300
-LEFT_AT_KILLS = (8_000, 5_000, 2_000)
+LEFT_AT_KILLS = (8_500, 7_000, 5_500)
 OK = json.dumps({"do": ["ok"]}).encode()
 
 

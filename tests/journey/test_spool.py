@@ -135,14 +135,22 @@ async def test_a_delay_is_kept_through_the_spool(site: Site, frozen: RabbitNode)
 
 
 AT_EXIT = """
-    import sys, threading
+    import sys, threading, time
+    from app_adapter.ticket import Ticket
     from behaving import events
+
+    def waits(thread):
+        return sys._current_frames()[thread.ident].f_code is Ticket.wait.__code__
 
     events.defer("do.this", 0)
     print("deferred", flush=True)
     sys.stdin.readline()
-    for number in range(1, 6):
-        threading.Thread(target=events.defer, args=("do.this", number), daemon=True).start()
+    threads = [threading.Thread(target=events.defer, args=("do.this", number), daemon=True) for number in range(1, 6)]
+    for thread in threads:
+        thread.start()
+    while not all(map(waits, threads)):
+        time.sleep(0.01)
+    print("all wait for the broker", flush=True)
     sys.stdin.readline()
 """
 
@@ -155,7 +163,8 @@ async def test_unconfirmed_events_are_spooled_at_exit(site: Site, frozen: Rabbit
         process.process.stdout.readline()
         frozen.pause()
         print("go on", file=process.process.stdin, flush=True)
-        await asyncio.sleep(0.3)  # the events may be in flight then, or not yet published: both are valid cases
+        # The events may be in flight then, or not yet published: both are valid cases.
+        assert process.process.stdout.readline(), process.log
         process.process.stdin.close()
         status = await asyncio.to_thread(process.process.wait, 30.0)
 

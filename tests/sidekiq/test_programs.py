@@ -71,9 +71,10 @@ async def test_no_job_is_lost_when_relays_are_killed(site: Site, client: Any, se
         client.zadd("schedule", dict.fromkeys(jobs[:10], 1))
         client.zadd("retry", dict.fromkeys(jobs[10:20], 1))
         pushed += jobs
+        wished = chance.randrange(left())
         relays = [site.run("bridge-relay") for _ in range(2 if kill % 4 == 3 else 1)]
         kills += len(relays)
-        await at_most(chance.randrange(left()), relays[0])
+        await at_most(wished, relays[0])
         await asyncio.sleep(chance.random() * 0.4)
         for relay in relays:
             relay.signal(signal.SIGKILL)
