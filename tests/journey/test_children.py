@@ -11,14 +11,16 @@ from tests.journey.site import Site, eventually
 @pytest.mark.parametrize("step", ["kill", "exit:0", "exit:3"])
 async def test_an_event_that_ends_its_process_does_not_touch_its_neighbour(site: Site, step: str) -> None:
     """The process that began the other event finishes it, and the lost child is replaced."""
-    (long,) = await site.defer("do.this", "sleep:2.5")
+    site.configure("deadline = '1h'\nretry = {attempts = 3, initial = '1s', base = 1, jitter = 0}\n")
+    (long,) = await site.defer("do.this", "until:gate")
     worker = site.worker(own_boot=True)
     await eventually(lambda: len(site.effects(id=long)) == 1, report=lambda: worker.log)
     (bad,) = await site.defer("do.this", step, "ok")
+    await eventually(lambda: len(site.effects(id=bad, began=False)) == 1, report=lambda: worker.log)
+    (site.directory / "gate").touch()
     await eventually(lambda: len(site.effects(id=long)) == 2, report=lambda: worker.log)
     began, ended = site.effects(id=long)
     assert (began.attempt, began.pid) == (ended.attempt, ended.pid)
-    await eventually(lambda: len(site.effects(id=bad, began=False)) == 1, report=lambda: worker.log)
     await eventually(lambda: len(worker.children) == 3)  # the spare is one of them
     worker.signal(signal.SIGTERM)
     assert await worker.ended() == 0
@@ -33,7 +35,7 @@ async def test_a_handler_past_its_deadline_costs_its_own_process_only(site: Site
     )
     worker = site.worker(own_boot=True)
     (bad,) = await site.defer("do.slow", "sleep:3600", "ok")
-    await eventually(lambda: len(site.effects(id=bad)) == 1, report=lambda: worker.log)
+    await eventually(lambda: bool(site.effects(id=bad)), report=lambda: worker.log)
     hung = site.effects(id=bad)[0].pid
     others = await site.defer("do.this", "ok", count=20)
     await eventually(lambda: len(site.effects(began=False)) == 21, report=lambda: worker.log)
