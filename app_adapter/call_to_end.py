@@ -7,14 +7,16 @@ decorator. Awaitables and futures are run to their end. Any other unfinished wor
 
 import io
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import ContextDecorator
 from functools import partial
 from inspect import isawaitable, iscoroutine, isgenerator
 from types import BuiltinFunctionType, FunctionType, MethodType
-from typing import Any
+from typing import Any, TypeVar
 
 from werkzeug.wrappers import Response
+
+T = TypeVar("T")
 
 Runner = Callable[[Callable[..., Any]], Callable[..., Any]]
 """Makes a plain function of an async one: `Flask.ensure_sync`."""
@@ -50,16 +52,41 @@ def finish(what: str, result: Any, run: Runner) -> Any:
     """Do the work that a function has returned, as `call_to_end` does."""
     parts = list(_parts(result))
     if any(isawaitable(part) for part in parts):
-        awaited = _run_awaitables(what, parts, run)
-        if parts[0] is result:
-            result = awaited[0]
-        parts = [part for each in awaited for part in _parts(each)]
+        try:
+            return run_async(what, finish_in_loop, what, result, run=run)
+        finally:
+            _close(parts)
     for part in parts:
-        if _is_a(part, "concurrent.futures", "Future"):
+        if _is_future_of_a_pool(part):
             finished = finish(what, part.result(), run)
             result = finished if part is result else result
-        elif (why := _unfinished(part)) is not None:
-            raise _refusal(what, part, why)
+        else:
+            _check_ended(what, part)
+    return result
+
+
+async def finish_in_loop(what: str, result: Any) -> Any:
+    """Do the work that a function has returned, as `call_to_end` does, in the event loop that runs."""
+    parts = sorted(_parts(result), key=isawaitable, reverse=True)  # the other work may end while they are awaited
+    try:
+        for part in parts:
+            if (awaitable := _awaitable(what, part)) is not None:
+                finished = await finish_in_loop(what, await awaitable)
+                result = finished if part is result else result
+            else:
+                _check_ended(what, part)
+    finally:
+        _close(parts)
+    return result
+
+
+def run_async(what: str, function: Callable[..., Coroutine[Any, Any, T]], *arguments: Any, run: Runner) -> T:
+    """Run an async function to its end, in an event loop of its own. Raise `UnfinishedWork` if the app has none."""
+    try:
+        plain = run(function)
+    except RuntimeError as error:  # raised by Flask: asgiref, which runs async functions, is not installed
+        raise UnfinishedWork(f"{what} is asynchronous and cannot be run: install flask[async]. {error}") from error
+    result: T = plain(*arguments)
     return result
 
 
@@ -75,37 +102,29 @@ def _parts(result: object) -> Iterator[Any]:
             pending.extend(part.values() if isinstance(part, dict) else part)
 
 
-def _run_awaitables(what: str, parts: list[Any], run: Runner) -> list[Any]:
-    try:
-        try:
-            await_all = run(_await_all)
-        except RuntimeError as error:  # raised by Flask: asgiref, which runs async functions, is not installed
-            raise UnfinishedWork(f"{what} is asynchronous and cannot be run: install flask[async]. {error}") from error
-        results: list[Any] = await_all(what, parts)
-        return results
-    finally:
-        for part in parts:
-            if iscoroutine(part):
-                part.close()  # so that Python does not warn of it; a coroutine that has ended does not change
+def _awaitable(what: str, part: Any) -> Awaitable[Any] | None:
+    """Return what is awaited for the result of a part; None if the part is nothing to wait for."""
+    from asyncio import Future, get_running_loop, wrap_future  # imported here: a process without awaitables needs none
+
+    if _is_future_of_a_pool(part):
+        return wrap_future(part)
+    if isinstance(part, Future) and not part.done() and part.get_loop() is not get_running_loop():
+        raise _refusal(what, part, "it belongs to an event loop that does not run: await it in the function")
+    return part if isawaitable(part) else None
 
 
-async def _await_all(what: str, parts: list[Any]) -> list[Any]:
-    """Await the awaitables among the parts, and those that these return, in one event loop; return the parts with the
-    results of the awaitables in their places."""
-    return [await _awaited(what, part) for part in parts]
+def _close(parts: Iterable[Any]) -> None:
+    """Close the coroutines that nobody has awaited, so that Python does not warn of them. One that has ended does not
+    change."""
+    for part in parts:
+        if iscoroutine(part):
+            part.close()
 
 
-async def _awaited(what: str, part: Any) -> Any:
-    from asyncio import Future, get_running_loop  # imported here, because a process without awaitables does not need it
-
-    while isawaitable(part):
-        if isinstance(part, Future) and not part.done() and part.get_loop() is not get_running_loop():
-            raise _refusal(what, part, "it belongs to an event loop that does not run: await it in the function")
-        part = await part
-    for each in _parts(part):
-        if each is not part and isawaitable(each):
-            await _awaited(what, each)
-    return part
+def _check_ended(what: str, part: object) -> None:
+    """Raise `UnfinishedWork` for a part that stands for work that nobody will do."""
+    if (why := _unfinished(part)) is not None:
+        raise _refusal(what, part, why)
 
 
 def _unfinished(result: object) -> str | None:
@@ -126,6 +145,10 @@ def _unfinished(result: object) -> str | None:
         if _is_a(result, module, name) and not has_ended(result):
             return "its work may not have ended: wait for its end"
     return None
+
+
+def _is_future_of_a_pool(result: object) -> bool:
+    return _is_a(result, "concurrent.futures", "Future")
 
 
 def _is_a(result: object, module: str, name: str) -> bool:

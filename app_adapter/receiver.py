@@ -13,7 +13,6 @@ import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
 
@@ -21,7 +20,7 @@ from flask import Flask, Response, abort, request
 
 from app_adapter.answers import answer_in
 from app_adapter.app_answer import AppAnswer
-from app_adapter.call_to_end import call_to_end, finish
+from app_adapter.call_to_end import finish
 from app_adapter.dispatch import ALL_DELIVERED, Conclusion, call_all, error_of, first_answer
 from app_adapter.listener_api import NEWS, Event, event_of
 from app_adapter.listeners import AppListeners, Listener, too_many
@@ -136,8 +135,8 @@ class Receiver:
         call = RunningListener(event.id, listener.name)
         listener_now.set(call)
         if listener.once is not None:
-            to_end = partial(call_to_end, listener.what, run=self._app.ensure_sync)
-            return imported("once").run_once(listener.once, self._namespace, call, listener.function, event, to_end)
+            once = imported("once")
+            return once.run_once(listener.once, self._namespace, call, listener, event, self._app.ensure_sync)
         result = listener.function(event)
         return None if result is None else finish(listener.what, result, self._app.ensure_sync)
 

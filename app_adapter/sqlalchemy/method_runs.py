@@ -3,13 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from inspect import isawaitable
 from typing import Any
 
 from flask import current_app, request
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app_adapter.call_to_end import call_to_end
+from app_adapter.call_to_end import call_to_end, finish_in_loop
 from app_adapter.deferred_models.method_payloads import MethodPayloads, WrittenMethod
 from app_adapter.listener_api import Event, Reject
 from app_adapter.sqlalchemy.methods import Loading, Models, method_of
@@ -51,43 +50,43 @@ class _Run:
     answer: Result
 
     def of_model(self, event: Event) -> Any:
-        return self.answer(self._to_end(event, method_of(self.model, self.name, None)))
+        return self.answer(_to_end(event, self._method(None)))
 
     def of_record(self, event: Event, identity: tuple[Any, ...]) -> Any:
         session = own_session(self.loading.sessions())
         if isinstance(session, AsyncSession):
-            return self._of_async_record(session, identity)
+            return self._of_async_record(event, session, identity)
         with session:
             record = session.get(self.model, identity, populate_existing=True)
             if record is None:
-                return self.answer(self._gone(identity))
-            answer = self.answer(self._to_end(event, method_of(type(record), self.name, record)))
+                return self.answer(_to_end(event, partial(self._gone, identity)))
+            answer = self.answer(_to_end(event, self._method(record)))
             session.commit()
             return answer
 
-    async def _of_async_record(self, session: AsyncSession, identity: tuple[Any, ...]) -> Any:
+    async def _of_async_record(self, event: Event, session: AsyncSession, identity: tuple[Any, ...]) -> Any:
         async with session:
             record = await session.get(self.model, identity, populate_existing=True)
             if record is None:
-                return self.answer(self._gone(identity))
-            result = self._called(method_of(type(record), self.name, record))
-            if isawaitable(result):
-                result = await result
-            answer = self.answer(result)
+                return self.answer(await finish_in_loop(event.name, self._gone(identity)))
+            answer = self.answer(await finish_in_loop(event.name, self._method(record)()))
             await session.commit()
             return answer
 
-    def _called(self, method: Callable[..., Any]) -> Any:
-        return method(*self.written.positional, **self.written.arguments)
-
-    def _to_end(self, event: Event, method: Callable[..., Any]) -> Any:
-        return call_to_end(event.name, partial(self._called, method), run=current_app.ensure_sync)
+    def _method(self, record: Any) -> Callable[[], Any]:
+        """Return the call of the method of a record, or without one of the model."""
+        method = method_of(self.model if record is None else type(record), self.name, record)
+        return partial(method, *self.written.positional, **self.written.arguments)
 
     def _gone(self, identity: tuple[Any, ...]) -> Any:
         if self.loading.gone is not None:
             return self.loading.gone(self.model, identity)
         key = ", ".join(map(repr, identity))
         raise Reject(f"{self.model.__name__} {key}: the record is gone")
+
+
+def _to_end(event: Event, function: Callable[[], Any]) -> Any:
+    return call_to_end(event.name, function, run=current_app.ensure_sync)
 
 
 def _no_answer(result: Any) -> Any:

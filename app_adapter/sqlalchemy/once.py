@@ -6,20 +6,18 @@ commit or rollback, by the table's primary key.
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from functools import partial
-from inspect import isawaitable
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
+from app_adapter.call_to_end import Runner, call_to_end, finish_in_loop, run_async
 from app_adapter.listener_api import AlreadyDone, Event
+from app_adapter.listeners import Listener
 from app_adapter.running_listener import RunningListener
 from app_adapter.sqlalchemy.inserting import inserted
 from app_adapter.sqlalchemy.sessions import own_session
 from bridge.publishing.outbox.tables import tables
-
-Function = Callable[[Event, Any], Any]
 
 
 def mark_once(given: Any, namespace: str, running: RunningListener) -> Awaitable[None] | None:
@@ -33,33 +31,26 @@ def mark_once(given: Any, namespace: str, running: RunningListener) -> Awaitable
 
 
 def run_once(
-    factory: Callable[[], Any],
-    namespace: str,
-    running: RunningListener,
-    function: Function,
-    event: Event,
-    to_end: Callable[..., Any],
+    factory: Callable[[], Any], namespace: str, running: RunningListener, listener: Listener, event: Event, run: Runner
 ) -> Any:
-    """Call the function with the event and a new session; commit its transaction with the mark, and close the session.
-    Raise `AlreadyDone` if the mark is there. `to_end` calls a function and awaits what it returns."""
+    """Call the listener with the event and a new session, and do the work that it returns; commit the transaction with
+    the mark, and close the session. Raise `AlreadyDone` if the mark is there."""
     session = own_session(factory())
     if isinstance(session, AsyncSession):
-        return to_end(partial(_run_async, session, namespace, running, function), event)
+        return run_async(listener.what, _run_async, session, namespace, running, listener, event, run=run)
     with session:
         _mark(session, namespace, running)
-        result = to_end(function, event, session)
+        result = call_to_end(listener.what, listener.function, event, session, run=run)
         session.commit()
         return result
 
 
 async def _run_async(
-    session: AsyncSession, namespace: str, running: RunningListener, function: Function, event: Event
+    session: AsyncSession, namespace: str, running: RunningListener, listener: Listener, event: Event
 ) -> Any:
     async with session:
         await session.run_sync(_mark, namespace, running)
-        result = function(event, session)
-        if isawaitable(result):
-            result = await result
+        result = await finish_in_loop(listener.what, listener.function(event, session))
         await session.commit()
         return result
 

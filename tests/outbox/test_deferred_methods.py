@@ -66,6 +66,15 @@ def shop_on(engine: Engine, sessions: Callable[[], Any], **options: Any) -> Shop
                 raise ValueError("not now")
             return how
 
+        def rename(self, title: str) -> Any:
+            async def later() -> None:
+                await asyncio.sleep(0)
+                self.title = title
+                if title == "fail":
+                    raise ValueError("not now")
+
+            return [later()]
+
         async def wait(self) -> int:
             await asyncio.sleep(0)
             calls.append(self.title)
@@ -374,3 +383,35 @@ def test_an_async_session(engine: Engine, url: str) -> None:
 
     assert [type(outcome) for outcome in outcomes] == [Succeeded, Succeeded, Failed, Rejected]
     assert titles(shop) == ["a!", "b"]
+
+
+@pytest.mark.databases("postgres")
+def test_work_that_a_method_returns_is_in_the_transaction(engine: Engine, url: str) -> None:
+    """It has ended when the session is committed, and its error rolls the session back."""
+    shop = shop_on(engine, async_sessionmaker(create_async_engine(url, poolclass=NullPool)))
+    with shop.events.testing() as deferred:
+        article(shop).deferred.rename("c")
+        article(shop, 18).deferred.rename("fail")
+        outcomes = deferred.replay(check=False)
+
+    assert [type(outcome) for outcome in outcomes] == [Succeeded, Failed]
+    assert titles(shop) == ["c", "b"]
+
+
+@pytest.mark.databases("postgres")
+@pytest.mark.parametrize("is_async", [False, True])
+def test_gone_may_be_async(engine: Engine, url: str, is_async: bool) -> None:
+    """With a session of either kind. It is awaited, and may raise an outcome too."""
+
+    async def gone(model: type, key: tuple[Any, ...]) -> None:
+        await asyncio.sleep(0)
+        raise Reject(f"no {key[0]}")
+
+    sessions = async_sessionmaker(create_async_engine(url, poolclass=NullPool)) if is_async else sessionmaker(engine)
+    shop = shop_on(engine, sessions, gone=gone)
+    with shop.events.testing() as deferred:
+        shop.events.defer("method.article.publish", {"identity": [5]})
+        [outcome] = deferred.replay(check=False)
+
+    assert isinstance(outcome, Rejected)
+    assert outcome.error.message == "no 5"

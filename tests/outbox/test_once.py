@@ -216,6 +216,63 @@ def test_an_async_session(engine: Engine, url: str, events: DeferredEvents) -> N
     assert effects(engine) == 2
 
 
+async def greet_later(session: AsyncSession) -> None:
+    await asyncio.sleep(0)
+    session.add(Greeting())
+
+
+async def as_a_task(event: Event, session: AsyncSession) -> Any:
+    return asyncio.ensure_future(greet_later(session))
+
+
+def in_a_list(event: Event, session: AsyncSession) -> Any:
+    return [greet_later(session)]
+
+
+def on_a_thread(event: Event, session: AsyncSession) -> Any:
+    loop = asyncio.get_running_loop()
+    with ThreadPoolExecutor() as pool:
+        return pool.submit(lambda: asyncio.run_coroutine_threadsafe(greet_later(session), loop)).result()
+
+
+@pytest.mark.databases("postgres")
+@pytest.mark.parametrize("listener", [as_a_task, in_a_list, on_a_thread])
+def test_work_that_a_listener_returns_is_in_the_transaction(
+    engine: Engine, url: str, events: DeferredEvents, listener: Callable[[Event, AsyncSession], Any]
+) -> None:
+    """With an async session too: it has ended when the session is committed."""
+    events.on("account.created", once=async_sessionmaker(create_async_engine(url, poolclass=NullPool)))(listener)
+
+    assert replay(an_event(events), 2) == [Succeeded()] * 2
+    assert effects(engine) == 1
+
+
+async def fails(session: AsyncSession) -> None:
+    await greet_later(session)
+    await session.flush()
+    raise ValueError("broken")
+
+
+@pytest.mark.databases("postgres")
+@pytest.mark.parametrize(
+    "returned", [lambda session: [fails(session), greet_later(session)], lambda session: iter([1])]
+)
+def test_returned_work_that_fails_leaves_no_mark(
+    engine: Engine, url: str, events: DeferredEvents, returned: Callable[[AsyncSession], Any]
+) -> None:
+    """Nor does work that nobody does, such as a generator: the listener runs again."""
+    returns: list[Callable[[AsyncSession], Any]] = [greet_later, returned]
+
+    @events.on("account.created", once=async_sessionmaker(create_async_engine(url, poolclass=NullPool)))
+    def greet(event: Event, session: AsyncSession) -> Any:
+        return returns.pop()(session)
+
+    outcomes = replay(an_event(events), 3)
+
+    assert [type(each) for each in outcomes] == [Failed, Succeeded, Succeeded]
+    assert effects(engine) == 1
+
+
 @pytest.mark.databases("sqlite")
 def test_an_async_listener_with_a_plain_session(engine: Engine, events: DeferredEvents) -> None:
     """It has ended when the session is committed."""

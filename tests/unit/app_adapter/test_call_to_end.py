@@ -99,6 +99,10 @@ def in_a_thread(*_: object) -> Future[None]:
         return pool.submit(done.append, "work")
 
 
+async def returns_a_thread(event: object) -> Any:
+    return [ThreadPoolExecutor().submit(work)]
+
+
 RUN: dict[str, Callable[..., Any]] = {
     "a coroutine function": work,
     "behind a plain decorator": plainly(work),
@@ -116,6 +120,7 @@ RUN: dict[str, Callable[..., Any]] = {
     "a dict with a coroutine": lambda event: {"sent": work()},
     "a future of a thread": in_a_thread,
     "a thread that returns a coroutine": lambda event: ThreadPoolExecutor().submit(work),
+    "a coroutine that returns a future of a thread that returns a coroutine": returns_a_thread,
     "a mock": AsyncMock(side_effect=work),
 }
 
@@ -169,6 +174,10 @@ async def returns_a_generator(event: object) -> Iterator[None]:
     return generator(event)
 
 
+async def returns_one_that_returns_a_generator(event: object) -> Any:
+    return [returns_a_generator(event)]
+
+
 class Iterating:
     """An iterator of the app's own."""
 
@@ -188,6 +197,7 @@ REFUSED: dict[str, Callable[..., Any]] = {
     "a generator behind functools.wraps": wrapped(generator),
     "an async generator": plainly(async_generator),
     "a coroutine that returns a generator": returns_a_generator,
+    "a coroutine that returns one that returns a generator": returns_one_that_returns_a_generator,
     "a generator in a list": lambda event: [generator(event)],
     "a generator in a view's tuple": lambda event: (generator(event), 200),
     "a map": lambda event: map(done.append, ["work"]),
