@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 from flask import current_app
 
@@ -16,6 +16,7 @@ from app_adapter.payload_path import path_to
 from bridge.errors import DeferError, InvalidName, InvalidPayload, TooLarge, shown
 from bridge.event import Event, event_id
 from bridge.handling import PLAIN, Handling
+from bridge.strict_json import refuse_constant
 from bridge.topics import RESERVED, check_name, is_reserved
 
 EXTENSION = "deferred_events"
@@ -193,7 +194,7 @@ def _written(payload: object, dumps: Callable[[Any], str]) -> bytes:
     text = dumps(payload)
     # JSON has no NaN. Python's encoder writes it anyway, and a JSON provider may not support allow_nan=False.
     if "NaN" in text or "Infinity" in text:
-        json.loads(text, parse_constant=_refuse)
+        json.loads(text, parse_constant=refuse_constant)
     return text.encode()
 
 
@@ -205,7 +206,3 @@ def _can_be_written(value: object, dumps: Callable[[Any], str]) -> bool:
     except Exception:  # as above
         return False
     return True
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from bridge.attempt import Attempt, Error
+from bridge.attempt import Attempt, Error, encodable
 from bridge.envelope import Envelope
 from bridge.event import Event
 from bridge.ledger import Letter, Transcript
@@ -65,7 +65,7 @@ class Redaction:
         value = _json(event.data)
         if next(self._hidden(value), None) is None:
             return event
-        return replace(event, data=self._as_text(value).encode(errors="replace"))
+        return replace(event, data=self._as_text(value).encode())
 
     def restored(self, new: Any, old: Any) -> Any:
         """Return the JSON value `new`, which a person made of the redacted form of `old`, with the hidden values of
@@ -146,7 +146,7 @@ class Redaction:
     def _as_text(self, value: Any) -> str:
         """Return a JSON value without what is hidden, as text. A value that is nested too deep is hidden as a whole."""
         try:
-            return json.dumps(self._without(value), ensure_ascii=False)
+            return encodable(json.dumps(self._without(value), ensure_ascii=False))
         except RecursionError:
             return json.dumps(HIDDEN)
 

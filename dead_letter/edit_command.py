@@ -75,10 +75,9 @@ def _edited(event: Event) -> bytes:
     if text is None:
         raise Failure("the data are no text: give --data-file", ExitCode.USAGE)
     extension = ".txt" if json_value(event.data) is None else ".json"
-    found = click.edit(text, extension=extension, require_save=False)
-    if found is None or found == text:
-        return event.data
-    return found.encode()
+    shown = text.encode()  # click changes the line ends of a text, and leaves bytes as they are
+    found = click.edit(shown, extension=extension, require_save=False)
+    return event.data if found is None or found == shown else found
 
 
 def _check(event: Event, data: bytes, limit: int) -> None:

@@ -1,40 +1,45 @@
 """Edit a dead letter's event, and erase letters: what `bridge-dlq` and the page do alike."""
 
-import json
 import os
 from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
 
 from bridge.brokers.contract.ledger import Ledger
+from bridge.console.printable import readable_json
 from bridge.event import Event, event_id
 from bridge.ledger import ERASED_NOTE, Letter
+from bridge.strict_json import strict_json
 
 
 def text_to_edit(event: Event) -> str | None:
-    """Return the data for an editor: JSON is indented. None if the data are no text."""
+    """Return the data for an editor: JSON is indented, and its characters that cannot be printed are escaped. None if
+    the data are no text."""
     value = json_value(event.data)
     try:
-        return event.data.decode() if value is None else json.dumps(value[0], indent=2, ensure_ascii=False) + "\n"
+        return event.data.decode() if value is None else readable_json(value[0], indent=2) + "\n"
     except UnicodeDecodeError:
         return None
 
 
 def why_not(event: Event, data: bytes, most: int) -> str | None:
-    """Return why an event cannot have these data: they have more than `most` bytes, or are no JSON as the old data are.
-    None if it can."""
+    """Return why an event cannot have these data: they have more than `most` bytes, or cannot be read as JSON,
+    as the old data can. None if it can."""
     if len(data) > most:
         return f"the data have {len(data):,} bytes, max_body is {most:,}"
-    if json_value(event.data) is not None and json_value(data) is None:
-        return "the data are no JSON, as the old data are"
+    if json_value(event.data) is not None:
+        try:
+            strict_json(data)
+        except ValueError as error:
+            return f"the data cannot be read as JSON, as the old data can: {error}"
     return None
 
 
 def json_value(data: bytes) -> tuple[object] | None:
-    """Return the JSON value of the data in a tuple; None for other data."""
+    """Return the JSON value of the data in a tuple; None for data that cannot be read as JSON."""
     try:
-        return (json.loads(data),)
-    except (ValueError, RecursionError):
+        return (strict_json(data),)
+    except ValueError:
         return None
 
 

@@ -20,5 +20,11 @@ def json_text(value: Any, indent: int | None = None) -> str:
     return json.dumps(value, indent=indent, default=str).replace("\x7f", "\\u007f")
 
 
+def readable_json(value: Any, indent: int) -> str:
+    """Return the value as JSON for people to read and edit: only characters that cannot be printed are escaped."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    return "".join(each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1] for each in text)
+
+
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")

@@ -12,6 +12,7 @@ from bridge.errors import UnreadableEnvelope
 from bridge.event import Event
 from bridge.ledger import Letter
 from bridge.redaction import Redaction
+from bridge.strict_json import strict_json
 from dead_letter.editing import erase, json_value, new_id, put_back_edited, text_to_edit, why_not
 from deferred_event_bridge.dashboard.asking import Act, Field, Question, Sent
 from deferred_event_bridge.dashboard.screens.asked import Asked, NotThere, Unusable, command
@@ -158,12 +159,9 @@ def _shown(event: Event, asked: Asked, number: int) -> str:
     in_terminal = f"Edit it in a terminal: bridge-dlq edit {number}"
     shown = Redaction(asked.settings.values.redact).in_event(event)
     if shown.data != event.data and json_value(event.data) is None:
-        raise NotThere(f"The data of this letter have hidden fields, and are no JSON. {in_terminal}")
+        raise NotThere(f"The data of this letter have hidden fields, and cannot be read as JSON. {in_terminal}")
     text = text_to_edit(shown)
-    if text is not None and printable(text, lines=True) != text:
-        value = json_value(shown.data)
-        text = None if value is None else json.dumps(value[0], indent=2) + "\n"
-    if text is None:
+    if text is None or printable(text, lines=True) != text:
         raise NotThere(f"The data of this letter are no plain text. {in_terminal} --data-file FILE")
     if len(text.encode()) > MOST_EDITED:
         raise NotThere(f"The data of this letter are too long for a form. {in_terminal}")
@@ -176,7 +174,7 @@ def _data(event: Event, text: str, asked: Asked) -> bytes:
     old = json_value(event.data)
     if old is not None:
         try:
-            new = json.loads(text)
+            new = strict_json(text)
             restored = Redaction(asked.settings.values.redact).restored(new, old[0])
         except (ValueError, RecursionError) as error:
             raise Unusable(f"Data: expected JSON, as the old data are: {error}") from error

@@ -95,7 +95,7 @@ def test_data_come_from_a_file_too(dlq: Dlq) -> None:
     ("script", "code", "expected"),
     [
         ("s/x/y/", 1, "The data are the same: nothing was changed"),
-        ("s/}/]/", 2, "the data are no JSON, as the old data are; nothing was changed. What was given is in "),
+        ("s/}/]/", 2, "; nothing was changed. What was given is in "),
     ],
 )
 def test_what_cannot_be_put_back_is_kept(dlq: Dlq, script: str, code: int, expected: str) -> None:
@@ -109,6 +109,23 @@ def test_what_cannot_be_put_back_is_kept(dlq: Dlq, script: str, code: int, expec
     assert expected in shown
     for kept in Path.cwd().glob("bridge-edit-*"):
         assert (kept.read_bytes(), kept.stat().st_mode & 0o777) == (b'{\n  "id": 1\n]\n', 0o600)
+
+
+@pytest.mark.parametrize("data", [b"to=ann", b"to=ann\r\nid=1\r\n", b"\xef\xbb\xbfto=ann", b'{"to": "ann \\ud800"}'])
+def test_only_what_the_user_changes_is_changed(sqlite_dlq: Dlq, data: bytes) -> None:
+    """Line ends, the end of the last line and the mark of the encoding stay. An editor that is quit changes nothing."""
+    (dead,) = sqlite_dlq.kill(an_event("mail.sent", data))
+    sqlite_dlq.environment |= {"VISUAL": "true"}
+    code, shown = sqlite_dlq.on_terminal("edit", str(dead.number))
+    assert (code, len(sqlite_dlq.open())) == (1, 1), shown
+    assert "The data are the same: nothing was changed" in shown
+    sqlite_dlq.environment |= _editor("s/ann/bob/")
+
+    code, shown = sqlite_dlq.on_terminal("edit", str(dead.number))
+
+    assert code == 0, shown
+    new, expected = sqlite_dlq.delivered("mail", 1)[0].envelope.event.data, data.replace(b"ann", b"bob")
+    assert (json.loads(new) == json.loads(expected)) if data.startswith(b"{") else (new == expected)
 
 
 def test_an_erased_letter_is_nowhere_in_the_file(

@@ -103,6 +103,8 @@ def test_a_form_that_is_sent_twice_edits_once(app: Flask, settings: Settings) ->
     ("sent", "expected"),
     [
         ('{"n": 1,}', "expected JSON, as the old data are"),
+        ('{"n": NaN}', "expected JSON, as the old data are: NaN is not JSON"),
+        ('{"n": 1e400}', "expected JSON, as the old data are: 1e400 is too large for a float of 64 bits"),
         ('{"n": 1' + " " * 200_000 + "}", "expected at most 131,072 characters"),
         ('{\n  "n": 1\n}\n', "these are the old ones"),
     ],
@@ -132,6 +134,18 @@ def test_hidden_fields_are_not_shown_and_keep_their_values(app: Flask, settings:
     assert json.loads(put_back(settings).data) == {**old, "to": "bob"}
 
 
+def test_a_lone_surrogate_keeps_its_value(app: Flask, settings: Settings) -> None:
+    """It is an escape in the form, beside hidden fields too."""
+    old = {"to": "ann \ud800", "password": "hunter2hunter2"}
+    client = with_letter(app, settings, json.dumps(old).encode())
+    shown = shown_data(client)
+    assert '"ann \\ud800"' in shown
+
+    assert edit(client, shown.replace("ann", "bob")).status_code == 303
+
+    assert json.loads(put_back(settings).data) == {**old, "to": "bob \ud800"}
+
+
 def test_hidden_values_do_not_move(app: Flask, settings: Settings) -> None:
     """Items of a list that change places are refused: nobody could tell whose value is whose."""
     old = {"cards": [{"token": "tok-1", "n": 1}, {"token": "tok-2", "n": 2}]}
@@ -152,6 +166,7 @@ def test_hidden_values_do_not_move(app: Flask, settings: Settings) -> None:
         (b"\xff\x00", "are no plain text"),
         (b"a\x1b[31mb", "are no plain text"),
         (b"password=hunter2hunter2&to=ann\xff", "are no plain text"),
+        (b'{"password": "hunter2hunter2", "n": 1e400}', "have hidden fields, and cannot be read as JSON"),
         (b"x" * 40_000, "too long for a form"),
     ],
 )

@@ -9,13 +9,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NoReturn
+from typing import Any
 
 from bridge.envelope import Envelope, encode_head
 from bridge.errors import shown
 from bridge.event import UNKNOWN_TIME, Event, plain_id
 from bridge.json_fields import exact_text, json_object
 from bridge.publishing.stores import StoredEvent
+from bridge.strict_json import refuse_constant
 
 _JSON = "application/json"
 _MILLISECONDS = 1e11
@@ -103,7 +104,7 @@ def moment(value: object) -> datetime | None:
 def _fields(text: bytes) -> dict[str, Any]:
     fields = json_object(text.decode())
     if b"NaN" in text or b"Infinity" in text:  # Python reads them, and JSON has none
-        json.loads(text, parse_constant=_refuse)
+        json.loads(text, parse_constant=refuse_constant)
     return fields
 
 
@@ -112,7 +113,3 @@ def _class_of(fields: Mapping[str, Any], classes: Mapping[str, str]) -> str | No
     mapped."""
     named = [each for each in (fields.get("wrapped"), fields.get("class")) if isinstance(each, str) and each]
     return next((each for each in named if each in classes), named[0] if named else None)
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")
