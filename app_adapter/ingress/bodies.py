@@ -4,11 +4,12 @@ import json
 import re
 from http import HTTPStatus
 from itertools import accumulate
-from typing import Any, NoReturn
+from typing import Any
 
 from flask import Request
 
 from app_adapter.ingress.problems import Problem, wrong
+from bridge.strict_json import NumberTooLarge, refuse_constant, strict_json
 
 _PIECE = 65536
 # A string is skipped as a whole, also one without an end. The possessive repetition keeps the search linear.
@@ -32,16 +33,25 @@ def read_body(request: Request, most: int) -> bytes:
     return b"".join(pieces)
 
 
-def json_of(data: bytes, max_depth: int, what: str = "the body") -> Any:
-    """Return the value that is written as JSON. Raise `Problem`: 400 for anything else, 422 if it is too deep."""
-    found = depth_of(data)
-    if found > max_depth:
-        expected = f"expected arrays and objects within each other at most {max_depth} deep (ingress.max_depth)"
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{what} is {found} deep: {expected}")
+def json_of(data: bytes, max_depth: int) -> Any:
+    """Return the value of JSON that is written again. Raise what `check_json` raises, and `Problem` 422 for a number
+    that cannot be written again."""
+    _check_depth(data, max_depth)
     try:
-        return json.loads(data.decode(), parse_constant=_refuse)
+        return strict_json(data.decode())
+    except NumberTooLarge as error:
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"the body: {error}") from error
+    except ValueError as error:
+        raise _no_json(error) from error
+
+
+def check_json(data: bytes, max_depth: int) -> None:
+    """Raise `Problem` for data that claim to be JSON: 400 if they are not, 422 if they are too deep."""
+    _check_depth(data, max_depth)
+    try:
+        json.loads(data.decode(), parse_constant=refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise Problem(HTTPStatus.BAD_REQUEST, f"{what}: expected JSON in UTF-8: {error}") from error
+        raise _no_json(error) from error
 
 
 def depth_of(data: bytes) -> int:
@@ -50,9 +60,15 @@ def depth_of(data: bytes) -> int:
     return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0)
 
 
+def _check_depth(data: bytes, most: int) -> None:
+    if (found := depth_of(data)) > most:
+        expected = f"expected arrays and objects within each other at most {most} deep (ingress.max_depth)"
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"the body is {found} deep: {expected}")
+
+
+def _no_json(error: Exception) -> Problem:
+    return Problem(HTTPStatus.BAD_REQUEST, f"the body: expected JSON in UTF-8: {error}")
+
+
 def _too_large(found: str, most: int) -> Problem:
     return wrong("body", found, f"expected at most {most} bytes", HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")

@@ -1,7 +1,8 @@
 """CloudEvents 1.0 over HTTP: one event in binary or structured mode, and batches.
 
 The `type` is the name of the event, the `source` its source, and the `id` its key. Data is kept byte for byte in binary
-mode; in the other modes it is JSON within JSON, or text, or base64. Further attributes are left out.
+mode; in the other modes it is JSON within JSON, which is written anew, or text, or base64. Further attributes are left
+out.
 """
 
 import binascii
@@ -18,6 +19,7 @@ from werkzeug.datastructures import Headers
 from app_adapter.ingress.bodies import json_of
 from app_adapter.ingress.problems import Problem, wrong
 from app_adapter.listener_api import is_json
+from bridge.attempt import encodable
 
 STRUCTURED = "application/cloudevents"
 BATCH = "application/cloudevents-batch"
@@ -122,10 +124,12 @@ def _data(item: Mapping[str, Any], content_type: str) -> bytes | None:
     if "data" not in item:
         return None if is_json(content_type) else b""
     if is_json(content_type):
-        return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+        return encodable(json.dumps(data, ensure_ascii=False, separators=(",", ":"))).encode()
     if not isinstance(data, str):
         raise wrong("data", data, f"expected a text, because datacontenttype={content_type!r:.100} is not JSON")
-    return data.encode("utf-8", "surrogatepass")
+    if encodable(data) != data:
+        raise wrong("data", data, "expected a text that UTF-8 can encode", HTTPStatus.UNPROCESSABLE_ENTITY)
+    return data.encode()
 
 
 def _decoded(encoded: object) -> bytes:

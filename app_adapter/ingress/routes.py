@@ -12,7 +12,7 @@ from app_adapter.defer import EXTENSION
 from app_adapter.ingress import cloudevents, openapi, reading, zmws
 from app_adapter.ingress.access import Access, Client, access_of, ingress_of
 from app_adapter.ingress.asked import KEY, Asked, asked_of
-from app_adapter.ingress.bodies import json_of, read_body
+from app_adapter.ingress.bodies import check_json, read_body
 from app_adapter.ingress.cloudevents import Received
 from app_adapter.ingress.keys import Keys, keys_of
 from app_adapter.ingress.problems import Problem, answer_to_problem, wrong
@@ -132,7 +132,7 @@ class Ingress:
             return cloudevents.of_structured(content_type, body, depth)
         payload = body if body or (content_type and not is_json(content_type)) else None
         if payload is not None and is_json(content_type):
-            json_of(payload, depth)
+            check_json(payload, depth)
         if cloudevents.is_binary(request.headers):
             return cloudevents.of_binary(request.headers, payload, content_type or None)
         if name is None:

@@ -125,6 +125,11 @@ def test_an_event_without_data_has_null(site: IngressSite, deferred: Recording, 
         ({**PLAIN, "data_base64": "?"}, 400, "data_base64='?': expected base64"),
         ({**PLAIN, "data_base64": 1}, 400, "data_base64=1: expected base64"),
         ({**PLAIN, "data_base64": "", "data": 1}, 400, "expected no data beside it"),
+        (
+            {**PLAIN, "datacontenttype": "text/plain", "data": "\ud800"},
+            422,
+            "data='\\ud800': expected a text that UTF-8",
+        ),
         ([], 400, "body=[]: expected a CloudEvent"),
     ],
 )
@@ -136,6 +141,31 @@ def test_a_wrong_event_is_a_problem(
     assert answer.status_code == status
     assert detail in answer.get_json(force=True)["detail"]
     assert not list(deferred)
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1e400"])
+def test_a_number_that_cannot_be_written_again_is_a_problem(
+    site: IngressSite, deferred: Recording, number: str
+) -> None:
+    """The problem names it. Data that are kept byte for byte may have it."""
+    data = f'{{"x": {number}}}'
+    event = json.dumps(PLAIN)[:-1] + f', "data": {data}}}'
+    for body, content_type in ((event, JSON), (f"[{event}]", BATCH)):
+        answer = site.post("/events", body, Content_Type=content_type)
+        assert (answer.status_code, answer.get_json(force=True)["detail"]) == (
+            422,
+            f"the body: {number} is too large for a float of 64 bits",
+        )
+    assert site.post("/events/order.paid", data, Content_Type="application/json").status_code == 202
+    assert [event.event.data for event in deferred] == [data.encode()]
+
+
+def test_a_lone_surrogate_in_json_stays_an_escape(site: IngressSite, deferred: Recording) -> None:
+    """UTF-8 cannot encode it. Other characters are written as they are."""
+    event = {**PLAIN, "data": {"x\ud800": "ä\udfff"}}
+    assert site.post("/events", json.dumps(event), Content_Type=JSON).status_code == 202
+    assert site.post("/events", json.dumps([event]), Content_Type=BATCH).status_code == 202
+    assert [each.event.data for each in deferred] == ['{"x\\ud800":"ä\\udfff"}'.encode()] * 2
 
 
 @pytest.mark.parametrize(
