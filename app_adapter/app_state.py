@@ -48,6 +48,11 @@ class AppState:
         """The way of this app's events to the broker."""
         return Deferring(self.app, self.settings, self.tell, self.target, self.recording)
 
+    @property
+    def calling(self) -> Calling:
+        """The way of this app's calls to the workers."""
+        return Calling(self.app, self.settings, self.tell, self.target, is_testing=self.recording() is not None)
+
     def defer(self, deferral: Deferral, session: Any = None) -> str:
         """Defer an event from this app; see `app_adapter.defer`."""
         return self.deferring.defer(deferral, session)
@@ -62,8 +67,7 @@ class AppState:
 
     def call(self, name: str, payload: Any, *, timeout: float | timedelta, content_type: str | None) -> Any:
         """Call the listeners of a name; see `app_adapter.call`."""
-        calling = Calling(self.app, self.settings, self.tell, self.target, is_testing=self.recording() is not None)
-        return calling.call(name, payload, timeout, content_type)
+        return self.calling.call(name, payload, timeout, content_type)
 
     def cancel(self, event_id: str, *, why: str, running: bool) -> None:
         """Cancel an event of this app; see `app_adapter.cancel`."""

@@ -9,6 +9,7 @@ from flask import current_app
 from app_adapter.defer import EXTENSION, make_event
 from bridge.call import LONGEST_TIMEOUT, Question
 from bridge.errors import CallError, shown
+from bridge.event import Event
 
 TIMEOUT = 5.0
 """Seconds that a call waits for its answer by default."""
@@ -46,8 +47,7 @@ def make_question(
     traceparent: str | None,
     now: datetime,
 ) -> Question:
-    """Return the question, checked. Raise what `make_event` raises, and `CallError` for a wrong timeout."""
-    seconds = _seconds(timeout)
+    """Return the question, checked. Raise what `make_event` and `question_of` raise."""
     event = make_event(
         name,
         payload,
@@ -58,7 +58,12 @@ def make_question(
         traceparent=traceparent,
         now=now,
     )
-    return Question(event, seconds)
+    return question_of(event, timeout)
+
+
+def question_of(event: Event, timeout: object) -> Question:
+    """Return the question with this event. Raise `CallError` for a wrong timeout."""
+    return Question(event, _seconds(timeout))
 
 
 def _seconds(timeout: object) -> float:

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask
 
 from app_adapter.answers import value_of
-from app_adapter.call import make_question
+from app_adapter.call import make_question, question_of
 from app_adapter.fork_safe_publishing import ask
 from app_adapter.trace import current_traceparent
+from bridge.call import Question
 from bridge.config.settings import Settings
 from bridge.errors import CallError
+from bridge.event import Event
 from bridge.queues import route
 from bridge.request import ReplayTarget
 
@@ -43,11 +45,19 @@ class Calling:
             traceparent=current_traceparent(),
             now=datetime.now(UTC),
         )
+        return self._answer(question)
+
+    def ask(self, event: Event, timeout: float) -> Any:
+        """Call the listeners with an event that is made already, as `call` does."""
+        return self._answer(question_of(event, timeout))
+
+    def _answer(self, question: Question) -> Any:
+        name = question.event.name
         if self.is_testing:
             from app_adapter.testing import answer_in_process  # no web process needs it
 
             queues = route(self.settings.queues(), name)
-            answer = answer_in_process(question, self.app, self.target, queues, values.max_body)
+            answer = answer_in_process(question, self.app, self.target, queues, self.settings.values.max_body)
         elif self.app.testing:
             raise CallError(
                 f"the app {self.app.name!r} has TESTING set, so {name!r} is not sent to a broker. Call it in a `with "

@@ -40,11 +40,11 @@ class Deferring:
 
     def defer(self, deferral: Deferral, session: Any = None) -> str:
         """Defer one event; see `app_adapter.defer`."""
-        outgoing = self._made(deferral)
+        outgoing = self.made(deferral)
         _check_session(session, [deferral])
         try:
             if session is None:
-                self._send(outgoing, deferral)
+                self.send(outgoing, deferral)
             elif (duplicate := self._write(session, [outgoing], [deferral])[0]) is not None:
                 raise duplicate
         except DuplicateEvent as error:
@@ -52,6 +52,43 @@ class Deferring:
                 raise
             return error.event_id
         return outgoing.event.id
+
+    def made(self, deferral: Deferral) -> Outgoing:
+        """Return the event of a deferral, which nobody has sent yet. Raise what `defer()` raises for its arguments."""
+        check_travels(deferral)
+        now, values = datetime.now(UTC), self.settings.values
+        due = due_of(deferral.delay, deferral.at, now)
+        event = make_event(
+            deferral.name,
+            deferral.payload if deferral.to is None else arguments_of(deferral.payload),
+            content_type=deferral.content_type,
+            source=deferral.source or values.source or self.app.name,
+            dumps=self.app.json.dumps,
+            max_body=values.max_body,
+            traceparent=current_traceparent(),
+            now=now,
+            handling=handling_of(deferral, due, now),
+        )
+        if deferral.to is not None:
+            return as_job(event, due, deferral, values.stores)
+        return Outgoing(event, due, within_of(deferral, now))
+
+    def send(self, outgoing: Outgoing, deferral: Deferral) -> None:
+        """Publish or record an event that was made. Raise what `defer()` raises."""
+        recording = self.recording()
+        if recording is not None:
+            from app_adapter.testing import RecordedEvent
+
+            event = outgoing.event
+            queues = route(self.settings.queues(), event.name) if deferral.to is None else ()
+            delay, at = deferral.delay, deferral.at
+            recorded = RecordedEvent(event, self.app, self.target, queues, delay, at, to=deferral.to)
+            recording.add(recorded, outgoing.within)
+        elif self.app.testing:
+            raise DeferError(_in_a_test(self.app.name, outgoing.event.name))
+        else:
+            event, due = outgoing.event, outgoing.due
+            publish(self.settings, event, due, self.tell, within=outgoing.within, sidekiq=outgoing.sidekiq)
 
     def defer_many(self, given: Iterable[Given], session: Any = None) -> list[str]:
         """Defer all events; see `app_adapter.defer_many`."""
@@ -71,31 +108,12 @@ class Deferring:
     def defer_in_flush(self, deferrals: Sequence[Deferral], session: Any) -> None:
         """Write events into the outbox while the session flushes, in the flush's own transaction or savepoint. Raise
         what `defer()` raises; the flush then fails with it."""
-        made = [self._made(deferral) for deferral in deferrals]
+        made = [self.made(deferral) for deferral in deferrals]
         self._write(session, made, deferrals, by="insert")
-
-    def _made(self, deferral: Deferral) -> Outgoing:
-        check_travels(deferral)
-        now, values = datetime.now(UTC), self.settings.values
-        due = due_of(deferral.delay, deferral.at, now)
-        event = make_event(
-            deferral.name,
-            deferral.payload if deferral.to is None else arguments_of(deferral.payload),
-            content_type=deferral.content_type,
-            source=deferral.source or values.source or self.app.name,
-            dumps=self.app.json.dumps,
-            max_body=values.max_body,
-            traceparent=current_traceparent(),
-            now=now,
-            handling=handling_of(deferral, due, now),
-        )
-        if deferral.to is not None:
-            return as_job(event, due, deferral, values.stores)
-        return Outgoing(event, due, within_of(deferral, now))
 
     def _made_one_of_many(self, deferral: Deferral, at: int) -> Outgoing:
         try:
-            return self._made(deferral)
+            return self.made(deferral)
         except DeferError as error:
             error.args = (f"event {at} of defer_many(): {error}; nothing was published",)
             raise
@@ -120,7 +138,7 @@ class Deferring:
         else:
             for outgoing, deferral in written:
                 held = replace(outgoing, within=None)
-                imported("commits").at_commit(session, partial(self._send, held, deferral))
+                imported("commits").at_commit(session, partial(self.send, held, deferral))
         return answers
 
     def _key_held(self, session: Any, outgoing: Outgoing) -> DuplicateEvent | None:
@@ -138,25 +156,9 @@ class Deferring:
             return duplicate
         return None
 
-    def _send(self, outgoing: Outgoing, deferral: Deferral) -> None:
-        recording = self.recording()
-        if recording is not None:
-            from app_adapter.testing import RecordedEvent
-
-            event = outgoing.event
-            queues = route(self.settings.queues(), event.name) if deferral.to is None else ()
-            delay, at = deferral.delay, deferral.at
-            recorded = RecordedEvent(event, self.app, self.target, queues, delay, at, to=deferral.to)
-            recording.add(recorded, outgoing.within)
-        elif self.app.testing:
-            raise DeferError(_in_a_test(self.app.name, outgoing.event.name))
-        else:
-            event, due = outgoing.event, outgoing.due
-            publish(self.settings, event, due, self.tell, within=outgoing.within, sidekiq=outgoing.sidekiq)
-
     def _recorded(self, outgoing: Outgoing, deferral: Deferral) -> DeferError | None:
         try:
-            self._send(outgoing, deferral)
+            self.send(outgoing, deferral)
         except DeferError as error:
             return error
         return None

@@ -25,7 +25,7 @@ from bridge.errors import (
 from bridge.topics import check_name, is_reserved
 
 _NOT_IN_TIME = (CallTimedOut, CallUnavailable, NobodyServes)
-"""The ends of a call after which its event is deferred: the call does not run any more, and has no answer."""
+"""The ends of a call after which its event is deferred: no answer comes any more."""
 
 _OTHER_IS_WRONG = Problem(
     HTTPStatus.FAILED_DEPENDENCY, "the event is not deferred, because another event of the batch is wrong"
@@ -76,17 +76,22 @@ def check(event: Received, max_body: int) -> None:
 
 def send(state: AppState, keys: Keys, event: Received, asked: Asked) -> str | Answered:
     """Call, or defer, one event; return the answer, or the id. Raise `Problem`."""
+    deferral = _deferral(event, asked)
     try:
-        if asked.wait:
-            try:
-                return Answered(
-                    state.call(event.name, event.payload, timeout=asked.wait, content_type=event.content_type)
-                )
-            except _NOT_IN_TIME:
-                pass
-        return keys.defer(state, _deferral(event, asked))
+        return _call(state, deferral, asked.wait) if asked.wait else keys.defer(state, deferral)
     except (DeferError, CallError, StoreUnavailable) as error:
         raise of_error(error) from error
+
+
+def _call(state: AppState, deferral: Deferral, wait: float) -> str | Answered:
+    """Call the listeners with the event. If no answer comes in time, defer that same event, so that a listener that
+    runs once does not repeat what it has done in the call."""
+    outgoing = state.deferring.made(deferral)
+    try:
+        return Answered(state.calling.ask(outgoing.event, wait))
+    except _NOT_IN_TIME:
+        state.deferring.send(outgoing, deferral)
+        return outgoing.event.id
 
 
 def send_many(state: AppState, keys: Keys, events: Sequence[Received | Problem], asked: Asked) -> Sent:

@@ -1,17 +1,21 @@
 """Events over HTTP with the real programs: nginx, bridge-pool with the ingress, and a worker that runs the events."""
 
+import asyncio
 import http.client
 import json
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import NullPool, create_engine, text
 
 from app_adapter.ingress.access import hash_of
 from bridge.config.foreign_pool import Address
 from bridge.console.exit_codes import ExitCode
 from tests.contract.acts import take_and_ack
+from tests.journey.callers import CallingApp
 from tests.journey.site import Program, Site, eventually, site_on_sqlite
 from tests.journey.web_servers import Answer, WebServer, nginx
 
@@ -68,6 +72,29 @@ async def test_an_event_goes_from_nginx_to_its_listener(site: Site, front: WebSe
     )
     assert (answered.status, document(answered)) == (200, "cba")
     assert [each["app"] for each in document(front.ask("GET", "/workers", None, **TOKEN))["workers"]] == ["calling:app"]
+
+
+async def test_a_listener_that_has_run_in_a_call_does_not_run_once_more(site: Site, front: WebServer) -> None:
+    """If the worker is lost, the event is deferred with the id of the call, by which its marks are found."""
+    shop = f"sqlite:///{site.directory}/shop.db"
+    first = site.worker(app="paying:app", SHOP=shop)
+    await CallingApp(site).until_served()
+    asking = asyncio.create_task(
+        asyncio.to_thread(front.ask, "POST", "/events/order.paid", b"17", Prefer="wait=30", **TOKEN)
+    )
+    await eventually((site.directory / "taken").exists, report=lambda: first.log)
+    first.signal(signal.SIGKILL)
+    answer = await asking
+    assert answer.status == 202, answer.body
+    (site.directory / "go").touch()
+    second = site.worker(app="paying:app", SHOP=shop)
+
+    path = f"/events/{document(answer)['id']}"
+    await eventually(lambda: front.ask("GET", path, None, **TOKEN).status == 200, report=lambda: second.log)
+
+    assert document(front.ask("GET", path, None, **TOKEN))["queues"] == {"default": "delivered"}
+    with create_engine(shop, poolclass=NullPool).connect() as connection:
+        assert connection.execute(text("SELECT event FROM payment")).scalars().all() == [document(answer)["id"]]
 
 
 async def test_an_upload_is_streamed_and_bounded(site: Site, front: WebServer) -> None:

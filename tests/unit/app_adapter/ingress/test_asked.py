@@ -8,6 +8,7 @@ import pytest
 from app_adapter.listener_api import Event, Reject
 from app_adapter.testing import Recording
 from bridge.errors import CallLost, CallTimedOut, CallUnavailable, NobodyServes
+from bridge.event import Event as BridgeEvent
 from tests.unit.app_adapter.ingress.ingress_site import IngressSite
 
 EXPIRES = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
@@ -138,20 +139,20 @@ def test_without_a_wait_the_event_is_deferred(site: IngressSite, deferred: Recor
 def test_without_an_answer_in_time_the_event_is_deferred(
     site: IngressSite, deferred: Recording, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
 ) -> None:
-    """The call has ended by then. The wait is at most the setting's."""
-    waits: list[float] = []
+    """It is the event of the call, with what its headers asked for. The wait is at most the setting's."""
+    asked: list[Any] = []
 
-    def call(*_: object, timeout: float, **__: object) -> None:
-        waits.append(timeout)
+    def ask(_: object, event: BridgeEvent, timeout: float) -> None:
+        asked.append((event, timeout))
         raise kind("no answer")
 
-    monkeypatch.setattr("app_adapter.app_state.AppState.call", call)
-    answer = site.post("/events/order.paid", b"abc", Prefer="wait=9999")
+    monkeypatch.setattr("app_adapter.calling.Calling.ask", ask)
+    answer = site.post("/events/order.paid", b"abc", Prefer="wait=9999", Bridge_Priority="high")
 
     [event] = deferred
     assert (answer.status_code, answer.get_json()) == (202, {"id": event.id})
-    assert event.payload == b"abc"
-    assert waits == [30]
+    assert (event.payload, event.handling.priority) == (b"abc", "high")
+    assert asked == [(event.event, 30)]
 
 
 @pytest.mark.parametrize(
