@@ -108,6 +108,20 @@ async def test_in_the_background(whole: WholeSite) -> None:
     await eventually(lambda: whole.site.processes == [], report=lambda: str(whole.site.processes))
 
 
+async def test_a_log_that_cannot_be_written(whole: WholeSite) -> None:
+    """The processes do not wait for it: one that prints more than a pipe holds becomes ready, and serves."""
+    talking = "print('a line of the app that is going to be served\\n' * 20_000)\nfrom behaving import app\n"
+    (whole.site.directory / "talking.py").write_text(talking)
+    command = f"exec {PROGRAMS / 'bridge-site'} up talking:app >/dev/full 2>&1"
+    site = Program(["sh", "-c", command], whole.site.directory, whole.site.environment)
+
+    await eventually(lambda: bool(whole.status().get("ready")), report=lambda: str(whole.status()))
+
+    assert [each["restarts"] for each in whole.status()["processes"]] == [0]
+    site.signal(SIGTERM)
+    assert await site.ended() == 0
+
+
 async def test_a_site_that_is_killed(whole: WholeSite) -> None:
     """Its processes end too, and the next `up` is not hindered by what it left behind."""
     site = whole.up()

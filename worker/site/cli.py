@@ -99,12 +99,11 @@ def up(
     manager = ServiceManager.of_this_process()
     further = ("--log-format", log_format, "--log-level", log_level)
     members = members_of(settings, _app(app), further)
-    output = OneLog([OWN_NAME, *(member.name for member in members)], as_json=log_format == "json")
+    output = OneLog(OWN_NAME, [member.name for member in members], as_json=log_format == "json")
     configure_logging(log_format, log_level, cast(TextIO, OwnLines(output, OWN_NAME)))
     watched = changes(Path.cwd(), settings.file) if dev else None
     code = asyncio.run(run_site(SiteOptions(settings, members, output, manager, watched)))
     if code is None:
-        sys.stderr.flush()
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], before)
     sys.exit(code)
 

@@ -13,20 +13,46 @@ _LONGEST = 1 << 20
 
 class OneLog:
     """Writes the lines of all processes to one stream. With `as_json`, a line that is a JSON object gets the name of
-    the process as its first key, `process`; any other line becomes such an object."""
+    the process as its first key, `process`; any other line becomes such an object.
 
-    def __init__(self, names: list[str], *, as_json: bool, stream: TextIO | None = None) -> None:
+    Lines that the stream does not take, because its disk is full for example, are dropped, and their number is told
+    in the name of `own` as soon as it takes lines again: the processes must not wait for their log. The stream's own
+    buffer is passed by, for it would keep such lines, and nobody knew how many."""
+
+    def __init__(self, own: str, names: list[str], *, as_json: bool, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
         self._as_json = as_json
-        self._width = max(map(len, names), default=0)
+        self._own = own
+        names = [own, *names]
+        self._width = max(map(len, names))
         is_coloured = self._stream.isatty() and "NO_COLOR" not in os.environ
         self._colours = {name: _COLOURS[at % len(_COLOURS)] for at, name in enumerate(names)} if is_coloured else {}
+        self._dropped = 0
+        self._reason = ""
+        self._is_torn = False
 
     def write(self, name: str, line: bytes) -> None:
-        """Write one line of a process."""
-        text = line.decode(errors="backslashreplace").rstrip("\r\n")
-        self._stream.write(f"{self._object(name, text) if self._as_json else self._prefixed(name, text)}\n")
-        self._stream.flush()
+        """Write one line of a process, or drop it."""
+        text = self._line(name, line.decode(errors="backslashreplace").rstrip("\r\n"))
+        if self._dropped:
+            text = self._line(self._own, f"lines of this log that are lost: {self._dropped} ({self._reason})") + text
+        if self._is_torn:
+            text = "\n" + text
+        try:
+            self._write(text.encode(self._stream.encoding, "backslashreplace"))
+        except OSError as error:
+            self._dropped += 1
+            self._reason = error.strerror or str(error)
+        else:
+            self._dropped = 0
+
+    def _write(self, data: bytes) -> None:
+        while data:
+            data = data[os.write(self._stream.fileno(), data) :]
+            self._is_torn = bool(data)
+
+    def _line(self, name: str, text: str) -> str:
+        return f"{self._object(name, text) if self._as_json else self._prefixed(name, text)}\n"
 
     def _prefixed(self, name: str, text: str) -> str:
         prefix = f"{name:<{self._width}} |"
