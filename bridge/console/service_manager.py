@@ -1,5 +1,6 @@
 """The protocol of systemd's `sd_notify(3)`: a program tells its service manager that it is ready, reloads, stops and is
-alive. Under no service manager nothing is sent.
+alive. Under no service manager nothing is sent. What cannot be sent, because this process has no free file descriptor
+for example, is sent with the next message.
 
 The service manager is systemd with `Type=notify`, or `bridge-site up`.
 """
@@ -8,7 +9,7 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import NoReturn, Self
 
@@ -31,6 +32,8 @@ class ServiceManager:
     address: str | None = None
     watchdog: float | None = None
     _status: str = field(default="", init=False)
+    _untold: dict[str, str] = field(default_factory=dict, init=False)
+    _trouble: str = field(default="", init=False)
 
     @classmethod
     def of_this_process(cls, environ: MutableMapping[str, str] = os.environ) -> Self:
@@ -45,41 +48,53 @@ class ServiceManager:
 
     def ready(self, status: str = "") -> None:
         """Tell the manager that the process is ready, after its start or a reload."""
-        self._send("READY=1", *self._changed(status))
+        self._send({"READY": "1"}, status)
 
     def reloading(self) -> None:
         """Tell the manager that a reload begins. `ready` tells its end."""
-        self._send("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
+        now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        self._send({"RELOADING": "1", "MONOTONIC_USEC": str(now)})
 
     def stopping(self, status: str = "") -> None:
         """Tell the manager that the process takes no more work, and ends when the running work is done."""
-        self._send("STOPPING=1", *self._changed(status))
+        self._send({"STOPPING": "1"}, status)
 
     async def keep_informed(self, status: Callable[[], str]) -> NoReturn:
         """Tell the manager that the event loop is alive, and the status when it has changed, until cancelled."""
         while self.address is not None:
-            alive = ("WATCHDOG=1",) if self.watchdog is not None else ()
-            self._send(*alive, *self._changed(status()))
+            self._send({"WATCHDOG": "1"} if self.watchdog is not None else {}, status())
             await asyncio.sleep(min(STATUS_SECONDS, self.watchdog / 3 if self.watchdog is not None else STATUS_SECONDS))
         await asyncio.Event().wait()
         raise AssertionError("an event that nobody sets")
 
-    def _changed(self, status: str) -> tuple[str, ...]:
-        if not status or status == self._status:
-            return ()
-        self._status = status
-        return (f"STATUS={printable(status)}",)
-
-    def _send(self, *lines: str) -> None:
-        if self.address is None or not lines:
+    def _send(self, fields: Mapping[str, str], status: str = "") -> None:
+        """Send what could not be sent before, the fields, and the status if it has changed. If a message has several
+        states, the last one counts; since systemd 253, READY goes before RELOADING, and STOPPING before both."""
+        if self.address is None:
+            return
+        self._untold = {name: value for name, value in self._untold.items() if name not in fields} | dict(fields)
+        if status and status != self._status:
+            self._status = status
+            self._untold["STATUS"] = printable(status)
+        if not self._untold:
             return
         address = "\0" + self.address[1:] if self.address.startswith("@") else self.address
+        message = "\n".join(f"{name}={value}" for name, value in self._untold.items())
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
                 client.setblocking(False)
-                client.sendto("\n".join(lines).encode(), address)
+                client.sendto(message.encode(), address)
         except BlockingIOError:
-            pass  # the manager is busy, and is told again
+            pass  # the manager is busy
         except (OSError, ValueError) as error:
+            self._fail(error)
+        else:
+            self._untold.clear()
+            self._trouble = ""
+
+    def _fail(self, error: OSError | ValueError) -> None:
+        if str(error) != self._trouble:
+            self._trouble = str(error)
             log.warning("the service manager at %s cannot be told anything: %s", self.address, error)
+        if isinstance(error, ValueError) or error.errno is None:  # no socket can have this address
             self.address = None

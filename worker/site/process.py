@@ -110,11 +110,11 @@ class MemberProcess:
         self._text = fields.get("STATUS", self._text)
         if "STOPPING" in fields:
             self._become("stopping")
-        elif "RELOADING" in fields:
-            self._become("reloading")
         elif "READY" in fields:
             self._become("ready")
             self.became_ready.set()
+        elif "RELOADING" in fields:
+            self._become("reloading")
 
     def reload(self) -> None:
         """Let the process boot new code, or start it again at once if it waits for that."""
