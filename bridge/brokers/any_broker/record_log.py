@@ -4,11 +4,13 @@ confirm into batches.
 
 import asyncio
 import logging
+import random
 import time
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+from bridge.back_off import BackOff
 from bridge.brokers.contract.logs import APPEND_SECONDS, BatchLog, Records
 from bridge.deadline import Deadline
 from bridge.errors import BridgeError
@@ -31,6 +33,9 @@ MOST_WAITING = 4 * 1024**2
 """Bytes of records that wait while the broker is unreachable. Further records are dropped."""
 
 FLUSH_SECONDS = 2.0
+
+WRITE_BACK_OFF = BackOff(first=0.2, at_most=5.0)
+"""Between tries to write a batch."""
 
 log = logging.getLogger(__name__)
 
@@ -92,16 +97,25 @@ class RecordLog:
         await self._batches.close()
 
     async def _write_soon(self) -> None:
+        trouble, failures, pause = "", 0, GATHER_SECONDS
         while self._waiting:
             with suppress(TimeoutError):
-                async with asyncio.timeout(GATHER_SECONDS):
+                async with asyncio.timeout(pause):
                     await self._hurry.wait()
             try:
                 await self._write_batch()
             except BridgeError as error:
-                log.warning("log %s: %s; %d records wait for another try", self._name, error, len(self._waiting))
+                if str(error) != trouble:
+                    trouble = str(error)
+                    log.warning("log %s: %s; %d records wait for another try", self._name, error, len(self._waiting))
                 if self._hurry.is_set():
                     return
+                failures += 1
+                pause = WRITE_BACK_OFF.wait(failures, random.random())
+            else:
+                if trouble:
+                    log.info("log %s: its records are written again", self._name)
+                trouble, failures, pause = "", 0, GATHER_SECONDS
 
     async def _write_batch(self) -> None:
         """Write the oldest records that fit into one batch. They keep waiting if they were not written."""

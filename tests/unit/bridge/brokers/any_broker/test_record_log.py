@@ -1,11 +1,13 @@
 """Records that are appended soon, if the broker fails."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager
 
 import pytest
 
+from bridge.back_off import BackOff
 from bridge.brokers.any_broker import record_log
 from bridge.brokers.any_broker.record_log import RecordLog
 from bridge.deadline import Deadline
@@ -50,8 +52,9 @@ class Batches:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Write batches at once."""
+    """Write batches at once, and again soon."""
     monkeypatch.setattr(record_log, "GATHER_SECONDS", 0.0)
+    monkeypatch.setattr(record_log, "WRITE_BACK_OFF", BackOff(first=0.01, at_most=PATIENCE, jitter=0.0))
 
 
 async def test_a_broker_that_is_away() -> None:
@@ -66,6 +69,40 @@ async def test_a_broker_that_is_away() -> None:
 
     assert batches.numbers() == [[0, 1, 2]]
     assert log.dropped == 0
+
+
+async def test_a_log_that_cannot_be_written_for_long(caplog: pytest.LogCaptureFixture) -> None:
+    """It is tried again after longer and longer waits. Each new reason is logged once, and the recovery."""
+    caplog.set_level("INFO")
+    batches = Batches(*[BrokerUnavailable("away")] * 3, BrokerUnavailable("the disk is full"))
+    log = RecordLog("notes", batches)
+    began = time.monotonic()
+    log.append_soon({"n": 0})
+
+    async with asyncio.timeout(PATIENCE):
+        await batches.appended.wait()
+    await log.close()
+
+    assert time.monotonic() - began > 0.01 + 0.02 + 0.04 + 0.08
+    assert caplog.messages == [
+        "log notes: away; 1 records wait for another try",
+        "log notes: the disk is full; 1 records wait for another try",
+        "log notes: its records are written again",
+    ]
+
+
+async def test_a_close_waits_for_no_other_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The records that wait for another try are tried at once."""
+    monkeypatch.setattr(record_log, "WRITE_BACK_OFF", BackOff(first=PATIENCE, at_most=PATIENCE))
+    batches = Batches(BrokerUnavailable("away"))
+    log = RecordLog("notes", batches)
+    log.append_soon({"n": 0})
+    async with asyncio.timeout(PATIENCE):
+        await batches.called.wait()
+
+    await log.close()
+
+    assert batches.numbers() == [[0]]
 
 
 async def test_what_may_be_there_is_not_written_again() -> None:
