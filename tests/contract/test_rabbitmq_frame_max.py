@@ -16,11 +16,23 @@ from bridge.brokers.contract.broker import Broker
 from bridge.brokers.contract.consuming import Delivery
 from bridge.brokers.rabbitmq.broker import RabbitBroker
 from bridge.brokers.rabbitmq.connection import client_internals
+from bridge.brokers.rabbitmq.consuming.foreign_intake import PREFETCH
 from bridge.envelope import encode_head
 from bridge.errors import TooLarge
+from bridge.foreign_messages.source import ForeignSource
 from bridge.ledger import Dead, Letter, Transcript
 from bridge.queues import Queue
-from tests.contract.acts import AT_ONCE, an_envelope, an_event, consuming, entries_of, eventually, now, take
+from tests.contract.acts import (
+    AT_ONCE,
+    an_envelope,
+    an_event,
+    consuming,
+    entries_of,
+    eventually,
+    now,
+    take,
+    take_and_ack,
+)
 from tests.contract.rabbitmq_site import RabbitSite
 from tests.rabbitmq_node import RabbitNode
 
@@ -160,6 +172,40 @@ async def test_foreign_messages_that_cannot_be_replaced_block_nothing(
 
     assert small.envelope.event.name == "order.small"
     assert {entry.reason for entry in entries if isinstance(entry, Dead)} == {"set aside"}
+
+
+@pytest.mark.parametrize("type", ["classic", "quorum"])
+async def test_messages_of_an_older_bridge_that_are_too_large_stay_and_block_nothing(
+    node: RabbitNode, site: RabbitSite, type: str
+) -> None:
+    """More of them than the prefetch do not stop their queue, and all are still in it when the worker has ended."""
+    old, large = f"{site.namespace}_old", 2 * PREFETCH + 10
+    queue = Queue("legacy", foreign=ForeignSource(old, "fervo", "legacy.event"))
+    broker = RabbitBroker.from_url(node.url, site.namespace)
+    await broker.declare([queue])
+    async with site.channel() as channel:
+        await channel.queue_declare(old, durable=True, arguments={"x-queue-type": type})
+        for _ in range(large):
+            await channel.basic_publish(b"x" * 3_000, routing_key=old)
+        for number in range(5):
+            await channel.basic_publish(str(number).encode(), routing_key=old)
+    try:
+        with setting(node, "max_message_size", 2_000):
+            consumer = await consuming(broker, "legacy")
+            events = [delivery.envelope.event for delivery in await take_and_ack(consumer, 5)]
+            await broker.close()
+
+        assert sorted(event.data for event in events) == [b"0", b"1", b"2", b"3", b"4"]
+
+        async def left() -> int:
+            return await site.count(old, durable=True)
+
+        assert await eventually(left, lambda count: count == large)
+    finally:
+        await broker.remove([queue])
+        await broker.close()
+        async with site.channel() as channel:
+            await channel.queue_delete(old)
 
 
 async def test_an_envelope_with_texts_without_bounds_can_be_retried_and_buried(

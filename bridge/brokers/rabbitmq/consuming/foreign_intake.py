@@ -30,6 +30,10 @@ from bridge.event import Event, event_id
 from bridge.foreign_messages.source import ForeignSource
 
 PREFETCH = 50
+
+MOST_SET_ASIDE = PREFETCH // 2
+"""Messages of one consumer that stay unacknowledged, after which another consumer begins with the whole prefetch."""
+
 AGAIN_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
@@ -47,6 +51,7 @@ class ForeignIntake:
         self._publisher = publisher
         self._link = Link(address, self._prepare, _no_repair, names.question, confirms=False)
         self._consumer: tuple[Engine, str] | None = None
+        self._set_aside = 0
         self._connecting: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._trouble = ""
@@ -59,10 +64,8 @@ class ForeignIntake:
     async def stop(self) -> None:
         """Take no further message. Those that are in hand become events."""
         self._stopped = True
-        if self._consumer is not None:
-            engine, tag = self._consumer
-            with suppress(*BROKEN):
-                await engine.basic_cancel(tag)
+        with suppress(*BROKEN):
+            await self._end_consumer()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=AGAIN_SECONDS)
 
@@ -84,18 +87,38 @@ class ForeignIntake:
         engine = await engine_of(channel)
         engine.on_consumer_cancel_callbacks.add(self._ended)
         await engine.basic_qos(prefetch_count=PREFETCH)
-
-        async def taken(message: DeliveredMessage) -> None:
-            self._keep(self._take(engine, message))
-
         try:
-            began = await engine.basic_consume(self._source.queue, taken)
+            await self._consume(engine)
         except BROKEN as error:
             self._warn(f"its messages cannot be taken: {error_text(error)}")
             raise
         self._trouble = ""
-        self._consumer = engine, str(began.consumer_tag)
         log.info("taking the messages of '%s' into the queue %s", self._source.queue, self._queue)
+
+    async def _consume(self, engine: Engine) -> None:
+        async def taken(message: DeliveredMessage) -> None:
+            self._keep(self._take(engine, message))
+
+        began = await engine.basic_consume(self._source.queue, taken)
+        self._consumer, self._set_aside = (engine, str(began.consumer_tag)), 0
+        if self._stopped:
+            await self._end_consumer()
+
+    async def _end_consumer(self) -> None:
+        if self._consumer is not None:
+            (engine, tag), self._consumer = self._consumer, None
+            await engine.basic_cancel(tag)
+
+    async def _count_set_aside(self, engine: Engine) -> None:
+        """Begin another consumer before messages that stay unacknowledged fill the prefetch of this one. They keep to
+        the channel, so they are not delivered again."""
+        self._set_aside += 1
+        if self._set_aside == MOST_SET_ASIDE and not self._stopped:
+            try:
+                await self._end_consumer()
+                await self._consume(engine)
+            except BROKEN:
+                await self._link.drop()  # the next connection begins with a consumer
 
     async def _take(self, engine: Engine, message: DeliveredMessage) -> None:
         """Publish the message as an event until RabbitMQ confirms it, then acknowledge the message."""
@@ -108,6 +131,7 @@ class ForeignIntake:
                     "queue '%s' of an older bridge: a message cannot become an event, and stays there: %s",
                     *(self._source.queue, error),
                 )
+                await self._count_set_aside(engine)
                 return
             except BridgeError as error:
                 self._warn(f"a message cannot become an event: {error}")
