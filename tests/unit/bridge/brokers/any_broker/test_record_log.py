@@ -73,7 +73,7 @@ async def test_a_broker_that_is_away() -> None:
 
 async def test_a_log_that_cannot_be_written_for_long(caplog: pytest.LogCaptureFixture) -> None:
     """It is tried again after longer and longer waits. Each new reason is logged once, and the recovery."""
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", record_log.log.name)
     batches = Batches(*[BrokerUnavailable("away")] * 3, BrokerUnavailable("the disk is full"))
     log = RecordLog("notes", batches)
     began = time.monotonic()
