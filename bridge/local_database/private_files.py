@@ -5,6 +5,7 @@ A file that somebody else made is not believed, and links are not followed: anot
 lock with it, read what is written to it, or have another file changed.
 """
 
+import errno
 import os
 import stat
 from contextlib import suppress
@@ -67,7 +68,7 @@ def make_database_file(path: Path, group: int | None) -> None:
     """
     with suppress(FileExistsError):
         os.mknod(path, stat.S_IFREG | PRIVATE)
-        path.chmod(PRIVATE)  # the umask may have taken bits away
+        set_mode(path, PRIVATE)  # the umask may have taken bits away
     found = path.lstat()
     if stat.S_ISLNK(found.st_mode):
         raise BrokerRefused(f"SQLite database {path}: it is a link, which is not followed")
@@ -90,7 +91,7 @@ def _share(path: Path, group: int) -> None:
         except PermissionError as error:
             raise BrokerRefused(f"{path}: file_group: expected a group that user {os.geteuid()} is in") from error
     if stat.S_ISREG(found.st_mode) and found.st_mode & SHARED != SHARED:
-        path.chmod(SHARED)
+        set_mode(path, SHARED)
 
 
 def make_private_folder(path: Path) -> None:
@@ -99,4 +100,17 @@ def make_private_folder(path: Path) -> None:
     for each in reversed(missing):
         with suppress(FileExistsError):
             each.mkdir(PRIVATE_FOLDER)
-            each.chmod(PRIVATE_FOLDER)  # the umask may have taken bits away
+            set_mode(each, PRIVATE_FOLDER)  # the umask may have taken bits away
+
+
+def set_mode(path: Path, mode: int) -> None:
+    """Give a file, socket or directory this mode. Raise `OSError` for a link, whose target keeps its mode."""
+    descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)  # this opens no file: SQLite keeps its locks
+    try:
+        found = os.fstat(descriptor)
+        if stat.S_ISLNK(found.st_mode):
+            raise OSError(errno.ELOOP, "it is a link, which is not followed", str(path))
+        if stat.S_IMODE(found.st_mode) != mode:
+            Path(f"/proc/self/fd/{descriptor}").chmod(mode)  # fchmod refuses a descriptor of O_PATH
+    finally:
+        os.close(descriptor)

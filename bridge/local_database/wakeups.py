@@ -15,7 +15,7 @@ from typing import Self
 
 from bridge.errors import BrokerUnavailable
 from bridge.local_database.lock_file import LockFile
-from bridge.local_database.private_files import PRIVATE, FileAccess
+from bridge.local_database.private_files import PRIVATE, FileAccess, set_mode
 
 CONSUMER_MARK = ".worker-"
 LISTENER_MARK = ".listener-"
@@ -46,7 +46,7 @@ class Wakeup:
             try:
                 with suppress(OSError):  # on a file system without FIFOs, the file is only a lock
                     os.mkfifo(path, PRIVATE)
-                    path.chmod(PRIVATE)  # the umask may have taken bits away
+                    set_mode(path, PRIVATE)  # the umask may have taken bits away
                 lock = LockFile.acquire(path, FileAccess.like(database))
             except OSError as error:
                 raise BrokerUnavailable(f"lock file {path}: {error.strerror}") from error

@@ -1,5 +1,5 @@
 """The directories of the control sockets: one that the settings name, or this user's own. Each can be used by its owner
-alone, so that no other user can put a socket into it.
+alone, so that no other user can put a socket into it. A process makes its files only in a directory of its own user.
 """
 
 import os
@@ -35,22 +35,33 @@ def directories_of(values: Values) -> list[Path]:
 
 
 def make_private(directory: Path) -> None:
-    """Create the directory if it is missing. Raise `PermissionError` if others can use it."""
+    """Create the directory if it is missing. Raise `PermissionError` if it belongs to another user or others can use
+    it."""
     make_private_folder(directory)
     if (why := why_not_private(directory)) is not None:
         raise PermissionError(f"{directory}: {why}")
 
 
+def why_not_believed(directory: Path) -> str | None:
+    """Return why the sockets in a directory that the settings name are not believed; None if only its owner can put one
+    into it, and its owner is this user. Root believes the directory of any user."""
+    return _why_not(directory, of_any_user=os.geteuid() == 0)
+
+
 def why_not_private(directory: Path) -> str | None:
-    """Return why sockets in this directory are not believed; None if only its owner can put one into it, and its owner
-    is this user. Root believes the directory of any user."""
+    """Return why this user makes no files in this directory, and does not take it for its own without being told to;
+    None if this user alone can use it."""
+    return _why_not(directory, of_any_user=False)
+
+
+def _why_not(directory: Path, *, of_any_user: bool) -> str | None:
     try:
         found = directory.lstat()
     except OSError as error:
         return str(error.strerror)
     if not stat.S_ISDIR(found.st_mode):
         return "expected a directory"
-    if found.st_uid != os.geteuid() and os.geteuid() != 0:
+    if found.st_uid != os.geteuid() and not of_any_user:
         return f"expected a directory of this user's own; it belongs to user {found.st_uid}"
     if stat.S_IMODE(found.st_mode) & 0o077:
         return f"expected a directory of mode 0700; it has {stat.S_IMODE(found.st_mode):04o}"

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from bridge.config.broker_key import broker_key
 from bridge.config.values import Values
+from bridge.local_database.private_files import PRIVATE, set_mode
 from bridge.logger import log
 from bridge.status import (
     MAX_STATUS,
@@ -30,7 +31,7 @@ from bridge.status import (
     from_json,
     to_json,
 )
-from worker.control.control_directory import directories_of, directory_of, make_private, why_not_private
+from worker.control.control_directory import directories_of, directory_of, make_private, why_not_believed
 
 SUFFIX = ".sock"
 ANSWER_WITHIN = 2.0
@@ -56,7 +57,7 @@ def count_of_others(values: Values) -> int:
     others = (
         path
         for directory in directories_of(values)
-        if why_not_private(directory) is None
+        if why_not_believed(directory) is None
         for path in directory.glob(f"*{SUFFIX}")
         if not path.name.startswith(f"{site_key(values)}-")
     )
@@ -121,7 +122,7 @@ def _answers(directories: Iterable[Path], pattern: str) -> list[Status]:
     for directory in directories:
         if not directory.exists():
             continue
-        if (why := why_not_private(directory)) is not None:
+        if (why := why_not_believed(directory)) is not None:
             found.append(UnreadableStatus(pid=0, trouble=f"the sockets in {directory} are not believed: {why}"))
             continue
         with ThreadPoolExecutor(_AT_ONCE) as pool:
@@ -164,7 +165,7 @@ def listening(path: Path) -> socket.socket:
     listening = socket.socket(socket.AF_UNIX)
     try:
         listening.bind(str(made))
-        made.chmod(0o600)
+        set_mode(made, PRIVATE)
         listening.listen()
         made.rename(path)
     except BaseException:

@@ -11,7 +11,7 @@ from bridge.config.hiding import has_password
 from bridge.config.settings import Settings
 from bridge.config.sqlite_url import is_sqlite, path_in
 from bridge.local_database.private_files import PRIVATE, PRIVATE_FOLDER, SHARED
-from worker.control.control_directory import directories_of, why_not_private
+from worker.control.control_directory import directories_of, why_not_believed
 
 _OTHERS = 0o007
 _OTHERS_WRITE = 0o002
@@ -82,7 +82,7 @@ def _with_a_password(settings: Settings) -> Iterator[Path]:
 
 
 def _control(path: Path) -> Iterator[Finding]:
-    if (why := why_not_private(path)) is not None:
+    if (why := why_not_believed(path)) is not None:
         step = shlex.join(["chmod", "0700", str(path)]) + "; or another control_directory"
         yield wrong("modes", f"bridge-status does not believe the workers in {path}: {why}", step)
 

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from bridge.local_database.private_files import PRIVATE, set_mode
+
 _MOST = 4096
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid; see unix(7)
 _ROOM = socket.CMSG_SPACE(_CREDENTIALS.size)
@@ -24,7 +26,7 @@ def listening(path: Path, tell: Callable[[int, Mapping[str, str]], None]) -> Ite
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bound:
         path.unlink(missing_ok=True)
         bound.bind(str(path))
-        path.chmod(0o600)
+        set_mode(path, PRIVATE)
         bound.setblocking(False)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         loop = asyncio.get_running_loop()

@@ -21,7 +21,7 @@ from typing import Any, Self
 from bridge.config.values import Values
 from bridge.errors import BridgeError
 from bridge.local_database.lock_file import LockFile
-from worker.control.control_directory import directories_of, directory_of, make_private, why_not_private
+from worker.control.control_directory import directories_of, directory_of, make_private, why_not_believed
 from worker.control.control_socket import listening, site_key
 
 ANSWER_SECONDS = 5.0
@@ -95,7 +95,7 @@ class SiteProcess:
     def found(cls, values: Values) -> "SiteProcess | None":
         """Return the running site of these settings; None if there is none."""
         for directory in directories_of(values):
-            if directory.exists() and why_not_private(directory) is None:
+            if directory.exists() and why_not_believed(directory) is None:
                 found = _ask(Places.of(directory, values).socket)
                 if found is not None:
                     return found

@@ -16,6 +16,7 @@ from typing import Self
 
 from bridge.config.foreign_pool import Address
 from bridge.errors import SettingsError
+from bridge.local_database.private_files import set_mode
 from bridge.networks import is_loopback
 
 BACKLOG = 511
@@ -98,7 +99,7 @@ def _bound_to_path(path: Path, access: Access) -> socket.socket:
         # No client can connect before the socket listens, so these changes come in time.
         if access.group is not None:
             _give_to(path, access.group)
-        path.chmod(access.mode)
+        set_mode(path, access.mode)
     except BaseException:
         sock.close()
         path.unlink()
@@ -113,7 +114,7 @@ def _make_directory(directory: Path, group: int | None) -> None:
     directory.mkdir(mode=0o700)
     if group is not None:
         _give_to(directory, group)
-        directory.chmod(0o750)
+        set_mode(directory, 0o750)
 
 
 def _remove_stale(path: Path) -> None:
@@ -138,7 +139,7 @@ def _remove_stale(path: Path) -> None:
 
 def _give_to(path: Path, group: int) -> None:
     try:
-        os.chown(path, -1, group)
+        os.chown(path, -1, group, follow_symlinks=False)
     except PermissionError as error:
         raise SettingsError(
             f"--socket-group {group}: expected a group that this user is in, to give it {path}"

@@ -3,6 +3,8 @@
 import fcntl
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 
 from bridge.errors import BrokerRefused
 from bridge.local_database.lock_file import LockFile, is_held, remove_if_free
-from bridge.local_database.private_files import FileAccess, make_database_file, make_private_folder
+from bridge.local_database.private_files import FileAccess, make_database_file, make_private_folder, set_mode
 from bridge.local_database.wakeups import CONSUMER_MARK, Wakeup, Wakeups
 
 STRANGER = 54321
@@ -113,6 +115,31 @@ def test_a_link_is_no_database(tmp_path: Path) -> None:
 
     with pytest.raises(BrokerRefused, match="it is a link"):
         make_database_file(tmp_path / "bridge.db", None)
+
+
+def test_the_mode_of_a_link_is_not_that_of_its_target(tmp_path: Path) -> None:
+    """Another user can put a link in the place of a file that was just made."""
+    (tmp_path / "victim").touch(0o600)
+    (tmp_path / "file").symlink_to("victim")
+
+    with pytest.raises(OSError, match="it is a link, which is not followed"):
+        set_mode(tmp_path / "file", 0o666)
+
+    assert mode(tmp_path / "victim") == 0o600
+
+
+def test_to_set_the_mode_keeps_the_locks_of_sqlite(tmp_path: Path) -> None:
+    """A lock of POSIX, as SQLite has them, ends when its process closes any other descriptor of the file."""
+    path = tmp_path / "bridge.db"
+    with path.open("w") as held:
+        fcntl.lockf(held, fcntl.LOCK_EX)
+
+        set_mode(path, 0o660)
+
+        command = f"import fcntl; fcntl.lockf(open({str(path)!r}, 'a'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+        other = subprocess.run([sys.executable, "-c", command], check=False, capture_output=True, text=True)
+        assert "BlockingIOError" in other.stderr
+    assert mode(path) == 0o660
 
 
 @pytest.mark.parametrize("target", ["victim", "missing"])

@@ -9,7 +9,7 @@ import pytest
 from bridge.config.settings import load_settings
 from bridge.config.values import Values
 from worker.control import control_directory
-from worker.control.control_directory import directories_of, directory_of
+from worker.control.control_directory import directories_of, directory_of, make_private, why_not_believed
 
 
 @pytest.fixture(autouse=True)
@@ -67,3 +67,20 @@ def test_what_others_put_there_is_ignored(places: Path, monkeypatch: pytest.Monk
     (places / "tmp" / "bridge-54321-d").mkdir(0o700)
 
     assert directories_of(values()) == []
+
+
+def test_root_makes_no_files_in_a_directory_of_another_user(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another user can make one with root's name in /tmp, where links could be put beside root's files. Root reads the
+    sockets of another user only in the directory that the settings name."""
+    planted = places / "tmp" / "bridge-0-x"
+    planted.mkdir(0o700)
+    os.chown(planted, os.getuid() or 1, -1)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+
+    assert directories_of(values()) == []
+    assert directory_of(values()) != planted
+    with pytest.raises(PermissionError, match="expected a directory of this user's own; it belongs to user"):
+        make_private(planted)
+
+    assert directories_of(values(control_directory=str(planted))) == [planted]
+    assert why_not_believed(planted) is None
