@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlsplit
 
+from bridge.host_names import check_server
+
 UNKNOWN_HOST = "unknown-host.invalid"
 """The host of replays where no setting names a host. The domain `.invalid` never exists (RFC 2606), so a URL with this
 host is known to be wrong, unlike one with `localhost`."""
@@ -34,7 +36,7 @@ class PublicUrl:
             raise ValueError(
                 "expected a URL such as 'https://shop.example' or 'https://shop.example:8443/mounted/here'"
             )
-        _ = parts.port  # raises ValueError for a port that is no number
+        check_server(parts)
         return cls(parts.scheme, parts.netloc, parts.path.rstrip("/"))
 
     def parameters(self, path: str) -> dict[str, str]:

@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
+from bridge.host_names import host_name
+
 SCHEMES = ("amqp", "amqps")
 
 _EXPECTED = "expected amqp://user:password@host:port/vhost"
@@ -46,11 +48,11 @@ def parts_of(url: str) -> AmqpUrl:
 def _check_host(scheme: str, host: str) -> None:
     try:
         parts = urlsplit(f"{scheme}://{host}")
-        usable = bool(parts.hostname) and (parts.port is None or parts.port in _PORTS)
+        usable = bool(host_name(parts.hostname or "")) and (parts.port is None or parts.port in _PORTS)
     except ValueError:
         usable = False
     if not usable:
-        raise ValueError(f"{_EXPECTED}, with a host, and a port from 1 to 65535 or none; {_ESCAPES}")
+        raise ValueError(f"{_EXPECTED}, with a host name, and a port from 1 to 65535 or none; {_ESCAPES}")
 
 
 def _vhost(path: str) -> str:

@@ -4,9 +4,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
 
 from bridge.config.notation import PositiveCount, YesOrNo, member_of, text
 from bridge.config.reading import mapping, sequence, table
+from bridge.host_names import check_server, host_name
 from bridge.public_url import PublicUrl
 from bridge.request import ReplayTarget
 from bridge.trust import Trust
@@ -49,21 +51,19 @@ class Address:
             if len(path.encode("utf-8", "surrogateescape")) > MAX_SOCKET_PATH:
                 raise ValueError(f"expected a socket path of at most {MAX_SOCKET_PATH} bytes")
             return cls(path=path)
+        return cls._of_tcp(text, "expected 'unix:/absolute/path' or 'host:port'")
+
+    @classmethod
+    def _of_tcp(cls, text: object, expected: str) -> Self:
         match = _HOST_AND_PORT.fullmatch(text) if isinstance(text, str) else None
         if match is None or not 0 < int(match[2]) <= 0xFFFF:
-            raise ValueError("expected 'unix:/absolute/path' or 'host:port'")
-        return cls(host=match[1].strip("[]"), port=int(match[2]))
+            raise ValueError(expected)
+        return cls(host=host_name(match[1].strip("[]")), port=int(match[2]))
 
-
-def host_and_port(value: object) -> Address:
-    """Read an address of TCP to listen on."""
-    try:
-        address = Address.parsed(value)
-    except ValueError:
-        address = Address(path="")
-    if address.path is not None:
-        raise ValueError("expected 'host:port', such as '127.0.0.1:9464'")
-    return address
+    @classmethod
+    def to_listen_on(cls, text: object) -> Self:
+        """Return the address of a text `host:port`. Raise `ValueError` for any other value."""
+        return cls._of_tcp(text, "expected 'host:port', such as '127.0.0.1:9464'")
 
 
 def _absolute_path(value: object) -> str:
@@ -79,6 +79,7 @@ AbsolutePath = Annotated[str, _absolute_path]
 def _host(value: object) -> str:
     if not _HOST.fullmatch(text(value)):
         raise ValueError("expected a host name such as 'shop.example' or 'localhost:8000'")
+    check_server(urlsplit(f"//{value}"))
     return text(value)
 
 

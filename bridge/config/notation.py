@@ -15,6 +15,7 @@ from typing import Annotated, TypeVar
 from urllib.parse import urlsplit
 
 from bridge.config.reading import Problem, Unreadable, sequence
+from bridge.host_names import check_server
 from bridge.in_flight import MOST_IN_FLIGHT
 from bridge.public_url import PublicUrl
 from bridge.topics import check_pattern
@@ -226,6 +227,7 @@ def http_url(value: object) -> str:
     parts = urlsplit(text(value))
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
         raise ValueError("expected http://host:15672 or https://host:15671")
+    check_server(parts)
     return text(value)
 
 

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 from bridge.config.notation import text
 from bridge.config.password_file import with_password
 from bridge.errors import SettingsError
+from bridge.host_names import check_server
 
 _SCHEMES = ("redis", "rediss", "unix")
 EXPECTED = "expected redis://host:6379/0, rediss://… for TLS, or unix:///path/to/redis.sock?db=0"
@@ -68,7 +69,7 @@ def redis_url(value: object) -> str:
         raise ValueError("expected the number of a database at the end, as in redis://host:6379/1")
     if path and "db" in given:
         raise ValueError("expected the number of the database once, as in redis://host:6379/1")
-    _ = parts.port  # raises ValueError for a port that is none
+    check_server(parts)
     return url
 
 

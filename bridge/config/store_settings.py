@@ -4,6 +4,7 @@ queue of Sidekiq (`sidekiq_settings`).
 No database library is imported here: every program reads the same file.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -18,9 +19,13 @@ from bridge.config.redis_url import is_redis
 from bridge.config.sidekiq_settings import SidekiqSettings
 from bridge.config.sqlite_url import path_in
 from bridge.errors import SettingsError
+from bridge.host_names import check_server
 
 DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql", "mariadb": "pymysql", "sqlite": "pysqlite"}
 """The databases, and the driver that is used for each if the URL names none."""
+
+_LOGIN = re.compile(r"(?<=://)[^:/@]*(:[^@]*)?@")
+"""The user and password of a database, as SQLAlchemy finds them: a password may have a slash."""
 
 NEEDS_SQLALCHEMY = "an outbox needs SQLAlchemy 2: pip install 'deferred-event-bridge[sqlalchemy]'"
 
@@ -41,8 +46,10 @@ def database_url(value: object) -> str:
         )
     if database == "sqlite" and not driver:
         path_in(url)
-    elif database != "sqlite" and not urlsplit(url).path.strip("/"):
-        raise ValueError(f"expected the name of a database, as in {database}://host/shop")
+    elif database != "sqlite":
+        if not urlsplit(url).path.strip("/"):
+            raise ValueError(f"expected the name of a database, as in {database}://host/shop")
+        check_server(urlsplit(_LOGIN.sub("", url, count=1)))
     return url
 
 

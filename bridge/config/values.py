@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from bridge.config.broker_url import BrokerUrl
 from bridge.config.dashboard_settings import DashboardSettings
-from bridge.config.foreign_pool import Address, ForeignPoolSettings, host_and_port
+from bridge.config.foreign_pool import Address, ForeignPoolSettings
 from bridge.config.foreign_queue import ForeignQueueSettings, check_foreign
 from bridge.config.ingress_settings import IngressSettings
 from bridge.config.notation import (
@@ -201,7 +201,7 @@ class Values:
     """The words in names of fields whose values are not shown, logged or exported. See `bridge.redaction`."""
     log_events: YesOrNo = False
     """True: the worker logs a line at level info for each event that succeeded."""
-    http: Annotated[Address, host_and_port] | None = None
+    http: Annotated[Address, Address.to_listen_on] | None = None
     """The address of the worker's own HTTP server, for monitoring."""
     history: Annotated[HistorySettings, table(HistorySettings)] = HistorySettings()
     """The part of the history of events that is kept. See docs/history.md."""

@@ -8,7 +8,7 @@ import sys
 import click
 
 from bridge.config.dashboard_settings import Role
-from bridge.config.foreign_pool import Address, host_and_port
+from bridge.config.foreign_pool import Address
 from bridge.console import options
 from bridge.console.exit_codes import ExitCode
 from bridge.console.option_values import read_by
@@ -46,7 +46,11 @@ def main() -> None:
 @main.command()
 @site_options
 @click.option(
-    "--listen", callback=read_by(host_and_port), default="127.0.0.1:8090", show_default=True, help="The host:port."
+    "--listen",
+    callback=read_by(Address.to_listen_on),
+    default="127.0.0.1:8090",
+    show_default=True,
+    help="The host:port.",
 )
 @click.option(
     "--proxy", is_flag=True, help="Believe X-Forwarded-For, -Proto, -Host and -Prefix: a web server in front sets them."

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import make_url
 
 from bridge.config.notation import duration
 from bridge.config.settings import Settings, load_settings
@@ -246,6 +247,58 @@ def test_declare_is_refused_in_flasks_config() -> None:
     """The worker does not read Flask's config and would declare all the same."""
     message = failure(flask_config={"BRIDGE_DECLARE": False})
     assert message.startswith("declare = False (from Flask's config): expected it in bridge.toml, the environment")
+
+
+@pytest.mark.parametrize("host", ["a..b", "l" * 64, "."])
+@pytest.mark.parametrize(
+    ("toml", "key"),
+    [
+        ("broker_url = 'amqp://one,HOST:5672/'", "broker_url"),
+        ("management_url = 'http://HOST:15672'", "management_url"),
+        ("public_url = 'https://HOST:8443'", "public_url"),
+        ("http = 'HOST:9464'", "http"),
+        ("[fastcgi]\naddresses = ['HOST:9000']", "fastcgi.addresses.0.address"),
+        ("[fastcgi]\naddresses = ['[..]:9000']", "fastcgi.addresses.0.address"),
+        ("[fastcgi]\nhost = 'HOST:80'", "fastcgi.host"),
+        ("[pool]\nbind = 'HOST:9000'", "pool.bind"),
+        ("[stores.x]\nurl = 'redis://HOST/0'", "stores.x.url"),
+        ("[stores.x]\nurl = 'postgresql://u:a/b@HOST:5432/shop'", "stores.x.url"),
+        ("[stores.x]\nurl = 'mysql://HOST/shop'", "stores.x.url"),
+    ],
+)
+def test_a_host_that_cannot_be_looked_up_is_refused(toml: str, key: str, host: str) -> None:
+    """The look-up would raise an error that no program expects, each time or when this host is drawn."""
+    message = failure(toml.replace("HOST", host))
+
+    assert message.startswith(f"{key} = ")
+    assert "a host name" in message
+
+
+@pytest.mark.parametrize("port", ["abc", "65536", "-1", "0"])
+@pytest.mark.parametrize("url", ["postgresql://h:PORT/db", "mysql+pymysql://u:p@h:PORT/db", "redis://h:PORT/0"])
+def test_a_port_that_is_none_is_refused_in_the_url_of_a_store(url: str, port: str) -> None:
+    """The libraries would raise an error of their own, or connect to another port, when the store is first used."""
+    message = failure(f"[stores.x]\nurl = '{url.replace('PORT', port)}'")
+
+    assert message.startswith("stores.x.url = ")
+    assert message.endswith("expected a port from 1 to 65535 after the host")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:a/b:c@h/db",
+        "postgresql:///db",
+        "postgresql+psycopg://[::1]:5432/db?sslmode=require",
+        "postgresql://" + ",".join(["a-host-of-postgresql-without-a-domain"] * 3) + "/db",
+        "postgresql://häuser.example/db",
+        "postgresql://h./db",
+    ],
+)
+def test_the_url_of_a_database_is_read_as_sqlalchemy_reads_it(url: str) -> None:
+    """A password with a slash, no host, several hosts, and an address in brackets are in order."""
+    assert make_url(url).database == "db"
+    assert load(f"[stores.x]\nurl = '{url}'").values.stores["x"].url == url
 
 
 @pytest.mark.parametrize("url", ["host:15672", "amqp://host/", "http://", "https://me:sesame@/"])
