@@ -75,6 +75,14 @@ def parse_time(text: str) -> datetime:
         raise ValueError(f"time {text!r}: expected a time in the years 1 to 9999 UTC") from None
 
 
+def local_time(time: datetime) -> datetime:
+    """Return the time in the local time zone; unchanged at an end of the calendar, where that zone has no such time."""
+    try:
+        return time.astimezone()
+    except OverflowError:
+        return time
+
+
 def after(time: datetime, seconds: float) -> datetime:
     """Return the time `seconds` later, but at most `datetime.max`."""
     try:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from bridge.attempt import Error
-from bridge.event import after
+from bridge.event import after, local_time
 from bridge.moments import Moment, Settled
 from bridge.settlement import Ack, DeadLetter, Drop, Halt, RetryAfter
 
@@ -54,7 +54,7 @@ def _log(settled: Settled, now: datetime) -> None:
         case RetryAfter(error=error, wait=wait, snoozed=True):
             log.info("snoozed for %g s: %s", wait.total_seconds(), _summary(error), extra=about)
         case RetryAfter(error=error, wait=wait, note=note):
-            next_try = after(now, wait.total_seconds()).astimezone().isoformat("T", "seconds")
+            next_try = local_time(after(now, wait.total_seconds())).isoformat("T", "seconds")
             _log_error(logging.WARNING, f"retry scheduled: {_summary(error)}", error, {**about, "next": next_try})
             _log_note(note, about)
         case DeadLetter(error=error, reason="cancelled"):

@@ -114,7 +114,7 @@ async def _ledger(broker: Broker, wanted: Wanted, ids: Collection[str]) -> Ledge
                     letters[entry.number] = entry
                 case Redriven() | Discarded():
                     decisions.append(entry)
-            if deferred is not None and not isinstance(entry, Skipped) and entry.time < deferred - SLACK:
+            if deferred is not None and not isinstance(entry, Skipped) and deferred - entry.time > SLACK:
                 break
     in_order = dict(sorted(letters.items()))
     return LedgerPart(in_order, [each for each in reversed(decisions) if each.letter in in_order])

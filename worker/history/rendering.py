@@ -6,6 +6,7 @@ from datetime import datetime
 from rich.console import Console
 
 from bridge.console.terminal import Column, print_table
+from bridge.event import local_time
 from bridge.history import Entry
 from bridge.progress_records import ProgressEntry
 
@@ -29,7 +30,7 @@ def print_entries(console: Console, entries: Iterable[Entry]) -> None:
 
 def moment_text(time: datetime) -> str:
     """Return a time in the local time zone, to the second."""
-    return f"{time.astimezone():%Y-%m-%d %H:%M:%S}"
+    return f"{local_time(time):%Y-%m-%d %H:%M:%S}"
 
 
 def took_text(seconds: float) -> str:

@@ -180,6 +180,6 @@ def _is_later(attempt: Entry, letter: Dead, decision: Redriven | Discarded | Non
     """Return True if the attempt ended after the letter, and is not the one that the letter is about: that one can be
     settled a while after its letter was written, and then has the reason of the letter. The times are those of the
     clocks of several machines."""
-    if attempt.time > letter.time + timedelta(minutes=1):
+    if attempt.time - letter.time > timedelta(minutes=1):
         return True
     return isinstance(decision, Redriven) and attempt.reason is None and attempt.time > decision.time

@@ -61,14 +61,18 @@ async def oldest_time(log: Log) -> datetime | None:
 
 
 def deferred_at(event_id: str) -> datetime | None:
-    """Return when an event was deferred, by its id; None if the id is not a UUIDv7, which has a time."""
+    """Return when an event was deferred, by its id; None if the id is not a UUIDv7, which has a time. The ids of other
+    publishers may have a time that no calendar has."""
     try:
         value = UUID(event_id)
     except ValueError:
         return None
     if value.version != 7:
         return None
-    return datetime.fromtimestamp((value.int >> 80) / 1000, UTC)
+    try:
+        return datetime.fromtimestamp((value.int >> 80) / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 async def _back(
@@ -79,7 +83,7 @@ async def _back(
     async with aclosing(log.read_back(having)) as records:
         async for record in records:
             for entry in reversed(list(entries_of(record.content))):
-                if since is not None and entry.time < since - SLACK:
+                if since is not None and since - entry.time > SLACK:
                     return
                 if takes(entry):
                     yield entry

@@ -1,11 +1,13 @@
 """Event ids and times."""
 
+import time
 import uuid
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from bridge.event import event_id, format_time, parse_time
+from bridge.event import event_id, format_time, local_time, parse_time
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, 123456, tzinfo=UTC)
 
@@ -34,3 +36,21 @@ def test_a_text_without_a_time_and_an_offset_is_refused(text: str) -> None:
     """A local time without an offset is ambiguous, so it raises `ValueError` like any other text."""
     with pytest.raises(ValueError, match=r".+"):
         parse_time(text)
+
+
+@pytest.fixture(params=["UTC-9", "UTC+5"])
+def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Run the test in a local time zone that is ahead of UTC, or behind it."""
+    monkeypatch.setenv("TZ", request.param)
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("zone")
+def test_a_local_time_at_an_end_of_the_calendar() -> None:
+    """Any time can be shown, also one that the local zone does not have, as in an event of another publisher."""
+    for each in (NOW, datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC)):
+        assert local_time(each) == each
+    assert local_time(NOW).utcoffset() == NOW.astimezone().utcoffset() != timedelta()

@@ -28,6 +28,7 @@ _OF_LANES = (("messages", sum), ("consumers", max))
 _MANY_WORDS = re.compile(r"(\*\.){4,}")
 
 CLOCKS_AGREE_WITHIN = timedelta(seconds=5)
+_MOST_MILLISECONDS = timedelta.max // timedelta(milliseconds=1)
 
 
 def bindings(
@@ -140,7 +141,7 @@ def consumer_timeouts(remedies: Remedies, expected: Sequence[AmqpQueue], found: 
     """Return the consumer timeouts that policies set, by queue."""
     prefix = remedies.names.queue("")
     return {
-        _queue_of(queue.name, prefix): timedelta(milliseconds=value)
+        _queue_of(queue.name, prefix): timedelta(milliseconds=min(value, _MOST_MILLISECONDS))
         for queue in expected
         for _, _, key, value in found.effects(queue)
         if key == "consumer-timeout" and queue.name.startswith(prefix) and isinstance(value, int)

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -71,6 +72,18 @@ def test_a_retry_has_the_time_of_the_next_attempt(stream: io.StringIO) -> None:
     """The record of a retry has the earliest time of the next attempt, in local time, to the second."""
     (record,) = logged(stream, settled(RETRY), LogWatcher(now=lambda: NOW))
     assert record["next"] == (NOW + WAIT).astimezone().isoformat("T", "seconds")
+
+
+@pytest.mark.parametrize("zone", ["UTC-9", "UTC+9"])
+def test_a_retry_at_the_end_of_the_calendar(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch, zone: str) -> None:
+    """It has a time in every zone."""
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", zone)
+        time.tzset()
+        (record,) = logged(stream, settled(replace(RETRY, wait=timedelta.max)), LogWatcher(now=lambda: NOW))
+    time.tzset()
+
+    assert str(record["next"]).startswith("9999-12-31T")
 
 
 def test_a_failure_without_an_exception_has_no_traceback(stream: io.StringIO) -> None:

@@ -1,7 +1,7 @@
 """The story of one event, as values."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ from worker.history.story import Known, Running, facts_of, present_of, unknowns_
 NOTHING = Known(ID, NOW - timedelta(hours=1), [], [], [], [], NOW - timedelta(days=1))
 RETRIED = entry(3 * SECOND, end="retried", due=NOW + 30 * SECOND, error_type="KeyError", error_message="'email'")
 
+LAST = datetime.max.replace(tzinfo=UTC)
 SILENT = Missing("web2", 12, "shop:app", NOW)
 
 
@@ -93,6 +94,7 @@ def test_a_letter_is_before_the_end_of_its_attempt() -> None:
         ({"letters": [dead()], "decisions": [Discarded(18, 17, NOW, "ada", "")]}, "queue mail: dead, and discarded"),
         ({"letters": [dead(timedelta(hours=1))], "entries": [entry()]}, "queue mail: delivered"),
         ({"entries": [entry(end="dead")], "letters": [dead(2 * SECOND)]}, "queue mail: dead; letter 17 waits"),
+        ({"entries": [entry()], "letters": [replace(dead(), time=LAST)]}, "queue mail: dead; letter 17 waits"),
         (
             {"running": [Running(WORKER, BUSY)]},
             "queue mail: it runs in worker web1:11, child 12, attempt 1, for 0.2 s: 3 of 10, resizing",

@@ -133,6 +133,16 @@ def test_a_consumer_timeout_of_a_policy() -> None:
     assert found.next_step == "a shorter deadline, or a policy with a consumer-timeout of 120000"
 
 
+def test_a_consumer_timeout_longer_than_any_time() -> None:
+    """RabbitMQ takes any number for it."""
+    expected = [each for each in objects(Names("bridge"), QUEUES) if isinstance(each, AmqpQueue)]
+    policies = Policies([{"name": "p", "pattern": "mail", "definition": {"consumer-timeout": 10**30}}], [])
+
+    timeouts = management_findings.consumer_timeouts(a_site(), expected, policies)
+
+    assert [each.state for each in amqp_findings.consumer_timeouts(QUEUES, timeouts)] == [FindingState.OK]
+
+
 @pytest.mark.parametrize(
     ("ahead", "said"),
     [
