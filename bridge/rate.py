@@ -2,8 +2,11 @@
 
 import re
 from dataclasses import dataclass
+from math import inf
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
+_LEAST = 1e-9
+"""The least rate: one event in some thirty years."""
 _RATE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*/\s*([smh])\s*")
 
 
@@ -26,6 +29,7 @@ class Rate:
     def parsed(cls, text: object) -> "Rate":
         """Return the rate of a text such as `10/s`, `30/m` or `100/h`. Raise `ValueError` for any other value."""
         match = _RATE.fullmatch(text) if isinstance(text, str) else None
-        if match is None or float(match[1]) <= 0:
+        rate = None if match is None else cls(float(match[1]), match[2])
+        if rate is None or not _LEAST <= rate.per_second < inf:
             raise ValueError("expected a rate above 0, such as '10/s', '30/m' or '100/h'")
-        return cls(float(match[1]), match[2])
+        return rate

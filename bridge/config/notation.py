@@ -171,12 +171,11 @@ def plain_name(value: object) -> str:
 
 def group_id(value: object) -> int:
     """Read a group of this machine, by name or number; return its number."""
+    numbered = re.fullmatch(r"[0-9]{1,18}", str(value))
     try:
-        if isinstance(value, int) or str(value).isdecimal():
-            return grp.getgrgid(int(str(value))).gr_gid
-        return grp.getgrnam(text(value)).gr_gid
-    except (KeyError, OverflowError):
-        raise ValueError("expected the name of a group of this machine") from None
+        return (grp.getgrgid(int(numbered[0])) if numbered else grp.getgrnam(text(value))).gr_gid
+    except (KeyError, OverflowError, ValueError):
+        raise ValueError("expected the name or number of a group of this machine") from None
 
 
 def url_path(value: object) -> str:

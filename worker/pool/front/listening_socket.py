@@ -4,7 +4,6 @@ The socket is bound before the children boot, so that a wrong address stops the 
 the children are warm: until then a client's connection is refused, and the client knows that no request was taken.
 """
 
-import grp
 import os
 import re
 import socket
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from bridge.config.foreign_pool import Address
+from bridge.config.notation import group_id
 from bridge.errors import SettingsError
 from bridge.local_database.private_files import set_mode
 from bridge.networks import is_loopback
@@ -37,13 +37,10 @@ class Access:
         """Parse a mode such as '0660', and the name or id of a group. Raise `SettingsError` for anything else."""
         if mode is not None and not re.fullmatch("0?[0-7]{3}", mode):
             raise SettingsError(f"--socket-mode {mode!r}: expected an octal mode such as 0660")
-        if group is None or group.isdecimal():
-            number = None if group is None else int(group)
-        else:
-            try:
-                number = grp.getgrnam(group).gr_gid
-            except KeyError:
-                raise SettingsError(f"--socket-group {group!r}: expected a group of this system") from None
+        try:
+            number = None if group is None else group_id(group)
+        except ValueError as error:
+            raise SettingsError(f"--socket-group {group!r}: {error}") from None
         usual = OWNER_ONLY if number is None else OWNER_AND_GROUP
         return cls(usual if mode is None else int(mode, 8), number)
 
