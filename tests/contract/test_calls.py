@@ -41,6 +41,14 @@ async def test_a_large_question_has_a_large_answer(brokers: list[Broker]) -> Non
         assert (await ask(brokers[1], question(data))).data == data
 
 
+async def test_more_slots_than_the_broker_can_count(brokers: list[Broker]) -> None:
+    """Such a server answers, from the start and after a change."""
+    async with serving(brokers[0], "mail", most=70_000) as server:
+        assert (await ask(brokers[1], question(b"ada"))).data == b"ada"
+        await server.adjust(140_000)
+        assert (await ask(brokers[1], question(b"bob"))).data == b"bob"
+
+
 async def test_nobody_serves(brokers: list[Broker]) -> None:
     """The caller hears at once that no worker serves the queues, before any worker and after the last one."""
     caller = brokers[1].caller()

@@ -56,6 +56,20 @@ async def test_prefetch(broker: Broker) -> None:
     await await_backlog(consumer, default=Backlog(6, 3, 0))
 
 
+async def test_a_prefetch_beyond_all_events(broker: Broker) -> None:
+    """The slots may be more than the broker can count, from the start or later."""
+    await broker.declare([Queue("default")])
+    await publish_some(broker, 4)
+    consumer = await consuming(broker, "default", prefetch=70_000)
+    await take_and_ack(consumer, 2)
+
+    await consumer.adjust({"default": 1})
+    await consumer.adjust({"default": 140_000})
+
+    await take_and_ack(consumer, 2)
+    await await_backlog(consumer, default=Backlog(0, 0, 0))
+
+
 async def test_prefetch_of_each_queue(broker: Broker) -> None:
     """A queue whose prefetch is used up does not block another queue."""
     await broker.declare([Queue("slow", ("slow.#",)), Queue("quick", ("quick.#",))])

@@ -27,7 +27,13 @@ from bridge.brokers.rabbitmq.connection.client_internals import (
     socket_has_room,
     write_frames,
 )
-from bridge.brokers.rabbitmq.connection.connecting import BROKEN, cancelled_by_us_alone, engine_of, is_open
+from bridge.brokers.rabbitmq.connection.connecting import (
+    BROKEN,
+    MOST_PREFETCH,
+    cancelled_by_us_alone,
+    engine_of,
+    is_open,
+)
 from bridge.brokers.rabbitmq.connection.delivery_stream import Deliver
 from bridge.brokers.rabbitmq.connection.errors import error_text
 from bridge.brokers.rabbitmq.connection.link import Link
@@ -94,7 +100,7 @@ class RabbitCallServer:
 
     async def start(self, queues: Sequence[str], most: int) -> None:
         """Serve these queues. RabbitMQ may refuse this worker's calls, and still let it take events."""
-        self._queues, self._most = tuple(queues), most
+        self._queues, self._most = tuple(queues), min(most, MOST_PREFETCH)
         self._starting = asyncio.create_task(self._start(), name="RabbitMQ calls")
         with suppress(BrokerUnavailable):
             await self._link.attempted()
@@ -102,12 +108,12 @@ class RabbitCallServer:
     async def adjust(self, most: int) -> None:
         """Replace the consumers by new ones with this prefetch. Each old one is cancelled after the new one, so that
         its queue is never without a consumer."""
-        self._most = most
+        self._most = min(most, MOST_PREFETCH)
         if self._engine is None or not is_open(self._engine) or self._stopped:
             return  # the next connection has the new prefetch
         with suppress(*BROKEN), cancelled_by_us_alone():
             before = dict(self._consuming)
-            await self._engine.basic_qos(prefetch_count=most)
+            await self._engine.basic_qos(prefetch_count=self._most)
             for key, tag in before.items():
                 await self._consume(self._engine, self._queue_of[tag], key)
                 await self._engine.basic_cancel(tag)

@@ -41,6 +41,8 @@ CONNECT_SECONDS = 5.0
 OPEN_SECONDS = 10.0
 CLOSE_SECONDS = 2.0
 NOT_ALLOWED = 530
+MOST_PREFETCH = 2**16 - 1
+"""The largest prefetch of a consumer: AMQP has 16 bits for it."""
 
 BROKEN = (AMQPError, OSError, RuntimeError, TimeoutError, asyncio.InvalidStateError)
 """The errors that aiormq raises if a connection or channel cannot be opened, or is gone."""

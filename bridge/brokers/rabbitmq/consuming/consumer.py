@@ -17,7 +17,7 @@ from bridge.brokers.any_broker.record_log import RecordLog
 from bridge.brokers.contract.consuming import Backlog
 from bridge.brokers.rabbitmq.connection.address import Address
 from bridge.brokers.rabbitmq.connection.client_internals import read_deliveries
-from bridge.brokers.rabbitmq.connection.connecting import BROKEN, cancelled_by_us_alone, engine_of
+from bridge.brokers.rabbitmq.connection.connecting import BROKEN, MOST_PREFETCH, cancelled_by_us_alone, engine_of
 from bridge.brokers.rabbitmq.connection.delivery_stream import Deliver
 from bridge.brokers.rabbitmq.connection.link import Link
 from bridge.brokers.rabbitmq.consuming.classify import Bury, HandOut, PutBack, ReceivedMessage, classify
@@ -202,7 +202,7 @@ class RabbitConsumer:
         if self._is_ordered(lane.queue):
             return 1
         contended = lane.priority is not Priority.NORMAL or lane.queue in self._contended
-        return lane_prefetch(self._prefetch[lane.queue], contended=contended)
+        return min(lane_prefetch(self._prefetch[lane.queue], contended=contended), MOST_PREFETCH)
 
     def _held_at_most(self, queue: str) -> int:
         return 1 if self._is_ordered(queue) else self._prefetch.get(queue, 0)
