@@ -9,7 +9,8 @@ from datetime import datetime
 from bridge.brokers.any_broker.record_log import RecordLog
 from bridge.envelope import Envelope, decode_head, encode_head
 from bridge.errors import BridgeError, BrokerUnavailable, UnreadableEnvelope
-from bridge.event import format_time, parse_time
+from bridge.event import format_time
+from bridge.json_fields import MAX_COUNT, any_text, count, time
 from bridge.logs import Content
 
 MAX_HEAD = 20 * 1024
@@ -66,7 +67,7 @@ class Heads:
 def _retry(content: Content, data: bytes) -> Retry | None:
     """Return the retry in a record; None if it cannot be read: then the event runs as it was first published."""
     try:
-        envelope = decode_head(str(content["head"]), data)
-        return Retry(envelope, int(content["number"]), parse_time(str(content["due"])))
-    except (KeyError, ValueError, TypeError, UnreadableEnvelope):
+        envelope = decode_head(any_text(content["head"]), data)
+        return Retry(envelope, count(content["number"], MAX_COUNT), time(content["due"]))
+    except (KeyError, ValueError, UnreadableEnvelope):
         return None

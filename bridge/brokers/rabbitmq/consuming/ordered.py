@@ -79,6 +79,10 @@ class OrderedQueues:
                 log.warning("the retries of ordered queue %s cannot be read: %s; trying again", arrival.queue, error)
                 await asyncio.sleep(READ_AGAIN_SECONDS)
                 continue
+            except Exception:
+                what = "internal error while its retries are read; its event runs as it was first published"
+                log.exception("ordered queue %s: %s", arrival.queue, what)
+                retry = None
             if retry is None or retry.envelope.event.id != envelope.event.id:
                 self._offer(arrival, envelope, 0)
             else:
