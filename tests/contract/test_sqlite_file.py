@@ -1,7 +1,9 @@
 """SQLite only: the URL, the file, its durability, and the errors of an unusable file."""
 
 import asyncio
-from contextlib import closing
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,11 +16,20 @@ from bridge.brokers.sqlite.queues.routing import Routing
 from bridge.brokers.sqlite.queues.schema import Schema
 from bridge.errors import BrokerRefused, BrokerUnavailable, DeferRejected, DeliveryLost, SettingsError
 from bridge.local_database.database import Database
+from bridge.moments import tell_nobody
 from bridge.queues import Queue
+from bridge.request import ReplayTarget
+from bridge.retry_policy import from_table
+from bridge.retry_table import DEFAULT
+from bridge.settlement import Policies
 from tests.contract.acts import an_event, consuming, names_until_last, take
 from tests.contract.sqlite_site import SqliteSite
 from tests.deadlines import within
 from tests.limits import PATIENCE
+from worker.events.consumer import EventConsumer
+from worker.events.in_flight import EventInFlight
+from worker.events.replay import Replayer, Rules
+from worker.slots.slots import Slots
 
 
 @pytest.fixture
@@ -270,3 +281,54 @@ async def test_a_file_that_is_replaced_while_it_is_closed(site: SqliteSite, brok
     with pytest.raises(DeliveryLost, match="removed or replaced"):
         await old.ack()
     await new.ack()
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """Let this process write no file while the block runs."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let other tasks run until the condition holds."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def test_an_event_that_cannot_be_given_back_while_the_disk_is_full(
+    site: SqliteSite, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker recalls an event from its line. It comes again when the disk has room."""
+    await broker.declare([Queue("default")])
+    await broker.publisher().publish(an_event())
+    policy = from_table(DEFAULT, lambda: 0.5)
+    replayer = Replayer({"default": Rules(30.0, Policies(policy, policy))}, ReplayTarget(), tell_nobody)
+    consumer, slots, failed = broker.consumer(), Slots(1), asyncio.Event()
+    worker = EventConsumer(consumer, slots, replayer)
+    give_back = EventInFlight.give_back
+
+    async def noted(held: EventInFlight) -> bool:
+        done = await give_back(held)
+        if not done:
+            failed.set()
+        return done
+
+    monkeypatch.setattr(EventInFlight, "give_back", noted)
+    await worker.start()
+    taking = asyncio.create_task(worker.run())
+    await until(lambda: "1 in line" in repr(slots))
+
+    with full_disk():
+        slots.recall(lambda each: True)
+        await until(failed.is_set)
+
+    await until(lambda: worker.taken == 2)
+    taking.cancel()
+    await asyncio.wait({taking})
+    await worker.drain(0)

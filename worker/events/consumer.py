@@ -36,7 +36,7 @@ from worker.events.steering import (
     may_not_begin,
     paused_patterns,
 )
-from worker.events.unrun import acknowledge, end_failed, leave_out
+from worker.events.unrun import acknowledge, end_failed, give_back, leave_out
 from worker.slots.slots import NoSlotToCome, Slots
 
 Gate = Callable[[str, float, GateState], Go | Wait]
@@ -334,6 +334,6 @@ class EventConsumer:
         try:
             await self._replayer.replay(held, self._slots)
         except (asyncio.CancelledError, NoSlotToCome):
-            await held.give_back()
+            await give_back(held, again=not self._draining)
         except Exception as error:
             await end_failed(held, error, self._defects, self._replayer)

@@ -43,6 +43,13 @@ async def end_failed(held: EventInFlight, error: Exception, defects: Defects, re
         await give_back_later(held)
 
 
+async def give_back(held: EventInFlight, *, again: bool) -> None:
+    """Return an event to its queue; with `again`, try until the broker takes it. A worker that ends need not: with its
+    connection, the broker has the event back."""
+    if not await held.give_back() and again:
+        await give_back_later(held)
+
+
 async def give_back_later(held: EventInFlight) -> None:
     """Return an event to its queue after `GIVEN_BACK_AFTER`; try again until the broker takes it."""
     try:

@@ -167,6 +167,37 @@ async def test_giving_back_is_repeated_while_the_broker_is_unavailable(worker: W
     assert delivery.verbs == ["give_back"]
 
 
+async def test_an_event_that_gets_no_slot_is_given_back_until_the_broker_takes_it(worker: Worker) -> None:
+    """As when its queue is paused while the disk is full. Its row would stay with this worker, which never ran it."""
+    for token in ("m1", "m2"):
+        await worker.run(FakeDelivery(token))
+    third = FakeDelivery("m3", faults=[BrokerUnavailable("full"), BrokerUnavailable("full")])
+    await worker.join(third)
+    await until(lambda: repr(worker.slots) == "<Slots 0 free, 2 leased, 1 in line>")
+
+    worker.slots.recall(lambda each: True)
+
+    await until(lambda: worker.events.running == 2)
+    assert third.verbs == ["give_back"]
+
+
+async def test_a_worker_that_drains_gives_such_an_event_back_once(worker: Worker) -> None:
+    """The end of its connection returns the event, so it does not wait for a broker that is away."""
+    slots = [await worker.run(FakeDelivery(token)) for token in ("m1", "m2")]
+    third = FakeDelivery("m3", faults=[BrokerUnavailable("away")] * 1_000_000)
+    await worker.join(third)
+    await until(lambda: repr(worker.slots) == "<Slots 0 free, 2 leased, 1 in line>")
+    draining = asyncio.create_task(worker.drain(10 * PATIENCE))
+    await until(lambda: worker.events.running == 2)
+
+    for slot in slots:
+        await slot.answer(DELIVERED)
+
+    async with asyncio.timeout(PATIENCE):
+        assert await draining == 0
+    assert (third.verbs, len(third.faults)) == ([], 999_999)
+
+
 async def test_a_redelivery_does_not_join_a_run_that_is_over(worker: Worker) -> None:
     """The broker redelivers an event before it has confirmed that the event was given back."""
     worker.broken, first = True, Blocking()
