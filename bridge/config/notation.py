@@ -29,6 +29,8 @@ _DURATION_UNITS = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 8640
 LONGEST = timedelta(days=36_500)
 """The longest time that a setting can have. `threading.TIMEOUT_MAX` is 292 years on Linux."""
 _SIZE_UNITS = {"": 1, "B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
+MOST_GROUP = 2**32 - 2
+"""The largest number of a group: the next one tells the system to change no group."""
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _OBJECT_NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
@@ -170,12 +172,14 @@ def plain_name(value: object) -> str:
 
 
 def group_id(value: object) -> int:
-    """Read a group of this machine, by name or number; return its number."""
-    numbered = re.fullmatch(r"[0-9]{1,18}", str(value))
+    """Read a group, by number or by its name on this machine; return its number. A container may not name the groups
+    that it shares files with."""
+    if re.fullmatch(r"[0-9]{1,10}", str(value)) and int(str(value)) <= MOST_GROUP:
+        return int(str(value))
     try:
-        return (grp.getgrgid(int(numbered[0])) if numbered else grp.getgrnam(text(value))).gr_gid
-    except (KeyError, OverflowError, ValueError):
-        raise ValueError("expected the name or number of a group of this machine") from None
+        return grp.getgrnam(text(value)).gr_gid
+    except (KeyError, ValueError):
+        raise ValueError(f"expected the name of a group of this machine, or a number up to {MOST_GROUP}") from None
 
 
 def url_path(value: object) -> str:

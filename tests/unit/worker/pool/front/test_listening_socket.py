@@ -48,7 +48,7 @@ def test_an_invalid_mode_is_an_error(mode: str) -> None:
 @pytest.mark.parametrize("group", ["no-such-group", "", "99999999999", "4294967295", "9" * 5000, "a\0b", "-1"])
 def test_an_unknown_group_is_an_error(group: str) -> None:
     """So is the number with which the system is told to change no group."""
-    with pytest.raises(SettingsError, match=r"--socket-group .*: expected the name or number of a group of this mach"):
+    with pytest.raises(SettingsError, match=r"--socket-group .*: expected the name of a group of this machine, or "):
         Access.parsed(None, group)
 
 
