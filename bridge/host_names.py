@@ -9,11 +9,7 @@ _EXPECTED = "expected a host name, with 1 to 63 characters between its dots"
 
 def host_name(text: str) -> str:
     """Return the name of a host, or an IP address. Raise `ValueError` if it cannot be encoded for a look-up."""
-    try:
-        text.encode("idna")
-    except UnicodeError:
-        raise ValueError(_EXPECTED) from None
-    if not text.isprintable() or " " in text:
+    if not text.isprintable() or " " in text or not _can_be_encoded(text):
         raise ValueError(_EXPECTED)
     return text
 
@@ -29,3 +25,14 @@ def check_server(parts: SplitResult) -> None:
         usable = False
     if not usable:
         raise ValueError("expected a port from 1 to 65535 after the host")
+
+
+def _can_be_encoded(text: str) -> bool:
+    if text.isascii():  # the codec is imported for other names alone: a process may have no descriptor left for it
+        *labels, last = text.split(".")
+        return all(0 < len(label) < 64 for label in labels) and len(last) < 64
+    try:
+        text.encode("idna")
+    except UnicodeError:
+        return False
+    return True
