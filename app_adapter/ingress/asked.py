@@ -60,7 +60,7 @@ def _wait(headers: Headers, longest: timedelta) -> float:
     text = preferences["wait"] or ""
     if not text.isascii() or not text.isdigit():
         raise wrong("Prefer: wait", text, "expected whole seconds, such as wait=5")
-    seconds = min(int(text[:10]), longest.total_seconds())
+    seconds = min(float(text), longest.total_seconds())
     given = next((name for name in _NOT_OF_A_CALL if name in headers), None)
     if seconds and given is not None:
         raise wrong(given, headers[given], "expected no Prefer: wait beside it, because a call is not stored")

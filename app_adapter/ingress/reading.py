@@ -51,7 +51,7 @@ def events(settings: Settings, client: Client, query: Mapping[str, str]) -> Sequ
     for unknown in query.keys() - {"last", *_CONDITIONS}:
         raise wrong(unknown, query[unknown], f"expected one of last, {', '.join(_CONDITIONS)}")
     last = query.get("last", str(LAST))
-    if not (last.isascii() and last.isdigit() and 1 <= int(last[:9]) <= MOST):
+    if not (last.isascii() and last.isdigit() and len(last) <= 9 and 1 <= int(last) <= MOST):
         raise wrong("last", last, f"expected a whole number from 1 to {MOST}")
     _check_name(query.get("name"))
     name, queue, key, end = map(query.get, _CONDITIONS)

@@ -3,6 +3,7 @@
 from bridge.brokers.any_broker.group_log import decide_about_group
 from bridge.brokers.contract.broker import Broker
 from bridge.config.dashboard_settings import Role
+from bridge.config.notation import positive_count
 from bridge.console.option_values import positive_time
 from bridge.failures.states import Decided, GroupDecision
 from deferred_event_bridge.dashboard.asking import Act, Field, Question, Sent
@@ -104,6 +105,7 @@ def _group(asked: Asked) -> GroupNow:
 def _number(text: str) -> int | None:
     if not text:
         return None
-    if not text.isascii() or not text.isdigit() or not int(text[:10]) > 0:
-        raise Unusable(f"{text!r:.40}: expected a number of failures, such as 100")
-    return int(text[:10])
+    try:
+        return positive_count(text)
+    except ValueError as error:
+        raise Unusable(f"{text!r:.40}: expected a number of failures, such as 100") from error

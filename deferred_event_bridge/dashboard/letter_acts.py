@@ -6,6 +6,7 @@ from functools import partial
 from typing import Literal
 
 from bridge.config.dashboard_settings import Role
+from bridge.config.notation import positive_count
 from bridge.ledger import Dead
 from dead_letter.cli import CANARY
 from dead_letter.options import interval_of
@@ -165,9 +166,10 @@ def _count(label: str, text: str) -> int | None:
     text = text.strip().replace(",", "")
     if not text:
         return None
-    if not text.isascii() or not text.isdigit() or not int(text[:10]) > 0:
-        raise Unusable(f"{label}: {text!r:.40}: expected a number of letters, such as 10")
-    return int(text[:10])
+    try:
+        return positive_count(text)
+    except ValueError as error:
+        raise Unusable(f"{label}: {text!r:.40}: expected a number of letters, such as 10") from error
 
 
 def _interval(text: str) -> float:

@@ -291,3 +291,20 @@ def test_a_letter_that_is_not_there_is_said(app: Flask, act: str, number: str) -
     answer = signed_in(app, "ana").get(f"/acts/{act}?number={number}")
     assert answer.status_code in (400, 404)
     assert "etter" in answer.text
+
+
+@pytest.mark.parametrize(("limit", "status", "decided"), [("00000000012", 303, 2), ("1" * 19, 400, 0)])
+def test_a_number_of_letters_is_read_whole(
+    app: Flask, settings: Settings, limit: str, status: int, decided: int
+) -> None:
+    """Also with zeros before it; one that is too long is refused."""
+    kill(settings, a_letter)
+    kill(settings, a_letter)
+    client = signed_in(app, "ana")
+    until(lambda: client.get("/failing.json").get_json()["dead"] == 2)
+    form = {"token": token_of(client, "/acts/discard"), "why": "old", "limit": limit}
+
+    assert client.post("/acts/discard", data=form).status_code == status
+
+    until(lambda: client.get("/failing.json").get_json()["dead"] == 2 - decided)
+    assert sum(isinstance(each, Discarded) for each in entries(settings)) == decided

@@ -135,6 +135,16 @@ def test_without_a_wait_the_event_is_deferred(site: IngressSite, deferred: Recor
     assert len(deferred) == 1
 
 
+@pytest.mark.parametrize(("digits", "seconds"), [("00000000000005", 5), ("9" * 5000, 30)])
+def test_a_wait_may_have_any_number_of_digits(
+    site: IngressSite, deferred: Recording, digits: str, seconds: float
+) -> None:
+    """All of them count."""
+    site.events.on("order.#")(lambda event: 1)
+    answer = site.post("/events/order.paid", b"{}", Prefer=f"wait={digits}")
+    assert (answer.status_code, answer.headers.get("Preference-Applied")) == (200, f"wait={seconds}")
+
+
 @pytest.mark.parametrize("kind", [CallTimedOut, CallLost, CallUnavailable, NobodyServes])
 def test_without_an_answer_in_time_the_event_is_deferred(
     site: IngressSite, deferred: Recording, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]

@@ -58,6 +58,8 @@ def test_the_newest_attempts_are_listed(site: IngressSite) -> None:
         ("/workers", "t-orders", 403, "expected a token for all events, '#'"),
         ("/events", "", 401, "expected the header Authorization"),
         ("/events?last=0", "t-all", 400, "last='0': expected a whole number from 1 to 1000"),
+        ("/events?last=000000001999999999", "t-all", 400, "last='000000001999999999': expected a whole number"),
+        (f"/events?last=000000001{'0' * 4400}", "t-all", 400, "expected a whole number from 1 to 1000"),
         ("/events?last=many", "t-all", 400, "last='many': expected a whole number"),
         ("/events?since=1h", "t-all", 400, "since='1h': expected one of last, name"),
         ("/events?name=a..b", "t-all", 400, "expected dotted words"),

@@ -74,6 +74,8 @@ def test_one_signature_of_several_is_enough(site: IngressSite, deferred: Recordi
         ({"webhook-signature": "v1,\xff"}, BODY, "webhook-signature: expected a signature v1"),
         ({"webhook-timestamp": str(AT - 2)}, BODY, "webhook-timestamp='1614265328': expected seconds since 1970"),
         ({"webhook-timestamp": str(AT + 600)}, BODY, "webhook-timestamp='1614265930': expected seconds since 1970"),
+        ({"webhook-timestamp": f"00{AT}99"}, BODY, "webhook-timestamp='00161426533099': expected seconds since 1970"),
+        ({"webhook-timestamp": "9" * 5000}, BODY, "expected seconds since 1970"),
         ({"webhook-timestamp": "now"}, BODY, "webhook-timestamp='now': expected seconds since 1970"),
         ({"webhook-timestamp": None}, BODY, "webhook-timestamp=None: expected it beside webhook-signature"),
         ({"webhook-id": None}, BODY, "webhook-id=None: expected it beside webhook-signature"),
