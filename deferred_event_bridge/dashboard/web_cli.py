@@ -18,6 +18,7 @@ from bridge.console.site_options import Site, site_options
 from deferred_event_bridge.dashboard.access import hash_of
 from deferred_event_bridge.dashboard.application import create_app
 from deferred_event_bridge.dashboard.blueprint import NAME
+from deferred_event_bridge.dashboard.guarding import MAX_FORM
 
 THREADS = 8
 LEAST_PASSWORD = 10
@@ -74,7 +75,9 @@ def serve(site: Site | None, /, listen: Address, proxy: bool) -> None:
     if proxy:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1, x_prefix=1)  # type: ignore[method-assign]  # Flask's own recipe
     try:
-        server = waitress.create_server(app, host=host, port=port, threads=THREADS, ident=None)
+        server = waitress.create_server(
+            app, host=host, port=port, threads=THREADS, ident=None, max_request_body_size=MAX_FORM + 1
+        )  # which refuses this size, before it stores anything
     except OSError as error:
         raise Failure(f"--listen {host}:{port}: {error.strerror or error}", ExitCode.USAGE) from error
     signal.signal(signal.SIGTERM, _end)

@@ -1,5 +1,6 @@
 """The page as programs serve it: `bridge-web` from its start to SIGTERM, and `bridge-pool` behind nginx."""
 
+import http.client
 import os
 import re
 import signal
@@ -13,9 +14,11 @@ import pytest
 
 from bridge.config.foreign_pool import Address
 from bridge.console.exit_codes import ExitCode
+from deferred_event_bridge.dashboard.guarding import MAX_FORM
 from tests.dashboard.page_site import PASSWORDS, SETTINGS, dashboard_toml, until
 from tests.journey.site import PROGRAMS, Site, site_on_sqlite
 from tests.journey.web_servers import nginx
+from tests.limits import PATIENCE
 from tests.ports import free_port
 
 
@@ -37,6 +40,21 @@ async def test_bridge_web_ends_with_0_when_asked_to_stop(site: Site) -> None:
 
     assert await web.ended() == ExitCode.DONE
     assert "Traceback" not in web.log
+
+
+async def test_a_huge_body_is_refused_before_it_is_read(site: Site) -> None:
+    """Nothing of it is stored: the answer comes although the body does not. A form of the largest size is read."""
+    port = free_port()
+    web = site.run("bridge-web", "--listen", f"127.0.0.1:{port}")
+    await web.says("The page is at")
+
+    def status(size: int, body: bytes) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+        connection.request("POST", "/acts/pause", body, {"Content-Length": str(size)})
+        return connection.getresponse().status
+
+    assert status(MAX_FORM + 1, b"") == 413
+    assert status(MAX_FORM, b"x" * MAX_FORM) == 401
 
 
 async def test_without_users_bridge_web_exits_with_2(site: Site) -> None:
