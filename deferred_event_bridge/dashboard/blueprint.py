@@ -8,6 +8,7 @@ from typing import Any
 from flask import Blueprint, Response, abort, g, redirect, request, send_from_directory, url_for
 from flask.blueprints import BlueprintSetupState
 from werkzeug.exceptions import HTTPException
+from werkzeug.urls import iri_to_uri
 from werkzeug.wrappers import Response as BaseResponse
 
 from app_adapter.defer import EXTENSION
@@ -116,7 +117,7 @@ class Page:
             return None
         if self._check is not None or request.method != "GET" or _wants_json():
             abort(401, "Sign in first.")
-        return redirect(url_for(".sign_in", next=request.full_path.rstrip("?")))
+        return redirect(url_for(".sign_in", next=_here()))
 
     def asked(self) -> Asked:
         """Return the question of the present request."""
@@ -202,13 +203,18 @@ class Page:
             "may_operate": user is not None and user.may(Role.OPERATE),
             "may_edit": user is not None and user.may(Role.EDIT),
             "json_url": _json_url(screen),
-            "here": request.full_path.rstrip("?"),
+            "here": _here(),
             **further,
         }
         response = Response(draw(template, values), status, content_type="text/html; charset=utf-8")
         if said and "HX-Request" not in request.headers:
             response.delete_cookie(SAID, path=url_for(".now"))
         return response
+
+
+def _here() -> str:
+    """Return the URL of the request from its path on, with the prefix below which a web server shows the page."""
+    return iri_to_uri(request.script_root + request.full_path.rstrip("?"))
 
 
 def _wants_json() -> bool:

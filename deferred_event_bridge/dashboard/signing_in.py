@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from flask import abort, redirect, request, url_for
+from werkzeug.urls import iri_to_uri
 from werkzeug.wrappers import Response
 
 from deferred_event_bridge.dashboard.access import COOKIE, Access
@@ -64,6 +65,6 @@ def set_cookie(response: Response, name: str, value: str, seconds: int) -> None:
 
 def _within(path: str) -> str:
     """Return the path if it is one of the page, else that of its first screen: nobody is sent to another site."""
-    root = url_for(".now")
+    root = iri_to_uri(url_for(".now"))
     plain = path.isascii() and path.isprintable() and "\\" not in path and not path.startswith("//")
     return path if plain and path.startswith(root) else root

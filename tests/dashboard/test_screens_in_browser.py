@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -203,6 +204,27 @@ def _shows_report(browser: Browser) -> bool:
     if not found:
         browser.press("Ask again")
     return found
+
+
+@pytest.mark.parametrize("fault", ["wrong address", "no network"])
+def test_a_screen_that_cannot_be_refreshed_says_so(busy: str, browser: Browser, fault: str) -> None:
+    """With the time of what it shows, until a refresh succeeds."""
+    browser.sign_in("sam")
+    browser.await_element("#live")
+    assert not browser.texts_of("#stale")[0]
+    offline = {"offline": fault == "no network", "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+    browser.driver.execute_cdp_cmd("Network.enable", {})
+    browser.driver.execute_cdp_cmd("Network.emulateNetworkConditions", offline)
+    if fault == "wrong address":
+        browser.run("document.getElementById('live').setAttribute('hx-get', '/nowhere')")
+    browser.await_(
+        lambda: re.fullmatch(r"Not refreshed since \d\d:\d\d:\d\d UTC\.", browser.text_of("#stale")), "it says nothing"
+    )
+
+    browser.driver.execute_cdp_cmd("Network.emulateNetworkConditions", {**offline, "offline": False})
+    browser.run("document.getElementById('live').setAttribute('hx-get', '/')")
+    browser.await_(lambda: not browser.text_of("#stale"), "it still says so")
+    browser.complaints()  # the console names the failed requests
 
 
 def test_a_running_event_is_ended(shop: PageSite, busy: str, browser: Browser) -> None:

@@ -1,8 +1,18 @@
 // Holds the polling of htmx while nobody can see the page, while a person writes in a field of it, and after the session
-// has ended. The page works without this file.
+// has ended, and says when it fails. The page works without this file.
 
 const live = () => document.getElementById("live");
 const isWriting = () => live()?.contains(document.activeElement) && document.activeElement.matches("input, select");
+
+let refreshed = new Date();
+
+const showAsStale = (isStale) => {
+  const mark = document.getElementById("stale");
+  if (!mark) return;
+  if (!isStale) refreshed = new Date();
+  mark.querySelector("time").textContent = `${refreshed.toISOString().slice(11, 19)} UTC`;
+  mark.hidden = !isStale;
+};
 
 document.addEventListener("htmx:before:request", (event) => {
   if (document.hidden || isWriting()) event.preventDefault();
@@ -10,8 +20,14 @@ document.addEventListener("htmx:before:request", (event) => {
 
 document.addEventListener("htmx:before:swap", (event) => {
   const response = event.detail?.ctx?.response;
-  if (response && (response.status !== 200 || response.raw?.redirected)) {
+  if (!response) return;
+  if (response.raw?.redirected) {
     event.preventDefault();
-    if (response.raw?.redirected) location.reload();
+    location.reload();
+    return;
   }
+  if (response.status !== 200) event.preventDefault();
+  showAsStale(response.status !== 200);
 });
+
+document.addEventListener("htmx:error", () => showAsStale(true));
