@@ -24,7 +24,8 @@ _READ = ", ".join(
 )
 """The columns as they are read: text as bytes, because text that is not UTF-8 would raise, and no entry of the table
 could be read."""
-_NEVER = 2**63 - 1
+_LAST = 2**63 - 1
+"""The largest number that SQLite can have."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -62,7 +63,7 @@ class LedgerTable:
         number: int | None = self._connection.execute(f"SELECT max(number) FROM {self._table}").fetchone()[0]
         return number
 
-    def entries(self, after: int = -1, last: int = _NEVER, limit: int = -1) -> Iterator[Entry]:
+    def entries(self, after: int = -1, last: int = _LAST, limit: int = -1) -> Iterator[Entry]:
         """Yield the entries after the number `after` up to `last`, oldest first, at most `limit` (-1: all). A row that
         another program wrote, and that is no entry, is `Skipped`."""
         rows = self._connection.execute(
@@ -101,6 +102,8 @@ class LedgerTable:
     def letter(self, number: int) -> Letter | None:
         """Return the whole dead letter of this number; None if the table has no such letter. Raise
         `UnreadableEnvelope` if the letter is damaged, or of a later version."""
+        if number > _LAST:
+            return None
         row = self._connection.execute(
             f"SELECT CAST(head AS BLOB), CAST(data AS BLOB) FROM {self._table} WHERE number = ? AND kind = 'dead'",
             (number,),
