@@ -163,7 +163,7 @@ async def _put_back(
                 verb = redriving(contents, decisions, run.actor, note)
                 await decide(part, verb, run.tally, interval=interval, stop=run.halt, tell=told)
         if interval and start + size < len(step):
-            await asyncio.sleep(interval)
+            await _pause(run.halt, interval)
 
 
 @asynccontextmanager

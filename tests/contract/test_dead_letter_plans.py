@@ -191,6 +191,20 @@ async def test_a_plan_is_stopped_from_elsewhere_and_resumed(broker: Broker, sett
     assert (resumed.end, resumed.progress.redriven, open_letters(await entries_of(broker))) == ("done", 9, {})
 
 
+async def test_a_stop_does_not_wait_for_the_rate(broker: Broker, settings: Settings) -> None:
+    """Not even between two letters of a step, an hour apart."""
+    await _kill(broker, 2)
+    plan, log = await _planned(broker, settings, interval=3600.0)
+    running = asyncio.create_task(_run(broker, settings, plan))
+    await eventually(lambda: entries_of(broker), lambda entries: len(open_letters(entries)) == 1)
+
+    await log.append(log.records.stop(plan.id, "bob@web2", now()))
+
+    async with asyncio.timeout(PATIENCE):
+        run = await running
+    assert (run.end, run.progress.redriven) == ("stopped", 1)
+
+
 async def test_the_counts_of_a_resumed_plan_are_those_of_all_its_runs(broker: Broker, settings: Settings) -> None:
     """Events that were delivered before a plan ended are still among the delivered ones, and those that failed among
     the failed ones."""
