@@ -7,11 +7,14 @@ import click
 
 from app_adapter.ingress.access import hash_of
 from bridge.config.ingress_settings import Right
+from bridge.config.notation import plain_name
 from bridge.console import options
 from bridge.console.exit_codes import ExitCode
+from bridge.console.option_values import read_by
 from bridge.console.printable import json_text
 from bridge.console.program import HELP, Failure, ProgramGroup, version_option
 from bridge.console.site_options import Site, site_options
+from bridge.topics import check_pattern
 
 TOKEN_PREFIX = "bridge_"
 """The beginning of every token, by which programs that search for secrets know one."""
@@ -36,9 +39,15 @@ def main() -> None:
     """
 
 
+def _patterns(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(read_by(check_pattern)(ctx, param, text) for text in texts)
+
+
 @main.command()
-@click.argument("name")
-@click.option("--events", "patterns", multiple=True, default=["#"], help="A pattern of its events. [#]")
+@click.argument("name", callback=read_by(plain_name))
+@click.option(
+    "--events", "patterns", multiple=True, callback=_patterns, default=["#"], help="A pattern of its events. [#]"
+)
 @click.option(
     "--right",
     "rights",

@@ -9,6 +9,7 @@ import click
 
 from bridge.config.dashboard_settings import Role
 from bridge.config.foreign_pool import Address
+from bridge.config.notation import plain_name
 from bridge.console import options
 from bridge.console.exit_codes import ExitCode
 from bridge.console.option_values import read_by
@@ -88,7 +89,7 @@ def serve(site: Site | None, /, listen: Address, proxy: bool) -> None:
 
 @main.command()
 @site_options
-@click.argument("name")
+@click.argument("name", callback=read_by(plain_name))
 @click.option(
     "--role", type=click.Choice([str(role) for role in Role]), default=str(Role.SEE), help="What the user may do. [see]"
 )

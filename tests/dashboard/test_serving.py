@@ -11,10 +11,12 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
+from click.testing import CliRunner
 
 from bridge.config.foreign_pool import Address
 from bridge.console.exit_codes import ExitCode
 from deferred_event_bridge.dashboard.guarding import MAX_FORM
+from deferred_event_bridge.dashboard.web_cli import main
 from tests.dashboard.page_site import PASSWORDS, SETTINGS, dashboard_toml, until
 from tests.journey.site import PROGRAMS, Site, site_on_sqlite
 from tests.journey.web_servers import nginx
@@ -86,6 +88,14 @@ def test_the_tables_of_a_user_can_be_appended_to_the_settings(site: Site) -> Non
     dashboard = tomllib.loads(settings.read_text("utf-8"))["dashboard"]
     assert list(dashboard["users"]) == ["ana", "bob"]
     assert len(dashboard["secret"]) >= 32
+
+
+@pytest.mark.parametrize("name", ["ana@example.org", "ana.lopez", "ana lopez", "a" * 61])
+def test_no_user_is_made_that_the_settings_refuse(name: str) -> None:
+    """Nothing is printed but what was expected."""
+    refused = CliRunner().invoke(main, ["user", name], input="a long password\n")
+    assert (refused.exit_code, refused.stdout) == (ExitCode.USAGE, "")
+    assert "expected a name of A-Z a-z 0-9 _ -, at most 60 characters" in refused.stderr
 
 
 @pytest.mark.long

@@ -129,6 +129,23 @@ def test_a_token_is_made_with_its_table() -> None:
     assert (again.exit_code, again.stderr) == (2, "Error: ingress.tokens.shop exists: expected another name\n")
 
 
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["ana@example.org"], "expected a name of A-Z a-z 0-9 _ -"),
+        (["ana.lopez"], "expected a name of A-Z a-z 0-9 _ -"),
+        (["my shop"], "expected a name of A-Z a-z 0-9 _ -"),
+        (["s" * 61], "at most 60 characters"),
+        (["shop", "--events", "mail.*", "--events", "order#"], "'order#'"),
+    ],
+)
+def test_no_token_is_made_that_the_settings_refuse(words: list[str], why: str) -> None:
+    """Nothing is printed but what was expected."""
+    refused = CliRunner().invoke(main, ["token", *words])
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert why in refused.stderr
+
+
 def test_each_token_is_another() -> None:
     """And long enough that it cannot be guessed."""
     made = [json.loads(CliRunner().invoke(main, ["token", "shop", "--json"]).stdout) for _ in range(2)]
