@@ -44,7 +44,7 @@ def handling_of(deferral: Deferral, due: datetime | None, now: datetime) -> Hand
     return Handling(
         priority=None if deferral.priority is None else _priority(deferral.priority),
         expires=None if deferral.expires is None else _expires(deferral.expires, due or now, now),
-        key=None if deferral.key is None else _key(deferral.key),
+        key=None if deferral.key is None else checked_key(deferral.key),
         retry=None if deferral.retry is None else retry_of(deferral.retry, DeferError),
     )
 
@@ -66,6 +66,13 @@ def within_of(deferral: Deferral, now: datetime) -> timedelta | None:
     return within
 
 
+def checked_key(value: object) -> str:
+    """Return the key of an event. Raise `DeferError` for one that cannot be used."""
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_KEY or not value.isprintable():
+        raise DeferError(f"key={shown(value)}: expected a text of 1 to {MAX_KEY} printable characters")
+    return value
+
+
 def _priority(value: object) -> Priority:
     if not isinstance(value, str) or value not in list(Priority):
         raise DeferError(f"priority={shown(value)}: expected 'high', 'normal' or 'low'")
@@ -77,9 +84,3 @@ def _expires(value: object, due: datetime, now: datetime) -> datetime:
     if moment <= due:
         raise DeferError(f"expires={shown(value)}: expected a time after the event is due, {due.isoformat()}")
     return moment
-
-
-def _key(value: object) -> str:
-    if not isinstance(value, str) or not 0 < len(value) <= MAX_KEY or not value.isprintable():
-        raise DeferError(f"key={shown(value)}: expected a text of 1 to {MAX_KEY} printable characters")
-    return value

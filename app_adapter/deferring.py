@@ -126,7 +126,7 @@ class Deferring:
         `app_adapter.sqlalchemy.outbox` that writes them."""
         queues, recording = self.settings.queues(), self.recording()
         for outgoing in made:
-            check_has_queue(outgoing, queues)
+            check_has_queue(outgoing.event.name, outgoing.due, queues)
         if made and recording is None and self.app.testing:
             raise DeferError(_in_a_test(self.app.name, made[0].event.name))
         answers = [self._key_held(session, outgoing) for outgoing in made]
@@ -164,10 +164,9 @@ class Deferring:
         return None
 
 
-def check_has_queue(outgoing: Outgoing, queues: Sequence[Queue]) -> None:
-    """Raise `Unroutable` for an event that is due now and that no queue takes."""
-    name = outgoing.event.name
-    if outgoing.due is None and not route(queues, name):
+def check_has_queue(name: str, due: datetime | None, queues: Sequence[Queue]) -> None:
+    """Raise `Unroutable` for an event of this name that is due now (`due` is None) and that no queue takes."""
+    if due is None and not route(queues, name):
         raise Unroutable(f"no queue takes {name!r}: it matches no pattern, and there is no 'default' queue")
 
 

@@ -4,7 +4,7 @@ An event with a key is written into the outbox in the transaction that takes the
 the other. `bridge-relay` publishes it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,7 @@ class Keys:
 
     def defer(self, state: AppState, deferral: Deferral) -> str:
         """Defer an event; see `defer()`. Raise `StoreUnavailable` if the database of the keys does not answer."""
-        if self.sessions is None or deferral.within is None or state.recording() is not None:
+        if self.sessions is None or not self.stores(state, [deferral]):
             return state.defer(deferral)
         with self.sessions.session() as session:
             event_id = state.defer(deferral, session)
@@ -37,8 +37,7 @@ class Keys:
 
     def defer_many(self, state: AppState, deferrals: Sequence[Deferral]) -> list[str]:
         """Defer many events; see `defer_many()`. Raise what `defer` raises."""
-        has_key = any(deferral.within is not None for deferral in deferrals)
-        if self.sessions is None or not has_key or state.recording() is not None:
+        if self.sessions is None or not self.stores(state, deferrals):
             return state.defer_many(deferrals)
         with self.sessions.session() as session:
             try:
@@ -48,6 +47,11 @@ class Keys:
                 raise
             session.commit()
         return ids
+
+    def stores(self, state: AppState, deferrals: Iterable[Deferral]) -> bool:
+        """Return whether these events are written into the outbox of the store, since it holds a key of theirs."""
+        has_key = any(deferral.within is not None for deferral in deferrals)
+        return self.sessions is not None and has_key and state.recording() is None
 
 
 def keys_of(settings: Settings) -> Keys:

@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
 from app_adapter.app_state import AppState
-from app_adapter.deferral import Deferral
+from app_adapter.defer import due_of, encoded
+from app_adapter.deferral import Deferral, checked_key
+from app_adapter.deferring import check_has_queue
 from app_adapter.ingress.asked import Asked
 from app_adapter.ingress.cloudevents import Received
 from app_adapter.ingress.keys import Keys
@@ -96,14 +99,37 @@ def _call(state: AppState, deferral: Deferral, wait: float) -> str | Answered:
 
 def send_many(state: AppState, keys: Keys, events: Sequence[Received | Problem], asked: Asked) -> Sent:
     """Defer all events, or none of them if one is wrong. Raise `Problem` if the headers do not fit an event."""
-    if any(isinstance(event, Problem) for event in events):
-        return Sent([event if isinstance(event, Problem) else _OTHER_IS_WRONG for event in events])
+    deferrals = [event if isinstance(event, Problem) else _deferral(event, asked) for event in events]
     try:
-        return Sent(keys.defer_many(state, [_deferral(each, asked) for each in events if isinstance(each, Received)]))
+        found = _checked(state, keys, deferrals)
+        wanted = [each for each in found if isinstance(each, Deferral)]
+        if len(wanted) < len(found):
+            return Sent([each if isinstance(each, Problem) else _OTHER_IS_WRONG for each in found])
+        return Sent(keys.defer_many(state, wanted))
     except NotAllDeferred as error:
         return Sent([id or _of_one_of_many(error.errors[at]) for at, id in enumerate(error.ids)])
     except (DeferError, StoreUnavailable) as error:
         raise of_error(error) from error
+
+
+def _checked(state: AppState, keys: Keys, given: Sequence[Deferral | Problem]) -> list[Deferral | Problem]:
+    """Return each event of a batch, or the problem that it alone has. Raise `DeferError` for the time of all."""
+    events = [each for each in given if isinstance(each, Deferral)]
+    due = due_of(events[0].delay, events[0].at, datetime.now(UTC)) if events else None
+    queues = state.settings.queues() if keys.stores(state, events) else None
+
+    def check_one(deferral: Deferral) -> Deferral | Problem:
+        try:
+            encoded(deferral.payload, deferral.content_type, state.app.json.dumps)
+            if deferral.key is not None:
+                checked_key(deferral.key)
+            if queues is not None:
+                check_has_queue(deferral.name, due, queues)
+        except DeferError as error:
+            return of_error(error)
+        return deferral
+
+    return [each if isinstance(each, Problem) else check_one(each) for each in given]
 
 
 def _of_one_of_many(error: DeferError) -> Problem:

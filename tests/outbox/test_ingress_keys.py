@@ -101,6 +101,25 @@ def test_a_batch_has_an_answer_for_each_event(engine: Engine, site: IngressSite)
     assert stored(engine) == [1, 2, 3, 4]
 
 
+@pytest.mark.databases("postgres", "sqlite")
+def test_of_a_batch_that_no_queue_takes_the_event_is_named(engine: Engine, url: str) -> None:
+    """No event is written. One that is due later may have a queue by then."""
+    site = IngressSite(f'{AWAY}[stores.shop]\nurl = "{url}"\n[queues.orders]\npatterns = ["order.#"]\n')
+    event = {"specversion": "1.0", "id": "1", "source": "/s", "type": "order.paid", "data": 1}
+    events = json.dumps([event, {**event, "id": "2", "type": "mail.sent"}])
+
+    def batch(**headers: str) -> TestResponse:
+        batch = "application/cloudevents-batch+json"
+        return site.post("/events", events, Content_Type=batch, Bridge_Within="1h", **headers)
+
+    answer = batch()
+    assert answer.status_code == 404
+    assert [each["status"] for each in answer.get_json()] == [424, 404]
+    assert "mail.sent" in answer.get_json()[1]["detail"]
+    assert stored(engine) == []
+    assert batch(Bridge_Delay="1h").status_code == 202
+
+
 @pytest.mark.databases("sqlite")
 def test_an_event_without_a_key_goes_to_the_broker(engine: Engine, site: IngressSite) -> None:
     """As does one whose key is only a name."""

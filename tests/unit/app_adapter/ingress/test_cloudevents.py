@@ -79,6 +79,35 @@ def test_a_batch_with_a_wrong_event_defers_none(site: IngressSite, deferred: Rec
     assert not list(deferred)
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"id": "x" * 201},
+        {"id": "a\u200db"},
+        {"datacontenttype": "text/plain; é", "data": "a"},
+        {"datacontenttype": "text/plain; " + "x" * 200, "data": "a"},
+        {"type": "bridge.x"},
+    ],
+)
+def test_of_a_batch_the_wrong_event_alone_is_named(
+    site: IngressSite, deferred: Recording, wrong: dict[str, str]
+) -> None:
+    """Whatever is wrong about it."""
+    answer = site.post("/events", json.dumps([PLAIN, PLAIN | wrong, 17]), Content_Type=BATCH)
+
+    assert answer.status_code == 207
+    assert [each["status"] for each in answer.get_json()] == [424, 422, 400]
+    assert not list(deferred)
+
+
+def test_the_headers_of_a_batch_are_wrong_for_all(site: IngressSite, deferred: Recording) -> None:
+    """One problem says so."""
+    answer = site.post("/events", json.dumps([PLAIN, PLAIN]), Content_Type=BATCH, Bridge_Delay="900000000d")
+    assert answer.status_code == 422
+    assert "before the year 10000" in answer.get_json(force=True)["detail"]
+    assert not list(deferred)
+
+
 def test_of_a_batch_that_is_deferred_in_part_each_event_has_its_end() -> None:
     """Those that a queue takes are deferred, and the others are named."""
     site = IngressSite('[queues.orders]\npatterns = ["order.#"]')
