@@ -3,7 +3,7 @@
 import math
 from datetime import UTC, datetime, timedelta
 
-from bridge.config.notation import duration
+from bridge.config.notation import LONGEST, duration
 from bridge.errors import DeferError, shown
 
 
@@ -50,6 +50,14 @@ def seconds_of(argument: str, value: object) -> float:
             raise DeferError(f"{argument}={shown(value)}: expected seconds, a timedelta, or a text such as '5m'")
     if not seconds >= 0 or seconds == math.inf:
         raise DeferError(f"{argument}={shown(value)}: expected a time that is not negative")
+    return seconds
+
+
+def wait_of(argument: str, value: object) -> float:
+    """Return a time that a clock can wait for, as seconds. Raise `DeferError` for any other value."""
+    seconds = seconds_of(argument, value)
+    if seconds > LONGEST.total_seconds():
+        raise DeferError(f"{argument}={shown(value)}: expected a time of at most {LONGEST.days}d")
     return seconds
 
 

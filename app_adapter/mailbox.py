@@ -14,7 +14,7 @@ from flask import current_app
 
 from app_adapter.defer import EXTENSION
 from app_adapter.fork_safe_publishing import thread_of
-from app_adapter.given_times import seconds_of
+from app_adapter.given_times import wait_of
 from app_adapter.mailbox_errands import fetch, put, settle
 from bridge.config.settings import Settings
 from bridge.deadline import Deadline
@@ -88,7 +88,7 @@ class Mailbox:
 
         At the end, raise `DeliveryLost` if the message is not known to be acknowledged: it may come again.
         """
-        seconds = seconds_of("timeout", timeout)
+        seconds = wait_of("timeout", timeout)
         recording = self.recording()
         if recording is not None:
             with recording.mailboxes.got(self.name, seconds) as recorded:

@@ -12,7 +12,7 @@ from app_adapter.mailbox import Mailbox, Message
 from bridge.console import options
 from bridge.console.encoding import argument_text
 from bridge.console.exit_codes import ExitCode
-from bridge.console.option_values import any_time, read_by
+from bridge.console.option_values import limited_time, read_by
 from bridge.console.printable import json_text
 from bridge.console.program import HELP, Failure, ProgramGroup, version_option
 from bridge.console.site_options import Site, site_options
@@ -71,7 +71,7 @@ def put(site: Site | None, name: str, text: str | None, data_file: BinaryIO | No
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND…]")
 @click.option(
     "--timeout",
-    callback=read_by(any_time),
+    callback=read_by(limited_time),
     metavar="TIME",
     default="0",
     show_default=True,

@@ -34,7 +34,7 @@ class RecordedMailboxes:
     def got(self, mailbox: str, seconds: float) -> "Iterator[PutMessage]":
         """Take the next message; put it back to its place if the block raises. Raise `MailboxEmpty` if none comes."""
         with self._changed:
-            if not self._changed.wait_for(lambda: self._of(mailbox), min(seconds, threading.TIMEOUT_MAX)):
+            if not self._changed.wait_for(lambda: self._of(mailbox), seconds):
                 raise MailboxEmpty(f"no message came to mailbox '{mailbox}' within {seconds:g} s")
             message = self._of(mailbox)[0]
             place = next(at for at, each in enumerate(self._messages) if each is message)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from bridge.config.notation import duration, positive_duration
+from bridge.config.notation import duration, limited_duration, positive_duration
 from bridge.console.printable import printable
 from bridge.event import parse_time
 
@@ -15,6 +15,14 @@ def any_time(text: str) -> timedelta:
     """Return a duration, such as 90s. Raise `ValueError`."""
     try:
         return duration(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r:.80}: {error}") from error
+
+
+def limited_time(text: str) -> timedelta:
+    """Return a duration that a clock can wait for. Raise `ValueError`."""
+    try:
+        return limited_duration(text)
     except ValueError as error:
         raise ValueError(f"{text!r:.80}: {error}") from error
 

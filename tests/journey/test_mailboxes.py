@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -204,6 +205,34 @@ def test_what_is_no_message_is_refused(box: Mailbox, body: object, error: type[D
         box.put(body)  # type: ignore[arg-type]
     with pytest.raises(MailboxEmpty), box.get():
         pass
+
+
+@pytest.mark.parametrize("timeout", ["200000d", timedelta(days=36_501), 1e30, 10**30])
+def test_a_timeout_that_no_clock_can_wait_for(tmp_path: Path, timeout: str | timedelta | float) -> None:
+    """The error names the longest one, also in a test of the app, which can wait for that one."""
+    app = Flask("shop")
+    app.config["BRIDGE_BROKER_URL"] = f"sqlite:///{tmp_path}/bridge.db"
+    events = DeferredEvents(app)
+    box = events.mailbox("q1")
+    box.put(b"one")
+
+    with pytest.raises(DeferError, match=r"timeout=.*: expected a time of at most 36500d"), box.get(timeout=timeout):
+        pass
+    with box.get(timeout="36500d") as message:
+        assert message.body == b"one"
+    with events.testing():
+        box.put(b"two")
+        with pytest.raises(DeferError, match="at most 36500d"), box.get(timeout=timeout):
+            pass
+        with box.get(timeout="36500d") as message:
+            assert message.body == b"two"
+
+
+def test_a_shell_is_told_of_the_longest_timeout(tmp_path: Path) -> None:
+    """As wrong usage."""
+    refused = program((f"sqlite:///{tmp_path}/bridge.db", "shop"), "get", "q1", "--timeout", "200000d")
+    assert refused.returncode == 2
+    assert b"'200000d': expected a time from 0 to 36500d" in refused.stderr
 
 
 @pytest.mark.parametrize("name", ["", "a.b", "q 1", "ä", "q" * 61, 7, None])
