@@ -21,6 +21,9 @@ from app_adapter.descendants import end_if_copy
 from app_adapter.plain_sockets import readable
 from app_adapter.standard_streams import say
 
+LONGEST_WAIT = 24 * 3600.0
+"""The longest wait for a hook, in seconds. Then its child waits again: poll() can wait for 24 days at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class IdleHook:
@@ -65,16 +68,18 @@ class IdleHooks:
         self._called = 0
 
     def due_in(self) -> float | None:
-        """Return the seconds until the next hook is due, 0 if one is; None if none is due before the next request."""
+        """Return the seconds until the next hook is due, but at most `LONGEST_WAIT`; 0 if one is due, None if none is
+        before the next request."""
         if self._called == len(self._hooks):
             return None
-        return max(self._since + self._hooks[self._called].after - self._now(), 0.0)
+        return min(max(self._since + self._hooks[self._called].after - self._now(), 0.0), LONGEST_WAIT)
 
     def wait(self, sock: socket.socket) -> None:
         """Call the hooks that come due until the socket can be read or has ended. Return at once if none is due before
         the next request. A request waits for one hook at most."""
         while (seconds := self.due_in()) is not None and not readable(seconds, sock):
-            self.call_next()
+            if self.due_in() == 0:
+                self.call_next()
 
     def call_next(self) -> None:
         """Call the next hook in an app context of its own. An exception is logged and not raised. A copy of the process

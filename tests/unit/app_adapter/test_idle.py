@@ -57,6 +57,27 @@ def test_each_hook_is_due_once_in_each_time_without_a_request() -> None:
     assert hooks.due_in() == 5
 
 
+def test_a_hook_may_be_due_in_years() -> None:
+    """A child waits for its request all the same."""
+    hooks = IdleHooks(APP, [IdleHook(lambda: pytest.fail("it was not due"), 1e9)])
+    server, client = socket.socketpair()
+    with server, client:
+        client.sendall(b"a request")
+        hooks.wait(server)
+    assert hooks.due_in() is not None
+
+
+def test_a_hook_is_not_called_before_it_is_due() -> None:
+    """If a wait ends earlier, the child waits again."""
+    called: list[str] = []
+    times = iter([0.0, 9.99, 9.995, 9.995, 10.0, 10.0])
+    hooks = IdleHooks(APP, [IdleHook(lambda: called.append(f"at {next(times)}"), 10)], lambda: next(times))
+    server, client = socket.socketpair()
+    with server, client:
+        hooks.wait(server)
+    assert called == ["at 10.0"]
+
+
 def test_a_hook_runs_in_an_app_context() -> None:
     """The app is the current app, and an `async def` is run where Flask can run it."""
     seen: list[Any] = []
