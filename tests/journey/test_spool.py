@@ -175,6 +175,7 @@ async def test_unconfirmed_events_are_spooled_at_exit(site: Site, frozen: Rabbit
 def test_pre_forked_processes_share_one_spool(site: Site, frozen: RabbitNode, options: tuple[str, ...]) -> None:
     """All threads of all processes use one spool, also if the app was imported and had spooled before the fork."""
     environment = {**site.environment, "BRIDGE_PUBLISH": "spool", "BRIDGE_SPOOL": SPOOL, "DEFER_AT_IMPORT": "1"}
+    environment["BRIDGE_PUBLISH_TIMEOUT"] = f"{TIMEOUT:g}s"
     frozen.pause()
     with web_server(site.directory, *options, **environment) as (port, _), ThreadPoolExecutor(32) as clients:
         answers = list(clients.map(lambda number: post(port, f"/defer/{number}"), range(200)))
