@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.complaints.web import Web
+from tests.complaints.web import TIMEOUT, Web
 from tests.journey.site import Site, site_on
 from tests.rabbitmq_node import RabbitNode
 
@@ -25,6 +25,12 @@ def site(node: RabbitNode, tmp_path: Path) -> Iterator[Site]:
 def web(site: Site) -> Web:
     """The site's web server. It ends with the site."""
     return Web(site)
+
+
+@pytest.fixture
+def hurried(site: Site) -> None:
+    """Gives the `defer()` of the site a short `publish_timeout`."""
+    site.environment["BRIDGE_PUBLISH_TIMEOUT"] = f"{TIMEOUT:g}s"
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ def frugal(node: RabbitNode) -> Iterator[None]:
 
 
 async def test_an_event_that_the_broker_never_had_is_not_taken_for_deferred(
-    node: RabbitNode, site: Site, web: Web
+    hurried: None, node: RabbitNode, site: Site, web: Web
 ) -> None:
     """celery#5410: without confirms `delay()` returns at once, although a broker in trouble drops the message. Here
     `defer()` raises `DeferUnconfirmed` if a dying broker has not confirmed an event, and all deferred events run."""
@@ -48,7 +48,7 @@ async def test_an_event_that_the_broker_never_had_is_not_taken_for_deferred(
 
 
 async def test_an_event_that_a_full_queue_refuses_is_not_taken_for_deferred(
-    node: RabbitNode, site: Site, web: Web
+    hurried: None, node: RabbitNode, site: Site, web: Web
 ) -> None:
     """celery#5410: a queue with a length limit drops further messages. Here `defer()` raises `DeferRejected`."""
     answers = [await web.works()]
@@ -103,7 +103,7 @@ async def test_an_event_whose_queue_was_deleted_runs(node: RabbitNode, site: Sit
 async def test_an_event_that_no_queue_takes_is_not_taken_for_deferred(site: Site, web: Web) -> None:
     """dramatiq#832: a message that matches no queue is dropped without an error. Here `defer()` raises
     `Unroutable`."""
-    site.configure("publish_timeout = '20s'\n[queues.mail]\npatterns = ['mail.#']\n")
+    site.configure("[queues.mail]\npatterns = ['mail.#']\n")
 
     answers = await web.defer("ok", count=2)
 

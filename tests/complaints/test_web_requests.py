@@ -11,7 +11,9 @@ pytestmark = pytest.mark.rabbitmq
 
 
 @pytest.mark.parametrize("down", ["stopped", "frozen"])
-async def test_requests_do_not_hang_while_the_broker_is_down(node: RabbitNode, web: Web, down: str) -> None:
+async def test_requests_do_not_hang_while_the_broker_is_down(
+    hurried: None, node: RabbitNode, web: Web, down: str
+) -> None:
     """celery#4296, celery#6911: `delay()` waits without limit in one request after another, until the site has no free
     thread. Here `defer()` raises within its timeout, and works again after the outage without a restart."""
     leave, come_back = (node.stop_app, node.start_app) if down == "stopped" else (node.pause, node.resume)
@@ -27,7 +29,9 @@ async def test_requests_do_not_hang_while_the_broker_is_down(node: RabbitNode, w
     await web.works()
 
 
-async def test_requests_do_not_hang_while_the_broker_is_out_of_memory(node: RabbitNode, web: Web) -> None:
+async def test_requests_do_not_hang_while_the_broker_is_out_of_memory(
+    hurried: None, node: RabbitNode, web: Web
+) -> None:
     """celery#2689, aio-pika#506: a memory alarm blocks publishing connections; the first call returns, further calls
     hang, and there is no error. Here `defer()` raises within its timeout and names the reason."""
     await web.works()

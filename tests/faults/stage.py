@@ -74,6 +74,7 @@ class Stage:
         self._named = 0
         site.environment |= {
             VARIABLE: str(self.path),
+            "BRIDGE_PUBLISH_TIMEOUT": f"{BUDGET:g}s",
             "PYTHONPATH": str(ROOT),
             "BRIDGE_CONTROL_DIRECTORY": str(site.directory / "control"),
         }

@@ -107,6 +107,7 @@ class Site:
         self.environment = {
             "BRIDGE_BROKER_URL": broker_url,
             "BRIDGE_NAMESPACE": namespace,
+            "BRIDGE_PUBLISH_TIMEOUT": f"{PATIENCE:g}s",
             "EFFECTS": str(directory / "effects"),
             **self._guard.environment,
         }

@@ -12,6 +12,7 @@ import pytest
 from tests.guard import Guard
 from tests.journey.page_follower import Follower
 from tests.journey.site import PROGRAMS
+from tests.limits import PATIENCE
 from tests.ports import free_port
 from tests.unit.docs.markdown import README, ROOT, section
 from tests.unit.test_package import EPOCH, build_package
@@ -54,6 +55,7 @@ def test_the_readme_can_be_followed_after_pip_install(installed: Path, tmp_path:
             **guard.environment,
             "PATH": f"{installed / 'bin'}:{os.environ['PATH']}",
             "BRIDGE_CONTROL_DIRECTORY": str(tmp_path / "control"),
+            "BRIDGE_PUBLISH_TIMEOUT": f"{PATIENCE:g}s",
             "NO_PROXY": "*",
         },
         {"5000": str(free_port())},

@@ -11,6 +11,7 @@ import pytest
 
 from tests.guard import Guard
 from tests.journey.site import PROGRAMS, Program, Site
+from tests.limits import PATIENCE
 from tests.ports import free_port
 from tests.unit.docs.commands import lines_of
 from tests.unit.docs.markdown import README, ROOT, blocks
@@ -49,7 +50,11 @@ async def test_the_small_app_says_hello(tmp_path: Path, guard: Guard) -> None:
     on this machine."""
     port = str(free_port())
     (tmp_path / "shop.py").write_text(blocks(README, "python")[0].text, "utf-8")
-    environment = {**guard.environment, "BRIDGE_CONTROL_DIRECTORY": str(tmp_path / "control")}
+    environment = {
+        **guard.environment,
+        "BRIDGE_CONTROL_DIRECTORY": str(tmp_path / "control"),
+        "BRIDGE_PUBLISH_TIMEOUT": f"{PATIENCE:g}s",
+    }
 
     def start(*words: str) -> Program:
         program, *arguments = (word.replace("5000", port) for word in words)
