@@ -65,7 +65,7 @@ def page_site(directory: Path) -> Iterator[PageSite]:
         worker = site.worker(app="shop:app")
         web = site.run("bridge-web", "--listen", f"127.0.0.1:{port}")
         until(lambda: "The page is at" in web.log, lambda: web.log)
-        until(lambda: "warm" in worker.log, lambda: worker.log)
+        until(lambda: "ready for events" in worker.log, lambda: worker.log)
         yield PageSite(site, f"http://127.0.0.1:{port}", web, worker)
     finally:
         site.remove()

@@ -42,12 +42,10 @@ async def test_the_workers_of_a_site(site: Site) -> None:
     await eventually(lambda: killed.process.poll() is not None)
     frozen.signal(signal.SIGSTOP)
     try:
-        found = await roll(site, 1)
-        assert pids(found["workers"]) == {runs.process.pid}
+        found = await _eventually_all_answer(site, [runs])
         assert pids(found["missing"]) == {killed.process.pid, frozen.process.pid}
-        shown = site.run("bridge-status", "--site")
+        shown = await _eventually_says(site, "1 worker answered, 2 missing")
         assert await shown.ended() == 1
-        assert "1 worker answered, 2 missing" in shown.log
         assert shown.log.count("missing: last seen") == 2
     finally:
         frozen.signal(signal.SIGCONT)
@@ -56,7 +54,8 @@ async def test_the_workers_of_a_site(site: Site) -> None:
 
 
 async def _eventually_all_answer(site: Site, workers: list[Program]) -> dict[str, Any]:
-    """Ask until all of these workers answer: a worker begins to listen soon after its start."""
+    """Ask until all of these workers answer, and no others: a worker begins to listen soon after its start, and one
+    without CPU answers too late."""
     async with asyncio.timeout(PATIENCE):
         while True:
             status = site.run("bridge-status", "--site", "--json")
@@ -64,3 +63,13 @@ async def _eventually_all_answer(site: Site, workers: list[Program]) -> dict[str
             found: dict[str, Any] = json.loads(status.log)
             if pids(found["workers"]) == {worker.process.pid for worker in workers}:
                 return found
+
+
+async def _eventually_says(site: Site, text: str) -> Program:
+    """Run `bridge-status --site` until its output has this text; return that program."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            status = site.run("bridge-status", "--site")
+            await status.ended()
+            if text in status.log:
+                return status
