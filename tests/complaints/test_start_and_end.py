@@ -55,9 +55,9 @@ async def test_a_deadline_beyond_the_brokers_patience_is_told_at_the_start(
 async def test_heartbeats_go_on_while_a_worker_finishes_what_runs(node_log: Callable[[], str], site: Site) -> None:
     """celery#5998: after SIGTERM a worker sends no heartbeats; the broker closes the connection and redelivers the
     running task to another worker. Here the connection lives until the last event is acked."""
-    heartbeat = {"BRIDGE_BROKER_URL": f"{site.broker_url}?heartbeat=2"}
+    heartbeat = {"BRIDGE_BROKER_URL": f"{site.broker_url}?heartbeat=6"}
     worker = await ready_worker(site, **heartbeat)
-    (event,) = await site.defer("do.this", "sleep:9")
+    (event,) = await site.defer("do.this", "sleep:20")  # RabbitMQ waits at most 18 s for a heartbeat
     await begun(site, worker, 1)
     worker.process.terminate()
     other = await ready_worker(site, **heartbeat)

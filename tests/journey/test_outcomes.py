@@ -21,7 +21,7 @@ EVENTS = {
     "sys.exit": ("do.this", ["sys.exit", "ok"]),
     "own wait": ("do.this", ["retry:2", "ok"]),
     "always asks to wait": ("do.this", ["retry:1"]),
-    "hangs": ("do.this", ["sleep:3600", "ok"]),
+    "hangs": ("do.hang", ["sleep:3600", "ok"]),
     "exits": ("do.this", ["exit:3", "ok"]),
     "killed": ("do.this", ["kill", "ok"]),
     "noisy": ("do.this", ["stderr:10"]),
@@ -35,7 +35,15 @@ EVENTS = {
 }
 
 
-WAITS = {"own wait": 2.0, "hangs": 6.0}
+SETTINGS = """
+retry = {attempts = 2, initial = '1s', base = 1, jitter = 0}
+[queues.hanging]
+patterns = ['do.hang']
+deadline = '12s'
+[queues.default]
+"""
+
+WAITS = {"own wait": 2.0, "hangs": 13.0}
 """Seconds between the two attempts, for kinds that do not wait the policy's one second."""
 
 
@@ -61,7 +69,7 @@ class Aftermath:
 def aftermath(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aftermath]:
     """All kinds of events, after one worker has settled them."""
     site = make_site(request, tmp_path_factory.mktemp("outcomes"))
-    site.configure("deadline = '5s'\nretry = {attempts = 2, initial = '1s', base = 1, jitter = 0}\n")
+    site.configure(SETTINGS)
     yield asyncio.run(_settled(site))
     site.remove()
 

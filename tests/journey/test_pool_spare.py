@@ -15,6 +15,7 @@ from tests.journey.site import Program, eventually
 pytestmark = pytest.mark.parametrize("site", ["sqlite"], indirect=True)
 
 KILLS = 8
+STEP = "sleep:0.05"
 
 
 @pytest.mark.parametrize("options", [(), ("--preload",)], ids=["own boot", "preload"])
@@ -22,7 +23,7 @@ async def test_a_spare_takes_the_place_of_a_child_that_is_killed(
     pool: PoolSite, options: tuple[str, ...], record_property: Callable[[str, object], None]
 ) -> None:
     """The spare that was warm before the kill runs the next event, and a new spare boots."""
-    await pool.site.defer("do.this", "sleep:0.005", count=6000)
+    await pool.site.defer("do.this", STEP, count=6000)  # for five minutes
     worker = pool.worker("--children", "1", *options)
     gaps = []
     for _ in range(KILLS):
@@ -38,8 +39,8 @@ async def _kill(pool: PoolSite, worker: Program) -> float:
     (seated,) = pool.pids("busy", "idle")
     killed = time.time()
     os.kill(seated, signal.SIGKILL)
-    await eventually(lambda: any(effect.at > killed for effect in pool.site.effects(pid=spare, step="sleep:0.005")))
-    return min(effect.at for effect in pool.site.effects(step="sleep:0.005") if effect.at > killed) - killed
+    await eventually(lambda: any(effect.at > killed for effect in pool.site.effects(pid=spare, step=STEP)))
+    return min(effect.at for effect in pool.site.effects(step=STEP) if effect.at > killed) - killed
 
 
 async def test_a_spare_that_is_killed_is_replaced(pool: PoolSite) -> None:
