@@ -181,8 +181,8 @@ class Stack:
             return subprocess.Popen(command, stdout=log, stderr=log, **self._place(service))
 
     def _place(self, service: Service) -> dict[str, Any]:
-        """Return the environment and the working directory of a service. Only the paths, and a timeout of `defer()` for a
-        machine that is busy, come from here."""
+        """Return the environment and the working directory of a service. Only the paths, and a timeout of `defer()` for
+        a machine that is busy, come from here."""
         (directory,) = [rest for word, rest in last_stage() if word == "WORKDIR"]
         given = {key: self._moved(value) for key, value in service.environment.items()}
         own = {"PATH": PATHS, "XDG_RUNTIME_DIR": str(self._root / "own"), "BRIDGE_PUBLISH_TIMEOUT": f"{PATIENCE:g}s"}
