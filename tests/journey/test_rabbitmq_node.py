@@ -39,9 +39,9 @@ async def take(url: str) -> bytes | None:
         return None if message is None else message.body
 
 
-async def open_and_close(url: str) -> None:
-    """Open an AMQP connection, within a second."""
-    async with asyncio.timeout(1.0), await aio_pika.connect(url):
+async def open_and_close(url: str, within: float = PATIENCE) -> None:
+    """Open an AMQP connection, within so many seconds."""
+    async with asyncio.timeout(within), await aio_pika.connect(url):
         pass
 
 
@@ -79,7 +79,7 @@ def test_a_paused_node_does_not_answer(node: RabbitNode) -> None:
     node.pause()
     try:
         with pytest.raises(TimeoutError):
-            asyncio.run(open_and_close(node.url))
+            asyncio.run(open_and_close(node.url, within=1.0))
     finally:
         node.resume()
 
