@@ -12,14 +12,13 @@ from tests.faults.dying import POINTS, broker
 from tests.faults.history import Following, Record
 from tests.faults.limits import STEP
 from tests.faults.ordeal import BOTH, Fault
-from tests.faults.stage import CHILDREN, HELD_BY_A_WORKER, THREADS, WAITS, Stage
+from tests.faults.stage import CHILDREN, DEADLINE, HELD_BY_A_WORKER, THREADS, WAITS, Stage
 from tests.faults.tolerances import CLEAN_UP
 from tests.journey.site import Program, eventually
 
 FORKS = 4
 """How many times a publisher is asked to fork."""
 
-DEADLINE = 2.0
 BACKLOG = 180.0
 """Seconds that an event may wait for the events that were published before it."""
 
@@ -188,7 +187,7 @@ FAULTS = (
     Fault("SIGKILL of a publisher between publish and confirm", kill_publisher_at_points, on=BOTH),
     Fault("forks of a publisher during publishes", fork_publisher, on=BOTH),
     Fault("SIGKILL of children in mid-request", kill_child, on=BOTH),
-    Fault("SIGSTOP of children", stop_child, on=BOTH, settings=(f"deadline = '{DEADLINE:g}s'",)),
+    Fault("SIGSTOP of children", stop_child, on=BOTH),
     Fault("SIGTERM of workers", end_workers, on=BOTH),
     Fault("reload of a worker", reload_worker, on=BOTH),
     Fault("SIGKILL of a worker while its queue is paused", pause_under_kills, on=BOTH, workers=2),

@@ -34,7 +34,8 @@ CALLS_A_SECOND = 10.0
 
 ATTEMPTS, WAITS = 3, (1.0, 2.0)
 BUDGET = 2.0
-SETTINGS = "retry = {attempts = 3, initial = '1s', base = 2, jitter = 0}\ndeadline = '10s'\n"
+DEADLINE = 10.0
+SETTINGS = f"retry = {{attempts = 3, initial = '1s', base = 2, jitter = 0}}\ndeadline = '{DEADLINE:g}s'\n"
 
 
 class Stage:
