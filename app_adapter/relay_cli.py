@@ -1,6 +1,7 @@
 """`bridge-relay`: publishes the events that `defer()` has written to the spool and to outboxes, and jobs of Sidekiq.
 
-It is in this package because it is the publishing half of a web process. It loads no app.
+It is in this package because it is the publishing half of a web process. It loads no app, and reads `.env` as the app
+does.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ import click
 import uvloop
 
 from bridge.brokers.opening import open_broker
+from bridge.config.dot_env import environment
 from bridge.config.settings import Settings, load_settings
 from bridge.config.store_settings import outboxes, relayed_queues
 from bridge.console import options
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from bridge.publishing.outbox.outbox_relay import OutboxRelay
 
 
-@program("bridge-relay --config /etc/shop/bridge.toml")
+@program("bridge-relay --config /etc/shop/bridge.toml", reads_dot_env=True)
 @options.broker_url()
 @options.namespace()
 @click.option("--spool", metavar="FILE", help="The spool's file [bridge-spool.db].")
@@ -54,7 +56,7 @@ def main(config: str | None, log_format: Any, log_level: Any, **overrides: Any) 
     """
     configure_logging(log_format, log_level)
     manager = ServiceManager.of_this_process()
-    settings = load_settings(command_line=overrides, file=config)
+    settings = load_settings(command_line=overrides, file=config, environ=environment())
     file = spool_file(settings)
     stores = settings.values.stores
     if file is None and not outboxes(stores) and not relayed_queues(stores):

@@ -24,7 +24,7 @@ from worker.service import serve
     "bridge-worker shop:app --broker-url amqp://localhost/ --children 4",
     "bridge-worker --fastcgi unix:/run/shop.sock",
     "bridge-worker shop:app --queue mail --queue default",
-    loads_app=True,
+    reads_dot_env=True,
 )
 @click.argument("app", required=False)
 @click.option("--fastcgi", multiple=True, metavar="ADDRESS", help="Use the pool at unix:/PATH or HOST:PORT, not APP.")

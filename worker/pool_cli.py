@@ -21,7 +21,7 @@ from worker.pool.front.listening_socket import Access
 from worker.pool_service import PoolOptions, serve
 
 
-@program("bridge-pool shop:app --bind unix:/run/shop/app.sock --socket-group www-data", loads_app=True)
+@program("bridge-pool shop:app --bind unix:/run/shop/app.sock --socket-group www-data", reads_dot_env=True)
 @click.argument("app", required=False)
 @click.option("--bind", required=True, metavar="ADDRESS", help="unix:/absolute/path, or HOST:PORT.")
 @click.option("--socket-mode", metavar="MODE", help="Mode of the Unix socket. [0600; with a group 0660]")

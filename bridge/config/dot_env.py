@@ -1,4 +1,4 @@
-"""The files `.env` and `.flaskenv`, for the programs that load an app. They are read as `flask` reads them.
+"""The files `.env` and `.flaskenv`, for the programs that run a site. They are read as `flask` reads them.
 
 The environment is stronger than `.env`, and `.env` is stronger than `.flaskenv`. Nothing is written to `os.environ`:
 each child reads the files itself, so a reload has their new values.
@@ -44,14 +44,14 @@ def is_installed() -> bool:
     return importlib.util.find_spec("dotenv") is not None
 
 
-def unread(loads_app: bool, environ: Mapping[str, str] | None = None, directory: Path | None = None) -> str | None:
+def unread(reads_dot_env: bool, environ: Mapping[str, str] | None = None, directory: Path | None = None) -> str | None:
     """Return a warning if the files set variables that a program does not read; None if they do not.
 
-    A program that loads no app never reads the files. One that loads an app reads them if python-dotenv is installed.
+    A program that reads them can do so only if python-dotenv is installed.
     """
     environ = os.environ if environ is None else environ
     files = _files(directory or Path.cwd())
-    if loads_app:
+    if reads_dot_env:
         if not files or is_installed() or not _is_wanted(environ):
             return None
         return f"not read, because python-dotenv is not installed: {', '.join(map(str, files))}"

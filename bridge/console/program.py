@@ -34,9 +34,9 @@ class Failure(BridgeError):
 
 
 class Program(click.Command):
-    """A program without commands of its own. `loads_app` is True if it loads an app, and so reads `.env`."""
+    """A program without commands of its own. `reads_dot_env` is True if it takes settings from `.env` too."""
 
-    loads_app = False
+    reads_dot_env = False
 
     def main(self, *arguments: Any, **options: Any) -> Any:
         open_standard_streams()
@@ -44,7 +44,7 @@ class Program(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         with _ended(ctx):
-            _warn_of_unread_variables(self.loads_app)
+            _warn_of_unread_variables(self.reads_dot_env)
             return super().invoke(ctx)
 
 
@@ -73,7 +73,11 @@ class CommandGroup(click.Group):
 
 
 class ProgramGroup(CommandGroup):
-    """A program that has commands."""
+    """A program that has commands. `reads_dot_env` is True if they take settings from `.env` too."""
+
+    def __init__(self, *arguments: Any, reads_dot_env: bool = False, **attributes: Any) -> None:
+        super().__init__(*arguments, **attributes)
+        self._reads_dot_env = reads_dot_env
 
     def main(self, *arguments: Any, **options: Any) -> Any:
         open_standard_streams()
@@ -81,7 +85,7 @@ class ProgramGroup(CommandGroup):
 
     def invoke(self, ctx: click.Context) -> Any:
         with _ended(ctx):
-            _warn_of_unread_variables(loads_app=False)
+            _warn_of_unread_variables(self._reads_dot_env)
             return self.invoke_command(ctx)
 
     def invoke_command(self, ctx: click.Context) -> Any:
@@ -89,12 +93,12 @@ class ProgramGroup(CommandGroup):
         return super().invoke(ctx)
 
 
-def program(*examples: str, loads_app: bool = False) -> Callable[[Callable[..., Any]], click.Command]:
+def program(*examples: str, reads_dot_env: bool = False) -> Callable[[Callable[..., Any]], click.Command]:
     """Return a decorator that makes a function a program. The help of the program ends with these examples."""
 
     def declare(function: Callable[..., Any]) -> click.Command:
         command = click.command(cls=Program, epilog=_listed(examples), context_settings=HELP)(function)
-        command.loads_app = loads_app
+        command.reads_dot_env = reads_dot_env
         return command
 
     return declare
@@ -107,8 +111,8 @@ def _listed(examples: tuple[str, ...]) -> str:
     return "\n".join(["\b", "Examples:", *(f"  {example}" for example in examples)])
 
 
-def _warn_of_unread_variables(loads_app: bool) -> None:
-    warning = unread(loads_app)
+def _warn_of_unread_variables(reads_dot_env: bool) -> None:
+    warning = unread(reads_dot_env)
     if warning is not None:
         click.echo(f"Warning: {printable(warning)}", err=True)
 

@@ -14,6 +14,7 @@ import pytest
 
 from tests.journey.site import APPS, PROGRAMS, Program, Site, eventually
 from tests.limits import PATIENCE
+from tests.ports import free_port
 
 POOL = '[pool]\nbind = "unix:{directory}/app.sock"\n'
 SMALL = 'children = 1\nspare = 0\npreload = true\ngrace = "10s"\n'
@@ -120,6 +121,19 @@ async def test_a_log_that_cannot_be_written(whole: WholeSite) -> None:
     assert [each["restarts"] for each in whole.status()["processes"]] == [0]
     site.signal(SIGTERM)
     assert await site.ended() == 0
+
+
+async def test_in_the_background_without_its_broker(whole: WholeSite) -> None:
+    """`up --detach` says which process is not ready and where the reason is, and ends with 1 after `down`."""
+    whole.site.environment["BRIDGE_BROKER_URL"] = f"amqp://127.0.0.1:{free_port()}/"
+    up = whole.up("--detach")
+
+    await up.says("not all is ready (worker ")
+    down = whole.run("down")
+
+    assert down.returncode == 0, down.stderr
+    assert await up.ended() == 1
+    assert f"{whole.site.directory}/bridge-site.log has the reason" in up.log
 
 
 async def test_a_site_that_is_killed(whole: WholeSite) -> None:

@@ -40,7 +40,7 @@ def _json(text: str) -> bytes:
     "bridge-bench shop:app",
     "bridge-bench shop:app --broker-url amqp://localhost/ --children 4 --json | jq .events_per_second",
     """bridge-bench shop:app --event account.created --payload '{"id": 17}' --events 500""",
-    loads_app=True,
+    reads_dot_env=True,
 )
 @click.argument("app")
 @click.option("--events", type=click.IntRange(LEAST_EVENTS), default=10_000, show_default=True, help="The backlog.")

@@ -13,7 +13,7 @@ from typing import Any, TextIO, cast
 import click
 
 from bridge.config.dot_env import environment
-from bridge.config.settings import load_settings
+from bridge.config.settings import Settings, load_settings
 from bridge.console import options
 from bridge.console.exit_codes import ExitCode
 from bridge.console.log_setup import configure_logging
@@ -41,7 +41,7 @@ def config_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return added
 
 
-@click.group(cls=ProgramGroup, context_settings=HELP)
+@click.group(cls=ProgramGroup, context_settings=HELP, reads_dot_env=True)
 @version_option
 @config_option
 def main() -> None:
@@ -57,8 +57,7 @@ def main() -> None:
       bridge-site schedules              show the next moments of the schedules
 
     \b
-    Exit codes: 0 done; 1 it is not up, or not all is ready; 2 wrong usage or settings; 3 the broker cannot be reached
-    or refuses; 4 the app cannot boot.
+    Exit codes: 0 done; 1 it is not up, or not all is ready; 2 wrong usage or settings; 4 the app cannot boot.
     """
 
 
@@ -80,7 +79,8 @@ def up(
     log_format: Any,
     log_level: Any,
 ) -> None:
-    """Run the workers, the pool that [pool] describes, and the relay where the app spools, until SIGTERM or Ctrl-C.
+    """Run the workers, the pool that [pool] describes, and the relay of the spool and of [stores], until SIGTERM or
+    Ctrl-C.
 
     A process that ends is started again, with a growing wait. At the end the pool ends first, then the workers, then
     the relay; a second signal ends them at once. SIGHUP reloads the app.
@@ -90,7 +90,7 @@ def up(
       bridge-site up shop:app
       bridge-site up shop:app --dev
     """
-    settings = load_settings(file=config, environ=environment())
+    settings = _settings(config)
     if detach:
         sys.exit(detach_site(settings, Path(log_file or "bridge-site.log")))
     if dev and importlib.util.find_spec("watchfiles") is None:
@@ -118,7 +118,7 @@ def down(config: str | None, /) -> None:
     Examples:
       bridge-site down
     """
-    settings = load_settings(file=config)
+    settings = _settings(config)
     with site_that_is_up(settings) as site:
         site.send(signal.SIGTERM)
         while not site.has_ended(60.0):
@@ -137,7 +137,7 @@ def restart(config: str | None, /) -> None:
     Examples:
       bridge-site restart
     """
-    settings = load_settings(file=config)
+    settings = _settings(config)
     with site_that_is_up(settings) as site:
         before = site.status.get("started")
         site.send(RESTART)
@@ -158,7 +158,7 @@ def status(config: str | None, /, as_json: bool) -> None:
     Examples:
       bridge-site status --json | jq .ready
     """
-    settings = load_settings(file=config)
+    settings = _settings(config)
     with site_that_is_up(settings) as site:
         found = site.status
     if as_json:
@@ -184,7 +184,7 @@ def units(config: str | None, /, app: str | None, user: str | None, target: str 
       bridge-site units shop:app --user shop
       bridge-site units shop:app --user shop --write /etc/systemd/system
     """
-    settings = load_settings(file=config, environ=environment())
+    settings = _settings(config)
     members = members_of(settings, _app(app))
     host = Host(user or _this_user(), Path.cwd(), programs())
     texts = units_of(settings, members, host)
@@ -208,11 +208,16 @@ def schedules(config: str | None, /, as_json: bool) -> None:
       bridge-site schedules --json | jq '.[].next'
     """
     now = datetime.now(UTC)
-    found = [Planned(each, next(each.moments(now), None)) for each in load_settings(file=config).schedules()]
+    found = [Planned(each, next(each.moments(now), None)) for each in _settings(config).schedules()]
     if as_json:
         click.echo(json_text([each.document() for each in found], indent=2))
     else:
         print_schedules(found, now)
+
+
+def _settings(file: str | None) -> Settings:
+    """Read the settings as the processes of the site do: with `.env`."""
+    return load_settings(file=file, environ=environment())
 
 
 def _app(given: str | None) -> str | None:

@@ -66,6 +66,15 @@ def print_site(pid: int, status: Mapping[str, Any]) -> None:
     print_table(terminal(), _PROCESSES, [_row(each) for each in status.get("processes", [])])
 
 
+def processes_in_words(status: Mapping[str, Any]) -> str:
+    """Return the state of each process in one line, with the number of its restarts if there were any."""
+    found = []
+    for each in status.get("processes", []):
+        again = f" after {each['restarts']} restarts" if each["restarts"] else ""
+        found.append(f"{each['name']} {each['state']}{again}")
+    return ", ".join(found) or "bridge-site starting"
+
+
 def _row(process: Mapping[str, Any]) -> tuple[str, ...]:
     pid = "" if process["pid"] is None else str(process["pid"])
     restarts = str(process["restarts"])

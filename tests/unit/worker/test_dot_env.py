@@ -1,4 +1,4 @@
-"""`.env` and `.flaskenv` in the programs: those that load an app read them, and the others say that they do not."""
+"""`.env` and `.flaskenv` in the programs: those that run a site read them, and the others say that they do not."""
 
 from collections.abc import Coroutine
 from pathlib import Path
@@ -9,8 +9,10 @@ import pytest
 from click.testing import CliRunner
 
 import app_adapter.cli
+import app_adapter.relay_cli
 import worker.cli
 import worker.pool_cli
+import worker.site.cli
 
 
 @pytest.fixture
@@ -53,6 +55,22 @@ def test_a_program_that_loads_an_app_reads_them(
     assert [options.app for options in served] == ["shop:app", "shop:app", "office:app"]
     assert [options.settings.values.children for options in served] == [3, 5, 3]
     assert {options.settings.values.namespace for options in served} == {"shop"}
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [(app_adapter.relay_cli.main, []), *((worker.site.cli.main, [name]) for name in worker.site.cli.main.commands)],
+    ids=["relay", *worker.site.cli.main.commands],
+)
+def test_a_program_beside_the_app_reads_them(command: click.Command, words: list[str], here: Path) -> None:
+    """The relay, and each command of bridge-site: a wrong value of `.env` is a wrong setting, and nothing is unread."""
+    (here / ".env").write_text("BRIDGE_NAMESPACE='no name'")
+
+    result = CliRunner().invoke(command, words)
+
+    assert result.exit_code == 2, result.output
+    assert "namespace = 'no name' (from environment variable BRIDGE_NAMESPACE)" in result.stderr
+    assert "Warning" not in result.stderr
 
 
 @pytest.mark.parametrize(("command", "words"), [(app_adapter.cli.main, ["not a name"])])

@@ -78,7 +78,7 @@ def test_without_python_dotenv_the_file_is_not_read_and_that_is_said(
     without_dotenv(monkeypatch)
 
     assert environment() is os.environ
-    assert unread(loads_app=True) == f"not read, because python-dotenv is not installed: {here}/.env"
+    assert unread(reads_dot_env=True) == f"not read, because python-dotenv is not installed: {here}/.env"
 
 
 def test_a_program_that_loads_the_app_reads_everything(here: Path) -> None:
@@ -86,7 +86,7 @@ def test_a_program_that_loads_the_app_reads_everything(here: Path) -> None:
     write(here, {".env": "BRIDGE_NAMESPACE=shop"})
 
     assert importlib.util.find_spec("dotenv") is not None
-    assert unread(loads_app=True) is None
+    assert unread(reads_dot_env=True) is None
 
 
 def test_who_skips_the_file_knows_it(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,7 +95,7 @@ def test_who_skips_the_file_knows_it(here: Path, monkeypatch: pytest.MonkeyPatch
     without_dotenv(monkeypatch)
     monkeypatch.setenv("FLASK_SKIP_DOTENV", "1")
 
-    assert unread(loads_app=True) is None
+    assert unread(reads_dot_env=True) is None
 
 
 def test_a_program_without_an_app_says_which_settings_it_does_not_read(here: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_program_without_an_app_says_which_settings_it_does_not_read(here: Pat
     write(here, {".env": "export BRIDGE_BROKER_URL=amqp://u:secret@h/\nDATABASE=x\nBRIDGE_NAMESPACE = shop"})
     write(here, {"../.flaskenv": "BRIDGE_CONFIG=/etc/bridge.toml\nFLASK_APP=shop"})
 
-    warning = unread(loads_app=False, environ={"BRIDGE_NAMESPACE": "shop"})
+    warning = unread(reads_dot_env=False, environ={"BRIDGE_NAMESPACE": "shop"})
 
     assert warning is not None
     assert warning.startswith("BRIDGE_BROKER_URL, BRIDGE_CONFIG not read from")
@@ -116,4 +116,4 @@ def test_a_program_without_an_app_is_silent_otherwise(text: str, here: Path) -> 
     """Nothing is missing."""
     write(here, {".env": text})
 
-    assert unread(loads_app=False, environ={"BRIDGE_NAMESPACE": "set"}) is None
+    assert unread(reads_dot_env=False, environ={"BRIDGE_NAMESPACE": "set"}) is None
