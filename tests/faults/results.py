@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.faults.ordeal import HELD
+from tests.faults.stage import BUDGET
+from tests.faults.tolerances import GRACE
 
 TABLE = Path(__file__).with_name("RESULTS.md")
 
@@ -23,10 +25,13 @@ COLUMNS = (
     "verdict",
 )
 TITLE = "# Results of the faults"
-EXPLAINED = """\
+EXPLAINED = f"""\
 *Hurts* is how many times the fault was done; a fault that lasts, lasts 20 s. *Ran twice* counts events; the history
 that the judge reads has the number that each fault may cause. *Lost* does not count messages that an operator deleted
-with a queue. *Longest silence* is the longest time in which no event had an effect."""
+with a queue. *Longest `defer()`* is by the clock: it includes the time for which the publisher had no CPU on a busy
+machine, or was stopped by the fault. The promise is broken by a `defer()` that takes, without such a time, more than
+`publish_timeout` ({BUDGET:g} s) and {GRACE:g} s. *Longest silence* is the longest time in which no event had an
+effect."""
 
 
 class Row(NamedTuple):
