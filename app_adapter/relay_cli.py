@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import uvloop
 
-from bridge.brokers.opening import open_broker
+from bridge.brokers.opening import open_broker_of
 from bridge.config.dot_env import environment
 from bridge.config.settings import Settings, load_settings
 from bridge.config.store_settings import outboxes, relayed_queues
@@ -76,9 +76,7 @@ async def _relay(
     settings: Settings, file: SpoolFile | None, stop: asyncio.Event, tell: Tell, manager: ServiceManager
 ) -> None:
     """Relay until `stop` is set. Raise `BrokerRefused` if the broker refuses at the start; retry a later refusal."""
-    values = settings.values
-    opener = partial(open_broker, values.broker_url, values.namespace, declare=values.declare, tls=settings.tls())
-    publisher = LazyPublisher(opener, settings.queues())
+    publisher = LazyPublisher(partial(open_broker_of, settings), settings.queues())
     relays = _relays(settings, publisher, tell)
     try:
         await publisher.ready(Deadline.after(0.5, time.monotonic()))
