@@ -23,6 +23,7 @@ from app_adapter.signals import (
     moment_occurred,
 )
 from bridge.errors import (
+    BridgeError,
     BrokerUnavailable,
     CallError,
     CallFailed,
@@ -49,6 +50,7 @@ from bridge.errors import (
 
 __all__ = [
     "AlreadyDone",
+    "BridgeError",
     "BrokerUnavailable",
     "CallError",
     "CallFailed",

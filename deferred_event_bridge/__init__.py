@@ -12,6 +12,7 @@ from deferred_event_bridge.hidden_packages import IN_APP, check
 if TYPE_CHECKING:
     from app_adapter import (
         AlreadyDone,
+        BridgeError,
         BrokerUnavailable,
         CallError,
         CallFailed,
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AlreadyDone",
+    "BridgeError",
     "BrokerUnavailable",
     "CallError",
     "CallFailed",
