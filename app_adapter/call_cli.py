@@ -69,7 +69,7 @@ def main(
     bytes unchanged.
 
     Exit codes: 0 answered; 1 not answered: no worker takes the call, it failed, was rejected or timed out; 2 wrong
-    usage or settings; 3 the broker cannot be reached or refuses.
+    usage or settings; 3 the broker cannot be reached or refuses; 130 ended by Ctrl-C, 143 by SIGTERM.
     """
     settings = load_settings(command_line={"broker_url": broker_url, "namespace": namespace}, file=config)
     question = make_question(

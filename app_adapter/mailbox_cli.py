@@ -36,7 +36,8 @@ def main() -> None:
 
     \b
     Exit codes: 0 done; 1 no message came, or the command failed; 2 wrong usage or settings;
-    3 the broker cannot be reached or refuses, or the message is not known to be acknowledged.
+    3 the broker cannot be reached or refuses, or the message is not known to be acknowledged;
+    130 ended by Ctrl-C, 143 by SIGTERM.
     """
 
 

@@ -68,7 +68,8 @@ def main(
     Events go to a throw-away namespace of the broker (on SQLite, a new file next to yours), which is removed
     afterwards. Each is a whole request of APP, whose hooks run. A built-in listener does nothing; with --event, the
     app's own listeners run, once for each event. Exit codes: 0 done, 1 an attempt failed or the worker did not go on,
-    2 usage or settings, 3 the broker cannot be reached or refuses, 4 the app cannot boot.
+    2 usage or settings, 3 the broker cannot be reached or refuses, 4 the app cannot boot,
+    130 ended by Ctrl-C, 143 by SIGTERM.
     """
     configure_logging("text", "warning")
     environ = environment()

@@ -51,7 +51,7 @@ def main() -> None:
 
     \b
     Exit codes: 0 done; 1 not found, or with watch not delivered; 2 wrong usage or settings; 3 the broker cannot be
-    reached or refuses.
+    reached or refuses; 130 ended by Ctrl-C, 143 by SIGTERM.
     """
 
 

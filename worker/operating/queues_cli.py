@@ -63,7 +63,7 @@ def main() -> None:
 
     \b
     Exit codes: 0 done; 1 not done (nothing to resume or probe, or the answer was no); 2 wrong usage or settings;
-    3 the broker cannot be reached or refuses.
+    3 the broker cannot be reached or refuses; 130 ended by Ctrl-C, 143 by SIGTERM.
     """
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 import pytest
 
+from deferred_event_bridge.dashboard.web_cli import LEAST_PASSWORD
 from tests.unit.docs.commands import OTHERS, PROGRAMS, SCRIPTS, lines_of, options, subcommands
-from tests.unit.docs.markdown import DOCS, PAGES, README, ROOT, Block, all_blocks, blocks, section, spans
+from tests.unit.docs.markdown import DOCS, PAGES, README, ROOT, Block, all_blocks, blocks, rows, section, spans
 
 REFERENCE = ROOT / "docs" / "programs.md"
 MAKE_TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
@@ -66,6 +67,43 @@ def test_every_program_and_option_is_documented(program: str) -> None:
     documented = set(re.findall(r"`(--[a-z-]+)", text))
     existing = options(PROGRAMS[program]).union(*map(options, subcommands(program).values()))
     assert existing <= documented
+
+
+@pytest.mark.parametrize("program", ["bridge-dlq", "bridge-queues", "bridge-events", "bridge-site", "bridge-web"])
+def test_each_option_is_documented_with_its_commands(program: str) -> None:
+    """The second column of the table has the commands that take the option."""
+    leaves = {name: each for name, each in subcommands(program).items() if not isinstance(each, click.Group)}
+    documented: dict[str, set[str]] = {}
+    for option, cell, *_ in rows(section(REFERENCE, f"`{program}`")):
+        words = {found.partition(" --")[0] for found in re.findall(r"`([^`]+)`", cell)}
+        named = {word if word in leaves else f"{word} list" for word in words}
+        for name in re.findall(r"`(--[a-z-]+)", option):
+            documented.setdefault(name, set()).update(set(leaves) - named if cell.startswith("all") else named)
+    taken = {name: {leaf for leaf, each in leaves.items() if name in options(each)} for name in documented}
+    assert documented == taken
+
+
+@pytest.mark.parametrize("program", SCRIPTS)
+def test_each_word_of_an_option_is_documented(program: str) -> None:
+    """An option that takes one of some words has all of them, but for the log's: docs/logging.md is about them."""
+    documented = set(re.findall(r"`([^`]+)`", section(REFERENCE, f"`{program}`").replace(" ", "` `")))
+    commands = [PROGRAMS[program], *subcommands(program).values()]
+    words = {
+        word
+        for command in commands
+        for each in command.params
+        if isinstance(kind := each.type, click.Choice) and not str(each.name).startswith("log_")
+        for word in kind.choices
+    }
+    assert words <= documented
+
+
+@pytest.mark.parametrize(
+    "page", [README, ROOT / "docs" / "failing-event.md", ROOT / "docs" / "dashboard.md", REFERENCE]
+)
+def test_who_makes_a_user_knows_how_long_a_password_is(page: Path) -> None:
+    """Before the program refuses it."""
+    assert f"a password of {LEAST_PASSWORD} characters or more" in page.read_text("utf-8")
 
 
 @pytest.mark.parametrize("command", subcommands("bridge-dlq"))

@@ -12,7 +12,7 @@ from bridge.brokers.rabbitmq.inspection import amqp_findings, management_finding
 from bridge.brokers.rabbitmq.inspection.management_api import Management
 from bridge.brokers.rabbitmq.inspection.policies import Policies
 from bridge.brokers.rabbitmq.inspection.remedies import Remedies
-from bridge.brokers.rabbitmq.topology.declarations import Binding, declarations
+from bridge.brokers.rabbitmq.topology.declarations import Binding, declarations, objects
 from bridge.brokers.rabbitmq.topology.definitions import binding_fields
 from bridge.brokers.rabbitmq.topology.names import Names
 from bridge.brokers.rabbitmq.topology.presence import QueueCount
@@ -45,7 +45,7 @@ def a_night() -> list[Finding]:
         ok("settings", "/srv/shop/bridge.toml; broker_url from /srv/shop/bridge.toml"),
         amqp_findings.broker_version(f"{where}, namespace 'bridge'", {"product": "RabbitMQ", "version": "4.0.5"}),
         amqp_findings.permissions(site, {"configure": [], "write": [], "read": []}, blocked=False),
-        amqp_findings.missing_objects(site, [], 53),
+        amqp_findings.missing_objects(site, [], len(objects(site.names, QUEUES))),
         amqp_findings.alarms(blocked=False),
         amqp_findings.unrouted_messages(site, QueueCount(0, 0)),
         *amqp_findings.consumers(held, {}),
