@@ -1,29 +1,62 @@
-"""The README's small app, as a new user pastes and starts it; and the log example of docs/logging.md."""
+"""The README's apps, as a new user pastes and starts them; and the log example of docs/logging.md."""
 
+import asyncio
 import re
 import shutil
+import sqlite3
 import subprocess
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.guard import Guard
-from tests.journey.site import PROGRAMS, Program, Site
+from tests.journey.site import PROGRAMS, Program, Site, eventually
 from tests.limits import PATIENCE
 from tests.ports import free_port
 from tests.unit.docs.commands import lines_of
-from tests.unit.docs.markdown import README, ROOT, blocks
+from tests.unit.docs.markdown import README, ROOT, Block, blocks
 
 DOCS = ROOT / "docs"
 
 
+class Shop:
+    """The directory of the README's reader, who types the README's commands. Only the port differs, since port 5000 may
+    be in use on this machine."""
+
+    def __init__(self, directory: Path, guard: Guard) -> None:
+        self.directory = directory
+        self._port = str(free_port())
+        self._environment = {
+            **guard.environment,
+            "BRIDGE_CONTROL_DIRECTORY": str(directory / "control"),
+            "BRIDGE_PUBLISH_TIMEOUT": f"{PATIENCE:g}s",
+        }
+
+    def save(self, app: Block) -> None:
+        """Save a block as the app."""
+        (self.directory / "shop.py").write_text(app.text, "utf-8")
+
+    def start(self, *words: str) -> Program:
+        """Start a program in a terminal of its own."""
+        program, *arguments = self._typed(words)
+        return Program([str(PROGRAMS / program), *arguments], self.directory, self._environment)
+
+    def fetched(self, curl: list[str]) -> str:
+        """Return the response to a curl command line."""
+        return fetched(self._typed(curl))
+
+    def _typed(self, words: Iterable[str]) -> list[str]:
+        return [word.replace("5000", self._port) for word in words]
+
+
 @pytest.fixture
-def guard(tmp_path: Path) -> Iterator[Guard]:
-    """A guard that ends the processes of the test."""
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    """A shop whose programs end after the test."""
     guard = Guard(tmp_path)
-    yield guard
+    yield Shop(tmp_path, guard)
     guard.clear()
 
 
@@ -45,38 +78,46 @@ def fetched(curl: list[str]) -> str:
     return answer.decode()
 
 
-async def test_the_small_app_says_hello(tmp_path: Path, guard: Guard) -> None:
-    """The app works with the README's commands and its curl line. Only the port differs, since port 5000 may be in use
-    on this machine."""
-    port = str(free_port())
-    (tmp_path / "shop.py").write_text(blocks(README, "python")[0].text, "utf-8")
-    environment = {
-        **guard.environment,
-        "BRIDGE_CONTROL_DIRECTORY": str(tmp_path / "control"),
-        "BRIDGE_PUBLISH_TIMEOUT": f"{PATIENCE:g}s",
-    }
+async def test_the_small_app_says_hello(shop: Shop) -> None:
+    """The app works with the README's commands and its curl line."""
+    shop.save(blocks(README, "python")[0])
 
-    def start(*words: str) -> Program:
-        program, *arguments = (word.replace("5000", port) for word in words)
-        return Program([str(PROGRAMS / program), *arguments], tmp_path, environment)
-
-    web, worker = start(*command("flask")), start(*command("bridge-worker"))
+    web, worker = shop.start(*command("flask")), shop.start(*command("bridge-worker"))
     await web.says("Running on")
     await worker.says("ready for events")
-    answer = fetched([word.replace("5000", port) for word in command("curl")])
+    answer = shop.fetched(command("curl"))
     await worker.says("hello ann@example.org")
 
     assert re.fullmatch(r'\s*\{\s*"event":\s*"[0-9a-f-]{36}"\s*\}\s*', answer)
-    status, letters = start(*command("bridge-status")), start(*command("bridge-dlq"))
+    status, letters = shop.start(*command("bridge-status")), shop.start(*command("bridge-dlq"))
     assert await status.ended() == 0
     assert f"worker {worker.process.pid}" in status.log
     assert await letters.ended() == 0
     assert "nothing waits for a decision" in letters.log
     [examined] = blocks(DOCS / "doctor.md", "text")
     [of_a_worker] = [line for line in examined.text.splitlines() if "workers" in line]
-    doctor = start("bridge-doctor")
+    doctor = shop.start("bridge-doctor")
     assert await doctor.ended() == 0, doctor.log
     assert of_a_worker.replace("4711", str(worker.process.pid)) in doctor.log.splitlines()
+
+
+async def test_the_app_with_a_session_greets(shop: Shop) -> None:
+    """The store is named and the relay started as the README says; the listener's effect is in the app's database."""
+    shop.save(blocks(README, "python")[1])
+    [block] = [block for block in blocks(README, "sh") if "bridge-relay" in block.text]
+    name_store = block.text.splitlines()[0]
+    await asyncio.to_thread(subprocess.run, name_store, shell=True, cwd=shop.directory, check=True)
+
+    started = [shop.start(*command(name)) for name in ("flask", "bridge-worker", "bridge-relay")]
+    for program, text in zip(started, ("Running on", "ready for events", "relaying the events"), strict=True):
+        await program.says(text)
+    shop.fetched(command("curl"))
+
+    with closing(sqlite3.connect(shop.directory / "shop.db")) as database:
+        await eventually(
+            lambda: database.execute("SELECT email, greetings FROM account").fetchall() == [("ann@example.org", 1)],
+            report=lambda: "\n".join(program.log for program in started),
+        )
 
 
 async def test_the_log_reads_as_its_page_shows(here: Site) -> None:

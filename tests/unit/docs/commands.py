@@ -50,6 +50,7 @@ PROGRAMS: dict[str, click.Command] = {
 OTHERS = {
     "cd",
     "mkdir",
+    "printf",
     "python3",
     ".",
     "pip",

@@ -34,6 +34,7 @@ def test_the_bases_of_exceptions_are_as_documented() -> None:
     for exception, bases, *_ in table:
         kind = getattr(errors, re.findall(r"`(\w+)`", exception)[0])
         assert re.findall(r"`(\w+)`", bases) == [base.__name__ for base in kind.__bases__], exception
+        assert set(kind.__bases__) <= set(PUBLIC.values()), exception
 
 
 def test_the_reference_of_the_api_has_every_public_name() -> None:
