@@ -119,6 +119,19 @@ def test_what_flasks_config_may_say_is_documented() -> None:
             assert row[2] == ("yes" if accepted[key] else "no"), key
 
 
+def test_the_tables_that_are_read_from_the_file_alone_are_documented() -> None:
+    """The environment is refused as their place."""
+    refused = set()
+    for key in keys_of(Values):
+        try:
+            load_settings(environ={f"BRIDGE_{key.upper()}": "x"})
+        except SettingsError as error:
+            if "an environment variable cannot hold a table" in str(error):
+                refused.add(key)
+    [sentence] = re.findall(r"\*\*Tables\*\* \((.*?)\)", PAGE.read_text("utf-8"))
+    assert set(re.findall(r"`(\w+)`", sentence)) == refused
+
+
 def test_the_message_about_a_bad_value_is_as_shown() -> None:
     """Every program prints the same error for the environment of the example."""
     [example] = blocks(PAGE, "text")
