@@ -24,6 +24,7 @@ from bridge.console.signals import stop_on_signals
 from bridge.deadline import Deadline
 from bridge.errors import BrokerRefused, BrokerUnavailable, SettingsError
 from bridge.logger import log
+from bridge.looking import is_missing
 from bridge.moments import Tell
 from bridge.publishing.lazy_publisher import LazyPublisher
 from bridge.publishing.outboxes import of_outbox
@@ -87,7 +88,7 @@ async def _relay(
     spool = None if file is None else SpoolingPublisher(publisher, file, tell, creates=False)
     if spool is not None and file is not None:
         spool.start()
-        if not file.path.exists():
+        if is_missing(file.path):
             log.info("there is no spool %s yet; the app makes it when it spools an event", file.path)
         log.info("relaying the events of the spool", extra={"spool": str(file.path), "broker": publisher.name})
     for relay in relays:

@@ -12,6 +12,7 @@ from bridge.config.sqlite_url import is_sqlite
 from bridge.errors import BrokerUnavailable, SettingsError
 from bridge.ledger_keys import NO_KEYS, LedgerKeys
 from bridge.local_database.importing import Importing
+from bridge.looking import is_missing
 
 if TYPE_CHECKING:
     from bridge.brokers.contract.broker import Broker
@@ -105,7 +106,7 @@ def open_existing(
     if is_sqlite(url):
         with importing:
             from bridge.brokers.sqlite.broker import path_of
-        if not (path := path_of(url)).exists():
+        if is_missing(path := path_of(url)):
             raise BrokerUnavailable(f"there is no file {path}; give --broker-url or --config")
     return open_broker(url, namespace, declare=declare, creates=False, file_group=file_group, tls=tls, keys=keys)
 
@@ -120,7 +121,7 @@ def path_to_empty(url: str) -> Path:
         )
     from bridge.brokers.sqlite.broker import path_of
 
-    if not (path := path_of(url)).exists():
+    if is_missing(path := path_of(url)):
         raise BrokerUnavailable(f"there is no file {path}")
     return path
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bridge.config.environment import PREFIX
 from bridge.errors import SettingsError
+from bridge.looking import is_seen_file, working_directory
 
 FILES = (".flaskenv", ".env")
 SKIP = "FLASK_SKIP_DOTENV"
@@ -30,7 +31,7 @@ def environment(environ: Mapping[str, str] | None = None, directory: Path | None
     from dotenv import dotenv_values
 
     found: dict[str, str] = {}
-    for path in _files(directory or Path.cwd()):
+    for path in _files(directory or working_directory()):
         try:
             values = dotenv_values(path, encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
@@ -50,7 +51,7 @@ def unread(reads_dot_env: bool, environ: Mapping[str, str] | None = None, direct
     A program that reads them can do so only if python-dotenv is installed.
     """
     environ = os.environ if environ is None else environ
-    files = _files(directory or Path.cwd())
+    files = _files(directory or working_directory())
     if reads_dot_env:
         if not files or is_installed() or not _is_wanted(environ):
             return None
@@ -70,9 +71,9 @@ def _is_wanted(environ: Mapping[str, str]) -> bool:
 
 
 def _files(directory: Path) -> list[Path]:
-    """Return each of the files that is in this directory or above it, the weaker one first."""
+    """Return each of the files that this user sees in this directory or above it, the weaker one first."""
     above = [directory, *directory.parents]
-    found = (next((place / name for place in above if (place / name).is_file()), None) for name in FILES)
+    found = (next((place / name for place in above if is_seen_file(place / name)), None) for name in FILES)
     return [path for path in found if path is not None]
 
 

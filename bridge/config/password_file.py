@@ -3,6 +3,8 @@
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
+from bridge.looking import is_file
+
 _LONGEST = 4096
 """Bytes. A file that is longer is not one that holds a password."""
 
@@ -22,11 +24,8 @@ def with_password(url: str, file: Path, key: str, example: str) -> str:
 
 
 def _password(file: Path) -> str:
-    if not file.is_file():
-        raise ValueError("expected a file that exists")
     try:
-        with file.open("rb") as opened:
-            text = opened.read(_LONGEST + 1).decode()
+        text = _beginning(file).decode()
     except OSError as error:
         raise ValueError(f"expected a file that can be read: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -35,3 +34,10 @@ def _password(file: Path) -> str:
     if not password or len(text) > _LONGEST or not password.isprintable():
         raise ValueError("expected a file with one line, the password")
     return password
+
+
+def _beginning(file: Path) -> bytes:
+    if not is_file(file):  # a pipe would not end
+        raise ValueError("expected a file that exists")
+    with file.open("rb") as opened:
+        return opened.read(_LONGEST + 1)

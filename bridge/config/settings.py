@@ -25,6 +25,7 @@ from bridge.config.values import RetrySettings, Values
 from bridge.errors import SettingsError
 from bridge.ledger_keys import LedgerKeys
 from bridge.local_database.one_name import one_name
+from bridge.looking import working_directory
 from bridge.queues import Queue, route
 from bridge.retry_table import RetryTable
 
@@ -145,7 +146,7 @@ def load_settings(
         checked = _read_values(values)
     except Unreadable as error:
         raise SettingsError("\n".join(_sentence(problem, origins) for problem in error.problems)) from error
-    base = path.parent if path is not None else Path.cwd()
+    base = path.parent if path is not None else working_directory()
     files: dict[str, Any] = {key: str(base / value) for key in _FILES if (value := getattr(checked, key)) is not None}
     spool = str(one_name(base / checked.spool))
     stores = {name: _resolved_store(store, base) for name, store in checked.stores.items()}

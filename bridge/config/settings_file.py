@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 
 from bridge.errors import SettingsError
+from bridge.looking import is_file, is_seen_file, working_directory
 
 log = logging.getLogger("bridge")
 
@@ -14,28 +15,31 @@ _EVERYBODY = 0o002
 
 
 def settings_file(given: str | None) -> Path | None:
-    """Return the settings file: the one that is `given`, else the nearest `bridge.toml`; None if there is none. Raise
-    `SettingsError` if a given file does not exist.
+    """Return the settings file: the one that is `given`, else the nearest `bridge.toml` that this user sees; None if
+    there is none. Raise `SettingsError` if a given file does not exist or cannot be looked at.
 
     In a directory in which everybody can make files, such as /tmp, a file of another user is not read: settings name
     code to import.
     """
     if given is not None:
         return _given(given)
-    here = Path.cwd()
+    here = working_directory()
     for directory in (here, *here.parents):
         path = directory / FILE_NAME
-        if path.is_file() and _is_believed(path):
+        if is_seen_file(path) and _is_believed(path):
             return path
     return None
 
 
 def _given(given: str) -> Path:
-    path = Path(given).absolute()
-    if not path.is_file():
+    path = Path(given) if Path(given).is_absolute() else working_directory() / given
+    try:
+        if is_file(path):
+            return path
         found = "is a directory" if path.is_dir() else "does not exist"
-        raise SettingsError(f"config {given!r}: expected a file, but {path} {found}")
-    return path
+    except OSError as error:
+        found = f"cannot be looked at: {error.strerror}"
+    raise SettingsError(f"config {given!r}: expected a file, but {path} {found}")
 
 
 def _is_believed(path: Path) -> bool:

@@ -4,6 +4,7 @@
 """
 
 import sqlite3
+import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -129,10 +130,10 @@ def _code(error: sqlite3.Error) -> int | None:
 
 
 def _cause(path: Path) -> str:
-    if not path.parent.is_dir():
-        return f" (there is no directory {path.parent})"
-    if path.is_dir():
-        return " (it is a directory)"
-    if not path.exists():
-        return " (there is no such file)"
-    return ""
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return " (there is no such file)" if path.parent.is_dir() else f" (there is no directory {path.parent})"
+    except OSError as error:
+        return f" ({error.strerror})"
+    return " (it is a directory)" if stat.S_ISDIR(found.st_mode) else ""

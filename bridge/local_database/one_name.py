@@ -10,7 +10,7 @@ import shlex
 import stat
 from pathlib import Path
 
-from bridge.errors import BrokerRefused
+from bridge.errors import BrokerRefused, BrokerUnavailable
 
 _MOUNTS = Path("/proc/self/mountinfo")
 
@@ -22,7 +22,7 @@ def one_name(path: Path) -> Path:
 
 def check_one_name(path: Path) -> None:
     """Raise `BrokerRefused`, whose message names the file, if it has another name than this path. The file may be
-    missing."""
+    missing. Raise `BrokerUnavailable` if this user may not look there."""
     file = f"SQLite database {path}"
     if one_name(path) != path:
         now = f"it leads to {one_name(path)} now, because a link has replaced a part of the path"
@@ -31,6 +31,8 @@ def check_one_name(path: Path) -> None:
         found = path.lstat()
     except FileNotFoundError:
         return
+    except OSError as error:
+        raise BrokerUnavailable(f"{file}: {error.strerror}") from error
     if stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
         find = shlex.join(["find", "/", "-xdev", "-samefile", str(path)])
         many = f"it has {found.st_nlink} names (hard links), and SQLite would use a journal for each name"

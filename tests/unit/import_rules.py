@@ -87,6 +87,7 @@ IMPURE_FILES = [
         "bridge/config/settings_file.py",
         "bridge/config/dot_env.py",
         "bridge/logger.py",
+        "bridge/looking.py",
     ),
     *("bridge/console/*", "bridge/local_database/*", "bridge/publishing/*", "bridge/brokers/*", "bridge/watchers/*"),
 ]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bridge.config.values import Values
 from bridge.local_database.private_files import make_private_folder
+from bridge.looking import is_missing
 
 _RUN = Path("/run/user")
 _TEMPORARY = Path("/tmp")
@@ -27,7 +28,7 @@ def directories_of(values: Values) -> list[Path]:
     if values.control_directory is not None:
         return [Path(values.control_directory)]
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    named = [Path(runtime) / "bridge"] if runtime else []
+    named = [Path(runtime) / "bridge"] if runtime and _may_use(Path(runtime)) else []
     own = _RUN / str(os.geteuid())
     of_session = [own / "bridge"] if why_not_private(own) is None else []
     temporary = [each for each in sorted(_TEMPORARY.glob(f"{_prefix()}*")) if why_not_private(each) is None]
@@ -66,6 +67,12 @@ def _why_not(directory: Path, *, of_any_user: bool) -> str | None:
     if stat.S_IMODE(found.st_mode) & 0o077:
         return f"expected a directory of mode 0700; it has {stat.S_IMODE(found.st_mode):04o}"
     return None
+
+
+def _may_use(directory: Path) -> bool:
+    """Return False for a directory in which only others can make files, such as the XDG_RUNTIME_DIR that `su` leaves to
+    another user."""
+    return is_missing(directory) or os.access(directory, os.W_OK | os.X_OK, effective_ids=True)
 
 
 def _prefix() -> str:

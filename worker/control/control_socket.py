@@ -21,6 +21,7 @@ from bridge.config.broker_key import broker_key
 from bridge.config.values import Values
 from bridge.local_database.private_files import PRIVATE, set_mode
 from bridge.logger import log
+from bridge.looking import is_missing
 from bridge.status import (
     MAX_STATUS,
     PoolStatus,
@@ -120,7 +121,7 @@ def ask(path: Path) -> Status | None:
 def _answers(directories: Iterable[Path], pattern: str) -> list[Status]:
     found: list[Status] = []
     for directory in directories:
-        if not directory.exists():
+        if is_missing(directory):
             continue
         if (why := why_not_believed(directory)) is not None:
             found.append(UnreadableStatus(pid=0, trouble=f"the sockets in {directory} are not believed: {why}"))

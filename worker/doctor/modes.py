@@ -11,6 +11,7 @@ from bridge.config.hiding import has_password
 from bridge.config.settings import Settings
 from bridge.config.sqlite_url import is_sqlite, path_in
 from bridge.local_database.private_files import PRIVATE, PRIVATE_FOLDER, SHARED
+from bridge.looking import is_missing
 from worker.control.control_directory import directories_of, why_not_believed
 
 _OTHERS = 0o007
@@ -22,7 +23,7 @@ def examine(settings: Settings) -> Sequence[Finding]:
     found = [
         *_database(settings),
         *(finding for path in _with_a_password(settings) for finding in judge_secret(path, _mode(path))),
-        *(finding for path in directories_of(settings.values) if path.exists() for finding in _control(path)),
+        *(finding for path in directories_of(settings.values) if not is_missing(path) for finding in _control(path)),
     ]
     return found or [ok("modes", "no other user of this machine can use the site's files")]
 

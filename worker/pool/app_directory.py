@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bridge.errors import SettingsError
+from bridge.looking import working_directory
 
 
 def enter_app_directory(given: str | None, environ: Mapping[str, str] = os.environ) -> Path:
     """Change to the directory `given`, if any, and return the name of the working directory, links in it unresolved.
 
     A shell has the name in PWD. A service manager may have no PWD, so that only `given` names a link. Raise
-    `SettingsError` if the directory cannot be entered.
+    `SettingsError` if the directory cannot be entered, or the working directory was deleted.
     """
     name = _name(environ.get("PWD", ""))
     if given is None:
@@ -34,4 +35,4 @@ def _name(pwd: str) -> Path:
             return Path(pwd)
     except OSError:  # PWD names a directory that is gone, or that this user may not see
         pass
-    return Path.cwd()
+    return working_directory()

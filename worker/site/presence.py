@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from bridge.config.values import Values
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, SettingsError
 from bridge.local_database.lock_file import LockFile
 from worker.control.control_directory import directories_of, directory_of, make_private, why_not_believed
 from worker.control.control_socket import listening, site_key
@@ -51,12 +51,15 @@ class Places:
 @asynccontextmanager
 async def present(values: Values, status: Callable[[], dict[str, Any]]) -> AsyncIterator[Places]:
     """Be the running site of these settings while the block runs, and send the status to every client. Raise
-    `AlreadyUp`, or `OSError` if the control directory cannot be used."""
+    `AlreadyUp`, or `SettingsError` if the control directory cannot be used."""
     if (found := SiteProcess.found(values)) is not None:
         with found:
             raise AlreadyUp(f"bridge-site is up already: process {found.pid}")
     directory = directory_of(values)
-    make_private(directory)
+    try:
+        make_private(directory)
+    except OSError as error:
+        raise SettingsError(f"control_directory {directory}: expected one of this user's own: {error}") from error
     places = Places.of(directory, values)
     lock = LockFile.acquire(places.lock)
     if lock is None:
@@ -95,7 +98,7 @@ class SiteProcess:
     def found(cls, values: Values) -> "SiteProcess | None":
         """Return the running site of these settings; None if there is none."""
         for directory in directories_of(values):
-            if directory.exists() and why_not_believed(directory) is None:
+            if why_not_believed(directory) is None:
                 found = _ask(Places.of(directory, values).socket)
                 if found is not None:
                     return found

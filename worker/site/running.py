@@ -41,7 +41,7 @@ class SiteOptions:
 
 async def run_site(options: SiteOptions) -> int | None:
     """Run the processes of the site until it is asked to stop, or a process cannot start. Return the exit code; None if
-    it was asked to restart. Raise `AlreadyUp`."""
+    it was asked to restart. Raise `AlreadyUp`, or `SettingsError` if the control directory cannot be used."""
     site = _Site(options)
     async with present(options.settings.values, site.status) as places:
         with listening(places.notices, site.hear):

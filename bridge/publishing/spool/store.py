@@ -19,6 +19,7 @@ from bridge.local_database.connection import Connection
 from bridge.local_database.database import Database
 from bridge.local_database.lock_file import LockFile
 from bridge.local_database.private_files import FileAccess
+from bridge.looking import is_missing
 from bridge.publishing.spool.spool_file import SpoolFile
 from bridge.publishing.spool.summary import spool_schema, summary
 from bridge.publishing.stores import HEARTBEAT, Key, StoredEvent, Waiting
@@ -75,7 +76,7 @@ class Store:
                     break
             return found
 
-        if not self._creates and not self.path.exists():
+        if not self._creates and is_missing(self.path):
             return []
         return await self._database.run(select, writes=False)
 

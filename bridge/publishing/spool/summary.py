@@ -6,9 +6,10 @@ from datetime import datetime
 from pathlib import Path
 
 from bridge.brokers.sqlite.queues.schema import VERSION, Schema
-from bridge.errors import BrokerRefused, BrokerUnavailable
+from bridge.errors import BrokerRefused
 from bridge.event import parse_time
 from bridge.local_database.connection import Connection, existing
+from bridge.looking import is_missing
 
 _BUSY_SECONDS = 1.0
 
@@ -30,11 +31,8 @@ def spool_schema(namespace: str) -> Schema:
 def spooled(path: Path, namespace: str) -> Spooled:
     """Return the contents of this namespace's spool; no events if there is no file. Raise `BrokerUnavailable` if the
     file cannot be read, `BrokerRefused` if its tables are of another version."""
-    try:
-        if not path.exists():
-            return Spooled()
-    except OSError as error:
-        raise BrokerUnavailable(f"spool {path}: {error.strerror}") from error
+    if is_missing(path):
+        return Spooled()
     with existing(path, _BUSY_SECONDS) as connection:
         schema = spool_schema(namespace)
         version = schema.version_in(connection)
