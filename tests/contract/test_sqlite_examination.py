@@ -3,6 +3,7 @@
 import os
 import shutil
 import sqlite3
+import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -15,8 +16,9 @@ import pytest
 from bridge.brokers.contract.broker import Broker
 from bridge.brokers.contract.findings import Finding, FindingState
 from bridge.brokers.contract.inspection import Examination, SiteOnBroker
-from bridge.brokers.opening import inspect, open_broker
+from bridge.brokers.opening import inspect, open_broker, open_existing
 from bridge.brokers.sqlite.inspection.file_findings import size
+from bridge.errors import BrokerUnavailable
 from bridge.queues import Queue
 from tests.contract.acts import a_letter, an_event, consuming, entries_of, now, take
 from tests.contract.sqlite_site import SqliteSite
@@ -260,13 +262,72 @@ def test_a_file_that_has_grown(tmp_path: Path, whole: int, free: int, said: str 
     assert all("VACUUM" in (each.next_step or "") for each in found)
 
 
-async def test_a_file_of_another_user(site: SqliteSite, broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that this user may not read and write is reported."""
-    monkeypatch.setattr(os, "access", lambda path, mode: path != site.path)
+STRANGER, OWNER = 54321, 54322
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away and become another user")
 
-    found = await the_wrong_one(site, "permissions")
 
-    assert found.sentence == f"{site.path} cannot be read and written by user {os.getuid()}"
+@pytest.fixture
+async def of_another_user(broker: Broker, site: SqliteSite) -> AsyncIterator[SqliteSite]:
+    """The site in a directory that everybody may look into, with all files of a user without a name."""
+    await examined(site)  # imports what the stranger may not
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "bridge.db"
+        path.parent.chmod(0o755)
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("CREATE TABLE events (name)")
+        for each in (path, path.parent):
+            os.chown(each, OWNER, OWNER)
+        yield SqliteSite(f"sqlite:///{path}")
+
+
+@as_root
+@pytest.mark.parametrize(("folder", "mode"), [(0o755, 0o600), (0o755, 0o644), (0o700, 0o600), (0o700, 0o666)])
+async def test_a_file_of_another_user(of_another_user: SqliteSite, folder: int, mode: int) -> None:
+    """The only finding is unknown, and says as whom to look: the file may be well, and keeps its owner."""
+    of_another_user.path.chmod(mode)
+    of_another_user.path.parent.chmod(folder)
+    os.seteuid(STRANGER)
+    try:
+        examination = await examined(of_another_user)
+        with pytest.raises(BrokerUnavailable):
+            await open_existing(of_another_user.url, "bridge").declare(QUEUES)
+    finally:
+        os.seteuid(0)
+
+    (found,) = examination.findings
+    belongs = f"{of_another_user.path} belongs to user #{OWNER}, and this is user #{STRANGER}, who may not use it"
+    assert (examination.reached, found.state, found.sentence) == (False, FindingState.UNKNOWN, belongs)
+    assert found.next_step == f"if the programs run as that user: sudo -u '#{OWNER}' bridge-doctor"
+
+
+@as_root
+async def test_a_file_that_its_owner_may_not_write(of_another_user: SqliteSite) -> None:
+    """It is reported with the command that mends it."""
+    of_another_user.path.chmod(0o400)
+    os.seteuid(OWNER)
+    try:
+        found = await the_wrong_one(of_another_user, "permissions")
+    finally:
+        os.seteuid(0)
+
+    path = of_another_user.path
+    assert found.sentence == f"{path} cannot be read and written by user #{OWNER}, to whom {path} belongs"
+    assert found.next_step == f"chmod u+rwX {path}"
+
+
+@as_root
+async def test_a_directory_that_the_owner_of_the_file_may_not_write(of_another_user: SqliteSite) -> None:
+    """SQLite makes its journal there, so the file needs another directory. That of somebody else is not given away."""
+    folder = of_another_user.path.parent
+    os.chown(folder, 0, 0)
+    os.seteuid(OWNER)
+    try:
+        found = await the_wrong_one(of_another_user, "permissions")
+    finally:
+        os.seteuid(0)
+
+    assert found.sentence.startswith(f"{folder} cannot be read and written by user #{OWNER}, ")
+    assert found.next_step == "a directory of this user's own"
 
 
 async def test_a_disk_that_is_nearly_full(site: SqliteSite, broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Examines the embedded broker's file and a site's contents in it. Creates no file, and writes no row."""
 
 import asyncio
+import shlex
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from bridge.brokers.contract.findings import Finding, ok, unknown, wrong
 from bridge.brokers.contract.inspection import Examination, SiteOnBroker
 from bridge.brokers.sqlite.broker import path_of
 from bridge.brokers.sqlite.inspection.contents_findings import contents
-from bridge.brokers.sqlite.inspection.file_findings import place_findings, size
+from bridge.brokers.sqlite.inspection.file_findings import place_findings, refused, size
 from bridge.brokers.sqlite.inspection.journal_findings import journal
 from bridge.brokers.sqlite.queues.schema import VERSION, Schema
 from bridge.errors import BrokerRefused
@@ -25,6 +26,8 @@ _STEPS = 10_000
 async def inspect_sqlite(site: SiteOnBroker) -> Examination:
     """Examine the file and the site's contents in it. Raise `SettingsError` for an invalid URL."""
     path = path_of(site.url)
+    if findings := refused(path):
+        return Examination(False, findings)
     if not path.is_file():
         step = "start the app or bridge-worker to create it; or correct broker_url, --config or the working directory"
         return Examination(False, [wrong("broker", f"there is no file {path}", step)])
@@ -32,7 +35,7 @@ async def inspect_sqlite(site: SiteOnBroker) -> Examination:
 
 
 def _examined(path: Path, site: SiteOnBroker) -> Examination:
-    findings = place_findings(path)
+    findings, file = place_findings(path), shlex.quote(str(path))
     try:
         check_one_name(path)
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=WRITE_WITHIN)) as connection:
@@ -45,7 +48,7 @@ def _examined(path: Path, site: SiteOnBroker) -> Examination:
     except BrokerRefused as error:
         return Examination(False, [wrong("broker", str(error), "give the file one name"), *findings])
     except sqlite3.Error as error:
-        step = f"see which processes use it: fuser -v {path}; if none does, restore it, or: sqlite3 {path} .recover"
+        step = f"see which processes use it: fuser -v {file}; if none does, restore it, or: sqlite3 {file} .recover"
         return Examination(False, [wrong("broker", f"SQLite database {path}: {error}", step), *findings])
 
 
@@ -54,7 +57,7 @@ def _opened(connection: sqlite3.Connection, path: Path) -> Finding:
     sentence = f"SQLite {sqlite3.sqlite_version}, {path}, journal mode {mode}"
     if mode == "wal":
         return ok("broker", sentence)
-    return wrong("broker", f"{sentence}: expected wal", f"sqlite3 {path} 'PRAGMA journal_mode = WAL'")
+    return wrong("broker", f"{sentence}: expected wal", shlex.join(["sqlite3", str(path), "PRAGMA journal_mode = WAL"]))
 
 
 def _pages(connection: sqlite3.Connection) -> tuple[int, int]:
@@ -67,16 +70,19 @@ def _pages(connection: sqlite3.Connection) -> tuple[int, int]:
 
 def _file(connection: sqlite3.Connection, path: Path) -> Iterator[Finding]:
     """Judge whether the file is intact, and whether it can be written now."""
+    file = shlex.quote(str(path))
     until = time.monotonic() + CHECKED_WITHIN
     connection.set_progress_handler(lambda: time.monotonic() > until, _STEPS)
     try:
         (result,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.OperationalError as error:
         yield unknown(
-            "file", f"it was not checked in {CHECKED_WITHIN:g} s: {error}", f"sqlite3 {path} 'PRAGMA quick_check'"
+            "file",
+            f"it was not checked in {CHECKED_WITHIN:g} s: {error}",
+            f"sqlite3 {file} 'PRAGMA quick_check'",
         )
     else:
-        recover = f"stop the programs; sqlite3 {path} .recover | sqlite3 recovered.db"
+        recover = f"stop the programs; sqlite3 {file} .recover | sqlite3 recovered.db"
         yield ok("file", "it is intact") if result == "ok" else wrong("file", f"it is damaged: {result}", recover)
     finally:
         connection.set_progress_handler(None, 0)
@@ -84,7 +90,7 @@ def _file(connection: sqlite3.Connection, path: Path) -> Iterator[Finding]:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("ROLLBACK")
     except sqlite3.OperationalError as error:
-        step = f"see which processes use it: fuser -v {path}"
+        step = f"see which processes use it: fuser -v {file}"
         yield wrong("writing", f"it cannot be written, tried for {WRITE_WITHIN:g} s: {error}", step)
     else:
         yield ok("writing", "it takes writes")

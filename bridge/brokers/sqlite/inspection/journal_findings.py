@@ -1,6 +1,7 @@
 """Judges the write-ahead log of a database: a reader that does not end keeps it from being moved into the file, and it
 grows without limit."""
 
+import shlex
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
@@ -41,7 +42,7 @@ def judge(path: Path, left: int, readers: Sequence[int]) -> Finding:
 
 
 def _shown(readers: Sequence[int], path: Path) -> str:
-    return f"ps -fp {','.join(map(str, readers))}" if readers else f"fuser -v {path}-shm"
+    return f"ps -fp {','.join(map(str, readers))}" if readers else shlex.join(["fuser", "-v", f"{path}-shm"])
 
 
 def _left_in_log(connection: sqlite3.Connection) -> int:
