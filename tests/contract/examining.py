@@ -1,5 +1,6 @@
 """Steps that the tests of the doctor on RabbitMQ share: damage a site, examine it, and follow the next step."""
 
+import re
 import shlex
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -61,8 +62,8 @@ async def findings_about(place: SiteOnBroker, subject: str) -> Sequence[Finding]
 def follow(node: RabbitNode, finding: Finding) -> None:
     """Run the rabbitmqctl command of a next step."""
     step = finding.next_step or ""
-    (command,) = [part for part in step.split("; ") if part.startswith("rabbitmqctl ")]
-    node.ctl(*shlex.split(command)[1:])
+    (command,) = [part for part in step.split("; ") if re.search(r"(^|: )rabbitmqctl ", part)]
+    node.ctl(*shlex.split(command[command.index("rabbitmqctl ") :])[1:])
 
 
 def delete(managed: ManagedNode, finding: Finding) -> None:

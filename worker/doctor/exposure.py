@@ -37,7 +37,8 @@ def judge(scheme: str, user: str, hosts: Mapping[str, bool]) -> Sequence[Finding
         found.append(wrong("exposure", sentence, "amqps:// in broker_url, and a TLS listener in rabbitmq.conf"))
     if user == "guest":
         sentence = f"user 'guest', an administrator whose password is known, is allowed to connect to {some(away)}"
-        step = "a user of the site's own: bridge-doctor --permissions worker; rabbitmqctl delete_user guest"
+        step = "a user of the site's own: bridge-doctor --permissions worker; when all programs have one: "
+        step += "rabbitmqctl delete_user guest"
         found.append(wrong("exposure", sentence, step))
     return found or [ok("exposure", f"TLS to {some(away)}, as user '{user}'")]
 

@@ -52,7 +52,7 @@ def a_night() -> list[Finding]:
         amqp_findings.waiting_events(held, 31),
         *management_findings.bindings(site, expected, [], [*map(binding_fields, expected), left_over]),
         *management_findings.policies(site, [], Policies([], [])),
-        *management_findings.delayed(site, 0),
+        *management_findings.delayed(site, 0, 1),
         *amqp_findings.consumer_timeouts(QUEUES, {}),
         management_findings.clock(now, now),
         dead_letters([_letter(now - timedelta(hours=2)), *[_letter(now)] * 2], now),

@@ -3,6 +3,8 @@
 Every next step is a command to be copied, or names one.
 """
 
+import json
+import re
 import shlex
 import socket
 import ssl
@@ -21,8 +23,10 @@ from bridge.brokers.rabbitmq.topology.declarations import AmqpExchange, AmqpQueu
 from bridge.brokers.rabbitmq.topology.presence import QueueCount
 from bridge.errors import BrokerRefused
 from bridge.queues import Queue
+from bridge.site_logs import HISTORY
 
 OLDEST_VERSION = (3, 10)
+_RETENTION = ("max-age", "max-length-bytes")
 
 
 def broker_version(host: str, properties: Mapping[str, object]) -> Finding:
@@ -50,16 +54,39 @@ def object_that_differs(
 ) -> Finding:
     """Judge an object that exists with other properties, so that programs cannot declare it."""
     if isinstance(found, AmqpExchange):
-        step = f"stop the programs; {remedies.delete('exchanges', found.name)}; {remedies.declare_again}"
+        delete = remedies.delete("exchanges", found.name)
+        step = f"stop the programs; {delete}; {remedies.declare_again}; bind to it again what others had bound"
+    elif found.is_stream:
+        step = _keep(remedies, found)
     else:
-        holds = (
-            f"it holds {counted(count.ready, 'message')}: let the workers empty it, then "
-            if count and count.ready
-            else ""
-        )
-        delete = remedies.ctl("delete_queue", found.name, "--if-empty")
-        step = f"{holds}stop the programs; {delete}; {remedies.declare_again}"
+        step = _delete_when_empty(remedies, found, count)
     return wrong("topology", f"{named(found)} differs from what is declared: {difference}", step)
+
+
+def _delete_when_empty(remedies: Remedies, queue: AmqpQueue, count: QueueCount | None) -> str:
+    """Return the step for a queue. RabbitMQ deletes no quorum queue `--if-empty`, and knows what consumers hold only
+    when they are gone: so the command is named for a queue that is empty and has no consumer."""
+    if count is None or count.ready or count.consumers:
+        holds = f"it holds {counted(count.ready, 'message')}" if count else "what it holds is unknown"
+        return (
+            f"{holds}: stop what publishes to it, let it run empty, stop the other programs, and run bridge-doctor "
+            "again, which then names the command that deletes it"
+        )
+    delete = remedies.ctl("delete_queue", queue.name)
+    return f"stop the programs: what comes into it now is lost; {delete}; {remedies.declare_again}"
+
+
+def _keep(remedies: Remedies, stream: AmqpQueue) -> str:
+    """Return the step for a stream, which is never empty. RabbitMQ changes what a stream keeps by a policy alone."""
+    names = remedies.names
+    lost = "all dead letters and decisions" if stream.name == names.ledger else "all its records"
+    kept = f"do not delete it: {lost} would be lost"
+    if stream.name != names.log(HISTORY):
+        return f"{kept}; programs with declare = false use it as it is"
+    limits = {key: stream.arguments[f"x-{key}"] for key in _RETENTION if f"x-{key}" in stream.arguments}
+    pattern = f"^{re.escape(stream.name)}$"
+    policy = remedies.ctl("set_policy", "--apply-to", "queues", stream.name, pattern, json.dumps(limits))
+    return f"{kept}; to keep what the settings say: {policy}; and set history to what it was declared with"
 
 
 def permissions(remedies: Remedies, refused: Mapping[str, Sequence[str]], *, blocked: bool) -> Finding:
@@ -72,7 +99,8 @@ def permissions(remedies: Remedies, refused: Mapping[str, Sequence[str]], *, blo
         return ok("permissions", f"user '{remedies.user}' may {', '.join(known)}")
     sentence = "; ".join(f"may not {act} {some(list(dict.fromkeys(names)))}" for act, names in lacking.items())
     needs = roles.permissions(remedies.names, Role.WORKER, declares=remedies.declares)
-    step = remedies.ctl("set_permissions", remedies.user, needs.configure, needs.write, needs.read)
+    step = "in place of all that this user has here: "
+    step += remedies.ctl("set_permissions", remedies.user, needs.configure, needs.write, needs.read)
     if "configure" in lacking:
         step += "; or set declare = false, and let RabbitMQ's administrator import bridge-doctor --definitions"
     return wrong("permissions", f"user '{remedies.user}' {sentence}", step)
@@ -153,7 +181,8 @@ def without_management(remedies: Remedies, why: NoAnswer, *, compared: bool) -> 
     `compared`: the queues were compared over AMQP."""
     step = "on RabbitMQ's host: rabbitmq-plugins enable rabbitmq_management; or set management_url to its address"
     if why.refused:
-        step = shlex.join(["rabbitmqctl", "set_user_tags", remedies.management.user, "management"])
+        tag = shlex.join(["rabbitmqctl", "set_user_tags", remedies.management.user, "management"])
+        step = f"correct the login of management_url; or, if that user has no tags: {tag}"
     findings = [
         unknown("management", str(why), step),
         unknown(

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from aiormq.exceptions import ChannelAccessRefused
 
-from bridge.brokers.contract.findings import Finding, wrong
+from bridge.brokers.contract.findings import Finding, counted, unknown, wrong
 from bridge.brokers.contract.inspection import Examination, SiteOnBroker
 from bridge.brokers.rabbitmq.connection.address import Address, address
 from bridge.brokers.rabbitmq.connection.client_internals import engine_connection
@@ -215,7 +215,7 @@ async def _judge_by_management(remedies: Remedies, site: SiteOnBroker, answers: 
         *management_findings.objects_that_differ(remedies, undeclarable_exchanges, exchanges.content),
         *management_findings.bindings(remedies, bindings_declared, answers.missing, bindings.content),
         *management_findings.policies(remedies, declared, policies),
-        *management_findings.delayed(remedies, await _past_their_time(remedies, queues.content)),
+        *await _delayed(remedies, queues.content, policies.above_all),
         *management_findings.queues_not_in_settings(remedies, declared, queues.content, bindings.content),
         *amqp_findings.consumer_timeouts(
             site.queues, management_findings.consumer_timeouts(remedies, declared, policies)
@@ -224,15 +224,19 @@ async def _judge_by_management(remedies: Remedies, site: SiteOnBroker, answers: 
     ]
 
 
-async def _past_their_time(remedies: Remedies, queues: Rows) -> int:
-    """Return the number of delayed events that their queues do not take. An event may be on its way when RabbitMQ
-    counts, so the lower of two counts is believed."""
+async def _delayed(remedies: Remedies, queues: Rows, priority: int) -> Sequence[Finding]:
+    """Judge the delayed events that their queues do not take. An event may be on its way when RabbitMQ counts, so the
+    lower of two counts is believed."""
     untaken = management_findings.past_their_time(remedies, queues)
     if untaken:
         await asyncio.sleep(COUNTED_EVERY)
-        again = await remedies.management.all("queues", *management_findings.COLUMNS)
+        try:
+            again = await remedies.management.all("queues", *management_findings.COLUMNS)
+        except NoAnswer as error:
+            sentence = f"{counted(untaken, 'event')} may be on the way, or stay; a second count failed: {error}"
+            return [unknown("delayed", sentence, "run bridge-doctor again")]
         untaken = min(untaken, management_findings.past_their_time(remedies, again.content))
-    return untaken
+    return management_findings.delayed(remedies, untaken, priority)
 
 
 async def check_policies(site: SiteOnBroker) -> Sequence[Finding]:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from bridge.brokers.contract.findings import Finding, counted, ok, some, unknown, wrong
@@ -16,6 +16,7 @@ from bridge.brokers.rabbitmq.topology.declarations import AmqpExchange, AmqpQueu
 from bridge.brokers.rabbitmq.topology.definitions import binding_fields
 from bridge.brokers.rabbitmq.topology.delay_ladder import LEVELS
 from bridge.brokers.rabbitmq.topology.names import LANES
+from bridge.brokers.rabbitmq.topology.presence import QueueCount
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -53,27 +54,36 @@ def bindings(
 
 
 def policies(remedies: Remedies, expected: Sequence[AmqpQueue], found: Policies) -> list[Finding]:
-    """Judge the effect of policies on the queues: one finding for each policy and key, with all its queues."""
-    harms = sorted(found.harms(expected).items(), key=lambda each: (each[0].kind, each[0].policy, each[0].key))
-    return [
-        wrong(
-            "policies",
-            f"{harm.kind.replace('_', ' ')} '{harm.policy}' on {some(sorted(queues))}: "
-            f"{harm.key} = {harm.value}: {harm.why}",
-            _without(remedies, harm, found),
-        )
-        for harm, queues in harms
-    ] or [ok("policies", "none changes how a queue keeps events")]
+    """Judge the effect of policies on the queues: one finding for each policy, with all its keys and queues, since one
+    command replaces the whole policy."""
+    harms = found.harms(expected)
+    by_policy = groupby(sorted(harms, key=_policy_and_key), key=attrgetter("kind", "policy"))
+    return [_harmful(remedies, found, list(group), harms) for _, group in by_policy] or [
+        ok("policies", "none changes how a queue keeps events")
+    ]
 
 
-def _without(remedies: Remedies, harm: Harm, found: Policies) -> str:
-    raised = found.raised(harm)
+def _policy_and_key(harm: Harm) -> tuple[str, str, str, str]:
+    return harm.kind, harm.policy, harm.key, harm.why
+
+
+def _harmful(remedies: Remedies, found: Policies, of_one: Sequence[Harm], queues: Mapping[Harm, list[str]]) -> Finding:
+    first = of_one[0]
+    on = sorted({queue for harm in of_one for queue in queues[harm]})
+    effects = "; ".join(f"{harm.key} = {harm.value}: {harm.why}" for harm in of_one)
+    sentence = f"{first.kind.replace('_', ' ')} '{first.policy}' on {some(on)}: {effects}"
+    return wrong("policies", sentence, _without(remedies, of_one, found))
+
+
+def _without(remedies: Remedies, of_one: Sequence[Harm], found: Policies) -> str:
+    kind, policy = of_one[0].kind, of_one[0].policy
+    raised = found.raised(of_one)
     if raised is None:
-        return f"{remedies.ctl(f'clear_{harm.kind}', harm.policy)}; or give it a pattern that does not match them"
+        return f"{remedies.ctl(f'clear_{kind}', policy)}; or give it a pattern that does not match them"
     where = ("--apply-to", str(raised.get("apply-to", "all")), "--priority", str(raised.get("priority") or 0))
-    what = (harm.policy, str(raised["pattern"]), json.dumps(raised["definition"]))
+    what = (policy, str(raised["pattern"]), json.dumps(raised["definition"]))
     return (
-        f"{remedies.ctl(f'set_{harm.kind}', *where, *what)}; do not clear it while a queue is full: delayed events "
+        f"{remedies.ctl(f'set_{kind}', *where, *what)}; do not clear it while a queue is full: delayed events "
         "would stay where they are"
     )
 
@@ -84,12 +94,15 @@ def past_their_time(remedies: Remedies, found: Rows) -> int:
     return sum(row.get("messages_dlx") or 0 for row in found if row["name"] in ladder)
 
 
-def delayed(remedies: Remedies, untaken: int) -> list[Finding]:
-    """Judge whether delayed events come into their queues at their time; `untaken` of them do not."""
+def delayed(remedies: Remedies, untaken: int, priority: int) -> list[Finding]:
+    """Judge whether delayed events come into their queues at their time; `untaken` of them do not. A policy with this
+    `priority` applies."""
     if not untaken:
         return [ok("delayed", "all delayed events come into their queues at their time")]
     queues = f"^{re.escape(remedies.names.queue(''))}"
-    step = remedies.ctl("set_policy", "--apply-to", "queues", "unlimited", queues, json.dumps(NO_LIMIT))
+    where = ("--apply-to", "queues", "--priority", str(priority))
+    name = f"{remedies.names.namespace}-unlimited"
+    step = remedies.ctl("set_policy", *where, name, queues, json.dumps(NO_LIMIT))
     sentence = f"the time of {counted(untaken, 'delayed event')} has come, and no queue takes them: one is full, or was"
     return [
         wrong("delayed", f"{sentence} full when its length limit was cleared", f"{step}; keep it until they are taken")
@@ -98,15 +111,24 @@ def delayed(remedies: Remedies, untaken: int) -> list[Finding]:
 
 def objects_that_differ(remedies: Remedies, expected: Sequence[AmqpQueue | AmqpExchange], found: Rows) -> list[Finding]:
     """Judge how queues or exchanges are declared that this user may not compare over AMQP."""
-    there = {row["name"]: row["arguments"] for row in found}
-    return [
-        object_that_differs(
-            remedies, each, f"{key} is {there[each.name].get(key, 'not set')!r}, expected {value!r}", None
-        )
-        for each in expected
-        for key, value in each.arguments.items()
-        if each.name in there and there[each.name].get(key) != value
-    ]
+    there = {row["name"]: row for row in found}
+    findings = []
+    for each in expected:
+        row = there.get(each.name, {"arguments": each.arguments})
+        differences = [
+            f"{key} is {row['arguments'].get(key, 'not set')!r}, expected {value!r}"
+            for key, value in each.arguments.items()
+            if row["arguments"].get(key) != value
+        ]
+        if differences:
+            findings.append(object_that_differs(remedies, each, "; ".join(differences), _count(row)))
+    return findings
+
+
+def _count(row: Mapping[str, Any]) -> QueueCount | None:
+    """Return the counts of a queue, those that consumers hold included; None if RabbitMQ has not counted them yet."""
+    messages, consumers = row.get("messages"), row.get("consumers")
+    return None if messages is None or consumers is None else QueueCount(messages, consumers)
 
 
 def queues_not_in_settings(

@@ -74,6 +74,11 @@ class Policies:
                 for key, value in policy["definition"].items():
                     yield kind, policy["name"], key, value
 
+    @property
+    def above_all(self) -> int:
+        """A priority above those of all policies."""
+        return max((row.get("priority") or 0 for row in self.policies), default=0) + 1
+
     def harms(self, queues: Sequence[AmqpQueue]) -> dict[Harm, list[str]]:
         """Return each harm, with the names of the queues that it applies to."""
         found: dict[Harm, list[str]] = {}
@@ -84,19 +89,22 @@ class Policies:
                     found.setdefault(Harm(kind, name, key, value, reasons[key]), []).append(queue.name)
         return found
 
-    def raised(self, harm: Harm) -> Mapping[str, Any] | None:
-        """Return the policy with a limit that no queue reaches in place of the harmful one, or None if the policy can
-        be cleared. When the limit of a full queue is cleared, RabbitMQ before 4.0 does not tell the queue's publishers,
-        such as the delay ladder, that it takes messages again (rabbitmq-server#12206)."""
-        if harm.key not in NO_LIMIT or harm.why != _HARM[harm.key]:
+    def raised(self, harms: Sequence[Harm]) -> Mapping[str, Any] | None:
+        """Return the policy of these harms, which are all of it, with limits of length that no queue reaches, and
+        without its other harmful keys. Return None if it limits no queue's length: then it can be cleared. When the
+        limit of a full queue is cleared, RabbitMQ before 4.0 does not tell the queue's publishers, such as the delay
+        ladder, that it takes messages again (rabbitmq-server#12206)."""
+        if not any(harm.key in NO_LIMIT and harm.why == _HARM[harm.key] for harm in harms):
             return None
-        rows = self.policies if harm.kind == "policy" else self.operator_policies
-        row = next(row for row in rows if row["name"] == harm.policy)
-        return {**row, "definition": {**row["definition"], harm.key: NO_LIMIT[harm.key]}}
+        rows = self.policies if harms[0].kind == "policy" else self.operator_policies
+        row = next(row for row in rows if row["name"] == harms[0].policy)
+        harmful = {harm.key for harm in harms}
+        kept = {key: value for key, value in row["definition"].items() if key not in harmful}
+        return {**row, "definition": kept | {key: NO_LIMIT[key] for key in NO_LIMIT if key in harmful}}
 
 
 def _reasons(queue: AmqpQueue) -> Mapping[str, str]:
-    if _type_of(queue) != "stream":
+    if not queue.is_stream:
         return _HARM
     return _HARM_TO_A_LOG if ".log." in queue.name else _HARM_TO_A_STREAM
 

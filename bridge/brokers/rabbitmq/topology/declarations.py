@@ -59,6 +59,11 @@ class AmqpQueue:
     name: str
     arguments: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def is_stream(self) -> bool:
+        """True if its messages stay when they have been read."""
+        return self.arguments.get("x-queue-type") == "stream"
+
 
 @dataclass(frozen=True, slots=True)
 class Binding:

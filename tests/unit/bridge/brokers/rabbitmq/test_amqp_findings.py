@@ -11,7 +11,7 @@ from bridge.brokers.rabbitmq.inspection import amqp_findings, management_finding
 from bridge.brokers.rabbitmq.inspection.management_api import Management
 from bridge.brokers.rabbitmq.inspection.policies import Policies
 from bridge.brokers.rabbitmq.inspection.remedies import Remedies
-from bridge.brokers.rabbitmq.topology.declarations import AmqpQueue, objects
+from bridge.brokers.rabbitmq.topology.declarations import AmqpExchange, AmqpQueue, objects
 from bridge.brokers.rabbitmq.topology.names import Names
 from bridge.brokers.rabbitmq.topology.presence import QueueCount
 from bridge.queues import Queue
@@ -47,7 +47,10 @@ def test_a_shell_takes_the_commands_as_they_are() -> None:
 
     found = amqp_findings.permissions(site, {"configure": [], "write": ["bridge.events"], "read": []}, blocked=False)
 
-    assert found.next_step == (r"rabbitmqctl set_permissions -p 'shop one' 'a b' '^bridge\.' '^bridge\.' '^bridge\.'")
+    assert found.next_step == (
+        "in place of all that this user has here: "
+        r"rabbitmqctl set_permissions -p 'shop one' 'a b' '^bridge\.' '^bridge\.' '^bridge\.'"
+    )
 
 
 def test_many_names_are_not_all_listed() -> None:
@@ -66,14 +69,38 @@ def test_what_an_alarm_keeps_from_being_asked() -> None:
     assert found.sentence == "user 'web' may configure, read"
 
 
-def test_a_queue_that_is_to_go_is_emptied_first() -> None:
-    """A queue that differs has to be emptied first, and is deleted only if it is empty."""
-    found = amqp_findings.object_that_differs(a_site(), AmqpQueue("bridge.q.mail"), "it differs", QueueCount(12, 1))
+@pytest.mark.parametrize(
+    ("count", "holds"),
+    [
+        (QueueCount(12, 1), "it holds 12 messages"),
+        (QueueCount(0, 1), "it holds 0 messages"),
+        (None, "what it holds is unknown"),
+    ],
+)
+def test_a_queue_that_is_to_go_is_emptied_first(count: QueueCount | None, holds: str) -> None:
+    """No command deletes a queue that holds messages, or that has consumers, which may hold some."""
+    found = amqp_findings.object_that_differs(a_site(), AmqpQueue("bridge.q.mail"), "it differs", count)
 
-    assert (found.next_step or "").startswith(
-        "it holds 12 messages: let the workers empty it, then stop the programs; "
+    assert (found.next_step or "").startswith(f"{holds}: stop what publishes to it, let it run empty, stop the other ")
+    assert "rabbitmqctl" not in (found.next_step or "")
+
+
+def test_an_empty_queue_that_is_to_go() -> None:
+    """The command is without `--if-empty`, which RabbitMQ refuses for quorum queues and ignores for streams."""
+    found = amqp_findings.object_that_differs(a_site(), AmqpQueue("bridge.q.mail"), "it differs", QueueCount(0, 0))
+
+    assert found.next_step == (
+        "stop the programs: what comes into it now is lost; rabbitmqctl delete_queue -p / bridge.q.mail; "
+        "start bridge-worker, which declares what is not there"
     )
-    assert "rabbitmqctl delete_queue -p / bridge.q.mail --if-empty" in (found.next_step or "")
+
+
+def test_an_exchange_that_is_to_go_takes_the_bindings_of_others_with_it() -> None:
+    """Programs declare their own bindings again; those of foreign queues are a person's work."""
+    found = amqp_findings.object_that_differs(a_site(), AmqpExchange("bridge.events"), "it differs", None)
+
+    assert (found.next_step or "").startswith("stop the programs; curl -u web -X DELETE ")
+    assert (found.next_step or "").endswith("; bind to it again what others had bound")
 
 
 def test_what_is_missing_is_imported_where_nothing_is_declared() -> None:
@@ -196,7 +223,7 @@ def test_a_queue_that_the_settings_have_forgotten() -> None:
     [
         ({"queue-leader-locator": "balanced", "delivery-limit": 100}, 0),
         ({"overflow": "reject-publish", "dead-letter-strategy": "at-least-once"}, 0),
-        ({"overflow": "drop-head", "message-ttl": 5}, 2),
+        ({"overflow": "drop-head", "message-ttl": 5}, 1),
         ({"expires": 1000}, 1),
     ],
 )
