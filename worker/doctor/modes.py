@@ -1,6 +1,7 @@
 """The doctor's check of who can use the site's files: the database or spool, the settings with a password, and the
 control directory."""
 
+import os
 import shlex
 import stat
 from collections.abc import Iterable, Iterator, Sequence
@@ -84,8 +85,16 @@ def _with_a_password(settings: Settings) -> Iterator[Path]:
 
 def _control(path: Path) -> Iterator[Finding]:
     if (why := why_not_believed(path)) is not None:
-        step = shlex.join(["chmod", "0700", str(path)]) + "; or another control_directory"
+        own = shlex.join(["chmod", "0700", str(path)]) + "; or another control_directory"
+        step = own if _is_own(path) else "run bridge-doctor as the user of the workers; or another control_directory"
         yield wrong("modes", f"bridge-status does not believe the workers in {path}: {why}", step)
+
+
+def _is_own(path: Path) -> bool:
+    try:
+        return path.lstat().st_uid == os.geteuid()
+    except PermissionError:
+        return False
 
 
 def _mode(path: Path) -> int | None:

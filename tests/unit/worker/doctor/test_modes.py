@@ -103,3 +103,17 @@ def test_a_control_directory_that_others_can_use(folder: Path) -> None:
     (found,) = examined(folder)
 
     assert found.sentence.startswith(f"bridge-status does not believe the workers in {folder}/run/bridge: ")
+    assert found.next_step == f"chmod 0700 {folder}/run/bridge; or another control_directory"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to another user")
+def test_a_control_directory_of_another_user(folder: Path) -> None:
+    """Its mode is its owner's affair."""
+    control = folder / "run" / "bridge"
+    control.mkdir(parents=True)
+    control.chmod(0o755)
+    os.chown(control, 54321, -1)
+
+    (found,) = examined(folder)
+
+    assert found.next_step == "run bridge-doctor as the user of the workers; or another control_directory"
