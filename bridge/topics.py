@@ -33,6 +33,12 @@ METHOD = "method."
 """The beginning of the names of the events of a model's methods. The second word is the model's, and the third the
 method's name."""
 
+EXPECTED_NAME = f"expected dotted words of A-Z a-z 0-9 _ -, such as 'account.created', at most {MAX_NAME_BYTES} bytes"
+EXPECTED_PATTERN = (
+    "expected dotted words of A-Z a-z 0-9 _ -, '*' (one word) or '#' (any number of words), such as 'product.#', at "
+    f"most {MAX_NAME_BYTES} bytes"
+)
+
 _NAME = re.compile(NAME_GRAMMAR)
 _PATTERN_WORD = re.compile(r"[A-Za-z0-9_-]+|\*|#")
 
@@ -51,10 +57,7 @@ def check_name(name: object) -> str:
     """Return `name` if it is an event name. Otherwise raise `InvalidName`, which quotes the name and says what was
     expected."""
     if not isinstance(name, str) or not is_name(name):
-        raise InvalidName(
-            f"event name {_shortened(name)}: expected dotted words of A-Z a-z 0-9 _ -, such as 'account.created', "
-            f"at most {MAX_NAME_BYTES} bytes"
-        )
+        raise InvalidName(f"event name {_shortened(name)}: {EXPECTED_NAME}")
     return name
 
 
@@ -65,10 +68,7 @@ def check_pattern(pattern: object) -> str:
         or len(pattern) > MAX_NAME_BYTES
         or not all(_PATTERN_WORD.fullmatch(word) for word in pattern.split("."))
     ):
-        raise ValueError(
-            f"pattern {_shortened(pattern)}: expected dotted words of A-Z a-z 0-9 _ -, "
-            f"'*' (one word) or '#' (any number of words), such as 'product.#', at most {MAX_NAME_BYTES} bytes"
-        )
+        raise ValueError(f"pattern {_shortened(pattern)}: {EXPECTED_PATTERN}")
     return pattern
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import urlsplit
 
 from bridge.brokers.contract.roles import Role
 from bridge.brokers.contract.tls import DEFAULT_TLS, Tls
@@ -69,8 +68,8 @@ def open_broker(
     """Return the broker that a URL names; it connects later. Unless `declare`, all objects on RabbitMQ must exist.
     Unless `creates`, a database file must exist. `file_group` is the group that shares the file. `tls` secures
     connections; `keys` sign and verify the ledger on RabbitMQ. Raise `SettingsError` for an unknown scheme."""
-    scheme = urlsplit(url).scheme
-    opener = _BY_SCHEME.get(scheme) if url.startswith(f"{scheme}://") else None
+    scheme, separator, _ = url.partition("://")
+    opener = _BY_SCHEME.get(scheme) if separator else None
     if opener is None:
         raise SettingsError(
             f"broker_url {shown('broker_url', url)}: expected sqlite:///path, amqp://host/ or amqps://host/"

@@ -1,7 +1,6 @@
 """The setting `broker_url`: which URLs name a broker. SQLite's and RabbitMQ's own rules are in files of their own."""
 
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from bridge.brokers.contract.tls import DEFAULT_TLS
 from bridge.config.amqp_parameters import read_parameters
@@ -13,8 +12,8 @@ from bridge.config.sqlite_url import is_sqlite, path_in
 def broker_url(value: object) -> str:
     """Read the URL of a broker. Raise `ValueError`, which says what was expected."""
     url = text(value)
-    scheme = urlsplit(url).scheme
-    if scheme not in ("sqlite", *SCHEMES) or not url.startswith(f"{scheme}://"):
+    scheme, separator, _ = url.partition("://")
+    if scheme not in ("sqlite", *SCHEMES) or not separator:
         raise ValueError("expected sqlite:///path/to/file.db, amqp://host/ or amqps://host/")
     if is_sqlite(url):
         path_in(url)

@@ -18,7 +18,7 @@ from bridge.config.reading import Problem, Unreadable, sequence
 from bridge.host_names import check_server
 from bridge.in_flight import MOST_IN_FLIGHT
 from bridge.public_url import PublicUrl
-from bridge.topics import check_pattern
+from bridge.topics import EXPECTED_NAME, EXPECTED_PATTERN, check_pattern, is_name
 
 E = TypeVar("E", bound=Enum)
 
@@ -164,6 +164,21 @@ def in_flight(value: object) -> int:
     return number
 
 
+def event_name(value: object) -> str:
+    """Read the name of an event."""
+    if not is_name(text(value)):
+        raise ValueError(EXPECTED_NAME)
+    return text(value)
+
+
+def pattern(value: object) -> str:
+    """Read a pattern of the names of events."""
+    try:
+        return check_pattern(text(value))
+    except ValueError:  # whose message quotes the pattern
+        raise ValueError(EXPECTED_PATTERN) from None
+
+
 def plain_name(value: object) -> str:
     """Read a name that both brokers accept as a namespace or as the name of a queue."""
     if not _NAME.fullmatch(text(value)) or len(text(value)) > 60:
@@ -262,7 +277,7 @@ AppUrl = Annotated[PublicUrl, public_url]
 ObjectNames = Annotated[tuple[str, ...], _object_names]
 """A list of names; an environment variable has the names with commas between them."""
 Words = Annotated[tuple[str, ...], _words]
-Patterns = Annotated[tuple[str, ...], sequence(check_pattern, "expected a list of patterns, such as ['mail.#']")]
+Patterns = Annotated[tuple[str, ...], sequence(pattern, "expected a list of patterns, such as ['mail.#']")]
 QueueNames = Annotated[
     tuple[str, ...], sequence(plain_name, "expected a list of names of queues, such as ['mail', 'default']")
 ]

@@ -18,8 +18,8 @@ def _network(value: object) -> str:
 
     try:
         Networks.parsed((text(value),))
-    except ValueError as error:
-        raise ValueError(f"expected a network such as '10.0.0.0/8': {error}") from None
+    except ValueError:
+        raise ValueError("expected a network such as '10.0.0.0/8', with 0 in the bits of its hosts") from None
     return text(value)
 
 

@@ -102,7 +102,8 @@ class _Collecting:
                 self.add((key, *problem.path), problem.value, problem.expected)
         except ValueError as error:
             message = str(error)
-            self.add((key,), value, message if "expected" in message else f"expected a usable value: {message}")
+            # A message of the standard library may quote the value, which may be a password.
+            self.add((key,), value, message if "expected" in message else "expected a usable value")
 
     def add(self, path: tuple[str, ...], value: object, expected: str) -> None:
         self._problems.append(Problem(path, value, expected))

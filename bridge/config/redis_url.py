@@ -45,7 +45,7 @@ class RedisServer:
 
 def is_redis(url: object) -> bool:
     """Return True if a setting is meant as the URL of a Redis server."""
-    return isinstance(url, str) and urlsplit(url).scheme in _SCHEMES
+    return isinstance(url, str) and url.partition(":")[0].lower() in _SCHEMES
 
 
 def redis_url(value: object) -> str:
@@ -57,7 +57,8 @@ def redis_url(value: object) -> str:
     given = dict(parse_qsl(parts.query, keep_blank_values=True))
     for name in given.keys() - _PARAMETERS[parts.scheme]:
         known = ", ".join(sorted(_PARAMETERS[parts.scheme]))
-        raise ValueError(f"{EXPECTED}, with the parameters {known}; got {name}")
+        got = "" if "@" in parts.query else f"; got {name}"  # what may be the end of a password with `?`
+        raise ValueError(f"{EXPECTED}, with the parameters {known}{got}")
     if "db" in given and not _NUMBER.fullmatch(given["db"]):
         raise ValueError("expected db to be the number of a database, as in ?db=1")
     if parts.scheme == "unix":

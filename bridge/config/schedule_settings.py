@@ -8,16 +8,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated
 
-from bridge.config.notation import limited_duration, text
-from bridge.errors import InvalidName
-from bridge.topics import check_name
+from bridge.config.notation import event_name, limited_duration, text
 
 
 def _event_name(value: object) -> str:
-    try:
-        name = check_name(text(value))
-    except InvalidName as error:
-        raise ValueError(str(error)) from None
+    name = event_name(value)
     if name.startswith("bridge."):
         raise ValueError("expected a name that does not begin with 'bridge.': those are reserved")
     return name

@@ -9,11 +9,10 @@ from datetime import timedelta
 from functools import partial
 from typing import Annotated
 
-from bridge.config.notation import PositiveDuration, SomeText, text
+from bridge.config.notation import PositiveDuration, SomeText, event_name, text
 from bridge.config.reading import mapping
 from bridge.config.redis_url import RedisServer, redis_url
-from bridge.errors import InvalidName
-from bridge.topics import RESERVED, check_name, is_reserved
+from bridge.topics import RESERVED, is_reserved
 
 NEEDS_REDIS = "Sidekiq needs redis-py: pip install 'deferred-event-bridge[sidekiq]'"
 
@@ -30,10 +29,7 @@ def queue_name(value: object) -> str:
 
 
 def _event_name(value: object) -> str:
-    try:
-        name = check_name(text(value))
-    except InvalidName as error:
-        raise ValueError(str(error)) from None
+    name = event_name(value)
     if is_reserved(name):
         raise ValueError(f"expected a name that does not begin with {RESERVED!r}: those are reserved")
     return name

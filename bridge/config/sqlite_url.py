@@ -7,7 +7,7 @@ EXPECTED = "expected the path of a file, as in sqlite:///bridge.db or sqlite:///
 
 def is_sqlite(url: str) -> bool:
     """Return True if the URL is of the embedded broker."""
-    return urlsplit(url).scheme == "sqlite"
+    return url.partition(":")[0].lower() == "sqlite"
 
 
 def path_in(url: str) -> str:

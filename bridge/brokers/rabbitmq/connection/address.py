@@ -10,7 +10,7 @@ from bridge.brokers.contract.tls import DEFAULT_TLS, Tls
 from bridge.brokers.rabbitmq.connection.tls import tls_context
 from bridge.config.amqp_parameters import read_parameters
 from bridge.config.amqp_url import AmqpUrl, parts_of
-from bridge.config.hiding import without_password
+from bridge.config.hiding import shown
 from bridge.errors import SettingsError
 
 
@@ -44,7 +44,7 @@ def address(url: str, tls: Tls = DEFAULT_TLS) -> Address:
         tls, parameters = read_parameters(parts.query, tls, secure=parts.scheme == "amqps")
         urls = tuple(_one(parts, host).with_query(parameters) for host in parts.hosts)
     except ValueError as error:
-        raise SettingsError(f"broker_url {without_password(url)!r}: {error}") from error
+        raise SettingsError(f"broker_url {shown('broker_url', url)}: {error}") from error
     if parts.scheme == "amqps":
         tls_context(tls)  # so that a file that cannot be used is a wrong setting, and no broker that is away
     return Address(urls, ",".join(parts.hosts), parts.vhost, tls)
