@@ -20,10 +20,11 @@ from worker.control.controls_log import ControlsLog
 
 
 def _ids(ctx: click.Context, param: click.Parameter, value: Sequence[str]) -> tuple[str, ...]:
-    for each in value:
+    ids = tuple(map(argument_text, value))
+    for each in ids:
         if plain_id(each) != each:
             raise click.BadParameter(printable(f"{each!r:.100}: expected the id of an event, as defer() returns it"))
-    return tuple(value)
+    return ids
 
 
 @click.command()

@@ -92,11 +92,16 @@ def test_the_reason_cannot_control_a_terminal() -> None:
         assert "\\x1b[2J" in output
 
 
-def test_a_wrong_id_cannot_be_cancelled() -> None:
-    """An end of an id, as lists show it, names no event of `defer()`: a warning says so. It may be a foreign id."""
-    result = CliRunner().invoke(events_program, ["cancel", "no id!"])
+@pytest.mark.parametrize("given", ["no id!", "a\udcffb", "ä", ""])
+def test_a_wrong_id_cannot_be_cancelled(given: str) -> None:
+    """A shell may give bytes that are no text."""
+    result = CliRunner().invoke(events_program, ["cancel", given])
+
     assert (result.exit_code, "expected the id of an event" in result.stderr) == (ExitCode.USAGE, True)
 
+
+def test_an_end_of_an_id_is_warned_of() -> None:
+    """An end of an id, as lists show it, names no event of `defer()`: a warning says so. It may be a foreign id."""
     whole = "0192d3e4-8a5b-7c6d-9e0f-1a2b3c4d5e6f"
     result = CliRunner().invoke(events_program, ["cancel", "3c4d5e6f", whole, "--why", "x", "--json"])
     assert [json.loads(line)["event"] for line in result.stdout.splitlines()] == ["3c4d5e6f", whole]
