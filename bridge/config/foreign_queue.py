@@ -16,7 +16,7 @@ MAX_QUEUE_NAME = 248
 
 
 def _queue_name(value: object) -> str:
-    if not 0 < len(text(value).encode()) <= MAX_QUEUE_NAME or "\0" in text(value):
+    if not 0 < len(text(value).encode()) <= MAX_QUEUE_NAME:
         raise ValueError(f"expected the name of a queue on RabbitMQ, at most {MAX_QUEUE_NAME} bytes")
     return text(value)
 

@@ -41,9 +41,11 @@ _WORDS = {
 
 
 def text(value: object, *, least: int = 0, most: int | None = None) -> str:
-    """Read a text of `least` to `most` characters."""
+    """Read a text of `least` to `most` characters. No path, name or argument of a program can have a NUL."""
     if not isinstance(value, str):
         raise Unreadable([Problem((), value, "expected a text in quotes")])
+    if "\0" in value:
+        raise ValueError("expected a text without the character NUL")
     if len(value) < least:
         raise ValueError(f"expected {least} characters or more")
     if most is not None and len(value) > most:

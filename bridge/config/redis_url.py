@@ -6,7 +6,7 @@ redis-py takes a wrong number of a database for 0, and so would look into anothe
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from bridge.config.notation import text
 from bridge.config.password_file import with_password
@@ -59,6 +59,8 @@ def redis_url(value: object) -> str:
         known = ", ".join(sorted(_PARAMETERS[parts.scheme]))
         got = "" if "@" in parts.query else f"; got {name}"  # what may be the end of a password with `?`
         raise ValueError(f"{EXPECTED}, with the parameters {known}{got}")
+    for each in (unquote(parts.path), *given.values()):
+        text(each)
     if "db" in given and not _NUMBER.fullmatch(given["db"]):
         raise ValueError("expected db to be the number of a database, as in ?db=1")
     if parts.scheme == "unix":
