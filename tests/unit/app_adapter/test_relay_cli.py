@@ -44,7 +44,7 @@ def test_a_watcher_that_cannot_be_imported_is_a_wrong_setting(monkeypatch: pytes
 def test_a_broker_that_refuses_ends_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Waiting would not help, and no spool is made."""
     refusing = FakeBroker(declaring=raising(BrokerRefused("RabbitMQ refuses the login")))
-    monkeypatch.setattr(relay_cli, "open_broker", lambda *site, **options: refusing)
+    monkeypatch.setattr(relay_cli, "open_broker_of", lambda settings: refusing)
 
     result = CliRunner().invoke(relay_cli.main, ["--broker-url", "amqp://localhost/"])
 

@@ -68,6 +68,7 @@ def said(act: Callable[[], object]) -> str:
 @example(url=f"redis://default:{SECRET}")
 @example(url=f"redis://:{SECRET}?x@host/0")
 @example(url=f"redis://:x?{SECRET}@host/0")
+@example(url=f"redis://?{SECRET}")
 @example(url=f"redis://user:x[{SECRET}]@host/0")
 @example(url=f"postgresql://user:{SECRET}＠@host/shop")
 @example(url=f"https://user:{SECRET}℅@host")

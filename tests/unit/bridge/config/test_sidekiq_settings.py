@@ -49,7 +49,7 @@ def test_the_url_decides_what_a_store_is(tmp_path: Path) -> None:
         ('url = "redis://host/0/1"', "expected the number of a database at the end"),
         ('url = "redis://host:port/0"', "expected"),
         ('url = "redis://host/1?db=1"', "expected the number of the database once"),
-        ('url = "redis://host?ssl_cert_reqs=none"', "got ssl_cert_reqs"),
+        ('url = "redis://host?ssl_cert_reqs=none"', "with no parameters but db"),
         ('url = "unix://?db=1"', "expected redis://host:6379/0"),
         ('url = "unix:///run/r.sock?db=one"', "expected db to be the number"),
         ('url = "redis:host"', "expected redis://host:6379/0"),
