@@ -24,7 +24,7 @@ from bridge.host_names import check_server
 DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql", "mariadb": "pymysql", "sqlite": "pysqlite"}
 """The databases, and the driver that is used for each if the URL names none."""
 
-_LOGIN = re.compile(r"(?<=://)[^:/@]*(:[^@]*)?@")
+_LOGIN = re.compile(r"(?<=://)[^:/]*(:[^@]*)?@")
 """The user and password of a database, as SQLAlchemy finds them: a password may have a slash."""
 
 NEEDS_SQLALCHEMY = "an outbox needs SQLAlchemy 2: pip install 'deferred-event-bridge[sqlalchemy]'"

@@ -13,26 +13,17 @@ from bridge.event import parse_time
 
 def any_time(text: str) -> timedelta:
     """Return a duration, such as 90s. Raise `ValueError`."""
-    try:
-        return duration(text)
-    except ValueError as error:
-        raise ValueError(f"{text!r:.80}: {error}") from error
+    return _read(duration, text)
 
 
 def limited_time(text: str) -> timedelta:
     """Return a duration that a clock can wait for. Raise `ValueError`."""
-    try:
-        return limited_duration(text)
-    except ValueError as error:
-        raise ValueError(f"{text!r:.80}: {error}") from error
+    return _read(limited_duration, text)
 
 
 def positive_time(text: str) -> timedelta:
     """Return a duration above 0. Raise `ValueError`."""
-    try:
-        return positive_duration(text)
-    except ValueError as error:
-        raise ValueError(f"{text!r:.80}: {error}") from error
+    return _read(positive_duration, text)
 
 
 def moment(text: str) -> datetime:
@@ -42,6 +33,13 @@ def moment(text: str) -> datetime:
     except ValueError as error:
         expected = "expected a time with its offset, such as 2026-11-20T09:00:00+01:00"
         raise ValueError(f"{text!r:.80}: {expected}") from error
+
+
+def _read(reader: Callable[[str], timedelta], text: str) -> timedelta:
+    try:
+        return reader(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r:.80}: {error}") from error
 
 
 def read_by(read: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str | None], Any]:

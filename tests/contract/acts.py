@@ -110,6 +110,15 @@ async def eventually(look: Callable[[], Awaitable[T]], expected: Callable[[T], b
     return seen
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until the condition holds."""
+
+    async def look() -> bool:
+        return condition()
+
+    await eventually(look, bool)
+
+
 async def await_backlog(consumer: Consumer, **expected: Backlog) -> None:
     """Wait until the queues have the expected counts."""
 

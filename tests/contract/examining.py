@@ -2,7 +2,9 @@
 
 import re
 import shlex
-from collections.abc import Awaitable, Callable, Sequence
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 
 import aiormq
 from aiormq.abc import AbstractChannel
@@ -11,11 +13,23 @@ from bridge.brokers.contract.findings import Finding, FindingState
 from bridge.brokers.contract.inspection import Examination, SiteOnBroker
 from bridge.brokers.opening import inspect
 from bridge.brokers.rabbitmq.broker import RabbitBroker
+from bridge.queues import Queue
 from tests.contract.acts import eventually
 from tests.managed_node import ManagedNode
 from tests.rabbitmq_node import RabbitNode
 
+QUEUES = (Queue("mail", ("mail.#",)), Queue("default"))
+
 Hurt = Callable[[AbstractChannel], Awaitable[object]]
+
+
+@asynccontextmanager
+async def site_of_its_own(managed: ManagedNode) -> AsyncIterator[SiteOnBroker]:
+    """Return a site that is in order, except that it has no consumers. It is removed afterwards."""
+    place = SiteOnBroker(managed.node.url, f"t{uuid.uuid4().hex[:8]}", QUEUES, management_url=managed.management_url)
+    await declared(place)
+    yield place
+    await RabbitBroker.from_url(place.url, place.namespace).remove(QUEUES)
 
 
 async def declared(place: SiteOnBroker) -> None:

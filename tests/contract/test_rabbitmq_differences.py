@@ -1,7 +1,6 @@
 """The doctor's findings about queues, streams and exchanges of RabbitMQ that differ from what is declared."""
 
 import re
-import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -13,30 +12,35 @@ from pamqp.common import FieldValue
 from bridge.brokers.contract.findings import FindingState
 from bridge.brokers.contract.inspection import SiteOnBroker
 from bridge.brokers.opening import inspect
-from bridge.brokers.rabbitmq.broker import RabbitBroker
 from bridge.brokers.rabbitmq.topology.declarations import log_stream
 from bridge.brokers.rabbitmq.topology.names import Names
 from bridge.logs import Retention
-from bridge.queues import Queue
 from bridge.site_logs import HISTORY
 from tests.contract.acts import eventually
-from tests.contract.examining import about, becomes, declared, delete, elsewhere, follow, hurt, the_wrong_one
+from tests.contract.examining import (
+    about,
+    becomes,
+    declared,
+    delete,
+    elsewhere,
+    follow,
+    hurt,
+    site_of_its_own,
+    the_wrong_one,
+)
 from tests.managed_node import ManagedNode
 from tests.rabbitmq_node import RabbitNode
 
 pytestmark = pytest.mark.rabbitmq
 
-QUEUES = (Queue("mail", ("mail.#",)), Queue("default"))
 MIB = 1024 * 1024
 
 
 @pytest.fixture
 async def own(managed: ManagedNode) -> AsyncIterator[SiteOnBroker]:
     """A site of the test's own."""
-    place = SiteOnBroker(managed.node.url, f"t{uuid.uuid4().hex[:8]}", QUEUES, management_url=managed.management_url)
-    await declared(place)
-    yield place
-    await RabbitBroker.from_url(place.url, place.namespace).remove(QUEUES)
+    async with site_of_its_own(managed) as place:
+        yield place
 
 
 async def test_a_queue_that_differs(node: RabbitNode, own: SiteOnBroker) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
@@ -22,6 +21,7 @@ from bridge.config.settings import load_settings
 from bridge.queues import Queue
 from tests.contract.acts import a_letter, an_event, consuming, eventually, take
 from tests.contract.examining import (
+    QUEUES,
     about,
     becomes,
     declared,
@@ -30,6 +30,7 @@ from tests.contract.examining import (
     findings_about,
     follow,
     hurt,
+    site_of_its_own,
     the_wrong_one,
 )
 from tests.managed_node import ManagedNode
@@ -38,8 +39,6 @@ from tests.rabbitmq_node import RabbitNode
 from worker.doctor import ledger
 
 pytestmark = pytest.mark.rabbitmq
-
-QUEUES = (Queue("mail", ("mail.#",)), Queue("default"))
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +52,8 @@ def standing(managed: ManagedNode) -> SiteOnBroker:
 @pytest.fixture
 async def own(managed: ManagedNode) -> AsyncIterator[SiteOnBroker]:
     """A site of the test's own."""
-    place = SiteOnBroker(managed.node.url, f"t{uuid.uuid4().hex[:8]}", QUEUES, management_url=managed.management_url)
-    await declared(place)
-    yield place
-    await RabbitBroker.from_url(place.url, place.namespace).remove(QUEUES)
+    async with site_of_its_own(managed) as place:
+        yield place
 
 
 async def test_all_is_well(own: SiteOnBroker) -> None:

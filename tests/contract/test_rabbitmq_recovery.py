@@ -32,6 +32,7 @@ from tests.contract.acts import (
     now,
     take,
     take_and_ack,
+    until,
 )
 from tests.contract.rabbitmq_namespaces import with_default, with_queue
 from tests.deadlines import within
@@ -63,15 +64,6 @@ async def away(node: RabbitNode) -> AsyncIterator[None]:
         yield
     finally:
         await in_thread(node.operator.resume_listeners)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait until the condition holds."""
-
-    async def look() -> bool:
-        return condition()
-
-    await eventually(look, bool)
 
 
 async def publish_until(stop: asyncio.Event, publisher: Publisher) -> list[Event]:

@@ -330,6 +330,18 @@ async def test_a_directory_that_the_owner_of_the_file_may_not_write(of_another_u
     assert found.next_step == "a directory of this user's own"
 
 
+async def test_a_disk_that_is_mounted_read_only(
+    site: SqliteSite, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither another user nor another mode would help."""
+    monkeypatch.setattr(os, "access", lambda path, mode, **_: not mode & os.W_OK)
+    monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_flag=os.ST_RDONLY))
+
+    found = await the_wrong_one(site, "file system")
+
+    assert found.sentence == f"{site.path.parent} is mounted read-only"
+
+
 async def test_a_disk_that_is_nearly_full(site: SqliteSite, broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     """A nearly full disk is reported before SQLite refuses an event."""
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=5 * 1024**2))

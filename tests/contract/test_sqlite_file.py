@@ -2,7 +2,7 @@
 
 import asyncio
 import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from bridge.request import ReplayTarget
 from bridge.retry_policy import from_table
 from bridge.retry_table import DEFAULT
 from bridge.settlement import Policies
-from tests.contract.acts import an_event, consuming, names_until_last, take
+from tests.contract.acts import an_event, consuming, names_until_last, take, until
 from tests.contract.sqlite_site import SqliteSite
 from tests.deadlines import within
 from tests.limits import PATIENCE
@@ -292,13 +292,6 @@ def full_disk() -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Let other tasks run until the condition holds."""
-    async with asyncio.timeout(PATIENCE):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def test_an_event_that_cannot_be_given_back_while_the_disk_is_full(

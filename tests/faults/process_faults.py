@@ -110,7 +110,7 @@ async def end_workers(stage: Stage) -> None:
     """End workers by SIGTERM just after their start, under load, and twice in a row; other workers replace them."""
     beginner = stage.site.run("bridge-worker", "judged:app")
     await asyncio.sleep(stage.dice.uniform(0, 1.5))
-    beginner.signal(signal.SIGTERM)
+    beginner.process.send_signal(signal.SIGTERM)  # also before it handles it
     assert await beginner.ended(STEP) in (0, -signal.SIGTERM), beginner.log
     await _replaced(stage)
     stage.hurt("SIGTERM of a worker")

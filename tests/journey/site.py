@@ -73,7 +73,8 @@ class Program:
 
     def signal(self, number: Signals) -> None:
         """Send a signal to the program. The first SIGTERM or SIGHUP waits until the program handles it: a program that
-        still starts would die of it, and on an idle machine a test can be faster than a start."""
+        still starts would die of it, and on an idle machine a test can be faster than a start. `process.send_signal`
+        does not wait."""
         if number in self._unhandled:
             self._await_handler(number)
             self._unhandled.remove(number)

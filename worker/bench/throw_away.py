@@ -143,7 +143,5 @@ def _toml(value: object) -> str:
     if dataclasses.is_dataclass(value):
         value = {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return (
-            f"{{{', '.join(f'{json.dumps(key)} = {_toml(each)}' for key, each in value.items() if each is not None)}}}"
-        )
+        return f"{{{', '.join(f'{_toml(key)} = {_toml(each)}' for key, each in value.items() if each is not None)}}}"
     return json.dumps(value, ensure_ascii=False)

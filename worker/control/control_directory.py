@@ -70,9 +70,12 @@ def _why_not(directory: Path, *, of_any_user: bool) -> str | None:
 
 
 def _may_use(directory: Path) -> bool:
-    """Return False for a directory in which only others can make files, such as the XDG_RUNTIME_DIR that `su` leaves to
-    another user."""
-    return is_missing(directory) or os.access(directory, os.W_OK | os.X_OK, effective_ids=True)
+    """Return False for a directory of another user, such as the XDG_RUNTIME_DIR that `su` leaves. A missing one may be
+    made."""
+    try:
+        return is_missing(directory) or directory.stat().st_uid == os.geteuid()
+    except OSError:
+        return False
 
 
 def _prefix() -> str:

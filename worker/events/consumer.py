@@ -334,6 +334,6 @@ class EventConsumer:
         try:
             await self._replayer.replay(held, self._slots)
         except (asyncio.CancelledError, NoSlotToCome):
-            await give_back(held, again=not self._draining)
+            await give_back(held, again=lambda: not self._draining)
         except Exception as error:
             await end_failed(held, error, self._defects, self._replayer)

@@ -3,6 +3,7 @@ that was settled before.
 """
 
 import asyncio
+from collections.abc import Callable
 
 from bridge.logger import log
 from bridge.settlement import DeadLetter
@@ -43,19 +44,19 @@ async def end_failed(held: EventInFlight, error: Exception, defects: Defects, re
         await give_back_later(held)
 
 
-async def give_back(held: EventInFlight, *, again: bool) -> None:
-    """Return an event to its queue; with `again`, try until the broker takes it. A worker that ends need not: with its
-    connection, the broker has the event back."""
-    if not await held.give_back() and again:
-        await give_back_later(held)
+async def give_back(held: EventInFlight, again: Callable[[], bool]) -> None:
+    """Return an event to its queue; try until the broker takes it, while `again` returns True. A worker that ends need
+    not: with its connection, the broker has the event back."""
+    if not await held.give_back() and again():
+        await give_back_later(held, again)
 
 
-async def give_back_later(held: EventInFlight) -> None:
-    """Return an event to its queue after `GIVEN_BACK_AFTER`; try again until the broker takes it."""
+async def give_back_later(held: EventInFlight, again: Callable[[], bool] = lambda: True) -> None:
+    """Return an event to its queue after `GIVEN_BACK_AFTER`; try again as `give_back` does."""
     try:
         while True:
             await asyncio.sleep(GIVEN_BACK_AFTER)
-            if await held.give_back():
+            if await held.give_back() or not again():
                 return
     except asyncio.CancelledError:  # the worker is stopping
         await held.give_back()

@@ -17,7 +17,7 @@ class OneLog:
 
     Lines that the stream does not take, because its disk is full for example, are dropped, and their number is told
     in the name of `own` as soon as it takes lines again: the processes must not wait for their log. The stream's own
-    buffer is passed by, for it would keep such lines, and nobody knew how many."""
+    buffer is passed by, for it would keep such lines, and nobody would know how many."""
 
     def __init__(self, own: str, names: list[str], *, as_json: bool, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr

@@ -11,8 +11,8 @@ import select
 import signal
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -56,12 +56,10 @@ async def present(values: Values, status: Callable[[], dict[str, Any]]) -> Async
         with found:
             raise AlreadyUp(f"bridge-site is up already: process {found.pid}")
     directory = directory_of(values)
-    try:
-        make_private(directory)
-    except OSError as error:
-        raise SettingsError(f"control_directory {directory}: expected one of this user's own: {error}") from error
     places = Places.of(directory, values)
-    lock = LockFile.acquire(places.lock)
+    with _usable(directory):
+        make_private(directory)
+        lock = LockFile.acquire(places.lock)
     if lock is None:
         raise AlreadyUp(f"bridge-site is up already: {places.lock} is locked")
 
@@ -76,7 +74,8 @@ async def present(values: Values, status: Callable[[], dict[str, Any]]) -> Async
             writer.close()
 
     try:
-        server = await asyncio.start_unix_server(answer, sock=listening(places.socket))
+        with _usable(directory):
+            server = await asyncio.start_unix_server(answer, sock=listening(places.socket))
         try:
             yield places
         finally:
@@ -84,6 +83,14 @@ async def present(values: Values, status: Callable[[], dict[str, Any]]) -> Async
             places.socket.unlink(missing_ok=True)
     finally:
         lock.release()
+
+
+@contextmanager
+def _usable(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SettingsError(f"control_directory {directory}: expected one that this user can use: {error}") from error
 
 
 class SiteProcess:

@@ -103,7 +103,7 @@ class RecordLog:
                 async with asyncio.timeout(pause):
                     await self._hurry.wait()
             try:
-                await self._write_batch()
+                is_confirmed = await self._write_batch()
             except BridgeError as error:
                 if str(error) != trouble:
                     trouble = str(error)
@@ -113,12 +113,14 @@ class RecordLog:
                 failures += 1
                 pause = WRITE_BACK_OFF.wait(failures, random.random())
             else:
-                if trouble:
-                    log.info("log %s: its records are written again", self._name)
-                trouble, failures, pause = "", 0, GATHER_SECONDS
+                if is_confirmed:
+                    if trouble:
+                        log.info("log %s: its records are written again", self._name)
+                    trouble, failures, pause = "", 0, GATHER_SECONDS
 
-    async def _write_batch(self) -> None:
-        """Write the oldest records that fit into one batch. They keep waiting if they were not written."""
+    async def _write_batch(self) -> bool:
+        """Write the oldest records that fit into one batch. They keep waiting if they were not written. Return False if
+        nobody knows whether they were."""
         lines: list[bytes] = []
         size = 0
         for line in self._waiting:
@@ -126,15 +128,18 @@ class RecordLog:
                 break
             lines.append(line)
             size += len(line) + 1
+        is_confirmed = True
         try:
             await self._batches.append(encode_batch(lines), _default_deadline())
         except AppendUnconfirmed as error:
+            is_confirmed = False
             log.warning(
                 "log %s: %s; %d records may be missing and are not written again", self._name, error, len(lines)
             )
         for line in lines:
             self._waiting.popleft()
             self._waiting_bytes -= len(line)
+        return is_confirmed
 
 
 def _default_deadline() -> Deadline:

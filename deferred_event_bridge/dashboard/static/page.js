@@ -10,6 +10,7 @@ const showAsStale = (isStale) => {
   const mark = document.getElementById("stale");
   if (!mark) return;
   if (!isStale) refreshed = new Date();
+  if (mark.hidden === !isStale) return; // a screen reader is told once
   mark.querySelector("time").textContent = `${refreshed.toISOString().slice(11, 19)} UTC`;
   mark.hidden = !isStale;
 };

@@ -7,6 +7,7 @@ from bridge.rates import FIRST_SECONDS, GONE_SECONDS, LEARN_SECONDS, Bucket, Lim
 
 TEN = Limit(Rate(10, "s"))
 HUGE, TINY = f"{'9' * 400}/s", f"0.{'0' * 320}1/h"
+"""Rates that a float takes for infinite, and for nothing."""
 
 
 @pytest.mark.parametrize(("text", "per_second"), [("10/s", 10), ("30/m", 0.5), (" 1.5 / h ", 1.5 / 3600)])
@@ -15,9 +16,7 @@ def test_a_rate(text: str, per_second: float) -> None:
     assert Rate.parsed(text).per_second == per_second
 
 
-@pytest.mark.parametrize(
-    "value", ["", "10", "10/d", "0/s", "-1/s", "1e3/s", "inf/s", "9" * 400 + "/s", f"0.{'0' * 320}1/h", 10, None]
-)
+@pytest.mark.parametrize("value", ["", "10", "10/d", "0/s", "-1/s", "1e3/s", "inf/s", HUGE, TINY, 10, None])
 def test_no_rate(value: object) -> None:
     """Anything else is refused."""
     with pytest.raises(ValueError, match="expected a rate above 0"):

@@ -86,7 +86,10 @@ def _keep(remedies: Remedies, stream: AmqpQueue) -> str:
     limits = {key: stream.arguments[f"x-{key}"] for key in _RETENTION if f"x-{key}" in stream.arguments}
     pattern = f"^{re.escape(stream.name)}$"
     policy = remedies.ctl("set_policy", "--apply-to", "queues", stream.name, pattern, json.dumps(limits))
-    return f"{kept}; to keep what the settings say: {policy}; and set history to what it was declared with"
+    return (
+        f"{kept}; to keep what the settings say: {policy}; with a --priority if other policies match it; and set "
+        "history to what it was declared with"
+    )
 
 
 def permissions(remedies: Remedies, refused: Mapping[str, Sequence[str]], *, blocked: bool) -> Finding:

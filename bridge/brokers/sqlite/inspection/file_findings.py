@@ -31,6 +31,9 @@ def refused(path: Path) -> list[Finding]:
     owner, reader = _owner(path), os.geteuid()
     if not closed or owner is None:
         return []
+    if _is_read_only(path.parent):
+        step = shlex.join(["findmnt", "--target", str(path.parent)]) + " and dmesg tell why; mount it for writing"
+        return [wrong("file system", f"{path.parent} is mounted read-only", step)]
     if owner != reader:
         as_owner = shlex.join(["sudo", "-u", _name(owner), "bridge-doctor"])
         sentence = f"{path} belongs to user {_name(owner)}, and this is user {_name(reader)}, who may not use it"
@@ -43,6 +46,13 @@ def refused(path: Path) -> list[Finding]:
         )
         for each in closed
     ]
+
+
+def _is_read_only(directory: Path) -> bool:
+    try:
+        return bool(os.statvfs(directory).f_flag & os.ST_RDONLY)
+    except OSError:  # this user may not look there
+        return False
 
 
 def place_findings(path: Path) -> list[Finding]:

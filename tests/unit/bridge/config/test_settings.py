@@ -294,6 +294,7 @@ def test_a_port_that_is_none_is_refused_in_the_url_of_a_store(url: str, port: st
     "url",
     [
         "postgresql://u:a/b:c@h/db",
+        "mysql+pymysql://user@server:pa/ss@h/db",
         "postgresql:///db",
         "postgresql+psycopg://[::1]:5432/db?sslmode=require",
         "postgresql://" + ",".join(["a-host-of-postgresql-without-a-domain"] * 3) + "/db",

@@ -60,7 +60,7 @@ role = "operate"
 url = "sqlite:///shop.db"
 [stores.old]
 url = "redis://localhost/0"
-classes = {{"Legacy::Mail" = "legacy.mail"}}
+classes = {{"Legacy::Mail" = "legacy.mail", "Näh😀" = "legacy.sew"}}
 """
 
 

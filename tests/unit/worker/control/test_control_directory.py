@@ -44,6 +44,17 @@ def test_a_session_has_its_directory(places: Path, monkeypatch: pytest.MonkeyPat
     assert directories_of(values()) == [own / "bridge"]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to another user")
+def test_the_session_of_another_user(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`su` leaves its directory to root, who may write there, but makes no files there."""
+    theirs = places / "theirs"
+    theirs.mkdir(0o700)
+    os.chown(theirs, 54321, -1)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(theirs))
+
+    assert directory_of(values()).parent == places / "tmp"
+
+
 def test_without_a_session_the_name_is_random(places: Path) -> None:
     """Nobody can take the name beforehand, and the second program finds the directory of the first."""
     made = directory_of(values())

@@ -198,6 +198,24 @@ async def test_a_worker_that_drains_gives_such_an_event_back_once(worker: Worker
     assert (third.verbs, len(third.faults)) == ([], 999_999)
 
 
+async def test_a_drain_does_not_wait_for_a_broker_that_takes_nothing_back(worker: Worker) -> None:
+    """An event that is being given back is left to the end of the connection when the worker begins to drain."""
+    slots = [await worker.run(FakeDelivery(token)) for token in ("m1", "m2")]
+    third = FakeDelivery("m3", faults=[BrokerUnavailable("away")] * 1_000_000)
+    await worker.join(third)
+    await until(lambda: repr(worker.slots) == "<Slots 0 free, 2 leased, 1 in line>")
+    worker.slots.recall(lambda each: True)
+    await until(lambda: len(third.faults) < 999_999)
+    draining = asyncio.create_task(worker.drain(10 * PATIENCE))
+
+    for slot in slots:
+        await slot.answer(DELIVERED)
+
+    async with asyncio.timeout(PATIENCE):
+        assert await draining == 0
+    assert third.verbs == []
+
+
 async def test_a_redelivery_does_not_join_a_run_that_is_over(worker: Worker) -> None:
     """The broker redelivers an event before it has confirmed that the event was given back."""
     worker.broken, first = True, Blocking()

@@ -119,6 +119,21 @@ async def test_what_may_be_there_is_not_written_again() -> None:
     assert batches.numbers() == [[1]]
 
 
+async def test_a_batch_that_was_not_confirmed_is_no_recovery(caplog: pytest.LogCaptureFixture) -> None:
+    """The log is written again only when a batch is confirmed."""
+    caplog.set_level("INFO", record_log.log.name)
+    batches = Batches(BrokerUnavailable("away"), AppendUnconfirmed("perhaps"))
+    log = RecordLog("notes", batches)
+    log.append_soon({"n": 0})
+    async with asyncio.timeout(PATIENCE):
+        await batches.called.wait()
+    log.append_soon({"n": 1})
+
+    await log.close()
+
+    assert "log notes: its records are written again" not in caplog.messages
+
+
 async def test_closed_without_a_broker(caplog: pytest.LogCaptureFixture) -> None:
     """Records that cannot be written are counted as dropped and logged; the log is closed."""
     batches = Batches(*[BrokerUnavailable("away")] * 100)
