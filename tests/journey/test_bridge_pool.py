@@ -53,7 +53,7 @@ async def test_the_socket_can_be_given_to_a_group(site: Site) -> None:
 WRONG = {
     "expected 'unix:/absolute/path' or 'host:port'": ("--bind", "app.sock"),
     "expected an octal mode such as 0660": ("--bind", "unix:/tmp/none.sock", "--socket-mode", "0999"),
-    "expected the name or number of a group": ("--bind", "unix:/tmp/none.sock", "--socket-group", "no-such-group"),
+    "expected the name of a group": ("--bind", "unix:/tmp/none.sock", "--socket-group", "no-such-group"),
     "expected --bind unix:/absolute/path, got '127.0.0.1:9000'": ("--bind", "127.0.0.1:9000", "--socket-mode", "0660"),
     "expected an address to listen on: [Errno 2]": ("--bind", "unix:/no/such/directory/app.sock"),
     "expected an address to listen on: [Errno 98]": ("--bind", "127.0.0.1:{taken}"),
