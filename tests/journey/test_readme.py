@@ -108,9 +108,14 @@ async def test_the_app_with_a_session_greets(shop: Shop) -> None:
     name_store = block.text.splitlines()[0]
     await asyncio.to_thread(subprocess.run, name_store, shell=True, cwd=shop.directory, check=True)
 
-    started = [shop.start(*command(name)) for name in ("flask", "bridge-worker", "bridge-relay")]
-    for program, text in zip(started, ("Running on", "ready for events", "relaying the events"), strict=True):
-        await program.says(text)
+    started = list[Program]()
+    for name, text in (
+        ("flask", "Running on"),
+        ("bridge-worker", "ready for events"),
+        ("bridge-relay", "relaying the events"),
+    ):
+        started.append(shop.start(*command(name)))
+        await started[-1].says(text)  # one after the other, as a person starts them: the first one makes the tables
     shop.fetched(command("curl"))
 
     with closing(sqlite3.connect(shop.directory / "shop.db")) as database:

@@ -70,12 +70,13 @@ def _why_not(directory: Path, *, of_any_user: bool) -> str | None:
 
 
 def _may_use(directory: Path) -> bool:
-    """Return False for a directory of another user, such as the XDG_RUNTIME_DIR that `su` leaves. A missing one may be
-    made."""
-    try:
-        return is_missing(directory) or directory.stat().st_uid == os.geteuid()
-    except OSError:
+    """Return False for a directory of another user, such as the XDG_RUNTIME_DIR that `su` leaves, and for one in which
+    this user can make no files. A missing one may be made."""
+    if is_missing(directory):
+        return True
+    if not os.access(directory, os.W_OK | os.X_OK, effective_ids=True):
         return False
+    return directory.stat().st_uid == os.geteuid()  # root has access to those of all users
 
 
 def _prefix() -> str:
