@@ -1,8 +1,8 @@
 """CloudEvents 1.0 over HTTP: one event in binary or structured mode, and batches.
 
 The `type` is the name of the event, the `source` its source, and the `id` its key. Data is kept byte for byte in binary
-mode; in the other modes it is JSON within JSON, which is written anew, or text, or base64. Further attributes are left
-out.
+mode. In the other modes it is text, base64, or a JSON value in the JSON of the event. Such a value is encoded again, so
+its bytes may change. Further attributes are left out.
 """
 
 import binascii

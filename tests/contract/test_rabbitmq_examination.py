@@ -11,7 +11,7 @@ from itertools import count
 import pytest
 from aiormq.abc import AbstractChannel
 
-from bridge.brokers.contract.findings import FindingState
+from bridge.brokers.contract.findings import Finding, FindingState
 from bridge.brokers.contract.inspection import SiteOnBroker
 from bridge.brokers.opening import inspect
 from bridge.brokers.rabbitmq.broker import RabbitBroker
@@ -151,8 +151,9 @@ async def test_a_binding_that_is_not_there(own: SiteOnBroker) -> None:
     await becomes(own, "bindings", FindingState.OK)
 
 
-async def test_the_management_ends_between_two_counts(managed: ManagedNode, own: SiteOnBroker) -> None:
-    """Delayed events are counted twice. If the second count fails, their line is unknown, and all others stay."""
+async def leave_one_behind(managed: ManagedNode, own: SiteOnBroker) -> tuple[RabbitBroker, str, Finding]:
+    """Let a delayed event meet a full queue. Return a broker, the path of the policy that makes the queue full, and the
+    finding."""
     broker = RabbitBroker.from_url(own.url, own.namespace)
     await broker.declare(QUEUES)
     policy, limit = f"/api/policies/%2F/{own.namespace}", {"pattern": f"^{own.namespace}[.]q[.]mail"}
@@ -161,7 +162,13 @@ async def test_the_management_ends_between_two_counts(managed: ManagedNode, own:
     await eventually(lambda: ready(broker), lambda ready: ready["mail"] == 1)  # the ladder knows the queue
     managed.request("PUT", policy, {**limit, "definition": {"max-length": 0}})
     await publisher.publish(an_event("mail.second"), soon())
-    await becomes(own, "delayed", FindingState.WRONG)
+    (found,) = await becomes(own, "delayed", FindingState.WRONG)
+    return broker, policy, found
+
+
+async def test_the_management_ends_between_two_counts(managed: ManagedNode, own: SiteOnBroker) -> None:
+    """Delayed events are counted twice. If the second count fails, their line is unknown, and all others stay."""
+    broker, policy, _ = await leave_one_behind(managed, own)
 
     async with answering(managed.port, FIRST_LOOK) as port:
         through = elsewhere(own, own.url, management_url=f"http://guest:guest@127.0.0.1:{port}")
@@ -248,15 +255,7 @@ async def test_policies(managed: ManagedNode, standing: SiteOnBroker) -> None:
 async def test_delayed_events_that_a_full_queue_left_behind(managed: ManagedNode, own: SiteOnBroker) -> None:
     """RabbitMQ before 4.0 keeps delayed events whose queue was full when its limit was cleared. They are reported, and
     the next step brings them into their queue."""
-    broker = RabbitBroker.from_url(own.url, own.namespace)
-    await broker.declare(QUEUES)
-    policy, limit = f"/api/policies/%2F/{own.namespace}", {"pattern": f"^{own.namespace}[.]q[.]mail"}
-    publisher = broker.publisher()
-    await publisher.publish(an_event("mail.first"), soon())
-    await eventually(lambda: ready(broker), lambda ready: ready["mail"] == 1)  # the ladder knows the queue
-    managed.request("PUT", policy, {**limit, "definition": {"max-length": 0}})
-    await publisher.publish(an_event("mail.second"), soon())
-    (found,) = await becomes(own, "delayed", FindingState.WRONG)
+    broker, policy, found = await leave_one_behind(managed, own)
     assert found.sentence.startswith("the time of 1 delayed event has come, and no queue takes them: ")
     managed.request("DELETE", policy)
 

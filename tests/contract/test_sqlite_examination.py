@@ -22,6 +22,7 @@ from bridge.errors import BrokerUnavailable
 from bridge.queues import Queue
 from tests.contract.acts import a_letter, an_event, consuming, entries_of, now, take
 from tests.contract.sqlite_site import SqliteSite
+from tests.root import as_root
 
 QUEUES = (Queue("mail", ("mail.#",)), Queue("default"))
 
@@ -263,7 +264,6 @@ def test_a_file_that_has_grown(tmp_path: Path, whole: int, free: int, said: str 
 
 
 STRANGER, OWNER = 54321, 54322
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away and become another user")
 
 
 @pytest.fixture

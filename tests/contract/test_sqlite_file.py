@@ -2,13 +2,14 @@
 
 import asyncio
 import resource
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from bridge.brokers.contract.broker import Broker
+from bridge.brokers.contract.consuming import Delivery
 from bridge.brokers.opening import open_broker
 from bridge.brokers.sqlite.queues.enqueuing import Enqueuing
 from bridge.brokers.sqlite.queues.publisher import SqlitePublisher
@@ -236,7 +237,26 @@ async def test_removed_while_open(site: SqliteSite, broker: Broker) -> None:
     await another.close()
 
 
-async def test_delivery_of_a_file_that_was_removed(site: SqliteSite, broker: Broker) -> None:
+async def removed_while_open(site: SqliteSite, delivery: Delivery) -> None:
+    """Remove the file. The first use afterwards finds out."""
+    site.remove()
+    with pytest.raises(BrokerUnavailable):
+        await delivery.ack()
+
+
+async def replaced_while_closed(site: SqliteSite, _: Delivery) -> None:
+    """Replace the file after a fork, which closes it."""
+    forked = await asyncio.create_subprocess_exec("true", preexec_fn=lambda: None)  # which lets it fork, not spawn
+    other = site.path.with_name("other.db")
+    other.touch()
+    other.replace(site.path)
+    await forked.wait()
+
+
+@pytest.mark.parametrize("replace", [removed_while_open, replaced_while_closed])
+async def test_delivery_of_a_file_that_was_replaced(
+    site: SqliteSite, broker: Broker, replace: Callable[[SqliteSite, Delivery], Awaitable[None]]
+) -> None:
     """A delivery is lost with its file, and settles nothing in the file that replaced it. The first event of the new
     file is another message, although its number is the same."""
     await broker.declare([Queue("default")])
@@ -244,9 +264,7 @@ async def test_delivery_of_a_file_that_was_removed(site: SqliteSite, broker: Bro
     await publisher.publish(an_event("old"))
     consumer = await consuming(broker, "default", prefetch=2)
     old = await take(consumer)
-    site.remove()
-    with pytest.raises(BrokerUnavailable):
-        await old.ack()
+    await replace(site, old)
     await broker.declare([Queue("default")])
     await publisher.publish(an_event("new"))
     new = await take(consumer)
@@ -256,30 +274,6 @@ async def test_delivery_of_a_file_that_was_removed(site: SqliteSite, broker: Bro
     with pytest.raises(DeliveryLost, match="removed or replaced"):
         await old.ack()
 
-    await new.ack()
-
-
-async def test_a_file_that_is_replaced_while_it_is_closed(site: SqliteSite, broker: Broker) -> None:
-    """A fork closes the file. What is delivered after it from another file are other messages."""
-    await broker.declare([Queue("default")])
-    publisher = broker.publisher()
-    await publisher.publish(an_event("old"))
-    consumer = await consuming(broker, "default", prefetch=2)
-    old = await take(consumer)
-    forked = await asyncio.create_subprocess_exec("true", preexec_fn=lambda: None)  # which lets it fork, not spawn
-    other = site.path.with_name("other.db")
-    other.touch()
-    other.replace(site.path)
-    await forked.wait()
-    await broker.declare([Queue("default")])
-    await publisher.publish(an_event("new"))
-
-    new = await take(consumer)
-
-    assert new.envelope.event.name == "new"
-    assert new.token != old.token
-    with pytest.raises(DeliveryLost, match="removed or replaced"):
-        await old.ack()
     await new.ack()
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from werkzeug.security import generate_password_hash
 
+from bridge.config.foreign_pool import Address
 from tests.journey.site import Program, Site, site_on_sqlite
 from tests.limits import PATIENCE
 from tests.ports import free_port
@@ -37,6 +38,26 @@ patterns = ["mail.#"]
 deadline = "15m"
 
 """
+
+
+@contextmanager
+def site_with_users(directory: Path) -> Iterator[Site]:
+    """Return a site with users of the page, and without a worker. It is removed at the end of the block."""
+    site = site_on_sqlite(directory)
+    site.configure(SETTINGS + dashboard_toml())
+    yield site
+    site.remove()
+
+
+async def page_in_a_pool(site: Site) -> Address:
+    """Start `bridge-pool` with the page; return the address of its socket."""
+    async with site.broker():
+        pass
+    address = Address(path=f"{site.directory}/run/page.sock")
+    app = "deferred_event_bridge.dashboard:create_app()"
+    pool = site.run("bridge-pool", app, "--bind", str(address), "--children", "1", "--spare", "0")
+    await pool.says("warm after")
+    return address
 
 
 @dataclass(slots=True)

@@ -313,6 +313,6 @@ def test_a_number_of_letters_is_read_whole(
 @pytest.mark.parametrize("number", ["2", "9" * 19, "9" * 500])
 @pytest.mark.parametrize("path", ["/letters/{}", "/letters/{}.json", "/acts/redrive?number={}"])
 def test_a_letter_that_does_not_exist_is_404(app: Flask, settings: Settings, path: str, number: str) -> None:
-    """Whatever its number is."""
+    """A number that the database cannot hold is no error of the server."""
     client = with_letter(app, settings, b"{}")
     assert client.get(path.format(number)).status_code == 404

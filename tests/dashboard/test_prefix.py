@@ -9,10 +9,9 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 from flask import Flask
 
-from bridge.config.foreign_pool import Address
 from tests.dashboard.page_client import signed_in
-from tests.dashboard.page_site import PASSWORDS, SETTINGS, dashboard_toml
-from tests.journey.site import Site, site_on_sqlite
+from tests.dashboard.page_site import PASSWORDS, page_in_a_pool, site_with_users
+from tests.journey.site import Site
 from tests.journey.web_servers import nginx_with
 from tests.limits import PATIENCE
 from tests.ports import free_port
@@ -23,10 +22,8 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     """A site with users and without a worker."""
-    site = site_on_sqlite(tmp_path)
-    site.configure(SETTINGS + dashboard_toml())
-    yield site
-    site.remove()
+    with site_with_users(tmp_path) as site:
+        yield site
 
 
 @pytest.mark.parametrize(("prefix", "written"), [("", ""), ("/bridge", "/bridge"), ("/für alle", "/f%C3%BCr%20alle")])
@@ -81,12 +78,7 @@ async def test_bridge_web_believes_the_prefix_of_its_proxy(site: Site) -> None:
 @pytest.mark.long
 async def test_a_screen_behind_nginx_and_bridge_pool(site: Site) -> None:
     """The address that a screen polls is one that nginx passes to the page."""
-    async with site.broker():
-        pass
-    address = Address(path=f"{site.directory}/run/page.sock")
-    app = "deferred_event_bridge.dashboard:create_app()"
-    pool = site.run("bridge-pool", app, "--bind", str(address), "--children", "1", "--spare", "0")
-    await pool.says("warm after")
+    address = await page_in_a_pool(site)
     location = """
         fastcgi_split_path_info ^(/bridge)(.*)$;
         fastcgi_param SCRIPT_NAME $fastcgi_script_name;

@@ -13,12 +13,11 @@ from urllib.parse import urlencode
 import pytest
 from click.testing import CliRunner
 
-from bridge.config.foreign_pool import Address
 from bridge.console.exit_codes import ExitCode
 from deferred_event_bridge.dashboard.guarding import MAX_FORM
 from deferred_event_bridge.dashboard.web_cli import main
-from tests.dashboard.page_site import PASSWORDS, SETTINGS, dashboard_toml, until
-from tests.journey.site import PROGRAMS, Site, site_on_sqlite
+from tests.dashboard.page_site import PASSWORDS, page_in_a_pool, site_with_users, until
+from tests.journey.site import PROGRAMS, Site
 from tests.journey.web_servers import nginx
 from tests.limits import PATIENCE
 from tests.ports import free_port
@@ -27,10 +26,8 @@ from tests.ports import free_port
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     """A site with users and without a worker."""
-    site = site_on_sqlite(tmp_path)
-    site.configure(SETTINGS + dashboard_toml())
-    yield site
-    site.remove()
+    with site_with_users(tmp_path) as site:
+        yield site
 
 
 async def test_bridge_web_ends_with_0_when_asked_to_stop(site: Site) -> None:
@@ -101,12 +98,7 @@ def test_no_user_is_made_that_the_settings_refuse(name: str) -> None:
 @pytest.mark.long
 async def test_the_page_behind_nginx_and_bridge_pool(site: Site) -> None:
     """Sign-in, a screen and an act through FastCGI."""
-    async with site.broker():
-        pass
-    address = Address(path=f"{site.directory}/run/page.sock")
-    app = "deferred_event_bridge.dashboard:create_app()"
-    pool = site.run("bridge-pool", app, "--bind", str(address), "--children", "1", "--spare", "0")
-    await pool.says("warm after")
+    address = await page_in_a_pool(site)
     server = nginx(site.directory / "nginx", address, site.environment)
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     try:

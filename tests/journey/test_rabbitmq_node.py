@@ -40,7 +40,7 @@ async def take(url: str) -> bytes | None:
 
 
 async def open_and_close(url: str, within: float = PATIENCE) -> None:
-    """Open an AMQP connection, within so many seconds."""
+    """Open an AMQP connection, and close it. Both together take at most `within` seconds."""
     async with asyncio.timeout(within), await aio_pika.connect(url):
         pass
 

@@ -17,8 +17,7 @@ from worker.site.process import LATE_SECONDS, WATCHDOG_SECONDS
 _PLAIN = re.compile(r"[A-Za-z0-9_@:/.,+=-]+")
 
 _FORGOTTEN = tuple(Path(each) for each in ("/run", "/var/run"))
-"""What is below these directories is gone after a reboot. systemd does not start a service that may write into a
-directory that is not there."""
+"""A reboot empties these directories. systemd starts a service only if the paths of its `ReadWritePaths=` exist."""
 
 _MAKE = 'test -d "$1" || install -d -o "$2" -m "$3" "$1"'
 

@@ -11,7 +11,7 @@ TABLES = sorted(TABLE.parent.glob("RESULTS*.md"))
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.stem)
 def test_a_table_is_explained_and_summed_as_it_is_written_today(table: Path, tmp_path: Path) -> None:
-    """Written anew from its own rows, it is the same file."""
+    """A table that is written again from its own rows is the same file."""
     runs, rows = read(table)
     assert rows
 

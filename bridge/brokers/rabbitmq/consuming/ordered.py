@@ -79,7 +79,7 @@ class OrderedQueues:
                 log.warning("the retries of ordered queue %s cannot be read: %s; trying again", arrival.queue, error)
                 await asyncio.sleep(READ_AGAIN_SECONDS)
                 continue
-            except Exception:
+            except Exception:  # this task ends silently, and nothing else would hand the event out
                 what = "internal error while its retries are read; its event runs as it was first published"
                 log.exception("ordered queue %s: %s", arrival.queue, what)
                 retry = None

@@ -92,7 +92,7 @@ def test_a_batch_with_a_wrong_event_defers_none(site: IngressSite, deferred: Rec
 def test_of_a_batch_the_wrong_event_alone_is_named(
     site: IngressSite, deferred: Recording, wrong: dict[str, str]
 ) -> None:
-    """Whatever is wrong about it."""
+    """The others have 424, or a problem of their own. Nothing is deferred."""
     answer = site.post("/events", json.dumps([PLAIN, PLAIN | wrong, 17]), Content_Type=BATCH)
 
     assert answer.status_code == 207

@@ -8,6 +8,7 @@ import pytest
 
 from bridge.config.settings import load_settings
 from bridge.config.values import Values
+from tests.root import as_root
 from worker.control import control_directory
 from worker.control.control_directory import directories_of, directory_of, make_private, why_not_believed
 
@@ -44,7 +45,7 @@ def test_a_session_has_its_directory(places: Path, monkeypatch: pytest.MonkeyPat
     assert directories_of(values()) == [own / "bridge"]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to another user")
+@as_root
 def test_the_session_of_another_user(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`su` leaves its directory to root, who may write there, but makes no files there."""
     theirs = places / "theirs"

@@ -7,6 +7,7 @@ import pytest
 
 from bridge.brokers.contract.findings import Finding, FindingState
 from bridge.config.settings import load_settings
+from tests.root import as_root
 from worker.doctor import modes
 
 
@@ -106,7 +107,7 @@ def test_a_control_directory_that_others_can_use(folder: Path) -> None:
     assert found.next_step == f"chmod 0700 {folder}/run/bridge; or another control_directory"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to another user")
+@as_root
 def test_a_control_directory_of_another_user(folder: Path) -> None:
     """Its mode is its owner's affair."""
     control = folder / "run" / "bridge"

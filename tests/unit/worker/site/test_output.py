@@ -20,7 +20,7 @@ def stream(tmp_path: Path) -> Iterator[TextIO]:
 
 
 def written(stream: TextIO) -> str:
-    """What the log has."""
+    """The text of the log."""
     return Path(stream.name).read_text()
 
 
