@@ -1,5 +1,7 @@
 """Fixtures of all tests: two private RabbitMQ nodes for each test process, one shared, one that tests may break."""
 
+import logging
+import threading
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -29,6 +31,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: Sequence[pytest.
     ]
     for place in left_to_test_all(tests):
         items[place].add_marker("long")
+
+
+@pytest.fixture
+def caplog(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """Pytest's `caplog`, without the lines of threads that another test has left running."""
+    others = {thread.ident for thread in threading.enumerate()} - {threading.get_ident()}
+
+    def is_of_this_test(record: logging.LogRecord) -> bool:
+        return record.thread not in others
+
+    caplog.handler.addFilter(is_of_this_test)
+    yield caplog
+    caplog.handler.removeFilter(is_of_this_test)
 
 
 @pytest.fixture(scope="session")
