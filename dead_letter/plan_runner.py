@@ -124,7 +124,7 @@ def _note(plan: Plan) -> str:
 async def _all_steps(run: PlanRun, letters: _PlanLetters, tell: Callable[[Dead, str | None], None]) -> None:
     for size in step_sizes(run.plan.canary):
         left = (letter for number, letter in letters.open.items() if number not in run.tried)
-        step = list(islice(left, size))
+        step = list(islice(left, min(size, len(letters.open))))
         if run.halt.is_set():
             return
         if not step:

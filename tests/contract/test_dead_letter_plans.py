@@ -136,6 +136,17 @@ async def test_a_plan_ends_with_its_canary_if_the_failure_is_back(broker: Broker
     assert (await _story(log)).ended == "aborted"
 
 
+async def test_a_canary_may_be_larger_than_any_ledger(broker: Broker, settings: Settings) -> None:
+    """Then the first step has all letters."""
+    consumer = await _kill(broker, 3)
+    plan, _ = await _planned(broker, settings, canary=10**30)
+
+    async with _working(broker, settings, consumer, lambda count: None) as taken:
+        run = await _run(broker, settings, plan)
+
+    assert (run.end, len(taken)) == ("done", 3)
+
+
 async def test_a_plan_tolerates_what_it_was_told_to(broker: Broker, settings: Settings) -> None:
     """Up to its part of a step; the second step has one failure too many."""
     consumer = await _kill(broker, 20)
