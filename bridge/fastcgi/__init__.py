@@ -1,5 +1,6 @@
 """FastCGI 1.0, the web server's side of a Responder: bytes in, reply events out. It opens no socket."""
 
+from bridge.fastcgi.alike import ReplyMemory
 from bridge.fastcgi.connection import Connection
 from bridge.fastcgi.errors import EndedEarly, FastCGIError, IllegalMove, InvalidRequest, NotFastCGI, ProtocolError
 from bridge.fastcgi.params import append_params, encode_params
@@ -34,6 +35,7 @@ __all__ = [
     "ReplyEnd",
     "ReplyEvent",
     "ReplyHead",
+    "ReplyMemory",
     "append_params",
     "encode_params",
     "encode_request",

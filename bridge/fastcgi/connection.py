@@ -5,13 +5,14 @@ bytes that it reads to `receive()`, and closes the connection. One request is in
 and libfcgi do not multiplex requests.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from bridge.fastcgi.alike import ReplyMemory
 from bridge.fastcgi.errors import EndedEarly, InvalidRequest, ProtocolError
 from bridge.fastcgi.params import encode_params
 from bridge.fastcgi.records import RecordReader, RecordType, encode_record
 from bridge.fastcgi.replies import Limits
-from bridge.fastcgi.reply_events import ReplyEvent
+from bridge.fastcgi.reply_events import ReplyEnd, ReplyEvent
 from bridge.fastcgi.request_in_flight import RequestInFlight
 from bridge.fastcgi.requests import (
     EncodedRequest,
@@ -32,12 +33,15 @@ class Connection:
     and `reusable` assume that the caller has written all these bytes: if it has not, it must not reuse the connection.
     """
 
-    def __init__(self, limits: Limits = Limits()) -> None:  # noqa: B008 (frozen)
+    def __init__(self, limits: Limits = Limits(), memory: ReplyMemory | None = None) -> None:  # noqa: B008 (frozen)
+        """Connections to one application with the same limits may share a `memory`. A reply in it is not read again."""
         self._limits = limits
+        self._memory = memory
         self._request = RequestInFlight(limits, 0, ConnectionState.IDLE)
         self._reader = RecordReader()
         self._unsent = 0
         self._began = False
+        self._bodiless = False
 
     def __repr__(self) -> str:
         return f"<Connection {self._request.state}, request {self._request.request_id}>"
@@ -79,6 +83,7 @@ class Connection:
         self._request = RequestInFlight(self._limits, request_id, state, bodiless=bodiless, keep=keep)
         self._unsent = 0
         self._began = False
+        self._bodiless = bodiless
 
     def body(self, data: bytes) -> bytes:
         """Send a piece of the body; an empty piece sends nothing. Raise `InvalidRequest` if the body becomes longer
@@ -104,18 +109,39 @@ class Connection:
         self._request.state = advance(self._request.state, Move.ABORT)
         return encode_record(RecordType.ABORT_REQUEST, self._request.request_id)
 
-    def receive(self, data: bytes) -> list[ReplyEvent]:
+    def receive(self, data: bytes) -> Sequence[ReplyEvent]:
         """Process the bytes that were read, or b"" for the end of the stream, and return the reply events in them.
 
         Raise `ProtocolError` for bytes that no application may send, and `EndedEarly` for an end of the stream before
         the end of the reply. Bytes after a whole reply in the same `data` raise no error, so that the reply is not
-        lost, but the connection is then broken.
+        lost, but the connection is then broken. A whole reply that its memory has is the same tuple as before.
         """
         if not data:
             self._end_of_stream()
             return []
         if self._request.state is ConnectionState.ABORTED:
             return []
+        request = self._request
+        memory = self._memory if request.state is ConnectionState.WAITING and not self._began else None
+        if memory is None or self._bodiless:
+            return self._read(data)
+        events = memory.recall(data, request.request_id)
+        if events is not None:
+            self._reader.skipped()
+            request.state = ConnectionState.IDLE if request.keep else ConnectionState.OVER
+            return events
+        replies = self._read(data)
+        if self._ended_in_order(replies):
+            return memory.note(data, request.request_id, replies)
+        return replies
+
+    def _ended_in_order(self, replies: Sequence[ReplyEvent]) -> bool:
+        """Return True if the reply ends with these events, and nothing is wrong with it."""
+        end = replies[-1] if replies else None
+        in_order = self._request.state in (ConnectionState.IDLE, ConnectionState.OVER)
+        return in_order and isinstance(end, ReplyEnd) and not end.overlong
+
+    def _read(self, data: bytes) -> list[ReplyEvent]:
         replies: list[ReplyEvent] = []
         try:
             self._take(data, replies)

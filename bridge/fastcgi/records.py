@@ -89,6 +89,10 @@ class RecordReader:
         self._data = self._data[self._at :] + data if self.pending else data
         self._at = 0
 
+    def skipped(self) -> None:
+        """Note that whole records of the sender were read without this reader."""
+        self._fresh = False
+
     def next_record(self) -> Record | None:
         """Return the next whole record and skip its padding. Return None if the record is not complete yet.
 
