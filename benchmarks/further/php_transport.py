@@ -12,8 +12,9 @@ from benchmarks.report import Table
 from benchmarks.scale import Scale
 from bridge.fastcgi import encode_request
 from bridge.outcome import Reply
-from worker.slots.foreign_slot import ForeignServer, ForeignSlot
+from worker.slots.foreign_slot import ForeignServer
 from worker.slots.slot import Request
+from worker.slots.slots import Slots
 
 SECONDS = 2.0
 ROUNDS = 3
@@ -49,20 +50,23 @@ def _transport(pool: PhpPool, *, keep: bool) -> float:
 
 async def _asked(pool: PhpPool, *, keep: bool) -> float:
     server = ForeignServer(pool.address)
-    slots = [server.open(keep=keep) for _ in range(PROCESSES)]
+    opened = [server.open(keep=keep) for _ in range(PROCESSES)]
+    slots = Slots(PROCESSES)
+    for slot in opened:
+        slots.open(slot)
     began = time.monotonic()
-    served = await asyncio.gather(*(_ask(slot, pool, began + SECONDS) for slot in slots))
+    served = await asyncio.gather(*(_ask(slots, pool, began + SECONDS) for _ in opened))
     rate = sum(served) / (time.monotonic() - began)
-    for slot in slots:
+    for slot in opened:
         slot.retire()
     return rate
 
 
-async def _ask(slot: ForeignSlot, pool: PhpPool, until: float) -> int:
+async def _ask(slots: Slots, pool: PhpPool, until: float) -> int:
     request = Request("hello", "1", "default", 1, encode_request(_parameters(pool), b""))
     served = 0
     while time.monotonic() < until:
-        exchange = await slot.exchange(request, DEADLINE)
+        exchange = (await slots.exchange(request, DEADLINE)).exchange
         if not isinstance(exchange, Reply) or exchange.body != b"hello":
             raise RuntimeError(f"expected a reply with the body hello, got {exchange!r:.500}")
         served += 1

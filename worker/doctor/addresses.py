@@ -5,9 +5,7 @@ from collections.abc import Sequence
 
 from bridge.brokers.contract.findings import Finding, ok, wrong
 from bridge.config.foreign_pool import Address, ForeignPoolSettings
-from bridge.fastcgi import Limits
 from worker.slots.connecting import connect
-from worker.slots.transport import Transport
 
 
 async def examine(fastcgi: ForeignPoolSettings | None) -> Sequence[Finding]:
@@ -18,8 +16,7 @@ async def examine(fastcgi: ForeignPoolSettings | None) -> Sequence[Finding]:
 
 async def _connected(address: Address) -> Finding:
     try:
-        transport = Transport(Limits())
-        await connect(address, transport)
+        sock = await connect(address)
     except BlockingIOError as error:
         step = "more processes there, or fewer connections in [fastcgi]"
         return wrong("pool", f"{address} listens, but takes no more connections: {error}", step)
@@ -28,7 +25,7 @@ async def _connected(address: Address) -> Finding:
     except OSError as error:
         step = "start it (bridge-pool, php-fpm), or correct fastcgi.addresses"
         return wrong("pool", f"{address} cannot be connected to: {error.strerror or error}", step)
-    transport.close()
+    sock.close()
     return ok("pool", f"{address} takes connections")
 
 

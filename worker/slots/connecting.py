@@ -1,35 +1,33 @@
 """Connect to a FastCGI server, within a time limit of its own. Nothing is sent."""
 
 import asyncio
+import errno
+import os
 import socket
 
 from bridge.config.foreign_pool import Address
-from worker.slots.transport import Transport
 
 CONNECT_WITHIN = 5.0
 """Seconds that a connection may take; on one machine it takes a millisecond. A server that needs longer counts as
 unreachable."""
 
 
-async def connect(address: Address, transport: Transport) -> None:
-    """Connect a transport. Raise `OSError` if it fails: `BlockingIOError` if the server's backlog is full,
-    `TimeoutError` after `CONNECT_WITHIN`."""
-    loop = asyncio.get_running_loop()
+async def connect(address: Address) -> socket.socket:
+    """Return a connected socket that does not block. Raise `OSError` if it fails: `BlockingIOError` if the server's
+    backlog is full, `TimeoutError` after `CONNECT_WITHIN`."""
     if address.path is not None:
-        await loop.create_connection(lambda: transport, sock=_unix_socket(address.path))
-        return
+        return connect_to_path(address.path)
     try:
         async with asyncio.timeout(CONNECT_WITHIN):
-            await loop.create_connection(lambda: transport, address.host, address.port)
+            return await _connect_to_host(address.host, address.port)
     except TimeoutError as error:
         raise TimeoutError(f"no answer within {CONNECT_WITHIN:g} s") from error
 
 
-def _unix_socket(path: str) -> socket.socket:
-    """Return a connected socket. A Unix socket connects at once or not at all, but the event loops misread the EAGAIN
-    of a full backlog as a connection in progress."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    sock.setblocking(False)
+def connect_to_path(path: str) -> socket.socket:
+    """Return a connected Unix socket, as `connect` does. A Unix socket connects at once or not at all, but the event
+    loops misread the EAGAIN of a full backlog as a connection in progress."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
         sock.connect(path)
     except BlockingIOError as error:
@@ -39,3 +37,24 @@ def _unix_socket(path: str) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+async def _connect_to_host(host: str, port: int) -> socket.socket:
+    """Try the addresses of a host one after the other; raise the error of the last one."""
+    loop = asyncio.get_running_loop()
+    failure = OSError(f"no address of {host}")
+    for family, kind, protocol, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        sock = socket.socket(family, kind | socket.SOCK_NONBLOCK, protocol)
+        try:
+            await loop.sock_connect(sock, address)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError as error:
+            sock.close()
+            number = error.errno or errno.EIO
+            failure = OSError(number, os.strerror(number))  # the loop's text names the address once more
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return sock
+    raise failure

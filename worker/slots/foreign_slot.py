@@ -6,20 +6,26 @@ a server refuses a request (it is overloaded), the slot of that request retires 
 
 import asyncio
 import random
+import socket
+from collections.abc import Sequence
 
 from bridge.back_off import BackOff
 from bridge.config.foreign_pool import Address
-from bridge.fastcgi import Limits
+from bridge.fastcgi import Connection, ReplyMemory
 from bridge.logger import log
 from bridge.outcome import Exchange
-from worker.slots.connecting import connect
-from worker.slots.one_at_a_time import OneAtATime
-from worker.slots.slot import NotTaken, Request, Run
+from worker.slots.arriving_reply import LastReply
+from worker.slots.connecting import connect, connect_to_path
+from worker.slots.slot import NotTaken, Run
 from worker.slots.transcript import log_error_output
 from worker.slots.transport import Transport
+from worker.slots.watch import Watch
 
 SERVER_BACK_OFF = BackOff(first=0.2, at_most=10.0)
 """The wait before a server that takes no requests is tried again."""
+
+END_SEEN_WITHIN = 0.005
+"""Seconds that a server has to see the end of a connection that was only a look: it may count its connections."""
 
 
 class ForeignServer:
@@ -29,6 +35,8 @@ class ForeignServer:
         self.address = address
         self.fit = True
         """False after the server has answered that it is no Responder."""
+        self.memory = ReplyMemory()
+        self.last_reply = LastReply()
         self._slots: set[ForeignSlot] = set()
         self._looking = asyncio.Lock()
         self._reached = False
@@ -77,9 +85,8 @@ class ForeignServer:
 
     async def _look(self) -> bool:
         try:
-            transport = Transport(Limits())
-            await connect(self.address, transport)
-            transport.close()
+            (await connect(self.address)).close()
+            await asyncio.sleep(END_SEEN_WITHIN)
         except BlockingIOError:
             pass  # the server runs, and is busy
         except OSError as error:
@@ -106,7 +113,7 @@ class ForeignServer:
             slot.retire()
 
 
-class ForeignSlot(OneAtATime):
+class ForeignSlot:
     """Room for one request in flight at one server. With `keep`, one connection serves request after request, which
     occupies a process of the server. Without it, each request has a connection of its own."""
 
@@ -115,9 +122,13 @@ class ForeignSlot(OneAtATime):
         """True if the slot has run a request."""
         self._server = server
         self._keep = keep
-        self._kept: Transport | None = None
-        self._used: Transport | None = None
-        self._busy = False
+        self._loop = asyncio.get_running_loop()
+        self._run: Run | None = None
+        self._began = 0.0
+        self._due = 0.0
+        self._transport: Transport | None = None
+        self._beginning: asyncio.Handle | asyncio.Task[None] | None = None
+        self._deadline = Watch(self._check_deadline)
         self._retired = False
         self._ended = asyncio.Event()
 
@@ -134,70 +145,143 @@ class ForeignSlot(OneAtATime):
         """True if the slot can run a further request."""
         return not self._retired
 
-    async def exchange(self, request: Request, deadline: float) -> Exchange | NotTaken:
-        """Send a request and return its exchange, which ends at most `deadline` seconds after the connection was made.
-        If the server does not take the request, the slot retires."""
-        self._busy = True
-        try:
-            exchange = await self._exchange(request, deadline)
-        finally:
-            self._busy = False
-            if self._retired:
-                self.retire()
-        if isinstance(exchange, NotTaken):
-            self.retire()
-        else:
-            self.served = True
-            self._server.taken()
-        return exchange
+    @property
+    def room(self) -> int:
+        """1 if the slot is usable and runs nothing."""
+        return int(not self._retired and self._run is None)
+
+    @property
+    def at_a_time(self) -> int:
+        """1: each reply is read on its own."""
+        return 1
+
+    def begin(self, run: Run) -> None:
+        """Send the request of a run in the next turn of the loop, when the server can have seen the end of the last
+        connection. The run ends at most its deadline after the connection was made. If the server does not take the
+        request, the slot retires."""
+        self._run, self._began = run, self._loop.time()
+        self._beginning = self._loop.call_soon(self._begin, run)
+
+    def recall(self) -> Sequence[Run]:
+        """Return nothing: no run waits behind another."""
+        return ()
+
+    def abandon(self, run: Run) -> None:
+        """Close the connection of a run."""
+        if self._run is run:
+            if self._beginning is not None:
+                self._beginning.cancel()
+            self._close()
+            self._let_go()
 
     def interrupt(self, run: Run) -> None:
         """End the request that runs as at its deadline: its connection is closed."""
-        if self._used is not None:
-            self._used.cut_short()
+        if self._run is run and self._transport is not None:
+            self._transport.run_out(run.deadline)
 
     def retire(self) -> None:
         """Take no further request. A running request finishes, and a kept connection is closed."""
         self._retired = True
-        if self._busy:
-            return
-        transport, self._kept = self._kept, None
-        if transport is not None:
-            transport.close()
-        self._server.forget(self)
-        self._ended.set()
+        if self._run is None:
+            self._leave_if_retired()
 
     async def ended(self) -> None:
         """Wait until the slot is retired and runs no request."""
         await self._ended.wait()
 
-    async def _exchange(self, request: Request, deadline: float) -> Exchange | NotTaken:
-        transport, self._kept = self._kept, None
-        if transport is not None and not (transport.usable and transport.silent):
-            transport.close()
-            transport = None
-        kept, transport = transport is not None, transport or Transport(Limits())
-        prepared = transport.prepare(request.encoded, keep=self._keep)
-        if not kept:
-            try:
-                await connect(self._server.address, transport)
-            except OSError as error:
-                return self._not_connected(error)
-        self._used = transport
-        exchange = await transport.exchange_prepared(prepared, deadline, request.room)
-        if transport.other_protocol is not None:
-            exchange = NotTaken(transport.other_protocol, for_ever=True)
-        log_error_output(request, exchange)
-        if isinstance(exchange, NotTaken):
-            self._server.not_taken(exchange)
-        elif transport.usable:
-            self._kept = transport
-        return exchange
+    def _leave_if_retired(self) -> None:
+        if self._retired:
+            self._close()
+            self._deadline.stop()
+            self._server.forget(self)
+            self._ended.set()
 
-    def _not_connected(self, error: OSError) -> NotTaken:
+    def _close(self) -> None:
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.close()
+
+    def _begin(self, run: Run) -> None:
+        transport = self._transport
+        if transport is not None and not transport.silent():
+            transport.close()
+            self._transport = transport = None
+        connection = Connection(memory=self._server.memory) if transport is None else transport.connection
+        # The request is made first: a large one takes some time, in which a process of the server would wait for it.
+        request = connection.send(run.request.encoded, keep_connection=self._keep)
+        if transport is not None:
+            self._send(transport, request)
+        elif self._server.address.path is None:
+            self._beginning = self._loop.create_task(self._connect(connection, request))
+        else:
+            self._connect_to_path(self._server.address.path, connection, request)
+
+    def _connect_to_path(self, path: str, connection: Connection, request: bytes) -> None:
+        try:
+            sock = connect_to_path(path)
+        except OSError as error:
+            self._not_connected(error)
+        else:
+            self._send(self._opened(sock, connection), request)
+
+    async def _connect(self, connection: Connection, request: bytes) -> None:
+        try:
+            sock = await connect(self._server.address)
+        except OSError as error:
+            self._not_connected(error)
+        except Exception as error:  # a name that cannot be looked up, though the settings have checked it
+            run = self._let_go()
+            run.line.failed(run, error)
+        else:
+            self._send(self._opened(sock, connection), request)
+
+    def _opened(self, sock: socket.socket, connection: Connection) -> Transport:
+        self._transport = Transport(sock, connection, self._server.last_reply, self._end)
+        return self._transport
+
+    def _send(self, transport: Transport, request: bytes) -> None:
+        assert self._run is not None
+        self._beginning = None
+        self._due = self._loop.time() + self._run.deadline
+        self._deadline.by(self._due)
+        transport.send(request, self._run.request.room)
+
+    def _check_deadline(self) -> None:
+        if self._run is None or self._transport is None:
+            return
+        if self._loop.time() < self._due:
+            self._deadline.by(self._due)
+        else:
+            self._transport.run_out(self._run.deadline)
+
+    def _not_connected(self, error: OSError) -> None:
         refusal = NotTaken(f"{self._server.address}: {error}")
         if isinstance(error, BlockingIOError):
             self._server.not_taken(refusal)
         else:
             self._server.lost(str(error))
-        return refusal
+        self._end_run(refusal)
+
+    def _end(self, exchange: Exchange | NotTaken) -> None:
+        """End the run whose exchange has ended."""
+        assert self._run is not None
+        log_error_output(self._run.request, exchange)
+        if isinstance(exchange, NotTaken):
+            self._server.not_taken(exchange)
+        else:
+            self.served = True
+            self._server.taken()
+        self._end_run(exchange)
+
+    def _end_run(self, exchange: Exchange | NotTaken) -> None:
+        if isinstance(exchange, NotTaken):
+            self._retired = True
+        run = self._let_go()
+        run.line.ended(run, exchange, self._loop.time() - self._began)
+
+    def _let_go(self) -> Run:
+        """Run nothing any more, and return the run that has ended."""
+        assert self._run is not None
+        run, self._run, self._beginning = self._run, None, None
+        self._leave_if_retired()
+        return run

@@ -1,172 +1,142 @@
-"""The transport: a socket that speaks FastCGI by `bridge.fastcgi`, one request at a time."""
+"""The transport: a connected socket that speaks FastCGI by `bridge.fastcgi`, one request at a time."""
 
 import asyncio
-import select
-from collections.abc import Callable
-from typing import cast
+import socket
+from collections.abc import Callable, Sequence
 
-from bridge.fastcgi import Connection, EncodedRequest, Limits, NotFastCGI, ProtocolError, ReplyEvent
+from bridge.fastcgi import Connection, NotFastCGI, ProtocolError, ReplyEnd, ReplyEvent
 from bridge.outcome import Exchange
-from worker.slots.arriving_reply import ArrivingReply
+from worker.slots.arriving_reply import ArrivingReply, LastReply
 from worker.slots.slot import EXCERPT, NotTaken
 
-_ROUNDING = 0.001
-"""Seconds."""
+READ_SIZE = 64 * 1024
 
 
-class _Pending:
-    """The awaited reply, as far as it has arrived."""
+class Transport:
+    """A connected socket that does not block, and the `connection` on it. It is closed after every exchange except a
+    complete, clean reply.
 
-    def __init__(self, result: asyncio.Future[Exchange | NotTaken], deadline: float, room: int) -> None:
-        self.result = result
-        self.deadline = deadline
-        self._loop = result.get_loop()
-        self._began = self._loop.time()
-        self._timer = self._loop.call_later(deadline, self.run_out)
-        self._reply = ArrivingReply(room)
+    `on_end` is called with the exchange of each request, in a later turn of the loop than `send`. The transports to one
+    server share `last_reply`.
+    """
 
-    def extend(self, seconds: float, at_most: float) -> bool:
-        """Let the reply arrive up to `seconds` from now, but at most `at_most` after the request. Return True if it has
-        so much time."""
-        now = self._loop.time()
-        if self.result.done():
-            return False
-        deadline = min(now - self._began + seconds, at_most)
-        if deadline > self.deadline:
-            self.stop_timer()
-            self.deadline = deadline
-            self._timer = self._loop.call_at(self._began + deadline, self.run_out)
-        return self._began + self.deadline >= now + seconds - _ROUNDING
+    def __init__(
+        self,
+        sock: socket.socket,
+        connection: Connection,
+        last_reply: LastReply,
+        on_end: Callable[[Exchange | NotTaken], None],
+    ) -> None:
+        self.connection = connection
+        self.open = True
+        """True until the socket is closed."""
+        self._socket = sock
+        self._last_reply = last_reply
+        self._on_end = on_end
+        self._loop = asyncio.get_running_loop()
+        self._in_flight = False
+        self._reply: ArrivingReply | None = None
+        self._room = EXCERPT
+        self._unsent = memoryview(b"")
+        self._loop.add_reader(sock, self._read)
 
-    def stop_timer(self) -> None:
-        self._timer.cancel()
-
-    def take(self, event: ReplyEvent) -> None:
-        if (exchange := self._reply.take((event,))) is not None:
-            self.settle(exchange)
-
-    def break_off(self, why: str) -> None:
-        self.settle(self._reply.broken_off(why))
-
-    def run_out(self) -> None:
-        self.settle(self._reply.out_of_time(self.deadline))
-
-    def settle(self, exchange: Exchange | NotTaken) -> None:
-        if not self.result.done():
-            self.result.set_result(exchange)
-
-
-def _do_nothing() -> None:
-    """Do nothing when the connection ends."""
-
-
-class Transport(asyncio.Protocol):
-    """A connected socket that speaks FastCGI. `ended` is called when the connection has ended, for whatever reason."""
-
-    def __init__(self, limits: Limits, ended: Callable[[], None] = _do_nothing) -> None:
-        self._connection = Connection(limits)
-        self._ended = ended
-        self._transport: asyncio.Transport | None = None
-        self._pending: _Pending | None = None
-        self.other_protocol: str | None = None
-        """The server's first words, if they show that it is no FastCGI server."""
-
-    @property
-    def usable(self) -> bool:
-        """True if the connection is open and idle."""
-        return self._transport is not None and self._pending is None
-
-    @property
     def silent(self) -> bool:
-        """True if no byte waits to be read. On an idle connection, a readable socket means that the server has closed
-        the connection."""
-        if self._transport is None:
-            return True
-        poll = select.poll()
-        poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
-        return not poll.poll(0)
+        """Return True if the socket is open, and no byte waits to be read. On an idle connection, a readable socket
+        means that the server has closed the connection."""
+        if self.open:
+            try:
+                self._socket.recv(1, socket.MSG_PEEK)
+            except BlockingIOError:
+                return True
+            except OSError:
+                pass
+        return False
 
-    async def exchange(
-        self, request: EncodedRequest, deadline: float, *, keep: bool, room: int = EXCERPT
-    ) -> Exchange | NotTaken:
-        """Send a request and return its exchange, with up to `room` bytes of the reply's body. The connection is closed
-        after every exchange except a complete, clean reply."""
-        if self._transport is None:
-            return NotTaken("the connection is closed")
-        return await self.exchange_prepared(self.prepare(request, keep=keep), deadline, room)
-
-    def prepare(self, request: EncodedRequest, *, keep: bool) -> bytes:
-        """Return the bytes of the next request, for `exchange_prepared`. The connection need not be open yet: a large
-        request takes some time, in which a process of the server would wait for it."""
-        return self._connection.send(request, keep_connection=keep)
-
-    async def exchange_prepared(self, request: bytes, deadline: float, room: int = EXCERPT) -> Exchange | NotTaken:
-        """Send a prepared request in one piece, as `exchange` does."""
-        if self._transport is None:
-            return NotTaken("the connection is closed")
-        loop = asyncio.get_running_loop()
-        pending = self._pending = _Pending(loop.create_future(), deadline, room)
-        self._transport.write(request)
+    def send(self, request: bytes, room: int) -> None:
+        """Send the request that `connection` has made. Of its reply's body, `room` bytes are kept."""
+        self._in_flight, self._reply, self._room = True, None, room
         try:
-            return await pending.result
-        finally:
-            pending.stop_timer()
-            self._pending = None
-            if not self._connection.reusable:
-                self.close()
+            sent = self._socket.send(request)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            self._loop.call_soon(self._lose, error)
+            return
+        if sent < len(request):
+            self._unsent = memoryview(request)[sent:]
+            self._loop.add_writer(self._socket, self._write)
 
-    def extend(self, seconds: float, at_most: float) -> bool:
-        """Let the running exchange take `seconds` from now, but at most `at_most` in all. Its deadline never comes
-        sooner than before. Return True if the exchange has so much time, False too if none runs."""
-        return self._pending is not None and self._pending.extend(seconds, at_most)
-
-    @property
-    def deadline(self) -> float | None:
-        """The seconds that the running exchange may take; None if none runs."""
-        return None if self._pending is None else self._pending.deadline
-
-    def cut_short(self) -> None:
-        """End the exchange that is under way as at its deadline; do nothing if there is none."""
-        if self._pending is not None:
-            self._pending.run_out()
+    def run_out(self, deadline: float) -> None:
+        """End the exchange that is under way as at its deadline, which was `deadline` seconds; do nothing if there is
+        none."""
+        if self._in_flight:
+            self._end(self._arriving.out_of_time(deadline))
 
     def close(self) -> None:
-        """Close the connection at once, and drop unsent bytes."""
-        transport, self._transport = self._transport, None
-        if transport is not None:
-            transport.abort()
+        """Close the socket at once, without `on_end`; a second call does nothing."""
+        self._in_flight = False
+        if self.open:
+            self.open = False
+            self._loop.remove_reader(self._socket)
+            if self._unsent:
+                self._loop.remove_writer(self._socket)
+            self._socket.close()
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's transports do not inherit from it
+    @property
+    def _arriving(self) -> ArrivingReply:
+        """The reply as far as it has arrived in pieces."""
+        if self._reply is None:
+            self._reply = ArrivingReply(self._room)
+        return self._reply
 
-    def data_received(self, data: bytes) -> None:
+    def _read(self) -> None:
         try:
-            self._take(self._connection.receive(data))
-        except ProtocolError as error:
-            if isinstance(error, NotFastCGI):
-                self.other_protocol = str(error)
-            self._take(error.replies)
-            self._break_off(str(error))
-
-    def eof_received(self) -> None:
+            data = self._socket.recv(READ_SIZE)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._lose(error)
+            return
         try:
-            self._connection.receive(b"")
+            exchange = self._take(self.connection.receive(data))
         except ProtocolError as error:
-            self._break_off(str(error))
-        self.close()
+            exchange = self._take(error.replies) or self._breach(error)
+            self._end(exchange)
+            return
+        if exchange is not None or not data:
+            self._end(exchange)
 
-    def connection_lost(self, error: Exception | None) -> None:
-        self._transport = None
-        if self._pending is not None:
-            self._pending.break_off(f"the connection was lost: {error or 'closed'}")
-        self._ended()
+    def _write(self) -> None:
+        try:
+            self._unsent = self._unsent[self._socket.send(self._unsent) :]
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._lose(error)
+            return
+        if not self._unsent:
+            self._loop.remove_writer(self._socket)
 
-    def _take(self, events: list[ReplyEvent] | tuple[ReplyEvent, ...]) -> None:
-        if self._pending is not None:
-            for event in events:
-                self._pending.take(event)
+    def _take(self, events: Sequence[ReplyEvent]) -> Exchange | NotTaken | None:
+        """Take events of the reply; return the exchange if they end it."""
+        if not events:
+            return None
+        if self._reply is None and self._room == EXCERPT and isinstance(events[-1], ReplyEnd):
+            return self._last_reply.exchange(events)
+        return self._arriving.take(events)
 
-    def _break_off(self, why: str) -> None:
-        if self._pending is not None:
-            self._pending.break_off(why)
-        self.close()
+    def _breach(self, error: ProtocolError) -> Exchange | NotTaken:
+        if isinstance(error, NotFastCGI):
+            return NotTaken(str(error), for_ever=True)
+        return self._arriving.broken_off(str(error))
+
+    def _lose(self, error: OSError) -> None:
+        self._end(self._arriving.broken_off(f"the connection was lost: {error}"))
+
+    def _end(self, exchange: Exchange | NotTaken | None) -> None:
+        """End the exchange, if one is under way; close the socket, unless it can be used again."""
+        in_flight, self._in_flight, self._reply = self._in_flight, False, None
+        if self._unsent or not self.connection.reusable:
+            self.close()
+        if in_flight and exchange is not None:
+            self._on_end(exchange)

@@ -1,7 +1,7 @@
 """Doubles of a broker's consumer and of a slot, for faults that a real broker does not have on demand."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -11,7 +11,6 @@ from bridge.envelope import Envelope
 from bridge.ledger import Letter
 from bridge.outcome import Exchange, Reply
 from tests.unit.bridge.examples import envelope
-from worker.slots.one_at_a_time import OneAtATime
 from worker.slots.slot import NotTaken, Request, Run
 
 DELIVERED = Reply(200, {"bridge-outcome": "delivered"})
@@ -80,16 +79,33 @@ class FakeBroker:
         """Do nothing."""
 
 
-class FakeSlot(OneAtATime):
+class FakeSlot:
     """A slot whose exchanges a test answers. `requests` has the requests that the slot was sent."""
 
     usable = True
+    at_a_time = 1
 
     def __init__(self) -> None:
         self.pid: int | None = None
         self.requests: list[Request] = []
         self.deadlines: list[float] = []
         self.asked: asyncio.Queue[asyncio.Future[Exchange | NotTaken]] = asyncio.Queue()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def room(self) -> int:
+        return int(self.usable and self._task is None)
+
+    def begin(self, run: Run) -> None:
+        self._task = asyncio.create_task(self._run(run))
+
+    def recall(self) -> Sequence[Run]:
+        return ()
+
+    def abandon(self, run: Run) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
 
     async def exchange(self, request: Request, deadline: float) -> Exchange | NotTaken:
         self.requests.append(request)
@@ -100,6 +116,18 @@ class FakeSlot(OneAtATime):
 
     def interrupt(self, run: Run) -> None:
         """Do nothing."""
+
+    async def _run(self, run: Run) -> None:
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        try:
+            exchange = await self.exchange(run.request, run.deadline)
+        except Exception as error:
+            self._task = None
+            run.line.failed(run, error)
+        else:
+            self._task = None
+            run.line.ended(run, exchange, clock() - began)
 
     async def answer(self, exchange: Exchange | NotTaken) -> None:
         """Wait for the next request, and end it with this exchange."""

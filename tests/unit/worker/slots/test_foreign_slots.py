@@ -11,15 +11,16 @@ import pytest
 
 from bridge.config.foreign_pool import Address
 from bridge.errors import SettingsError
-from bridge.outcome import BrokenOff, Exchange, Reply
+from bridge.outcome import BrokenOff, Exchange, OutOfTime, Reply
 from tests.journey.lying_server import LyingServer, truth
 from tests.limits import PATIENCE
 from tests.unit.bridge.fastcgi.application import OVERLOADED, STDIN, UNKNOWN_ROLE, end, record
 from tests.unit.worker.requests import a_request
+from tests.unit.worker.slots.one_run import OneRun, run_in
 from worker.slots import connecting
 from worker.slots.foreign_slot import ForeignServer, ForeignSlot
 from worker.slots.foreign_slots import ForeignPool
-from worker.slots.slot import NotTaken, Slot
+from worker.slots.slot import NotTaken, Run, Slot
 from worker.slots.slots import Slots
 
 
@@ -102,7 +103,7 @@ async def test_a_server_that_is_away_has_no_slot_until_it_is_back(
             assert isinstance(await site.sent(), Reply)
         site.path("a").unlink(missing_ok=True)  # CPython 3.13 has removed it already
         slots = await site.opened()
-        assert isinstance(await slots[0].exchange(a_request(), 10.0), NotTaken)
+        assert isinstance(await run_in(slots[0], a_request()), NotTaken)
         assert not any(slot.usable for slot in slots)
         assert len(site.slots) == 0
         async with LyingServer().listening(site.path("a")):
@@ -115,10 +116,10 @@ async def test_a_slot_whose_request_was_refused_retires_alone(tmp_path: Path) ->
     """The server is full. Its other slots stay open."""
     async with pool(tmp_path, connections=2) as site, LyingServer(full).listening(site.path("a")):
         refused, other = await site.opened()
-        assert isinstance(await refused.exchange(a_request(), 10.0), NotTaken)
+        assert isinstance(await run_in(refused, a_request()), NotTaken)
         assert other.usable
         assert not refused.usable
-        assert isinstance(await other.exchange(a_request(), 10.0), Reply)
+        assert isinstance(await run_in(other, a_request()), Reply)
         await until(lambda: refused not in site.slots.opened and len(site.slots.opened) == 2)
 
 
@@ -132,7 +133,7 @@ async def test_a_full_backlog_is_a_refusal_and_the_server_does_not_count_as_away
             server = ForeignServer(Address(path=str(tmp_path / "a")))
             assert await server.reachable()
             slot, other = server.open(keep=False), server.open(keep=False)
-            exchange = await slot.exchange(a_request(), 10.0)
+            exchange = await run_in(slot, a_request())
     assert isinstance(exchange, NotTaken)
     assert "its backlog is full" in exchange.why
     assert (slot.usable, other.usable) == (False, True)
@@ -147,7 +148,7 @@ async def test_connecting_to_a_server_has_a_time_limit(tmp_path: Path, monkeypat
         port = listening.getsockname()[1]
         with socket.create_connection(("127.0.0.1", port)):
             slot = ForeignServer(Address(host="127.0.0.1", port=port)).open(keep=False)
-            exchange = await slot.exchange(a_request(), 10.0)
+            exchange = await run_in(slot, a_request())
     assert isinstance(exchange, NotTaken)
     assert "no answer within 0.2 s" in exchange.why
 
@@ -158,7 +159,7 @@ async def test_a_slot_that_must_retire_finishes_its_request_first(tmp_path: Path
     async with server.listening(tmp_path / "a"):
         address = ForeignServer(Address(path=str(tmp_path / "a")))
         slot = address.open(keep=True)
-        running = asyncio.create_task(slot.exchange(a_request(), 10.0))
+        running = asyncio.create_task(run_in(slot, a_request()))
         ended = asyncio.create_task(slot.ended())
         await until(lambda: server.requests == 1)
         address.lost("another slot could not connect")
@@ -188,9 +189,66 @@ async def test_a_kept_connection_serves_one_request_after_the_other(tmp_path: Pa
         async with server.listening(path):
             slot = ForeignServer(Address(path=str(path))).open(keep=keep)
             for _ in range(5):
-                assert isinstance(await slot.exchange(a_request(), 10.0), Reply)
+                assert isinstance(await run_in(slot, a_request()), Reply)
             slot.retire()
         assert server.connections == expected
+
+
+async def test_a_run_that_is_given_up_closes_its_connection(tmp_path: Path) -> None:
+    """A late reply must not become the reply to the next request."""
+    server = LyingServer(list)
+    async with server.listening(tmp_path / "a"):
+        slot = ForeignServer(Address(path=str(tmp_path / "a"))).open(keep=True)
+        running = asyncio.create_task(run_in(slot, a_request()))
+        await until(lambda: server.requests == 1)
+        assert slot.room == 0
+        running.cancel()
+        await until(lambda: server.open == 0)
+        assert slot.room == 1
+        assert isinstance(await run_in(slot, a_request()), Reply)
+        slot.retire()
+
+
+async def test_a_run_that_is_given_up_before_it_is_sent_begins_nothing(tmp_path: Path) -> None:
+    """The server is away, but nobody has looked yet."""
+    slot = ForeignServer(Address(path=str(tmp_path / "a"))).open(keep=False)
+    await given_up(slot, turns=1)
+    assert slot.room == 1
+
+
+async def test_a_run_that_is_given_up_while_it_connects_closes_the_socket() -> None:
+    """A host may take seconds."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        port = listening.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)):
+            slot = ForeignServer(Address(host="127.0.0.1", port=port)).open(keep=False)
+            await given_up(slot, turns=10)
+    assert slot.room == 1
+
+
+async def given_up(slot: ForeignSlot, turns: int) -> None:
+    """Begin a run and give it up after so many turns of the loop. Let the loop run on for a while."""
+    line = OneRun()
+    run = Run(a_request(), 10.0, line)
+    slot.begin(run)
+    for _ in range(turns - 1):
+        await asyncio.sleep(0)
+    slot.abandon(run)
+    await asyncio.sleep(0.01)
+    assert not line.end.done()
+
+
+async def test_a_later_run_may_take_less_time_than_the_one_before(tmp_path: Path) -> None:
+    """Each run has its own deadline, on the same connection too."""
+    server = LyingServer(lambda: [truth(1)], list)
+    async with server.listening(tmp_path / "a"):
+        slot = ForeignServer(Address(path=str(tmp_path / "a"))).open(keep=True)
+        assert isinstance(await run_in(slot, a_request(), PATIENCE), Reply)
+        assert await run_in(slot, a_request(), 0.1) == OutOfTime(0.1)
+        assert isinstance(await run_in(slot, a_request(), PATIENCE), Reply)
+        slot.retire()
 
 
 def answer_one(listening: socket.socket) -> socket.socket:
@@ -213,7 +271,7 @@ async def test_a_kept_connection_that_the_server_closed_is_not_used(tmp_path: Pa
         listening.settimeout(PATIENCE)
         for _ in range(3):
             answering = asyncio.to_thread(answer_one, listening)
-            exchange, connection = await asyncio.gather(slot.exchange(a_request(), 10.0), answering)
+            exchange, connection = await asyncio.gather(run_in(slot, a_request()), answering)
             assert isinstance(exchange, Reply)
             connection.close()  # and the event loop does not look at it before the next request
     slot.retire()
@@ -224,7 +282,7 @@ async def test_an_end_without_a_byte_on_a_reused_connection_is_an_attempt(tmp_pa
     server = LyingServer(list, leaves=True)
     async with server.listening(tmp_path / "a"):
         slot = ForeignServer(Address(path=str(tmp_path / "a"))).open(keep=True)
-        assert isinstance(await slot.exchange(a_request(), 10.0), BrokenOff)
+        assert isinstance(await run_in(slot, a_request()), BrokenOff)
         assert slot.usable
 
 
@@ -236,11 +294,11 @@ async def test_a_server_of_another_role_is_not_used_any_more(tmp_path: Path) -> 
         LyingServer(of_another_role).listening(site.path("b")),
     ):
         first, last = await site.opened()
-        assert isinstance(await first.exchange(a_request(), 10.0), NotTaken)
+        assert isinstance(await run_in(first, a_request()), NotTaken)
         ending = asyncio.create_task(site.pool.broken())
         await until(lambda: first not in site.slots.opened)
         assert not ending.done()
-        assert isinstance(await last.exchange(a_request(), 10.0), NotTaken)
+        assert isinstance(await run_in(last, a_request()), NotTaken)
         with pytest.raises(SettingsError, match="expected FastCGI servers of the Responder role"):
             await ending
 

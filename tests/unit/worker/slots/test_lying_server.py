@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from bridge.config.foreign_pool import Address
+from bridge.fastcgi import Connection
 from bridge.outcome import Crashed, Outcome, OutOfTime, Succeeded, TimedOut, outcome_of
 from bridge.trust import Trust
 from tests.journey.lying_server import BREACHES, DELIVERED, HEAD, OTHER_PROTOCOLS, Lie, LyingServer, endless, truth
@@ -32,8 +33,9 @@ from tests.unit.bridge.fastcgi.application import (
     record,
 )
 from tests.unit.worker.requests import a_request
+from tests.unit.worker.slots.one_run import run_in
 from worker.slots import foreign_slot
-from worker.slots.connecting import connect
+from worker.slots.connecting import connect_to_path
 from worker.slots.foreign_slot import ForeignServer, ForeignSlot
 from worker.slots.slot import NotTaken
 from worker.slots.transport import Transport
@@ -44,7 +46,7 @@ MEBIBYTE = 1024 * 1024
 
 async def sent(slot: ForeignSlot, deadline: float = 30.0) -> Outcome | NotTaken:
     """Return the outcome of one event in this slot."""
-    exchange = await slot.exchange(a_request(b"data"), deadline)
+    exchange = await run_in(slot, a_request(b"data"), deadline)
     return exchange if isinstance(exchange, NotTaken) else outcome_of(exchange, Trust.RECEIVER, NOW)
 
 
@@ -210,7 +212,7 @@ async def test_an_http_server_is_no_fastcgi_server() -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         slot = ForeignServer(Address(host="127.0.0.1", port=server.server_address[1])).open(keep=False)
-        exchange = await slot.exchange(a_request(b"a line\n"), 30.0)
+        exchange = await run_in(slot, a_request(b"a line\n"), 30.0)
         server.shutdown()
 
     assert isinstance(exchange, NotTaken)
@@ -229,9 +231,9 @@ async def test_a_request_is_made_before_the_connection(tmp_path: Path, monkeypat
 
         return call
 
-    monkeypatch.setattr(Transport, "prepare", noted("made", Transport.prepare))
-    monkeypatch.setattr(foreign_slot, "connect", noted("connected", connect))
-    monkeypatch.setattr(Transport, "exchange_prepared", noted("sent", Transport.exchange_prepared))
+    monkeypatch.setattr(Connection, "send", noted("made", Connection.send))
+    monkeypatch.setattr(foreign_slot, "connect_to_path", noted("connected", connect_to_path))
+    monkeypatch.setattr(Transport, "send", noted("sent", Transport.send))
     server = LyingServer(once(truth()))
     async with server.listening(tmp_path / "s"):
         slot = ForeignServer(Address(path=str(tmp_path / "s"))).open(keep=False)
@@ -266,4 +268,4 @@ async def test_a_server_that_reads_nothing_is_out_of_time(tmp_path: Path) -> Non
         listening.bind(str(tmp_path / "s"))
         listening.listen()
         slot = ForeignServer(Address(path=str(tmp_path / "s"))).open(keep=False)
-        assert isinstance(await slot.exchange(a_request(bytes(16 * MEBIBYTE)), 0.3), OutOfTime)
+        assert isinstance(await run_in(slot, a_request(bytes(16 * MEBIBYTE)), 0.3), OutOfTime)
