@@ -153,6 +153,25 @@ async def test_connecting_to_a_server_has_a_time_limit(tmp_path: Path, monkeypat
     assert "no answer within 0.2 s" in exchange.why
 
 
+async def test_a_host_that_refuses_is_away() -> None:
+    """The reason is the system's, without the address, which the text names anyway."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        port = listening.getsockname()[1]
+    slot = ForeignServer(Address(host="127.0.0.1", port=port)).open(keep=False)
+    refused = await run_in(slot, a_request())
+    assert refused == NotTaken(f"127.0.0.1:{port}: [Errno 111] Connection refused")
+    assert not slot.usable
+
+
+async def test_a_host_that_cannot_be_looked_up_is_a_failure_of_the_worker() -> None:
+    """The settings have checked the name. The slot runs the next request."""
+    slot = ForeignServer(Address(host="a" * 70 + ".example", port=9000)).open(keep=False)
+    with pytest.raises(UnicodeError):
+        await run_in(slot, a_request())
+    assert slot.room == 1
+
+
 async def test_a_slot_that_must_retire_finishes_its_request_first(tmp_path: Path) -> None:
     """Only then is another slot opened, because the connection counts until its end."""
     server = LyingServer(lambda: [b"", truth()], pause=0.05)
