@@ -36,7 +36,9 @@ class ForeignServer:
         self.fit = True
         """False after the server has answered that it is no Responder."""
         self.memory = ReplyMemory()
+        """Its last reply, for the connections to it."""
         self.last_reply = LastReply()
+        """The same as an exchange, for the transports to it."""
         self._slots: set[ForeignSlot] = set()
         self._looking = asyncio.Lock()
         self._reached = False
