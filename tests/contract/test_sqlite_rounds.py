@@ -58,6 +58,23 @@ async def test_settlements_wait_for_a_tick(consumer: Consumer) -> None:
     assert await consumer.backlog() == {"default": Backlog(9, 0, 0)}
 
 
+async def test_acknowledgements_alone_wait_longer_while_most_is_held(
+    consumer: Consumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Acknowledgements wait for a long tick, until a quarter of what may be held is not held any more."""
+    monkeypatch.setattr(rounds, "TICK", 0.0)
+    await consumer.adjust({"default": 8})
+    await await_backlog(consumer, default=Backlog(2, 8, 0))
+    monkeypatch.setattr(rounds, "LONG_TICK", 600.0)
+    first, second = await take(consumer), await take(consumer)
+    acking = asyncio.create_task(first.ack())
+    assert await consumer.backlog() == {"default": Backlog(2, 8, 0)}
+    assert not acking.done()
+
+    assert await gathered(second.ack(), acking) == [None, None]
+    assert await consumer.backlog() == {"default": Backlog(0, 8, 0)}
+
+
 async def test_a_consumer_with_nothing_to_hand_out_waits_for_no_tick(consumer: Consumer) -> None:
     """The settlements that wait are written as soon as the next event is wanted and there is none."""
     first = await take(consumer)

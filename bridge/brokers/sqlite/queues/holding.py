@@ -38,6 +38,11 @@ class Holding:
         held = self._held
         return {lane: room for lane, most in self.most.items() if (room := most - held.get(lane, 0)) > 0}
 
+    def is_low(self, lane: str) -> bool:
+        """Return True if a quarter or more of what may be held of this lane is not held."""
+        most = self.most.get(lane, 0)
+        return (most - self._held.get(lane, 0)) * 4 >= most
+
     def reserve(self, rooms: Mapping[str, int], sign: int) -> None:
         """Count rooms as held while a look is under way, which may fill them (1), or no more (-1)."""
         for lane, room in rooms.items():

@@ -1,7 +1,8 @@
 """The transactions of one consumer: each writes the settlements that wait, and looks for events in the same round.
 
 While the consumer has events to hand out, a round begins when the one before has ended, and at most every `TICK`
-seconds, so that many settlements share one commit, one write to the disk and one change of threads. Otherwise a round
+seconds, so that many settlements share one commit, one write to the disk and one change of threads. A round that would
+only acknowledge, in lanes of which most is still held, waits for `LONG_TICK`: nobody waits for it. Otherwise a round
 begins at once.
 """
 
@@ -21,6 +22,8 @@ from bridge.local_database.wakeups import CONSUMER_MARK
 
 TICK = 0.002
 """Seconds between the beginnings of two rounds while there are events to hand out."""
+LONG_TICK = 0.005
+"""The same for a round that nobody waits for. The worker's prefetch is for 12 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +65,10 @@ class Rounds:
         self._under_way = 0
         self._again = False
         self._look_again = False
+        self._wanted = False
         self._next: asyncio.Handle | None = None
-        self._next_is_soon = self._again = False
-        self._began = 0.0
+        self._next_at = self._began = 0.0
+        self._next_is_soon = False
 
     def start(self, owner: str) -> None:
         """Take events for this owner, until `stop`."""
@@ -78,6 +82,7 @@ class Rounds:
     def look(self) -> None:
         """Look for events soon, once for all calls until then."""
         if self._looking:
+            self._wanted = True
             self._plan()
 
     def hurry(self) -> None:
@@ -96,6 +101,7 @@ class Rounds:
         settlement = Settlement(delivery, work, wakes)
         self._settlements.append(settlement)
         self._holding.let_go(delivery)
+        self._wanted = self._wanted or work is not None or self._holding.is_low(delivery.lane)
         self._plan()
         try:
             await settlement.settled
@@ -110,7 +116,7 @@ class Rounds:
         if self._next is not None:
             self._next.cancel()
             self._next = None
-        self._next_is_soon = self._again = False
+        self._next_is_soon = self._again = self._wanted = False
         self._began = asyncio.get_running_loop().time()
         settlements, self._settlements = self._settlements, []
         rooms: dict[str, int] = {}
@@ -128,14 +134,15 @@ class Rounds:
         if in_hand and self._under_way:
             self._again = True
             return
-        wait = self._began + TICK - loop.time() if in_hand else 0.0
-        if wait > 0.0:
-            if self._next is None:
-                self._next = loop.call_later(wait, self.begin)
-            return
+        at = self._began + (TICK if self._wanted else LONG_TICK) if in_hand else 0.0
         if self._next is not None:
+            if self._next_at <= at:
+                return
             self._next.cancel()
-        self._next, self._next_is_soon = loop.call_soon(self.begin), True
+        if at > loop.time():
+            self._next, self._next_at = loop.call_at(at, self.begin), at
+        else:
+            self._next, self._next_is_soon = loop.call_soon(self.begin), True
 
     def _submit(self, settlements: Sequence[Settlement], rooms: Mapping[str, int]) -> None:
         owner, database, taking, settling = self._owner, self._database, self._taking, self._settling
