@@ -1,7 +1,8 @@
 """Decodes a row to the event that a consumer hands out, or to the dead letter that it becomes instead. No SQL."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
+from typing import NamedTuple
 
 from bridge.attempt import Error
 from bridge.brokers.contract.consuming import DELIVERY_LIMIT
@@ -15,22 +16,21 @@ from bridge.settlement import Reason
 from bridge.topics import is_name
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A row as it was read. `count`: the earlier deliveries without a settlement."""
+class Stored(NamedTuple):
+    """A row as it was read. `deliveries`: the earlier ones without a settlement."""
 
     queue: str
     number: int
     retries: int
-    count: int
+    deliveries: int
     name: str
     head: str
     data: bytes
 
 
-def stored(queue: str, number: int, retries: int, count: int, name: bytes, head: bytes, data: bytes) -> Stored:
+def stored(queue: str, number: int, retries: int, deliveries: int, name: bytes, head: bytes, data: bytes) -> Stored:
     """Return a row whose text columns were read as bytes."""
-    return Stored(queue, number, retries, count, text(name), text(head), data)
+    return Stored(queue, number, retries, deliveries, text(name), text(head), data)
 
 
 def text(column: bytes) -> str:
@@ -38,15 +38,14 @@ def text(column: bytes) -> str:
     return column.decode(errors="backslashreplace")
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """A row that this consumer holds. `count`: its deliveries without a settlement, this one included. `lane`: the name
+class Taken(NamedTuple):
+    """A row that this consumer holds. `deliveries`: those without a settlement, this one included. `lane`: the name
     of its lane. `ordered`: it is the head of an ordered queue."""
 
     queue: str
     number: int
     retries: int
-    count: int
+    deliveries: int
     envelope: Envelope
     lane: str
     ordered: bool
@@ -59,11 +58,14 @@ def read(row: Stored, lane: str = "", *, ordered: bool = False) -> Taken | Lette
         envelope = decode_head(row.head, row.data)
     except UnreadableEnvelope as error:
         return _unreadable(row, error)
-    if row.count >= DELIVERY_LIMIT:
-        return _letter(row, "delivery limit", f"delivered {row.count} times without a settlement", envelope)
-    if not is_name(envelope.event.name):
+    if row.deliveries >= DELIVERY_LIMIT:
+        return _letter(row, "delivery limit", f"delivered {row.deliveries} times without a settlement", envelope)
+    if not _is_name(envelope.event.name):
         return _letter(row, "not an event", f"{envelope.event.name!r:.200} is no event name", envelope)
-    return Taken(row.queue, row.number, row.retries, row.count + 1, envelope, lane, ordered)
+    return Taken(row.queue, row.number, row.retries, row.deliveries + 1, envelope, lane, ordered)
+
+
+_is_name = lru_cache(maxsize=1024)(is_name)
 
 
 def lane_in(head: bytes) -> Priority:

@@ -2,7 +2,7 @@
 transaction of its consumer."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -29,58 +29,40 @@ class Holder(Protocol):
 
 class SqliteDelivery:
     """A delivery; see the contract. `file` is the count of the file from which it came: a file that replaced it has
-    other events with the same numbers. `handed_out`: the worker has the delivery. `held`: it counts as held."""
+    other events with the same numbers. `number`: that of the event's row. `lane`: the name of the lane that it was
+    taken from. `handed_out`: the worker has the delivery. `held`: it counts as held."""
 
-    __slots__ = ("_holder", "_settling", "_taken", "file", "handed_out", "held", "priority")
+    __slots__ = (
+        *("_holder", "_ordered", "_settling"),
+        *("envelope", "file", "handed_out", "held", "lane", "lost", "number"),
+        *("priority", "queue", "redelivered", "token"),
+    )
 
     def __init__(self, holder: Holder, settling: Settling, taken: Taken, priority: Priority, file: int) -> None:
-        self.file = file
+        self.envelope = taken.envelope
+        self.queue = taken.queue
+        self.lane = taken.lane
+        self.number = taken.number
+        self.token = f"{file}.{taken.number}.{taken.retries}"
+        self.redelivered = taken.deliveries > 1
+        self.lost = False
         self.priority = priority
+        self.file = file
         self.handed_out = False
         self.held = False
         self._holder = holder
         self._settling = settling
-        self._taken = taken
-
-    @property
-    def envelope(self) -> Envelope:
-        return self._taken.envelope
-
-    @property
-    def queue(self) -> str:
-        return self._taken.queue
-
-    @property
-    def lane(self) -> str:
-        """The name of the lane that the event was taken from."""
-        return self._taken.lane
-
-    @property
-    def token(self) -> str:
-        return f"{self.file}.{self._taken.number}.{self._taken.retries}"
-
-    @property
-    def redelivered(self) -> bool:
-        return self._taken.count > 1
-
-    @property
-    def lost(self) -> bool:
-        return False
-
-    @property
-    def number(self) -> int:
-        """The number of the event's row."""
-        return self._taken.number
+        self._ordered = taken.ordered
 
     async def ack(self) -> None:
-        if self._taken.ordered:
+        if self._ordered:
             await self._end(lambda connection: self._settling.ack(connection, self.number, self._owner))
         else:
             await self._settle(None)
 
     async def retry(self, envelope: Envelope, wait: timedelta) -> None:
         row = row_of(envelope, after(datetime.now(UTC), wait.total_seconds()))
-        verb = self._settling.retry_in_place if self._taken.ordered else self._settling.retry
+        verb = self._settling.retry_in_place if self._ordered else self._settling.retry
         await self._settle(lambda connection: verb(connection, self.number, self._owner, row))
 
     async def dead_letter(self, letter: Letter) -> None:
@@ -96,7 +78,7 @@ class SqliteDelivery:
         return self._holder.owner
 
     async def _end(self, work: Work) -> None:
-        if not self._taken.ordered:
+        if not self._ordered:
             await self._settle(work)
             return
 
@@ -106,5 +88,5 @@ class SqliteDelivery:
 
         await self._settle(work_and_end_turn, wakes=True)
 
-    async def _settle(self, work: Work | None, *, wakes: bool = False) -> None:
-        await self._holder.settle(self, work, wakes=wakes)
+    def _settle(self, work: Work | None, *, wakes: bool = False) -> Awaitable[None]:
+        return self._holder.settle(self, work, wakes=wakes)
