@@ -1,4 +1,4 @@
-"""The drain of a backlog by a running worker: its speed, its CPU by role, and the change from its start to its end."""
+"""The drain of a backlog by a running worker: its speed and its CPU by role."""
 
 from dataclasses import dataclass
 
@@ -12,13 +12,10 @@ BOOTED_SHARE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """A drain after its first tenth. `first` and `last` are the events a second of the first and the last tenth of
-    that; `before` and `after` the footprints at its start and end."""
+    """A drain after its first tenth. `before` and `after` are the footprints at its start and end."""
 
     events: int
     per_second: float
-    first: float
-    last: float
     before: Footprint
     after: Footprint
 
@@ -35,12 +32,9 @@ def drained(worker: RunningWorker, backlog: int, broker: int | None = None) -> D
     events = worker.handled(backlog) - booted
     after = footprint(worker.pid, broker)
     moments = [moment for _, moment in records.read(worker.records)][booted - 1 :]
-    tenth = max(len(moments) // 10, 1)
     return Drain(
         events=events,
         per_second=_rate(moments),
-        first=_rate(moments[: tenth + 1]),
-        last=_rate(moments[-tenth - 1 :]),
         before=before,
         after=after,
     )

@@ -53,7 +53,7 @@ def test_cpu_is_what_was_used_meanwhile() -> None:
     before = replace(NOTHING, broker_cpu=1.0, worker_cpu=2.0, children_cpu=3.0)
     after = replace(NOTHING, broker_cpu=1.5, worker_cpu=2.25, children_cpu=5.0)
 
-    drain = Drain(1_000, 1.0, 1.0, 1.0, before, after)
+    drain = Drain(1_000, 1.0, before, after)
 
     assert drain.cpu == {"broker": 500.0, "worker": 250.0, "children": 2000.0}
 
