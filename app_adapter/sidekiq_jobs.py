@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import fields
 from datetime import datetime
 from secrets import token_hex
 
@@ -56,7 +56,7 @@ def as_job(event: Event, due: datetime | None, deferral: Deferral, stores: Store
     begin = f'{{"retry":true,"queue":{json.dumps(queue)},"args":'
     end = f',"class":{json.dumps(deferral.job_class)},"jid":"{jid}","created_at":{event.time.timestamp()}}}'
     job = begin.encode() + event.data + end.encode()
-    return Outgoing(replace(event, id=jid, data=job, traceparent=None), due, sidekiq=server)
+    return Outgoing(event._replace(id=jid, data=job, traceparent=None), due, sidekiq=server)
 
 
 def _destination(to: object, stores: Stores) -> tuple[RedisServer, str]:

@@ -6,9 +6,9 @@ deferred. Only this file knows the form of the head.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from bridge.attempt import Attempt, Error, encodable
 from bridge.attempt_text import (
@@ -50,8 +50,7 @@ MAX_TEXT = 1000
 writes have at most 200."""
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """An event with its history.
 
     A *round* is the attempts since the event was first due or was last redriven. Retry policies use `spent` (attempts)
@@ -94,8 +93,7 @@ class Envelope:
     def remember(self, attempt: Attempt) -> "Envelope":
         """Return the envelope with one more attempt in its history."""
         attempts, surplus = _without_middle((*self.attempts, attempt.bounded()))
-        return replace(
-            self,
+        return self._replace(
             attempts=attempts,
             omitted=self.omitted + surplus,
             first_error=self.first_error or (attempt.error and attempt.error.bounded()),
@@ -106,8 +104,7 @@ class Envelope:
         attempts = self.attempts
         if len(attempts) > BRIEFLY_KEPT:
             attempts = (*attempts[:1], *attempts[1 - BRIEFLY_KEPT :])
-        return replace(
-            self,
+        return self._replace(
             attempts=tuple(replace(attempt, error=attempt.error and attempt.error.in_brief()) for attempt in attempts),
             omitted=self.omitted + len(self.attempts) - len(attempts),
             first_error=self.first_error and self.first_error.in_brief(),
@@ -116,7 +113,7 @@ class Envelope:
     def without_history(self) -> "Envelope":
         """Return the envelope without attempts, which are counted as omitted, and without the first traceback."""
         error = self.first_error and self.first_error.in_brief().without_traceback()
-        return replace(self, attempts=(), omitted=self.omitted + len(self.attempts), first_error=error)
+        return self._replace(attempts=(), omitted=self.omitted + len(self.attempts), first_error=error)
 
     def ever_smaller(self) -> Iterator["Envelope"]:
         """Yield this envelope, then envelopes with less and less history. The last one has none, nor the names of the
@@ -125,12 +122,12 @@ class Envelope:
         yield self.in_brief()
         bare = self.without_history()
         yield bare
-        yield replace(bare, first_error=None, finished=())
+        yield bare._replace(first_error=None, finished=())
 
     def next_round(self, now: datetime) -> "Envelope":
         """Return the envelope that a redrive publishes: a new round with the same event and the whole history."""
-        return replace(
-            self, round=self.round + 1, round_began=now, spent=0, waited=0.0, overloaded_since=None, deferred_again=0
+        return self._replace(
+            round=self.round + 1, round_began=now, spent=0, waited=0.0, overloaded_since=None, deferred_again=0
         )
 
 

@@ -2,14 +2,13 @@
 
 import re
 import uuid
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from bridge.handling import PLAIN, Handling
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """A CloudEvents 1.0 event.
 
     `time` is when the event was deferred, in UTC. `data` is its body, byte for byte, and `content_type` the media type

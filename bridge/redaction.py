@@ -61,11 +61,11 @@ class Redaction:
         if not self.words:
             return event
         if event.content_type.partition(";")[0].strip().lower() == _FORM:
-            return replace(event, data=self._in_form(event.data))
+            return event._replace(data=self._in_form(event.data))
         value = _json(event.data)
         if next(self._hidden(value), None) is None:
             return event
-        return replace(event, data=self._as_text(value).encode())
+        return event._replace(data=self._as_text(value).encode())
 
     def restored(self, new: Any, old: Any) -> Any:
         """Return the JSON value `new`, which a person made of the redacted form of `old`, with the hidden values of
@@ -94,7 +94,7 @@ class Redaction:
     def _in_envelope(self, envelope: Envelope, hide: "_Hide") -> Envelope:
         attempts = tuple(hide.in_attempt(attempt) for attempt in envelope.attempts)
         first = envelope.first_error and hide.in_error(envelope.first_error)
-        return replace(envelope, event=self.in_event(envelope.event), attempts=attempts, first_error=first)
+        return envelope._replace(event=self.in_event(envelope.event), attempts=attempts, first_error=first)
 
     def _in_transcript(self, transcript: Transcript, hide: "_Hide") -> Transcript:
         body = _json(transcript.body.encode(errors="replace"))

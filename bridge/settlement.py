@@ -2,7 +2,7 @@
 the watchers receive it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, assert_never
 
@@ -147,7 +147,7 @@ def decide(
         case Failed() | TimedOut() | Crashed() if held_for is not None:
             own_wait = outcome.wait if isinstance(outcome, Failed) else None
             wait = _wait(now, max(held_for, own_wait or 0.0))
-            held = replace(_noted(envelope, outcome, seconds, now), deferred_again=envelope.deferred_again + 1)
+            held = _noted(envelope, outcome, seconds, now)._replace(deferred_again=envelope.deferred_again + 1)
             return RetryAfter(held, wait, outcome.error)
         case Failed() | TimedOut() | Crashed():
             spent = _spend(envelope, outcome, seconds, now)
@@ -171,7 +171,7 @@ def _by_policy(
         answer = policies.fallback.ask(round, failure, own_wait=own_wait)
     match answer:
         case Wait(seconds=seconds):
-            next_try = replace(envelope, waited=min(envelope.waited + seconds, MAX_SECONDS))
+            next_try = envelope._replace(waited=min(envelope.waited + seconds, MAX_SECONDS))
             return RetryAfter(next_try, _wait(now, seconds), outcome.error, note)
         case GiveUp(exhausted=exhausted):
             return DeadLetter(envelope, "attempts used up" if exhausted else "not retried", outcome.error, note)
@@ -190,20 +190,20 @@ def _wait_out(envelope: Envelope, outcome: Overloaded, now: datetime) -> RetryAf
         return DeadLetter(envelope, "overloaded too long", outcome.error)
     wait = OVERLOADED_WAIT if outcome.wait is None else outcome.wait
     wait = min(max(wait, 1.0), OVERLOADED_WAIT_AT_MOST)
-    waiting = replace(_again(envelope, ()), overloaded_since=since)
+    waiting = _again(envelope, ())._replace(overloaded_since=since)
     return RetryAfter(waiting, _wait(now, wait), outcome.error)
 
 
 def _snooze(envelope: Envelope, outcome: Overloaded, now: datetime) -> RetryAfter:
     wait = OVERLOADED_WAIT if outcome.wait is None else max(outcome.wait, SNOOZED_AT_LEAST)
-    waiting = replace(_again(envelope, outcome.finished), overloaded_since=None)
+    waiting = _again(envelope, outcome.finished)._replace(overloaded_since=None)
     return RetryAfter(waiting, _wait(now, wait), outcome.error, snoozed=True)
 
 
 def _again(envelope: Envelope, finished: tuple[str, ...]) -> Envelope:
     """Return the envelope of an event that is delivered again without having spent an attempt."""
     names = fitting_names((*envelope.finished, *finished))
-    return replace(envelope, deferred_again=envelope.deferred_again + 1, finished=names)
+    return envelope._replace(deferred_again=envelope.deferred_again + 1, finished=names)
 
 
 def _wait(now: datetime, seconds: float) -> timedelta:
@@ -214,7 +214,7 @@ def _wait(now: datetime, seconds: float) -> timedelta:
 def _spend(
     envelope: Envelope, outcome: Rejected | Failed | TimedOut | Crashed, seconds: float, now: datetime
 ) -> Envelope:
-    return replace(_noted(envelope, outcome, seconds, now), spent=envelope.spent + 1)
+    return _noted(envelope, outcome, seconds, now)._replace(spent=envelope.spent + 1)
 
 
 def _noted(
@@ -231,8 +231,7 @@ def _noted(
         error=outcome.error,
     )
     finished = outcome.finished if isinstance(outcome, Failed) and outcome.finished is not None else ()
-    return replace(
-        envelope.remember(attempt),
+    return envelope.remember(attempt)._replace(
         overloaded_since=None,
         finished=fitting_names((*envelope.finished, *finished)),
     )

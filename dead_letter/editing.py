@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Collection
-from dataclasses import replace
 from datetime import datetime
 
 from bridge.brokers.contract.ledger import Ledger
@@ -54,10 +53,10 @@ async def put_back_edited(
     """Put the event of a letter back with these data and the id `new`, record the decision, and return the new event.
     Raise `BrokerRefused` if the letter is not open, and `UnreadableEnvelope`."""
     envelope = letter.revived(now)
-    event = replace(envelope.event, id=new, time=now, data=data)
+    event = envelope.event._replace(id=new, time=now, data=data)
     note = f"edited, as event {event.id}{f': {why}' if why else ''}"
     async with ledger.deciding() as decisions:
-        await decisions.redrive(number, replace(envelope, event=event), letter.queue, who, note)
+        await decisions.redrive(number, envelope._replace(event=event), letter.queue, who, note)
     return event
 
 

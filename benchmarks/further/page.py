@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlencode
@@ -101,7 +100,7 @@ def _fill(file: Path) -> None:
 
 def _letter(number: int, time: datetime) -> Letter:
     cause, queue = number % CAUSES, QUEUES[number % len(QUEUES)]
-    event: Event = replace(new_event(f"mail.kind{cause % 7}", b'{"to": "ann", "n": %d}' % number), time=time)
+    event: Event = new_event(f"mail.kind{cause % 7}", b'{"to": "ann", "n": %d}' % number)._replace(time=time)
     trace = f'Traceback (most recent call last):\n  File "/srv/shop/shop.py", line {cause}, in send{cause}\n'
     error = Error(f"shop.Error{cause}", f"order {number} of customer {number * 7} failed", trace)
     attempt = Attempt(1, 1, time, 0.1, f"v{cause % 3}", "failed", error)

@@ -144,11 +144,11 @@ class LedgerTable:
 
 
 def _erased(letter: Letter) -> Letter:
-    event = replace(letter.envelope.event, data=b"", traceparent=None, handling=PLAIN)
+    event = letter.envelope.event._replace(data=b"", traceparent=None, handling=PLAIN)
     attempts = tuple(
         replace(each, error=each.error and Error(each.error.type, ERASED)) for each in letter.envelope.attempts
     )
-    envelope = replace(letter.envelope, event=event, attempts=attempts, first_error=None)
+    envelope = letter.envelope._replace(event=event, attempts=attempts, first_error=None)
     return replace(letter, envelope=envelope, error=Error(letter.error.type, ERASED), transcript=None, unread=None)
 
 

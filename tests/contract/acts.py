@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -40,7 +39,7 @@ def an_event(
     name: str = "account.created", data: bytes = b'{"id": 17}', content_type: str = "application/json"
 ) -> Event:
     """Return an event as `defer()` makes it, with a trace context."""
-    return replace(new_event(name, data, content_type), traceparent=TRACE)
+    return new_event(name, data, content_type)._replace(traceparent=TRACE)
 
 
 def an_envelope(event: Event | None = None) -> Envelope:

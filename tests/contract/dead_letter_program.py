@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -150,6 +150,6 @@ def shown_until(terminal: int, text: str | None, patience: float = PATIENCE) -> 
 
 def _letter(delivery: Delivery, error: Error) -> Letter:
     attempt = Attempt(1, 1, now(), 0.25, "Failed", "v42", error)
-    tried = replace(delivery.envelope, spent=1).remember(attempt)
+    tried = delivery.envelope._replace(spent=1).remember(attempt)
     transcript = Transcript({"PATH_INFO": "/_bridge"}, 500, {"x-served-by": "web-3"}, "<h1>Oops</h1>", "a warning")
     return Letter(now(), delivery.queue, "attempts used up", tried, error, transcript)

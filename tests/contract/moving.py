@@ -3,7 +3,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -57,7 +57,7 @@ class Moving:
         publisher = self.old.publisher()
         events = [an_event(name) for name in names]
         if handling is not None:
-            events = [replace(event, handling=handling) for event in events]
+            events = [event._replace(handling=handling) for event in events]
         for event in events:
             await publisher.publish(event)
         return [Envelope(event, round_began=event.time) for event in events]
@@ -79,7 +79,7 @@ def failed(envelope: Envelope, text: str = "smtp is down") -> Envelope:
     """Return the envelope after an attempt that failed."""
     error = Error("ConnectionError", text, "Traceback: here")
     attempt = Attempt(envelope.round, envelope.attempt_number, now(), 0.25, "failed", "v41", error)
-    return replace(envelope.remember(attempt), spent=envelope.spent + 1, waited=2.0)
+    return envelope.remember(attempt)._replace(spent=envelope.spent + 1, waited=2.0)
 
 
 async def envelopes(consumer: Consumer, count: int) -> list[Envelope]:

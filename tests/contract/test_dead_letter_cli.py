@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -129,7 +128,7 @@ def test_a_body_is_written_byte_for_byte(dlq: Dlq) -> None:
 def test_an_end_of_several_ids_lists_them(dlq: Dlq) -> None:
     """The end of several ids exits with code 2 and lists the candidates."""
     letters = dlq.kill(
-        *(replace(an_event(), id=f"0195c7a0-0000-7000-8000-{group:012x}") for group in (0xA1F0, 0xB1F0, 0xC1F1))
+        *(an_event()._replace(id=f"0195c7a0-0000-7000-8000-{group:012x}") for group in (0xA1F0, 0xB1F0, 0xC1F1))
     )
 
     for words in (("show", "1f0"), ("redrive", "1f0", "--yes")):

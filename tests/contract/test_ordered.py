@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -23,7 +22,7 @@ async def publish(broker: Broker, *names: str, priority: Priority | None = None)
     """Publish events of these names, one after the other."""
     publisher = broker.publisher()
     for name in names:
-        await publisher.publish(replace(an_event(f"order.{name}"), handling=Handling(priority=priority)))
+        await publisher.publish(an_event(f"order.{name}")._replace(handling=Handling(priority=priority)))
 
 
 def name_of(delivery: Delivery) -> str:
@@ -43,7 +42,7 @@ async def nothing_comes(*consumers: Consumer) -> None:
 
 def tried(envelope: Envelope) -> Envelope:
     """Return the envelope after a failed attempt."""
-    return replace(envelope, spent=envelope.spent + 1, finished=(*envelope.finished, "shop.mail"))
+    return envelope._replace(spent=envelope.spent + 1, finished=(*envelope.finished, "shop.mail"))
 
 
 @pytest.fixture(name="consumers")

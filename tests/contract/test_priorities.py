@@ -3,7 +3,6 @@
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 
 from bridge.brokers.contract.broker import Broker
 from bridge.brokers.contract.consuming import Backlog, Consumer, Delivery
@@ -29,7 +28,7 @@ HIGH, NORMAL, LOW = Priority
 
 def asking(priority: Priority | None, name: str = "account.created") -> Event:
     """Return an event that asks for this priority."""
-    return replace(an_event(name), handling=Handling(priority=priority))
+    return an_event(name)._replace(handling=Handling(priority=priority))
 
 
 async def publish_each(broker: Broker, priorities: Sequence[Priority | None], count: int) -> None:

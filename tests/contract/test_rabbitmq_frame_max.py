@@ -4,7 +4,6 @@ import json
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -78,7 +77,7 @@ async def broker(site: RabbitSite) -> AsyncIterator[Broker]:
 
 def tried(delivery: Delivery) -> Any:
     """Return the envelope with the largest history that a worker makes."""
-    envelope = replace(delivery.envelope, spent=30, finished=tuple(f"shop.listeners:{n:090}" for n in range(300)))
+    envelope = delivery.envelope._replace(spent=30, finished=tuple(f"shop.listeners:{n:090}" for n in range(300)))
     for number in range(30):
         envelope = envelope.remember(Attempt(1, number, now(), 0.1, "Failed", "v" * 200, WORST))
     return envelope
@@ -114,7 +113,7 @@ async def test_an_event_whose_attributes_do_not_fit_is_refused_at_once(
     node: RabbitNode, site: RabbitSite, broker: Broker
 ) -> None:
     """The publisher gets the answer before anything is sent, and its connection stays."""
-    large = replace(an_event(), source="€" * 1000, content_type="€" * 1000, traceparent="€" * 1000)
+    large = an_event()._replace(source="€" * 1000, content_type="€" * 1000, traceparent="€" * 1000)
     with setting(node, "frame_max", 8_192):
         publisher = broker.publisher()
         await publisher.publish(an_event("first"))

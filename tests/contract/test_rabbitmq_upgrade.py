@@ -1,7 +1,5 @@
 """Objects on RabbitMQ that an earlier version has declared: without priorities."""
 
-from dataclasses import replace
-
 import pytest
 
 from bridge.brokers.rabbitmq.broker import RabbitBroker
@@ -16,7 +14,7 @@ from tests.deadlines import within
 pytestmark = pytest.mark.rabbitmq
 
 QUEUES = [Queue("mail", ("mail.#",)), Queue("default")]
-URGENT = replace(an_event("mail.sent"), handling=Handling(priority=Priority.HIGH))
+URGENT = an_event("mail.sent")._replace(handling=Handling(priority=Priority.HIGH))
 
 
 @pytest.fixture(name="old")

@@ -31,8 +31,7 @@ def _tried(envelope: Envelope) -> Envelope:
     """Return the envelope after a failed attempt, with every field that an envelope can have."""
     error = Error("app.Trouble", "naïve “quotes” & \n lines", "Traceback …\n" * 50)
     attempt = Attempt(envelope.round, envelope.attempt_number, now(), 0.25, "Failed", "v1.2.3", error)
-    return replace(
-        envelope.remember(attempt),
+    return envelope.remember(attempt)._replace(
         spent=envelope.spent + 1,
         waited=envelope.waited + 2.5,
         overloaded_since=now(),

@@ -6,7 +6,6 @@ import sqlite3
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -219,7 +218,7 @@ async def test_an_event_that_waits_too_long(site: SqliteSite, broker: Broker) ->
 
 async def test_a_clock_that_was_set_back(site: SqliteSite, broker: Broker) -> None:
     """An event from the future shows that the clock was set back."""
-    await broker.publisher().publish(replace(an_event(), time=now() + timedelta(hours=1)))
+    await broker.publisher().publish(an_event()._replace(time=now() + timedelta(hours=1)))
 
     found = await the_wrong_one(site, "clock")
 

@@ -3,7 +3,6 @@
 import asyncio
 import re
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
 from typing import Any
 
 from flask import Flask
@@ -53,7 +52,7 @@ def kill(settings: Settings, letter: Callable[[Delivery], Letter], data: bytes =
 
     async def die(broker: Broker) -> None:
         consumer = await consuming(broker, "mail")
-        await broker.publisher().publish(replace(an_event("mail.evil", data), source=EVIL[:27]))
+        await broker.publisher().publish(an_event("mail.evil", data)._replace(source=EVIL[:27]))
         delivery = await take(consumer)
         await delivery.dead_letter(letter(delivery))
         await consumer.close()

@@ -5,7 +5,6 @@ import json
 import os
 import time
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import replace
 from datetime import timedelta
 
 from bridge.handling import Handling, Priority
@@ -45,10 +44,10 @@ async def defer(
             event = new_event(f"judged.{key}", data)
             due = None if delay is None else event.time + timedelta(seconds=delay)
             if expires is not None:
-                event = replace(event, handling=Handling(expires=event.time + timedelta(seconds=expires)))
+                event = event._replace(handling=Handling(expires=event.time + timedelta(seconds=expires)))
                 known |= {"expires": time.monotonic() + expires}
             if priority is not None:
-                event = replace(event, handling=Handling(priority=priority))
+                event = event._replace(handling=Handling(priority=priority))
                 known |= {"priority": str(priority)}
             stage.note("invoke", key=key, pid=os.getpid(), delay=delay, id=event.id, **known)
             await publisher.publish(event, due, deadline=within(STEP))

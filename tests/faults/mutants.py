@@ -9,7 +9,6 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -99,7 +98,7 @@ def retry_counted_twice() -> None:
 
     def twice(*arguments: Any) -> Envelope:
         spent = spend(*arguments)
-        return replace(spent, spent=spent.spent + 1)
+        return spent._replace(spent=spent.spent + 1)
 
     put(settlement, "_spend", twice)
 

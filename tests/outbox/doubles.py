@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import timedelta
 
 from sqlalchemy import Engine, func, select
@@ -26,7 +25,7 @@ POLL = timedelta(seconds=0.02)
 
 def keyed(number: int, key: str) -> Event:
     """Return an event with this number as its payload, and this key."""
-    return replace(an_event(number), handling=Handling(key=key))
+    return an_event(number)._replace(handling=Handling(key=key))
 
 
 def commit(engine: Engine, events: Iterable[Event]) -> None:

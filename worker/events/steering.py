@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
@@ -97,7 +97,7 @@ def instead_of_begin(steering: Steering, envelope: Envelope, queue: str) -> Inst
 
 def come_back(envelope: Envelope, seconds: float) -> ComeBack:
     """Return that an event which may not begin leaves its place to others, for these seconds."""
-    return ComeBack(replace(envelope, deferred_again=envelope.deferred_again + 1), timedelta(seconds=seconds))
+    return ComeBack(envelope._replace(deferred_again=envelope.deferred_again + 1), timedelta(seconds=seconds))
 
 
 def may_not_begin(steering: Steering, queue: str, name: str, event: str) -> bool:

@@ -16,12 +16,12 @@ ERROR = Error("ValueError", "no such account", "Traceback…\nValueError: no suc
 def event(**changes: Any) -> Event:
     """Return the example event with these changes."""
     usual = Event("0190-id", "account.created", "shop", NOW, "application/json", b'{"id":17}', None)
-    return replace(usual, **changes)
+    return usual._replace(**changes)
 
 
 def envelope(**changes: Any) -> Envelope:
     """Return an envelope without attempts, with these changes."""
-    return replace(Envelope(event(), round_began=NOW), **changes)
+    return Envelope(event(), round_began=NOW)._replace(**changes)
 
 
 def attempt(number: int = 1, **changes: Any) -> Attempt:

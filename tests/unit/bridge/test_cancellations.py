@@ -30,7 +30,7 @@ def folded(*wished: Cancellation, now: datetime = NOW) -> Cancellations:
 
 def test_a_cancelled_event_may_not_begin() -> None:
     """In its first round, whenever it is due."""
-    later = replace(EVENT, round_began=NOW + timedelta(days=1))
+    later = EVENT._replace(round_began=NOW + timedelta(days=1))
 
     assert folded(CANCELLED).of(EVENT) == folded(CANCELLED).of(later) == CANCELLED
     assert folded(replace(CANCELLED, event="another")).of(EVENT) is None

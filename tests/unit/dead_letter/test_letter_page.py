@@ -60,8 +60,8 @@ def test_the_page_has_everything_about_the_letter() -> None:
 def test_the_page_has_the_handling_that_the_publisher_asked_for() -> None:
     """A letter without has no line about it. A key cannot confuse the page."""
     plain, retry = a_letter(), RetryTable(5, timedelta(seconds=0.5), 2.0, timedelta(hours=1), 0.0)
-    event = replace(plain.envelope.event, handling=Handling(Priority.HIGH, NOW, "order\x1b[2J17", retry))
-    letter = replace(plain, envelope=replace(plain.envelope, event=event))
+    event = plain.envelope.event._replace(handling=Handling(Priority.HIGH, NOW, "order\x1b[2J17", retry))
+    letter = replace(plain, envelope=plain.envelope._replace(event=event))
 
     page = _page(letter)
 
@@ -120,8 +120,8 @@ def test_the_page_has_no_control_characters() -> None:
         event_id=HOSTILE, name=HOSTILE, queue=HOSTILE, error=hostile, data=HOSTILE.encode("utf-8", "replace")
     )
     transcript = Transcript({HOSTILE: HOSTILE}, 500, {HOSTILE: HOSTILE}, HOSTILE, HOSTILE)
-    event = replace(letter.envelope.event, content_type=HOSTILE, source=HOSTILE)
-    letter = replace(letter, transcript=transcript, unread=HOSTILE, envelope=replace(letter.envelope, event=event))
+    event = letter.envelope.event._replace(content_type=HOSTILE, source=HOSTILE)
+    letter = replace(letter, transcript=transcript, unread=HOSTILE, envelope=letter.envelope._replace(event=event))
 
     page = _page(letter, Redriven(20, 17, NOW, HOSTILE, HOSTILE))
 
@@ -150,7 +150,7 @@ def test_the_document_is_complete_json() -> None:
 def test_a_letter_without_attempts_has_a_page() -> None:
     """An event that no queue took has no attempts."""
     bare = a_letter(queue="")
-    letter = replace(bare, envelope=replace(bare.envelope, attempts=(), first_error=None), reason="unroutable")
+    letter = replace(bare, envelope=bare.envelope._replace(attempts=(), first_error=None), reason="unroutable")
 
     page = _page(letter)
 

@@ -5,7 +5,7 @@ Any program may publish to the bridge's exchanges, so every part of a message is
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -118,7 +118,7 @@ def unreadable(message: ReceivedMessage, error: UnreadableEnvelope) -> Letter:
     head = message.headers[ENVELOPE]
     unread = bytes(head).decode(errors="replace") if isinstance(head, bytes | bytearray) else str(head)
     envelope = foreign(message)
-    envelope = replace(envelope, event=replace(envelope.event, id=id_in(unread) or envelope.event.id))
+    envelope = envelope._replace(event=envelope.event._replace(id=id_in(unread) or envelope.event.id))
     return Letter(message.now, message.queue, "unreadable", envelope, Error("unreadable", str(error)), unread=unread)
 
 

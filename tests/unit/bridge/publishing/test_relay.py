@@ -10,7 +10,6 @@ import sqlite3
 import threading
 from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -92,7 +91,7 @@ async def test_watchers_receive_an_event_after_its_confirm(file: SpoolFile) -> N
 async def test_an_event_keeps_its_handling_in_the_spool(file: SpoolFile) -> None:
     """An event that expires in the spool is relayed, so that it ends where all expired events end."""
     handling = Handling(Priority.HIGH, datetime.now(UTC), "order-17", RetryTable(attempts=3))
-    spooled, broker, store = replace(an_event(1), handling=handling), SwitchedBroker(), Store(file)
+    spooled, broker, store = an_event(1)._replace(handling=handling), SwitchedBroker(), Store(file)
     await store.add(spooled, None, within(PATIENCE))
     await store.close()
 

@@ -195,8 +195,7 @@ async def test_a_delay_goes_through_the_spool(file: SpoolFile) -> None:
 async def test_a_full_spool_refuses_and_keeps_its_events(tmp_path: Path) -> None:
     """The error says that nothing was published. When the relay has deleted events, there is room again."""
     file, broker = a_spool(tmp_path, limit=1024**2), SwitchedBroker("gone")
-    large = an_event(1)
-    object.__setattr__(large, "data", b" " * 100_000 + b"1")
+    large = an_event(1)._replace(data=b" " * 100_000 + b"1")
 
     async with spooling(broker, file) as publisher:
         await publisher.publish(large, deadline=within(AMPLE))

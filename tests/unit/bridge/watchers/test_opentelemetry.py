@@ -1,7 +1,5 @@
 """The spans, as OpenTelemetry's own SDK records them."""
 
-from dataclasses import replace
-
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -130,7 +128,7 @@ def test_a_traceparent_that_names_no_span(recorder: Recorder, traceparent: str |
     """It is ignored: anybody may have sent it."""
     assert span_context_of(traceparent) is None
     recorder.watcher(Settled(envelope(event=event(traceparent=traceparent)), "mail", Succeeded(), Ack(), 1.0))
-    recorder.watcher(Deferred(replace(event(), traceparent=traceparent), None, 1.0))
+    recorder.watcher(Deferred(event()._replace(traceparent=traceparent), None, 1.0))
 
     assert all(not span.links and span.parent is None for span in recorder.spans)
 

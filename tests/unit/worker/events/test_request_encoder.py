@@ -1,6 +1,5 @@
 """The encoded requests of replays: what is encoded once makes no difference to what the app gets."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -20,13 +19,13 @@ ENVELOPE = Envelope(EVENT, NOW)
 
 ENVELOPES = [
     ENVELOPE,
-    replace(ENVELOPE, event=replace(EVENT, id="e-2", data=b"", time=NOW.replace(year=2031))),
-    replace(ENVELOPE, event=replace(EVENT, traceparent="00-1-2-01")),
-    replace(ENVELOPE, event=replace(EVENT, name="mail.bounced")),
-    replace(ENVELOPE, event=replace(EVENT, source='a "shop" %')),
-    replace(ENVELOPE, event=replace(EVENT, content_type="text/plain")),
-    replace(ENVELOPE, spent=3),
-    replace(ENVELOPE, finished=("a", "b")),
+    ENVELOPE._replace(event=EVENT._replace(id="e-2", data=b"", time=NOW.replace(year=2031))),
+    ENVELOPE._replace(event=EVENT._replace(traceparent="00-1-2-01")),
+    ENVELOPE._replace(event=EVENT._replace(name="mail.bounced")),
+    ENVELOPE._replace(event=EVENT._replace(source='a "shop" %')),
+    ENVELOPE._replace(event=EVENT._replace(content_type="text/plain")),
+    ENVELOPE._replace(spent=3),
+    ENVELOPE._replace(finished=("a", "b")),
 ]
 
 TARGETS = [
@@ -62,7 +61,7 @@ def test_the_app_gets_the_parameters_of_the_event(target: ReplayTarget) -> None:
 def test_what_fastcgi_cannot_carry() -> None:
     """Such an event is refused, each time, and the next one is encoded."""
     encoder = RequestEncoder(ReplayTarget(), {})
-    unsendable = replace(ENVELOPE, event=replace(EVENT, content_type="\ud800"))
+    unsendable = ENVELOPE._replace(event=EVENT._replace(content_type="\ud800"))
 
     for _ in range(2):
         with pytest.raises(InvalidRequest, match="CONTENT_TYPE"):
@@ -72,7 +71,7 @@ def test_what_fastcgi_cannot_carry() -> None:
 
 def test_events_differ_in_their_own_parameters_only() -> None:
     """Two events of one name and source differ in nothing but `OF_THE_EVENT`."""
-    other = replace(EVENT, id="e-2", data=b"[]...", time=NOW.replace(year=2031), traceparent="00-1-2-01")
+    other = EVENT._replace(id="e-2", data=b"[]...", time=NOW.replace(year=2031), traceparent="00-1-2-01")
     one, two = (parameters(Envelope(event, NOW), "mail", ReplayTarget()) for event in (EVENT, other))
 
     assert {name for name in two if one.get(name) != two[name]} == OF_THE_EVENT

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -258,9 +257,9 @@ async def test_how_late_events_are(events: EventConsumer, slots: Slots, broker: 
     """The oldest event that has not run before decides. Retries do not count."""
     assert events.serving(60.0).late == 0
     began = datetime.now(UTC)
-    retried = replace(envelope(), round_began=began - timedelta(hours=9), spent=2)
+    retried = envelope()._replace(round_began=began - timedelta(hours=9), spent=2)
     for number, each in enumerate(
-        (retried, *(replace(envelope(), round_began=began - timedelta(hours=h)) for h in (1, 2)))
+        (retried, *(envelope()._replace(round_began=began - timedelta(hours=h)) for h in (1, 2)))
     ):
         await broker.deliveries.put(FakeDelivery(f"m{number}", envelope=each))
         slots.open(FakeSlot())

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -219,13 +218,13 @@ async def test_after_a_break_what_waits_for_a_slot_does_not_begin(worker: Worker
 
 def test_what_becomes_of_an_event_that_may_not_begin() -> None:
     """A cancellation goes before a pause. An event that is paused by its name comes back, later each time."""
-    steering, paid = Steered(), replace(envelope(event=event(id="e1", name="order.paid")), deferred_again=0)
+    steering, paid = Steered(), envelope(event=event(id="e1", name="order.paid"))._replace(deferred_again=0)
     assert instead_of_begin(steering, paid, "mail") is None
     steering.pauses = (PAID,)
     first = instead_of_begin(steering, paid, "mail")
     assert isinstance(first, ComeBack)
     assert (first.wait, first.envelope.deferred_again, first.envelope.spent) == (timedelta(seconds=2), 1, paid.spent)
-    last = instead_of_begin(steering, replace(paid, deferred_again=999), "mail")
+    last = instead_of_begin(steering, paid._replace(deferred_again=999), "mail")
     assert isinstance(last, ComeBack)
     assert last.wait == timedelta(seconds=30)
     steering.pauses = (PAID, MAIL)
