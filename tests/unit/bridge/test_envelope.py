@@ -79,6 +79,34 @@ def test_any_text_travels(text: str, name: str, data: bytes) -> None:
     assert decode_head(encode_head(sent), data) == sent
 
 
+KEYS = ("id", "type", "source", "time", "datacontenttype", "began", "traceparent")
+TEXTS = st.one_of(
+    st.text("ab ~!.:-/", max_size=5),
+    st.text(max_size=5),
+    st.sampled_from(["a" * 255, "a" * 256, "a" * 1000, "a" * 1001, '"', "\\", "\x7f", "\n", "é", "é" * 1001]),
+    st.sampled_from(["2026-07-01T10:00:00Z", "2026-07-01T12:00:00.5+02:00", "2026-07-01T10:00:00", "0001-01-01T00Z"]),
+)
+
+
+@given(st.dictionaries(st.sampled_from(KEYS), TEXTS, max_size=3))
+def test_a_usual_head_is_read_as_any_other(changed: dict[str, str]) -> None:
+    """A head as `encode_head` writes it, and one with the same fields and other spaces, are the same envelope or the
+    same error."""
+    fields = json.loads(encode_head(envelope(event=event(traceparent="00-1-2-01")))) | changed
+
+    usual = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+
+    assert read(usual) == read(json.dumps(fields))
+
+
+def read(head: str) -> object:
+    """Return the envelope of a head, or the text of the error."""
+    try:
+        return decode_head(head, b"data")
+    except UnreadableEnvelope as error:
+        return str(error)
+
+
 @pytest.mark.parametrize("text", ["a" * 255, "0190-1", "a.b_c:d-E", "urn:uuid:1"])
 def test_an_id_of_plain_characters_is_kept(text: str) -> None:
     """An id that is safe in headers, paths and file names stays as it is."""
