@@ -21,6 +21,8 @@ OVERHEAD = FRAME.size + 1
 METHOD, HEADER, BODY, BEAT = 1, 2, 3, 8
 HEARTBEAT = FRAME.pack(BEAT, 0, 0) + bytes([END])
 
+_HEAD = FRAME.size
+_unpack_frame = FRAME.unpack_from
 _DELIVER = struct.pack(">HH", 60, 60)
 _ENDS_OF_CHANNEL = (struct.pack(">HH", 20, 40), struct.pack(">HH", 20, 41))
 _BODY_SIZE_AND_FLAGS = struct.Struct(">4xQH")
@@ -87,18 +89,22 @@ class DeliveryStream:
             if size - at < OVERHEAD:
                 self._wanted = OVERHEAD
                 break
-            kind, number, length = FRAME.unpack_from(data, at)
+            kind, number, length = _unpack_frame(data, at)
             end = at + length + OVERHEAD
             if end > size:
                 self._wanted = end - at
                 break
             if data[end - 1] != END:
                 return self._give_up(data, kept, left)
-            channel = self._channels.get(number)
-            if channel is not None and self._takes(number, channel, kind, data[at + FRAME.size : end - 1]):
-                if kept < at:
-                    left.append(data[kept:at])
-                kept = end
+            taker = self._channels.get(number)
+            if taker is not None:
+                payload = data[at + _HEAD : end - 1]
+                if kind == METHOD and payload.startswith(_ENDS_OF_CHANNEL):
+                    del self._channels[number]
+                if taker.takes(kind, payload):
+                    if kept < at:
+                        left.append(data[kept:at])
+                    kept = end
             at = end
         self._held += data[at:]
         if kept < at:
@@ -109,12 +115,6 @@ class DeliveryStream:
         """Leave these bytes and all others: what listens is no RabbitMQ, and aiormq says so."""
         self._damaged = True
         return b"".join((*left, data[kept:]))
-
-    def _takes(self, number: int, taker: "Taker", kind: int, payload: bytes) -> bool:
-        """Return whether the taker of a channel takes a frame."""
-        if kind == METHOD and payload.startswith(_ENDS_OF_CHANNEL):
-            del self._channels[number]
-        return taker.takes(kind, payload)
 
 
 class _Deliveries:
@@ -179,12 +179,13 @@ def read_header(payload: bytes) -> tuple[int, Basic.Properties]:
             at += 2
         for name, decode in _decoders(flags):
             if decode is None:
-                used = payload[at] + 1
-                value: object = payload[at + 1 : at + used].decode(errors=UNDECODABLE)
+                start = at + 1
+                at = start + payload[at]
+                setattr(properties, name, payload[start:at].decode("utf-8", UNDECODABLE))
             else:
                 used, value = decode(payload[at:])
-            setattr(properties, name, value)
-            at += used
+                setattr(properties, name, value)
+                at += used
     except Exception as error:
         log.warning("a message has properties that cannot be read: %s: %s", type(error).__name__, error)
     return size, properties

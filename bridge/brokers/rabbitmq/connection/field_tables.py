@@ -9,6 +9,7 @@ import struct
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 MAX_DEPTH = 8
@@ -16,6 +17,7 @@ MAX_VALUES = 1000
 WANTED = (b"bridge-", b"x-")
 """The beginnings of the names of headers that programs of the bridge and RabbitMQ write."""
 
+_LONG_STRING = ord("S")
 UNDECODABLE = "backslashreplace"
 MILLISECONDS_FROM = 0xFFFFFFFF
 
@@ -26,7 +28,16 @@ def table(data: bytes) -> tuple[int, dict[str, Any]]:
     end = 4 + int.from_bytes(data[:4])
     if end > len(data):
         raise ValueError("a table that is longer than its frame")
-    return end, _Decoder(data).table(4, end, 0)
+    return end, _one_text(data, end) or _Decoder(data).table(4, end, 0)
+
+
+def _one_text(data: bytes, end: int) -> dict[str, Any] | None:
+    """Return the field of a table that is one text, as in most messages; None for any other table."""
+    kind_at = 5 + data[4] if end > 4 else end
+    text_at = kind_at + 5
+    if text_at > end or data[kind_at] != _LONG_STRING or text_at + int.from_bytes(data[kind_at + 1 : text_at]) != end:
+        return None
+    return {_name(data[5:kind_at]): _text(data[text_at:end])}
 
 
 def short_string(data: bytes) -> tuple[int, str]:
@@ -62,7 +73,7 @@ class _Decoder:
                 kind, start, stop = self._extent(name_end, end)
                 own = depth == 0 and raw.startswith(WANTED)
                 if own or self._left > 0:
-                    fields[raw.decode(errors=UNDECODABLE)] = self._value(kind, start, stop, depth)
+                    fields[_name(raw)] = self._value(kind, start, stop, depth)
                 at = stop
         except _Broken:
             pass
@@ -103,6 +114,11 @@ class _Decoder:
         return _text(content) if kind == b"S" else _FIXED[kind][1](content) if kind in _FIXED else bytearray(content)
 
 
+@lru_cache(maxsize=256)
+def _name(raw: bytes) -> str:
+    return raw.decode(errors=UNDECODABLE)
+
+
 def _text(content: bytes) -> str | bytes:
     try:
         return content.decode()
@@ -110,6 +126,7 @@ def _text(content: bytes) -> str | bytes:
         return content
 
 
+@lru_cache(maxsize=256)  # the messages of a second have the same time
 def _time(content: bytes) -> datetime | None:
     seconds = int.from_bytes(content)
     try:

@@ -384,6 +384,18 @@ def test_a_table_of_any_bytes(octets: bytes) -> None:
     assert isinstance(fields, dict)
 
 
+FIELDS = some.binary(max_size=40) | some.builds(
+    lambda name, kind, size, text: bytes([len(name)]) + name + kind + struct.pack(">I", size) + text,
+    *(some.binary(max_size=9), some.sampled_from([b"S", b"x", b"t"]), some.integers(0, 4), some.binary(max_size=4)),
+)
+
+
+@given(FIELDS)
+def test_a_table_of_one_field(field: bytes) -> None:
+    """A field that is alone, as our header is, is read as it is read after another one, whatever its bytes are."""
+    assert {"first": None} | table(_encoded(field) + b"tail")[1] == table(_encoded(b"\x05firstV", field) + b"tail")[1]
+
+
 def test_a_table_keeps_what_comes_before_a_damaged_field() -> None:
     """A field of an unknown type, or one that is longer than the table, ends it."""
     good = b"\x01at\1"
