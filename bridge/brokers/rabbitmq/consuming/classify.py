@@ -30,8 +30,7 @@ HELD = timedelta(seconds=0.25)
 """An event that comes this much too early is held until it is due. The clocks of two machines may differ by that."""
 
 
-@dataclass(frozen=True, slots=True)
-class HandOut:
+class HandOut(NamedTuple):
     """An event to be replayed, after `early` seconds if it left the delay ladder that much too early."""
 
     envelope: Envelope
@@ -132,9 +131,11 @@ def time_of(properties: Basic.Properties, otherwise: datetime) -> datetime:
 
 def _own(message: ReceivedMessage) -> Envelope:
     head = message.headers[ENVELOPE]
-    if not isinstance(head, str | bytes | bytearray):
-        raise UnreadableEnvelope(f"the header {ENVELOPE} is no text but {type(head).__name__}")
-    return decode_head(head if isinstance(head, str) else bytes(head), message.body)
+    if isinstance(head, str):
+        return decode_head(head, message.body)
+    if isinstance(head, bytes | bytearray):
+        return decode_head(bytes(head), message.body)
+    raise UnreadableEnvelope(f"the header {ENVELOPE} is no text but {type(head).__name__}")
 
 
 def _no_event(message: ReceivedMessage, envelope: Envelope) -> Letter:

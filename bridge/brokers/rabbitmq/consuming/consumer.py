@@ -281,16 +281,16 @@ class RabbitConsumer:
             return
         match action:
             case HandOut(envelope=envelope, early=early):
-                origin = Origin(tag, consumer_tag, channel)
-                if self._is_ordered(queue):
+                origin, declared = Origin(tag, consumer_tag, channel), self._declared.get(queue)
+                if declared is not None and declared.ordered:
                     arrival = Arrival(queue, str(properties.message_id), redelivered, early, origin)
                     self._ordered.arrived(arrival, envelope)
                     return
                 token = f"{queue}:{properties.message_id}"
-                priority = priority_of(envelope.event.handling, self._declared.get(queue))
+                priority = priority_of(envelope.event.handling, declared)
                 delivery = RabbitDelivery(
                     *(envelope, queue, priority, token, redelivered, origin, self._publisher),
-                    failure=self._foreign.failure_of(queue),
+                    failure=self._foreign.failure_of,
                 )
                 if lane is not Priority.NORMAL and queue not in self._contended:
                     self._contended.add(queue)

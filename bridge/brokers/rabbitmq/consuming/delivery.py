@@ -28,7 +28,7 @@ class Origin(NamedTuple):
 class RabbitDelivery:
     """A delivery of one channel of the consumer; see the contract. `in_place` retries the event of an ordered queue
     without a replacement. `failure` returns what is published besides a dead letter: the message to the queue of errors
-    of an older bridge."""
+    of an older bridge, or None."""
 
     __slots__ = (
         "_failure",
@@ -52,7 +52,7 @@ class RabbitDelivery:
         origin: Origin,
         publisher: RabbitPublisher,
         in_place: Callable[[Envelope, timedelta], Awaitable[None]] | None = None,
-        failure: Callable[[Letter], Publication] | None = None,
+        failure: Callable[[Letter], Publication | None] | None = None,
     ) -> None:
         self._failure = failure
         self._in_place = in_place
@@ -92,8 +92,9 @@ class RabbitDelivery:
 
     async def dead_letter(self, letter: Letter) -> None:
         """Replace the delivery by an entry in the ledger."""
-        if self._failure is not None:
-            await self._publish_failure(self._failure(letter))
+        failure = None if self._failure is None else self._failure(letter)
+        if failure is not None:
+            await self._publish_failure(failure)
         await self._replace(dead_letter(letter), "the dead letter")
 
     async def give_back(self) -> None:

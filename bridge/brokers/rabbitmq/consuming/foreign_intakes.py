@@ -1,8 +1,7 @@
 """The queues of older bridges from which a consumer takes messages too, and what becomes of their failures."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from collections.abc import Iterable, Mapping
 
 from bridge.brokers.rabbitmq.connection.address import Address
 from bridge.brokers.rabbitmq.consuming.foreign_intake import ForeignIntake
@@ -34,10 +33,11 @@ class ForeignIntakes:
                 self._intakes.append(intake)
                 intake.start()
 
-    def failure_of(self, queue: str) -> Callable[[Letter], Publication] | None:
-        """Return what makes the message to a queue of errors from a dead letter of this queue; None if nobody asks."""
-        source = self._declared[queue].foreign if queue in self._declared else None
-        return partial(failure_of_foreign, source) if source is not None and source.errors else None
+    def failure_of(self, letter: Letter) -> Publication | None:
+        """Return the message to a queue of errors for a dead letter; None if nobody asks for it."""
+        declared = self._declared.get(letter.queue)
+        source = None if declared is None else declared.foreign
+        return failure_of_foreign(source, letter) if source is not None and source.errors else None
 
     async def stop(self) -> None:
         """Take no further message."""

@@ -95,6 +95,8 @@ def decision_message(decision: Decision) -> Message:
 def still_due(headers: Mapping[str, object], now: datetime) -> datetime | None:
     """Return the time at which a delayed message is due that left the delay ladder too early; None for any other
     message. If the message seems to be sent in the future, the clocks disagree, and RabbitMQ's wait counts."""
+    if DUE not in headers:
+        return None
     due, sent = _time_in(headers, DUE), _time_in(headers, SENT)
     if due is None or due <= now or (sent is not None and sent > now):
         return None
