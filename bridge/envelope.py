@@ -157,15 +157,16 @@ def _line(envelope: Envelope) -> str:
 
 
 def _to_fields(envelope: Envelope) -> dict[str, Any]:
-    event = envelope.event
+    event, began = envelope.event, envelope.round_began
+    deferred = format_time(event.time)
     head: dict[str, Any] = {
         "v": VERSION,
         "id": event.id,
         "type": event.name,
         "source": event.source,
-        "time": format_time(event.time),
+        "time": deferred,
         "datacontenttype": event.content_type,
-        "began": format_time(envelope.round_began),
+        "began": deferred if began == event.time else format_time(began),
     }
     if event.traceparent:
         head["traceparent"] = event.traceparent

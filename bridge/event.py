@@ -57,7 +57,7 @@ def event_id(now: datetime, randomness: bytes) -> str:
 def format_time(time: datetime) -> str:
     """Return the time as RFC 3339 text in UTC, with microseconds."""
     utc = time if time.tzinfo is UTC else time.astimezone(UTC)
-    return utc.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return utc.isoformat("T", "microseconds").removesuffix("+00:00") + "Z"
 
 
 def parse_time(text: str) -> datetime:

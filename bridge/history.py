@@ -106,9 +106,9 @@ def end_of(settlement: object) -> str:
 
 def row_of(moment: Settled, now: float) -> list[Any]:
     """Return the row of an attempt that was settled `now` (seconds since 1970)."""
-    event, settlement = moment.event, moment.settlement
-    end = end_of(settlement)
-    row = [round(now, 3), round(moment.seconds, 4), event.id, event.name, moment.queue, moment.attempt, end]
+    envelope = moment.envelope
+    event, attempt, end = envelope.event, envelope.attempt_number, end_of(moment.settlement)
+    row = [round(now, 3), round(moment.seconds, 4), event.id, event.name, moment.queue, attempt, end]
     more: dict[str, Any] = {}
     if event.handling.key is not None:
         more["key"] = event.handling.key
