@@ -80,13 +80,15 @@ def classify(message: ReceivedMessage) -> Action:
     headers = message.headers
     own = ENVELOPE in headers
     try:
-        envelope = _own(message) if own else foreign(message)
+        envelope = _own(headers[ENVELOPE], message.body) if own else foreign(message)
     except UnreadableEnvelope as error:
         return Bury(unreadable(message, error))
-    if not _is_name(envelope.event.name):
+    name = envelope.event.name
+    if not _is_name(name):
         return Bury(_no_event(message, envelope))
-    if (published_as := _published_as(message)) not in (None, envelope.event.name):
-        return Bury(_forged(message, envelope, str(published_as)))
+    published_as = _published_as(message.routing_key) if message.by_name else None
+    if published_as is not None and published_as != name:
+        return Bury(_forged(message, envelope, published_as))
     if not own or not message.properties.message_id:
         return PutBack(envelope)  # a foreign message id may not be unique, so it could not identify a redelivery
     due = still_due(headers, message.now)
@@ -129,12 +131,11 @@ def time_of(properties: Basic.Properties, otherwise: datetime) -> datetime:
     return stamp.replace(tzinfo=UTC) if stamp.tzinfo is None else stamp.astimezone(UTC)
 
 
-def _own(message: ReceivedMessage) -> Envelope:
-    head = message.headers[ENVELOPE]
+def _own(head: object, body: bytes) -> Envelope:
     if isinstance(head, str):
-        return decode_head(head, message.body)
+        return decode_head(head, body)
     if isinstance(head, bytes | bytearray):
-        return decode_head(bytes(head), message.body)
+        return decode_head(bytes(head), body)
     raise UnreadableEnvelope(f"the header {ENVELOPE} is no text but {type(head).__name__}")
 
 
@@ -148,16 +149,10 @@ def _forged(message: ReceivedMessage, envelope: Envelope, published_as: str) -> 
     return Letter(message.now, message.queue, "forged name", envelope, Error("forged name", reason))
 
 
-def _published_as(message: ReceivedMessage) -> str | None:
+@lru_cache(maxsize=1024)
+def _published_as(routing_key: str) -> str | None:
     """Return the event name in the routing key, for which RabbitMQ has checked the publisher's permission; None if the
     message was published to one queue."""
-    if not message.by_name:
-        return None
-    return _name_in(message.routing_key)
-
-
-@lru_cache(maxsize=1024)
-def _name_in(routing_key: str) -> str | None:
     bound_for = destination(routing_key)
     return routing_key if bound_for is None else event_in(bound_for)
 
