@@ -245,7 +245,8 @@ def read_token(data: bytes) -> StartToken:
     return StartToken._make(_TOKEN.unpack(data))
 
 
-OUTPUT_MARK = re.compile(rb"\0\x01([0-9]{5})\x02")
+OUTPUT_MARKS = re.compile(rb"(?:\0\x01([0-9]{5})\x02)+")
+"""Marks with nothing printed between them. The group is the last one, the only one that counts."""
 BEGINNING_OF_MARK = re.compile(rb"\0(?:\x01[0-9]{0,5})?\Z")
 
 

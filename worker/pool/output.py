@@ -5,7 +5,7 @@ import contextlib
 import os
 from collections.abc import Callable
 
-from bridge.child_protocol import BEGINNING_OF_MARK, OUTPUT_MARK
+from bridge.child_protocol import BEGINNING_OF_MARK, OUTPUT_MARKS
 from bridge.console.app_output import PrintedRecords
 from bridge.console.printable import printable
 
@@ -48,17 +48,16 @@ class Marks:
         self._rest = b""
 
     def add(self, data: bytes) -> list[bytes | int]:
-        """Return the pieces of the text, and the request id of each mark, in their order. The beginning of a mark waits
-        for the next piece of the stream."""
+        """Return the pieces of the text, and the request ids of the marks, in their order. Of marks that follow one
+        another only the last one is returned. The beginning of a mark waits for the next piece of the stream."""
         text = self._rest + data
         self._rest = b""
         if b"\0" not in text:
             return [text]
         if (beginning := BEGINNING_OF_MARK.search(text)) is not None:
             text, self._rest = text[: beginning.start()], beginning[0]
-        found: list[bytes | int] = [*OUTPUT_MARK.split(text)]
-        found[1::2] = [int(number) for number in found[1::2]]
-        return found
+        texts_and_numbers = OUTPUT_MARKS.split(text)
+        return [int(found) if at % 2 else found for at, found in enumerate(texts_and_numbers) if found]
 
     def end(self) -> bytes:
         """Return what has waited, because nothing follows."""
@@ -76,7 +75,8 @@ class Output:
         self.on_printed = on_printed
         """Called for each record from now on."""
         self.on_mark: Callable[[int], None] = lambda request: None
-        """Called for each output mark, between what was printed before it and what was printed after it."""
+        """Called for each output mark after which something may be printed, between what was printed before and after
+        it."""
         self._marks = Marks()
         self._lines = Lines()
         self._records = PrintedRecords()

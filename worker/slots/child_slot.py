@@ -69,7 +69,7 @@ class ChildSlot:
         self._connection = ChildConnection(
             child.socket, child.tokens, self._take_replies, self._refused, self._connection_ended
         )
-        self._ticks = Ticks(self._work, self._connection, child.output)
+        self._ticks = Ticks(self._work, self._read, self._connection, child.output)
         child.output.on_printed = self._log_printed
         child.output.on_mark = self._take_mark
         child.news.on_news = self._take_news
@@ -236,6 +236,13 @@ class ChildSlot:
         """Return the seconds of work that the child has; none if it has only one or two events."""
         in_flight = len(self._sent)
         return in_flight * self._depth.seconds if in_flight > 2 else 0.0
+
+    def _read(self) -> None:
+        """Read what the child has written. With the end of a run, what the child has printed is read already."""
+        first = self.first
+        self._connection.read()
+        if self.first is first:
+            self.child.output.read()
 
     def _refused(self) -> None:
         """Send what the child has not taken elsewhere: it ends after the run that has begun."""

@@ -18,15 +18,14 @@ class Source(Protocol):
     def watch(self, *, by_loop: bool) -> None:
         """Let the loop read, or not any more. Do nothing after the end of the source."""
 
-    def read(self) -> None:
-        """Read all that has come."""
-
 
 class Ticks:
-    """Reads sources in ticks while the child has work for two ticks. `work` returns the seconds of work that it has."""
+    """Reads sources in ticks while the child has work for two ticks. `work` returns the seconds of work that it has,
+    and `read` reads all that has come from the sources."""
 
-    def __init__(self, work: Callable[[], float], *sources: Source) -> None:
+    def __init__(self, work: Callable[[], float], read: Callable[[], None], *sources: Source) -> None:
         self._work = work
+        self._read_all = read
         self._sources = sources
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -53,8 +52,7 @@ class Ticks:
 
     def _read(self) -> None:
         tick = self._tick()
-        for source in self._sources:
-            source.read()
+        self._read_all()
         if self._timer is None:
             return  # ended by what was read
         if tick is not None:
