@@ -82,7 +82,14 @@ class EventConsumer:
         self._held_while_fast = held_while_fast
         self._weighted = len({rules.weight for rules in replayer.rules.values()}) > 1
         self._prefetch: Mapping[str, int] = {}
-        self._limits: Mapping[str, int] = {}
+        self._gate_state = GateState(
+            in_flight=self._in_flight.begun,
+            limits={},
+            unconfirmed=0,
+            buckets=self._meter.buckets,
+            site_slots=self._meter.site_slots,
+            breakers=self._breakers.by_queue,
+        )
         self.taken = 0
         """The number of events that this worker has taken, redeliveries of the same event not counted."""
 
@@ -215,7 +222,7 @@ class EventConsumer:
         slots = self._slots.size
         rooms = rooms_of({queue: rules.slots for queue, rules in self._replayer.rules.items()}, slots)
         rooms = self._meter.rooms(rooms)
-        self._limits = limits_of(rooms, slots)
+        self._gate_state.limits = limits_of(rooms, slots)
         prefetch = self._pace.prefetch(rooms, slots, weighted=self._weighted, held_while_fast=self._held_while_fast)
         prefetch = self._meter.prefetch(prefetch, rooms, self._in_flight.begun)
         prefetch |= dict.fromkeys(self._breakers.held, 1)
@@ -258,6 +265,8 @@ class EventConsumer:
         is held as a whole, the other events stay in the queue. If others of its queue go on, it leaves its place to
         them, and one event of its name stays in hand as the next probe."""
         queue, name = held.queue, held.name
+        if queue not in self._breakers.by_queue:
+            return None
         if queue in self._breakers.held:  # a prefetch of 1 brings one event of each priority
             in_hand = self._at_gate.count(lambda each: each.queue == queue)
             return GiveBack() if in_hand >= len(Priority) else None
@@ -288,19 +297,12 @@ class EventConsumer:
     def _ask(self, queue: str, event: str | None = None) -> Go | Wait:
         if self._draining:
             return GO  # the slots refuse the event, and it returns to its queue
-        meter = self._meter
-        state = GateState(
-            self._in_flight.begun,
-            self._limits,
-            self._in_flight.holding_up,
-            pauses=self._steering.pauses,
-            controls_unknown=self._steering.unknown,
-            event=event,
-            buckets=meter.buckets,
-            promised=meter.promised,
-            site_slots=meter.site_slots,
-            breakers=self._breakers.by_queue,
-        )
+        state = self._gate_state
+        state.unconfirmed = self._in_flight.holding_up
+        state.pauses = self._steering.pauses
+        state.controls_unknown = self._steering.unknown
+        state.event = event
+        state.promised = self._meter.promised
         return self._gate(queue, self._loop.time(), state)
 
     def _return_waiting_events(self) -> None:

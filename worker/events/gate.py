@@ -7,19 +7,16 @@ terms allow: the other events stay in the broker, where another worker can take 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
-from types import MappingProxyType
-from typing import Any, NamedTuple
 
 from bridge.controls import Pause, pause_of
 from bridge.rates import Bucket
 from worker.events.queue_breaker import QueueBreaker
 
-NONE: Mapping[str, Any] = MappingProxyType({})
 
-
-class GateState(NamedTuple):
+@dataclass(slots=True)
+class GateState:
     """The state of a worker at one moment, for the terms.
 
     `in_flight` counts the events of each queue that have begun and are not settled. `limits` has the highest such count
@@ -37,10 +34,22 @@ class GateState(NamedTuple):
     pauses: Sequence[Pause] = ()
     controls_unknown: bool = False
     event: str | None = None
-    buckets: Mapping[str, Bucket | None] = NONE
-    promised: Mapping[str, int] = NONE
-    site_slots: Mapping[str, int] = NONE
-    breakers: Mapping[str, QueueBreaker] = NONE
+    buckets: Mapping[str, Bucket | None] = field(default_factory=dict)
+    promised: Mapping[str, int] = field(default_factory=dict)
+    site_slots: Mapping[str, int] = field(default_factory=dict)
+    breakers: Mapping[str, QueueBreaker] = field(default_factory=dict)
+
+    def leaves_free(self, queue: str) -> bool:
+        """Return True if no term can ask an event of this queue to wait, which is the usual case."""
+        return not (
+            self.unconfirmed
+            or self.pauses
+            or self.controls_unknown
+            or queue in self.limits
+            or queue in self.buckets
+            or queue in self.site_slots
+            or queue in self.breakers
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +131,13 @@ TERMS: tuple[Term, ...] = (
 )
 
 
-def may_begin(queue: str, now: float, state: GateState, terms: Sequence[Term] = TERMS) -> Go | Wait:
-    """Return whether an event of `queue` may begin `now` (seconds of a monotonic clock): `Go`, or the longest `Wait`
-    that a term asks for, the first one if several are equal."""
+def may_begin(queue: str, now: float, state: GateState) -> Go | Wait:
+    """Return whether an event of `queue` may begin `now` (seconds of a monotonic clock)."""
+    return GO if state.leaves_free(queue) else longest_wait(queue, now, state)
+
+
+def longest_wait(queue: str, now: float, state: GateState, terms: Sequence[Term] = TERMS) -> Go | Wait:
+    """Return `Go`, or the longest `Wait` that a term asks for, the first one if several are equal."""
     longest: Wait | None = None
     for term in terms:
         wait = term(queue, now, state)

@@ -45,7 +45,7 @@ class InFlight:
         self._held: set[EventInFlight] = set()
         self._by_token: dict[str, EventInFlight] = {}
         self._settled: OrderedDict[str, None] = OrderedDict()
-        self._unconfirmed = Unconfirmed(trouble, hold_back, self._count_no_more)
+        self._unconfirmed = Unconfirmed(trouble, hold_back, self._note_stuck)
         self._begun: Counter[str] = Counter()
         self._settling: dict[EventInFlight, float] = {}
         self._look_at_settling: asyncio.TimerHandle | None = None
@@ -177,11 +177,16 @@ class InFlight:
     def lost(self, held: "EventInFlight") -> None:
         """Stop counting an event, because it is over or its delivery was lost. A lost event must not hold up others:
         its redelivery may be queued after them."""
-        self._unconfirmed.remove(held)
+        if len(self._unconfirmed):
+            self._unconfirmed.remove(held)
+        held.stuck = False
+        self._count_no_more(held)
+
+    def _note_stuck(self, held: "EventInFlight") -> None:
+        held.stuck = True
         self._count_no_more(held)
 
     def _count_no_more(self, held: "EventInFlight") -> None:
-        held.stuck = held in self._unconfirmed
         if held.counted:
             held.counted = False
             self._begun[held.queue] -= 1

@@ -11,7 +11,6 @@ from math import ceil
 
 from bridge.queues import Queue
 from bridge.rates import Bucket, Limit
-from worker.events.gate import NONE
 
 LOOK_AHEAD = 0.5
 """Seconds for which events are held at the gate, so that a token does not wait for the broker."""
@@ -44,7 +43,7 @@ class Meter:
     @property
     def promised(self) -> Mapping[str, int]:
         """The number of events of each queue that have passed the gate and have not begun."""
-        return {queue: len(tokens) for queue, tokens in self._in_line.items()} if self._in_line else NONE
+        return {queue: len(tokens) for queue, tokens in self._in_line.items()} if self._in_line else {}
 
     def share(self, queue: str, workers: int | None, now: float) -> None:
         """Set how many workers share the rate of a queue; None: not known yet."""

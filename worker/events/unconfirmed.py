@@ -32,14 +32,10 @@ class Unconfirmed:
         """The number of unconfirmed settlements."""
         return len(self._timers)
 
-    def __contains__(self, event: object) -> bool:
-        """Return True if the settlement of the event is not confirmed."""
-        return event in self._timers
-
     @property
     def holding(self) -> int:
         """The number of those that hold up other events."""
-        return sum(timer is not None for timer in self._timers.values())
+        return sum(timer is not None for timer in self._timers.values()) if self._timers else 0
 
     def add(self, event: object, why: str) -> None:
         """Note that the settlement of an event is not confirmed. `why` is used if `trouble` knows no reason."""

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bridge.rates import Bucket
-from worker.events.gate import GO, GateState, Go, Wait, may_begin
+from worker.events.gate import GO, GateState, Go, Wait, longest_wait, may_begin
 
 UNCONFIRMED = "settlements that the broker does not confirm: 2"
 UNKNOWN = "its rate: the workers that share it are not known yet"
@@ -41,14 +41,14 @@ def test_the_longest_wait_counts_and_the_first_of_equal_ones() -> None:
     """An event begins when all terms allow it."""
     waits = {"a": Wait(1.0, "a"), "b": Wait(3.0, "b"), "c": Wait(3.0, "c"), "d": None}
     terms = tuple(lambda queue, now, state, wait=wait: wait for wait in waits.values())
-    assert may_begin("mail", 0.0, state(), terms) == waits["b"]
+    assert longest_wait("mail", 0.0, state(), terms) == waits["b"]
 
 
 def test_a_term_gets_the_time_of_the_caller() -> None:
     """The gate itself reads no clock."""
     terms = (lambda queue, now, state: Wait(10.0 - now, "ten o'clock") if now < 10.0 else None,)
-    assert may_begin("mail", 4.0, state(), terms) == Wait(6.0, "ten o'clock")
-    assert may_begin("mail", 10.0, state(), terms) == GO
+    assert longest_wait("mail", 4.0, state(), terms) == Wait(6.0, "ten o'clock")
+    assert longest_wait("mail", 10.0, state(), terms) == GO
 
 
 def metered(tokens: float = 1.0, promised: int = 0, **more: Any) -> GateState:
