@@ -97,6 +97,8 @@ class Halt:
     error: Error
 
 
+_ACK = Ack()
+
 Settlement = Ack | RetryAfter | DeadLetter | Drop | Halt
 
 
@@ -136,7 +138,7 @@ def decide(
     the event for so long, and a failure spends no attempt."""
     match outcome:
         case Succeeded():
-            return Ack()
+            return _ACK
         case Overloaded():
             return _snooze(envelope, outcome, now) if outcome.snoozed else _wait_out(envelope, outcome, now)
         case Halted():

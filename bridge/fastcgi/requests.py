@@ -3,7 +3,7 @@
 import re
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from bridge.fastcgi.errors import InvalidRequest
 from bridge.fastcgi.params import encode_params
@@ -18,8 +18,7 @@ _TYPE_BEGIN, _TYPE_PARAMS, _TYPE_STDIN = map(int, (RecordType.BEGIN_REQUEST, Rec
 _LENGTH = re.compile(r"[0-9]{1,18}")
 
 
-@dataclass(frozen=True, slots=True)
-class EncodedRequest:
+class EncodedRequest(NamedTuple):
     """A request that can be sent over any connection, and sent again over another connection.
 
     `params` are the contents of its PARAMS records. `bodiless` is True if its reply has no body, as for HEAD.

@@ -6,10 +6,10 @@ deliveries that are held.
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 from functools import partial
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from bridge.brokers.contract.consuming import Consumer, Delivery
 from bridge.controls import pause_of
@@ -247,7 +247,7 @@ class EventConsumer:
             return True
         if self._in_flight.was_settled(delivery):
             held = self._in_flight.hold(delivery)
-            self._start(held, partial(acknowledge, held))
+            self._start(held, self._ended(held, partial(acknowledge, held)))
             return True
         return False
 
@@ -256,7 +256,7 @@ class EventConsumer:
         if instead is None:
             instead = self._unless_next_probe(held)
         if instead is not None and not self._draining:
-            self._start(held, partial(leave_out, held, instead, self._replayer))
+            self._start(held, self._ended(held, partial(leave_out, held, instead, self._replayer)))
         else:
             self._at_gate.add(held)
 
@@ -316,26 +316,33 @@ class EventConsumer:
         if self._breakers.begins(held.queue, held.name, held.event_id):
             self._in_flight.move()  # the probe has waited for long, and nothing was to be settled
         self._meter.passed(held.queue, held.token)
-        self._ordered.add(held, self._start(held, partial(self._run, held)))
+        self._ordered.add(held, self._start(held, self._run(held)))
 
-    def _start(self, held: EventInFlight, work: Callable[[], Awaitable[None]]) -> "asyncio.Task[None]":
-        """Start the work that ends an event, which is then in flight no more."""
-        task = self._tasks[held] = self._loop.create_task(self._ended(held, work))
+    def _start(self, held: EventInFlight, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """Start the work that ends an event."""
+        task = self._tasks[held] = self._loop.create_task(work)
         return task
 
     async def _ended(self, held: EventInFlight, work: Callable[[], Awaitable[None]]) -> None:
         try:
             await work()
         finally:
-            del self._tasks[held]
-            self._meter.left(held.queue, held.token)
-            self._breakers.left(held.queue, held.name, held.event_id)
-            self._in_flight.leave(held)
+            self._leave(held)
+
+    def _leave(self, held: EventInFlight) -> None:
+        """Note that an event is in flight no more."""
+        del self._tasks[held]
+        self._meter.left(held.queue, held.token)
+        self._breakers.left(held.queue, held.name, held.event_id)
+        self._in_flight.leave(held)
 
     async def _run(self, held: EventInFlight) -> None:
+        """Replay an event. This ends it, as `_ended` does, without a coroutine in between."""
         try:
             await self._replayer.replay(held, self._slots)
         except (asyncio.CancelledError, NoSlotToCome):
             await give_back(held, again=lambda: not self._draining)
         except Exception as error:
             await end_failed(held, error, self._defects, self._replayer)
+        finally:
+            self._leave(held)

@@ -243,7 +243,11 @@ class EventInFlight:
         while True:
             delivery = self.delivery
             try:
-                await self._carry_out(verb, delivery)
+                self._events.begin_to_settle(self)
+                try:
+                    await verb(delivery)
+                finally:
+                    self._events.end_settling(self)
             except BrokerUnavailable as error:
                 self._events.unconfirm(self, str(error))
                 waits = waits or SETTLE_BACK_OFF.waits(random.random)
@@ -272,13 +276,6 @@ class EventInFlight:
                 return False
             self._deliveries.pop()
         return True
-
-    async def _carry_out(self, verb: Callable[[Delivery], Awaitable[None]], delivery: Delivery) -> None:
-        self._events.begin_to_settle(self)
-        try:
-            await verb(delivery)
-        finally:
-            self._events.end_settling(self)
 
     async def _ack_all_but(self, settled: Delivery) -> None:
         """Acknowledge the other deliveries of the same message. One may have arrived during the settlement, or the

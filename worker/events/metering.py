@@ -60,6 +60,8 @@ class Meter:
 
     def begun(self, queue: str, token: str, now: float) -> None:
         """Note that an event begins in a slot."""
+        if queue not in self.limits:
+            return
         self.left(queue, token)
         if (bucket := self.buckets.get(queue)) is not None:
             self.buckets[queue] = bucket.taken(now)

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import assert_never
 
 from bridge.brokers.contract.consuming import Delivery
@@ -45,12 +46,12 @@ class Rules:
     foreign: ForeignSource | None = None
 
 
-class _Expired(Exception):
-    """The event may not begin any more, since the time `at`."""
+class _NotSent(Exception):
+    """The request is not sent, because of this evidence."""
 
-    def __init__(self, at: datetime) -> None:
-        super().__init__(at)
-        self.at = at
+    def __init__(self, evidence: Unsendable | TooLate) -> None:
+        super().__init__(evidence)
+        self.evidence = evidence
 
 
 Halting = Callable[[str, Envelope, str], Awaitable[bool]]
@@ -105,11 +106,18 @@ class Replayer:
         object.__setattr__(self, "_encoder", RequestEncoder(self.target, _foreign(self.rules)))
 
     async def replay(self, held: EventInFlight, slots: Slots) -> None:
-        """Replay and settle one event. Raise `NoSlotToCome` if the worker drains before the event has a slot."""
+        """Replay and settle one event. Raise `NoSlotToCome` if the worker drains before the event has a slot. An event
+        can expire while it waits for its slot, so the slot calls `_begin` first."""
         envelope, queue = held.delivery.envelope, held.queue
         rules = self.rules[queue]
-        request = self._request(envelope, queue, rules)
-        evidence, seconds, child = await self._exchange(held, slots, request, rules.deadline)
+        evidence: Evidence
+        try:
+            request = self._request(envelope, queue, rules)
+            self._check_time(envelope)
+            begin = partial(self._begin, envelope, queue, held.token)
+            evidence, seconds, child = await slots.exchange(request, rules.deadline, begin)
+        except _NotSent as error:
+            evidence, seconds, child = error.evidence, 0.0, None
         now = self.now()
         outcome = outcome_of(evidence, self.trust if rules.foreign is None else Trust.STATUS, now)
         held_for = None
@@ -121,20 +129,23 @@ class Replayer:
         if isinstance(settlement, Halt):
             settled = await self._halt(held, settlement)
         else:
-            settled = await held.settle(
-                _verb(settlement, lambda dead: self._letter(dead, envelope, queue, evidence, now))
-            )
+            if isinstance(settlement, DeadLetter):
+                verb = _bury(self._letter(settlement, envelope, queue, evidence, now))
+            else:
+                verb = _verb(settlement)
+            settled = await held.settle(verb)
         if settled:
             self.tell(Settled(envelope, queue, outcome, settlement, seconds, child))
 
-    def _request(self, envelope: Envelope, queue: str, rules: Rules) -> Request | Unsendable:
+    def _request(self, envelope: Envelope, queue: str, rules: Rules) -> Request:
         event = envelope.event
         if self.max_body is not None and len(event.data) > self.max_body:
-            return Unsendable(f"the data is {len(event.data)} bytes: expected at most {self.max_body} (max_body)")
+            why = f"the data is {len(event.data)} bytes: expected at most {self.max_body} (max_body)"
+            raise _NotSent(Unsendable(why))
         try:
             encoded = self._encoder.encode(envelope, queue)
         except InvalidRequest as error:
-            return Unsendable(str(error))
+            raise _NotSent(Unsendable(str(error))) from error
         return Request(
             event.name,
             event.id,
@@ -149,34 +160,18 @@ class Replayer:
         transcript = _transcript(parameters(envelope, queue, self.target), evidence)
         return Letter(now, queue, dead.reason, dead.envelope, dead.error, transcript)
 
-    async def _exchange(
-        self, held: EventInFlight, slots: Slots, request: Request | Unsendable, deadline: float
-    ) -> tuple[Evidence, float, int | None]:
-        """Send the request through a slot, unless the event has expired; return the evidence, the seconds that the
-        exchange took, and the child that ran it. An event can expire while it waits for its slot, so the slot asks
-        `begin` first."""
-        if isinstance(request, Unsendable):
-            return request, 0.0, None
-        envelope, queue = held.delivery.envelope, held.queue
-
-        def begin() -> None:
-            self._check_time(envelope)
-            self.begins(queue, held.token)
-            if hears(self.tell, Begun):
-                self.tell(Begun(envelope, queue))
-
-        try:
-            self._check_time(envelope)
-            return await slots.exchange(request, deadline, begin)
-        except _Expired as late:
-            return TooLate(late.at), 0.0, None
+    def _begin(self, envelope: Envelope, queue: str, token: str) -> None:
+        self._check_time(envelope)
+        self.begins(queue, token)
+        if hears(self.tell, Begun):
+            self.tell(Begun(envelope, queue))
 
     def _check_time(self, envelope: Envelope) -> None:
         if envelope.event.handling.expires is None:
             return
         expired = expired_at(envelope, self.now())
         if expired is not None:
-            raise _Expired(expired)
+            raise _NotSent(TooLate(expired))
 
     async def _halt(self, held: EventInFlight, settlement: Halt) -> bool:
         """Pause the queue, and then put the event back, in an ordered queue to its place. If the queue cannot be
@@ -189,24 +184,28 @@ class Replayer:
         """Settle one event as a dead letter, without a replay."""
         envelope, queue = held.delivery.envelope, held.queue
         letter = Letter(self.now(), queue, settlement.reason, envelope, settlement.error)
-        if await held.settle(lambda delivery: delivery.dead_letter(letter)):
+        if await held.settle(_bury(letter)):
             self.tell(Settled(envelope, queue, Failed(settlement.error), settlement, 0.0))
 
 
-def _verb(
-    settlement: Ack | RetryAfter | DeadLetter | Drop, letter: Callable[[DeadLetter], Letter]
-) -> Callable[[Delivery], Awaitable[None]]:
+Verb = Callable[[Delivery], Awaitable[None]]
+
+
+def _verb(settlement: Ack | RetryAfter | Drop) -> Verb:
     match settlement:
-        case Ack():
-            return lambda delivery: delivery.ack()
+        case Ack() | Drop():
+            return _acknowledge
         case RetryAfter(envelope=envelope, wait=wait):
             return lambda delivery: delivery.retry(envelope, wait)
-        case Drop():
-            return lambda delivery: delivery.ack()
-        case DeadLetter():
-            written = letter(settlement)
-            return lambda delivery: delivery.dead_letter(written)
     assert_never(settlement)
+
+
+def _acknowledge(delivery: Delivery) -> Awaitable[None]:
+    return delivery.ack()
+
+
+def _bury(letter: Letter) -> Verb:
+    return lambda delivery: delivery.dead_letter(letter)
 
 
 def _foreign(rules: Mapping[str, Rules]) -> Mapping[str, ForeignSource]:

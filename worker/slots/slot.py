@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from bridge.fastcgi import EncodedRequest
 from bridge.outcome import Exchange
@@ -11,8 +11,7 @@ EXCERPT = 32 * 1024
 """Bytes of a reply's body, and of its error output, that are kept for the transcript."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """The request of one attempt of an event, or of a call, encoded already, so that sending cannot fail because of its
     content.
 

@@ -105,15 +105,23 @@ class Slots:
 
         Raise `NoSlotToCome` if the worker drains, or recalls the request, before the request has begun.
         """
-        return await self._end(self._new(request, deadline, begun))
+        run = self._line_up(request, deadline, begun)
+        try:
+            return await run.result
+        except asyncio.CancelledError:
+            self._abandon(run)
+            raise
 
     async def call(self, request: Request, until: float) -> Ran:
         """Run a call as `exchange` runs an event, but before the events in line. It ends at `until` by the clock of the
         event loop. Raise `NoSlotInTime` if it has no slot by then, `NoSlotToCome` if the worker drains before."""
-        run = self._new(request, 0.0, _do_nothing, until)
+        run = self._line_up(request, 0.0, _do_nothing, until)
         expiry = asyncio.get_running_loop().call_at(until, self._expire, run)
         try:
-            return await self._end(run)
+            return await run.result
+        except asyncio.CancelledError:
+            self._abandon(run)
+            raise
         finally:
             expiry.cancel()
 
@@ -218,24 +226,21 @@ class Slots:
         """Return how many requests may wait in line: those that the slots take at a time, at least one for each."""
         return max(self.size, sum(slot.at_a_time for slot in self._leased))
 
-    def _new(self, request: Request, deadline: float, begun: Callable[[], None], until: float | None = None) -> _InLine:
+    def _line_up(
+        self, request: Request, deadline: float, begun: Callable[[], None], until: float | None = None
+    ) -> _InLine:
         if self._draining:
             raise NoSlotToCome
         self._places += 1
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
         result: asyncio.Future[Ran] = self._loop.create_future()
-        return _InLine(request, deadline, self, self._places, result, begun, until)
-
-    async def _end(self, run: _InLine) -> Ran:
-        """Line the run up, and wait for its end."""
-        self._line_of(run).append(run)
-        self._assign()
-        try:
-            return await run.result
-        except asyncio.CancelledError:
-            self._abandon(run)
-            raise
+        run = _InLine(request, deadline, self, self._places, result, begun, until)
+        line = self._line_of(run)
+        line.append(run)
+        if line[0] is run:  # otherwise those before it wait too
+            self._assign()
+        return run
 
     def _line_of(self, run: _InLine) -> deque[_InLine]:
         return self._line if run.until is None else self._line_of_calls
@@ -266,12 +271,14 @@ class Slots:
         elif run in line:
             line.remove(run)
             self._line_moved.set()
+            self._assign()
 
     def _expire(self, run: _InLine) -> None:
         """End a call that has no slot by its time."""
         if run in self._line_of_calls and not run.result.done():
             self._line_of_calls.remove(run)
             run.result.set_exception(NoSlotInTime())
+            self._assign()
 
     def _assign(self) -> None:
         """Give slots to the requests in line. This is the whole policy: the requests of `_next_line` in its order,

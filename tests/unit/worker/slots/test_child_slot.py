@@ -4,7 +4,6 @@ can end, hang or be slow is met exactly."""
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import pytest
 
@@ -414,7 +413,7 @@ async def test_what_has_to_begin_at_once_waits_for_an_idle_child(slots: Slots, c
     (first,) = send(slots, "e1")
     asked: list[str] = []
     second = asyncio.create_task(
-        slots.exchange(replace(a_request(id="e2"), at_once=True), 600.0, lambda: asked.append("begun"))
+        slots.exchange(a_request(id="e2")._replace(at_once=True), 600.0, lambda: asked.append("begun"))
     )
     await turn()
     number = child.take_token()
@@ -452,7 +451,7 @@ async def test_nothing_follows_what_the_child_does_not_read(slots: Slots, child:
     """Large requests wait in line, and not in the memory of the connection. They are sent when the child reads."""
     large = EncodedRequest(a_request().encoded.params, bytes(1 << 20))
     tasks = [
-        asyncio.create_task(slots.exchange(replace(a_request(id=f"e{number}"), encoded=large), 600.0))
+        asyncio.create_task(slots.exchange(a_request(id=f"e{number}")._replace(encoded=large), 600.0))
         for number in range(4)
     ]
     await turn()
@@ -527,7 +526,7 @@ async def test_news_count_for_the_event_that_runs_only(slots: Slots) -> None:
     """Progress of it is kept and told, printable. That of another event is dropped, and its request for time denied."""
     moments: list[Moment] = []
     async with hand_child(slots, moments=moments) as child:
-        request = replace(a_request(id="e1"), deadline_at_most=60.0)
+        request = a_request(id="e1")._replace(deadline_at_most=60.0)
         first = asyncio.create_task(slots.exchange(request, 5.0))
         (second,) = send(slots, "e2")
         await turn()
