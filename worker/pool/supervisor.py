@@ -110,9 +110,9 @@ class Supervisor:
         """Change the number of seats to `size`."""
         self._carry_out(self.seats.resize(size))
 
-    def served(self, child: Child) -> None:
-        """Count one more request that a child has served."""
-        child.requests += 1
+    def served(self, child: Child, requests: int = 1) -> None:
+        """Count further requests that a child has served."""
+        child.requests += requests
         self._start.succeeded()
         if self._back_off.failing:
             self._back_off.well(child.born)

@@ -36,8 +36,8 @@ RECALLED_AFTER = 0.005
 class Keeper(Protocol):
     """Keeps the seat of the child filled: the supervisor of the pool."""
 
-    def served(self, child: Child) -> None:
-        """Count one more request that the child has served."""
+    def served(self, child: Child, requests: int = 1) -> None:
+        """Count further requests that the child has served."""
 
     def condemn(self, child: Child, why: str) -> None:
         """Fill the child's seat at once, because the child is about to be ended."""
@@ -46,11 +46,16 @@ class Keeper(Protocol):
         """Replace the child, because its connection has ended."""
 
 
+_End = tuple[InChild, Exchange | NotTaken]
+
+
 class ChildSlot:
     """Room for requests in a child of the worker's own pool: one runs, and as many as `depth` says are in flight."""
 
     def __init__(self, child: Child, keeper: Keeper, depth: Depth, tell: Tell = tell_nobody) -> None:
         self.child = child
+        self.pid = child.pid
+        """The process id of the child."""
         self.broken_by: Request | None = None
         """The request in which the connection broke or the time ran out; None while the child is sound."""
         self._keeper = keeper
@@ -76,12 +81,7 @@ class ChildSlot:
         child.on_end = self._child_ended
 
     def __repr__(self) -> str:
-        return f"<ChildSlot {self.child.pid}>"
-
-    @property
-    def pid(self) -> int:
-        """The process id of the child."""
-        return self.child.pid
+        return f"<ChildSlot {self.pid}>"
 
     @property
     def first(self) -> InChild | None:
@@ -116,14 +116,14 @@ class ChildSlot:
         sent = self._known[number] = InChild(run, number, self._clock())
         self._sent.append(sent)
         self.child.used = True
-        if idle:
-            self._printing = sent
+        if len(self._sent) <= 2:
             self._watch()
-            if not self._gathering:
-                self._connection.flush()
-        else:
-            self._watch()
+        if not idle:
             self._ticks.look()
+            return
+        self._printing = sent
+        if not self._gathering:
+            self._connection.flush()
 
     def recall(self) -> Sequence[Run]:
         """Return the runs behind the first one that have not begun."""
@@ -200,7 +200,7 @@ class ChildSlot:
 
     def _take_replies(self, replies: list[tuple[ReplyEvent, ...]]) -> None:
         """Take the events of replies. Runs whose replies arrive together count as equally long."""
-        ended: list[tuple[InChild, Exchange | NotTaken]] = []
+        ended: list[_End] = []
         for events in replies:
             exchange = self._sent[0].take(events, self._last_reply)
             if exchange is not None:
@@ -216,21 +216,22 @@ class ChildSlot:
         self.child.output.drain()
         self._gathering = True
         try:
-            for sent, exchange in ended:
-                if isinstance(exchange, Reply):
-                    self._keeper.served(self.child)
-                self._end(sent, exchange, seconds)
+            if served := sum(isinstance(exchange, Reply) for _, exchange in ended):
+                self._keeper.served(self.child, served)
+            self._end(ended, seconds)
         finally:
             self._gathering = False
             self._connection.flush()
 
-    def _end(self, sent: InChild, exchange: Exchange | NotTaken, seconds: float) -> None:
-        """Tell the end of a run. All that the child printed for it has been read."""
-        del self._known[sent.number]
-        if self._printing is sent:
-            self._printing = None
-        log_error_output(sent.run.request, exchange)
-        sent.run.line.ended(sent.run, sent.with_printed_lines(exchange), seconds)
+    def _end(self, ended: Sequence[_End], seconds: float) -> None:
+        """Tell the end of runs. All that the child printed for them has been read."""
+        for sent, exchange in ended:
+            del self._known[sent.number]
+            if self._printing is sent:
+                self._printing = None
+            log_error_output(sent.run.request, exchange)
+        line = ended[0][0].run.line
+        line.ended_together([(sent.run, sent.with_printed_lines(exchange)) for sent, exchange in ended], seconds)
 
     def _work(self) -> float:
         """Return the seconds of work that the child has; none if it has only one or two events."""
@@ -298,7 +299,7 @@ class ChildSlot:
     def _end_last(self, sent: InChild, exchange: OutOfTime | BrokenOff) -> None:
         self.child.output.drain()
         self._sent.remove(sent)
-        self._end(sent, exchange, self._clock() - sent.since)
+        self._end([(sent, exchange)], self._clock() - sent.since)
 
     async def _how_it_ended(self) -> str:
         try:

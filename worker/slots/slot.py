@@ -49,11 +49,18 @@ class Run:
     line: "Line"
 
 
+End = tuple[Run, Exchange | NotTaken]
+"""A run and its exchange."""
+
+
 class Line(Protocol):
     """Where runs come from. A slot tells it the end of each run once."""
 
     def ended(self, run: Run, exchange: Exchange | NotTaken, seconds: float) -> None:
         """Note the exchange of a run, and how many seconds it took."""
+
+    def ended_together(self, ends: Sequence[End], seconds: float) -> None:
+        """Note the exchanges of runs that have ended together in a slot, each after `seconds`."""
 
     def failed(self, run: Run, error: Exception) -> None:
         """Note that the worker itself has failed with a run."""

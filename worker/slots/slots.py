@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from bridge.outcome import Exchange
-from worker.slots.slot import NotTaken, Request, Run, Slot
+from worker.slots.slot import End, NotTaken, Request, Run, Slot
 
 
 class NoSlotToCome(Exception):
@@ -198,16 +198,26 @@ class Slots:
 
     def ended(self, run: Run, exchange: Exchange | NotTaken, seconds: float) -> None:
         """Note the exchange of a run. If the slot did not take it, it is first in line again."""
-        assert isinstance(run, _InLine)
-        slot = run.slot
-        if slot is None:
-            return  # nobody waits for it any more
-        self._leave(run)
-        if isinstance(exchange, NotTaken):
-            self._line_up_again((run,))
-        self._assign()  # the slot sends its next request before the caller settles this event
-        if not isinstance(exchange, NotTaken) and not run.result.done():
-            run.result.set_result(Ran(exchange, seconds, slot.pid))
+        self.ended_together(((run, exchange),), seconds)
+
+    def ended_together(self, ends: Sequence[End], seconds: float) -> None:
+        """Note the exchanges of runs that have ended together in a slot. Those that it did not take are first in line
+        again."""
+        over: list[tuple[_InLine, Ran]] = []
+        for run, exchange in ends:
+            assert isinstance(run, _InLine)
+            slot = run.slot
+            if slot is None:
+                continue  # nobody waits for it any more
+            self._leave(run)
+            if isinstance(exchange, NotTaken):
+                self._line_up_again((run,))
+            else:
+                over.append((run, Ran(exchange, seconds, slot.pid)))
+        self._assign()  # the slot sends its next requests before the callers settle these events
+        for run, ran in over:
+            if not run.result.done():
+                run.result.set_result(ran)
 
     def failed(self, run: Run, error: Exception) -> None:
         """Note that the worker itself has failed with a run."""
@@ -338,13 +348,12 @@ class Slots:
             self._leased[slot] = set()
         self._leased[slot].add(run)
         run.slot = slot
-        self._note_turn(slot, is_call=run.until is not None)
-        slot.begin(run)
-
-    def _note_turn(self, slot: Slot, *, is_call: bool) -> None:
-        if is_call:
+        if run.until is None:
+            self._owed = False
+        else:
             self._running_calls.add(slot)
-        self._owed = is_call and (self._owed or len(self._running_calls) >= len(self._leased) + len(self._free))
+            self._owed = self._owed or len(self._running_calls) >= len(self._leased) + len(self._free)
+        slot.begin(run)
 
     def _leave(self, run: _InLine) -> None:
         """Take a run out of its slot. A slot without a run is free again, unless it was condemned meanwhile or is no

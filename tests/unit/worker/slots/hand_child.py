@@ -69,8 +69,8 @@ class HandChild:
     def kill(self) -> None:
         self.told.append("killed")
 
-    def served(self, child: Child) -> None:
-        self.told.append("served")
+    def served(self, child: Child, requests: int = 1) -> None:
+        self.told += ["served"] * requests
 
     def condemn(self, child: Child, why: str) -> None:
         self.told.append(why)
