@@ -58,7 +58,14 @@ def encode_params(params: Mapping[str, str | bytes]) -> list[bytes]:
 def append_params(encoded: bytes, params: Mapping[str, str]) -> tuple[bytes, ...] | None:
     """Return the content of the PARAMS record with parameters that `encode_params` has encoded and these further ones,
     which are not cached. Return None if one record cannot hold them all. Raise `InvalidRequest`."""
-    content = encoded + b"".join([_encode_pair(name, value) for name, value in params.items()])
+    pieces = [encoded]
+    for name, value in params.items():
+        try:
+            text = value.encode()
+        except UnicodeEncodeError as error:
+            raise _not_text(name, error) from error
+        pieces += (_encode_beginning(name, len(text)), text)
+    content = b"".join(pieces)
     return (content,) if len(content) <= SENT_CONTENT else None
 
 
@@ -67,9 +74,14 @@ def _encode_pair(name: str, value: str | bytes) -> bytes:
         try:
             value = value.encode()
         except UnicodeEncodeError as error:
-            _encode_name(name)
-            raise InvalidRequest(f"{name} cannot be sent as UTF-8: {error.reason}") from error
+            raise _not_text(name, error) from error
     return _encode_beginning(name, len(value)) + value
+
+
+def _not_text(name: str, error: UnicodeEncodeError) -> InvalidRequest:
+    """Return the error for a value that is no text. Raise that of the name, if it is none either."""
+    _encode_name(name)
+    return InvalidRequest(f"{name} cannot be sent as UTF-8: {error.reason}")
 
 
 @lru_cache(maxsize=1024)
