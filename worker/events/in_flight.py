@@ -202,7 +202,7 @@ class EventInFlight:
 
     __slots__ = (
         *("_deliveries", "_events", "_no_more_expected", "_renewed"),
-        *("counted", "event_id", "lost", "name", "queue", "settled", "stuck", "token"),
+        *("counted", "delivery", "event_id", "lost", "name", "queue", "settled", "stuck", "token"),
     )
 
     def __init__(self, delivery: Delivery, events: InFlight) -> None:
@@ -215,18 +215,16 @@ class EventInFlight:
         self.settled = False
         self.counted = False
         self.stuck = False
+        self.delivery = delivery
+        """The newest delivery of the event."""
         self._deliveries = [delivery]
         self._events = events
         self._renewed: asyncio.Event | None = None
         self._no_more_expected = False
 
-    @property
-    def delivery(self) -> Delivery:
-        """The newest delivery of the event."""
-        return self._deliveries[-1]
-
     def renew(self, delivery: Delivery) -> None:
         """Add a redelivery of the same message, which the settlement uses from now on."""
+        self.delivery = delivery
         self._deliveries.append(delivery)
         self.lost = False
         self._stop_waiting()
@@ -269,7 +267,7 @@ class EventInFlight:
         self._events.stop_joining(self)
         while self._deliveries and not self.settled:
             try:
-                await self.delivery.give_back()
+                await self._deliveries[-1].give_back()
             except DeliveryLost:
                 pass  # the broker has returned the event to its queue
             except BrokerUnavailable:
