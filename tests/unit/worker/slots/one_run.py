@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from bridge.outcome import Exchange
-from worker.slots.slot import NotTaken, Request, Run, Slot
+from worker.slots.slot import End, NotTaken, Request, Run, Slot
 
 
 class OneRun:
@@ -14,6 +14,10 @@ class OneRun:
         self.end: asyncio.Future[Exchange | NotTaken] = asyncio.get_running_loop().create_future()
 
     def ended(self, run: Run, exchange: Exchange | NotTaken, seconds: float) -> None:
+        self.end.set_result(exchange)
+
+    def ended_together(self, ends: Sequence[End], seconds: float) -> None:
+        ((_, exchange),) = ends
         self.end.set_result(exchange)
 
     def failed(self, run: Run, error: Exception) -> None:
