@@ -1,7 +1,7 @@
 """The state that the extension keeps for each app: how its events, calls and cancellations leave the process."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -37,16 +37,17 @@ class AppState:
     listeners: AppListeners
     warm_ups: AppRegistrations[Callable[[], object]]
     idles: AppRegistrations[IdleHook]
+    deferring: Deferring = field(init=False)
+    """The way of this app's events to the broker."""
+
+    def __post_init__(self) -> None:
+        deferring = Deferring(self.app, self.settings, self.tell, self.target, self.recording)
+        object.__setattr__(self, "deferring", deferring)
 
     @property
     def target(self) -> ReplayTarget:
         """The destination of this app's replays. The receiver sets the public URL."""
         return ReplayTarget(self.settings.values.replay_path)
-
-    @property
-    def deferring(self) -> Deferring:
-        """The way of this app's events to the broker."""
-        return Deferring(self.app, self.settings, self.tell, self.target, self.recording)
 
     @property
     def calling(self) -> Calling:

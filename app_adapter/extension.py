@@ -261,21 +261,23 @@ class DeferredEvents(DeferredModels):
             self.recording = before
 
     def _state(self) -> AppState:
-        if current_app:
+        try:
             app = current_app._get_current_object()  # type: ignore[attr-defined]  # typed as the app itself
-        else:
-            apps = list(self._apps)
-            if len(apps) != 1:
-                known = "no app uses" if not apps else f"{len(apps)} apps use"
-                raise DeferError(
-                    f"events.defer() outside a Flask context: {known} this DeferredEvents; "
-                    "call it within app.app_context()"
-                )
-            (app,) = apps
+        except RuntimeError:
+            app = self._only_app()
         state = app.extensions.get(EXTENSION)
         if not isinstance(state, AppState) or state.events is not self:
             raise DeferError(f"the app {app.name!r} does not use this DeferredEvents: call init_app(app) first")
         return state
+
+    def _only_app(self) -> Flask:
+        apps = list(self._apps)
+        if len(apps) != 1:
+            known = "no app uses" if not apps else f"{len(apps)} apps use"
+            raise DeferError(
+                f"events.defer() outside a Flask context: {known} this DeferredEvents; call it within app.app_context()"
+            )
+        return apps[0]
 
 
 def _any_host(app: Flask) -> dict[str, Any]:

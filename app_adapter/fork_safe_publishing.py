@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from app_adapter.outgoing import Outgoing
 from app_adapter.publishing_thread import PublishingThread
-from bridge.app_moments import Deferred, Spooled, tell_nobody
+from bridge.app_moments import Deferred, Spooled, hears, tell_nobody
 from bridge.brokers.contract.publishing import KNOWS_NO_KEYS
 from bridge.brokers.contract.tls import Tls
 from bridge.brokers.opening import importing, open_broker
@@ -230,7 +230,8 @@ def _check(settings: Settings, outgoing: Outgoing) -> None:
 
 def _tell(tell: "Tell", outgoing: Outgoing, destination: "Destination", began: float) -> None:
     moment = Spooled if destination == "spool" else Deferred
-    tell(moment(outgoing.event, outgoing.due, time.monotonic() - began))
+    if hears(tell, moment):
+        tell(moment(outgoing.event, outgoing.due, time.monotonic() - began))
 
 
 def ask(settings: Settings, question: "Question", tell: "Tell" = tell_nobody, *, creates: bool = True) -> "Answer":

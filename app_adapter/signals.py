@@ -88,6 +88,14 @@ _NAMED: Mapping[type, Callable[[Any], Iterator[Sending]]] = {
 }
 """The named signals of a moment, by its type. A moment of another type is sent as `moment_occurred` only."""
 
+_SIGNALS: Mapping[type, tuple[NamedSignal, ...]] = {
+    Deferred: (event_deferred,),
+    Spooled: (event_deferred,),
+    Replaying: (event_begun, event_dead),
+    Replayed: (event_ended, event_failed),
+}
+"""The signals that `_NAMED` sends for a moment, by its type."""
+
 _OF_REPLAYS = (moment_occurred, event_begun, event_ended, event_failed, event_dead)
 
 
@@ -111,6 +119,12 @@ class Announcer:
     def add(self, watcher: "Watcher") -> None:
         """Tell a further watcher from now on."""
         self._watchers.add(watcher)
+
+    def hears(self, kind: type) -> bool:
+        """Return whether a watcher or a receiver listens to moments of this type."""
+        if moment_occurred.receivers or self._watchers.hears(kind):
+            return True
+        return any(signal.receivers for signal in _SIGNALS.get(kind, ()))
 
     @property
     def hears_replays(self) -> bool:

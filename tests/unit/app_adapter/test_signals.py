@@ -8,7 +8,7 @@ import pytest
 from flask import Flask, Response, current_app, has_request_context, request
 
 from app_adapter import event_begun, event_dead, event_deferred, event_ended, event_failed, moment_occurred
-from bridge.moments import Replayed, Replaying
+from bridge.moments import Deferred, Replayed, Replaying
 from tests.unit.app_adapter.replays import ID, Shop
 
 LETTER = {"id": "7", "name": "order.paid", "queue": "orders", "reason": "rejected"}
@@ -165,3 +165,21 @@ def test_a_deferred_event_is_a_signal_too() -> None:
         shop.events.defer("order.paid")
 
     assert deferred == []
+
+
+def test_somebody_listens_to_a_moment_by_any_of_its_signals() -> None:
+    """Without a watcher or a receiver, the moment need not be made."""
+    tell = Shop().state.tell
+
+    def receive(sender: Flask, **arguments: Any) -> None: ...
+
+    nobody = [tell.hears(kind) for kind in (Deferred, Replayed)]
+    with event_deferred.connected_to(receive):
+        of_the_event = [tell.hears(kind) for kind in (Deferred, Replayed)]
+    with moment_occurred.connected_to(receive):
+        of_each_moment = [tell.hears(kind) for kind in (Deferred, Replayed)]
+    tell.add(print)
+    watched = [tell.hears(kind) for kind in (Deferred, Replayed)]
+
+    assert (nobody, of_the_event) == ([False, False], [True, False])
+    assert (of_each_moment, watched) == ([True, True], [True, True])
