@@ -1,6 +1,7 @@
 """A channel that publishes with confirms keeps count of its messages as RabbitMQ does."""
 
 import asyncio
+import math
 import re
 from types import SimpleNamespace
 from typing import cast
@@ -8,6 +9,7 @@ from typing import cast
 import pytest
 from aiormq.channel import Channel as Engine
 
+from bridge.brokers.rabbitmq.connection import publishing_internals
 from bridge.brokers.rabbitmq.connection.client_internals import UNSENT_AT_MOST
 from bridge.brokers.rabbitmq.connection.confirms import Confirm
 from bridge.brokers.rabbitmq.publishing.confirming import LARGE_BODY, ConfirmingChannel
@@ -67,19 +69,28 @@ async def test_a_message_without_room_takes_no_number(channel: ConfirmingChannel
     assert answers == ["first"]
 
 
-async def test_the_messages_of_one_turn_are_sent_together(channel: ConfirmingChannel, socket: Socket) -> None:
-    """They go to the socket in their order, in one piece."""
-    for body in (b"first", b"second", b"third"):
+async def test_the_messages_of_one_turn_are_sent_together(
+    channel: ConfirmingChannel, socket: Socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A message after a pause is sent at once. Those that follow it are sent in their order, in one piece."""
+    monkeypatch.setattr(publishing_internals, "PAUSE", 0.0)
+    channel.write("", "mail", Properties(2), b"first", lambda error: None)
+    at_once = list(socket.writes)
+    monkeypatch.setattr(publishing_internals, "PAUSE", math.inf)
+    for body in (b"second", b"third"):
         channel.write("", "mail", Properties(2), body, lambda error: None)
     in_the_turn = list(socket.writes)
     await asyncio.sleep(0)
 
-    assert in_the_turn == []
-    assert [re.findall(b"first|second|third", data) for data in socket.writes] == [[b"first", b"second", b"third"]]
+    assert len(at_once) == len(in_the_turn) == 1
+    assert [re.findall(b"first|second|third", data) for data in socket.writes] == [[b"first"], [b"second", b"third"]]
 
 
-async def test_a_large_message_overtakes_no_other(channel: ConfirmingChannel, socket: Socket) -> None:
+async def test_a_large_message_overtakes_no_other(
+    channel: ConfirmingChannel, socket: Socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is sent with those that were written before it in this turn, and waits for the socket."""
+    monkeypatch.setattr(publishing_internals, "PAUSE", math.inf)
 
     async def publish() -> None:
         channel.write("", "mail", Properties(2), b"first", lambda error: None)
