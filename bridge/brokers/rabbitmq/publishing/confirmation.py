@@ -21,7 +21,7 @@ class Confirmation:
 
     def __init__(self, publication: Publication, deadline: Deadline) -> None:
         self._publication = publication
-        self._seconds = f"{deadline.budget:g} s"
+        self._budget = deadline.budget
         self.in_flight = False
         self.unknown = False
         self.rejected = False
@@ -56,6 +56,10 @@ class Confirmation:
         """Return the error of an event that one of several queues has rejected."""
         refusal = f"one of the queues of {name!r} does not take it, and the others may have it"
         return PartlyRejected(self._publication.event_id, f"{self._publication.subject}: {refusal}")
+
+    @property
+    def _seconds(self) -> str:
+        return f"{self._budget:g} s"
 
     @property
     def _may_be_published(self) -> bool:

@@ -58,14 +58,14 @@ class ConfirmingChannel:
         return is_open(self.engine)
 
     @property
-    def can_write(self) -> bool:
-        """True if `write` may be called now."""
-        return self.is_open and self._outgoing.has_room
+    def has_room(self) -> bool:
+        """True if `write` may be called now on a channel that is open."""
+        return self._outgoing.has_room
 
     def write(self, exchange: str, routing_key: str, properties: Properties, body: bytes, answered: Answered) -> None:
-        """Publish without waiting, in this turn of the loop. Raise `asyncio.QueueFull`, with nothing written, unless
-        `can_write`: a number for a message that is not sent would shift all answers."""
-        if not self._outgoing.has_room:
+        """Publish without waiting, in this turn of the loop. Raise `asyncio.QueueFull`, with nothing written, unless it
+        `has_room`: a number for a message that is not sent would shift all answers."""
+        if not self.has_room:
             raise asyncio.QueueFull
         self._outgoing.add(self._numbered(exchange, routing_key, properties, body, answered))
 
@@ -87,7 +87,7 @@ class ConfirmingChannel:
                 answer.exception()  # retrieved, in case the socket was lost first
 
     async def _room(self) -> None:
-        while not self.can_write:
+        while not (self.is_open and self.has_room):
             if not self.is_open:
                 raise ChannelInvalidStateError("the channel is closed")
             await asyncio.sleep(ROOM_AGAIN)

@@ -56,7 +56,7 @@ class QueueSender(Sender):
         if engine is None or not self._is_simple(publication, engine):
             return None
         channel, now = self._of(engine), time.monotonic()
-        if not channel.can_write or deadline.expired(now):
+        if not channel.has_room or deadline.expired(now):
             return None
         to = addressed(publication, self._names, datetime.now(UTC), now)
         if not self._trials.permits(target_of(to)):

@@ -22,7 +22,7 @@ PROPERTIES = [
         time=NOW,
         type="konto.eröffnet",
     ),
-    Properties(1, correlation_id="c", reply_to="r", expiration="17"),
+    Properties(1, type="konto"),
 ]
 
 
@@ -32,9 +32,6 @@ def by_pamqp(properties: Properties, body: bytes) -> bytes:
         content_type=properties.content_type,
         headers=dict(properties.headers) if properties.headers else None,
         delivery_mode=properties.delivery_mode,
-        correlation_id=properties.correlation_id,
-        reply_to=properties.reply_to,
-        expiration=properties.expiration,
         message_id="the-id",
         timestamp=properties.time,
         message_type=properties.type,
