@@ -58,7 +58,7 @@ class DeferredEvents(DeferredModels):
         self.recording: Recording | None = None
         self.warm_ups: Registrations[Callable[[], object]] = Registrations()
         self.idles: Registrations[IdleHook] = Registrations()
-        self._apps: weakref.WeakSet[Flask] = weakref.WeakSet()
+        self._apps: tuple[weakref.ref[Flask], ...] = ()
         if app is not None:
             self.init_app(app)
 
@@ -94,7 +94,7 @@ class DeferredEvents(DeferredModels):
             self.warm_ups.begin_app(),
             self.idles.begin_app(),
         )
-        self._apps.add(app)
+        self._apps = tuple(weakref.ref(each) for each in (*self._living_apps(), app))
         import_spool(settings)
 
     def on(
@@ -141,7 +141,7 @@ class DeferredEvents(DeferredModels):
         Raise `TypeError` for an observer that cannot be called with a moment.
         """
         self.watchers = (*self.watchers, check(observer))
-        for app in self._apps:
+        for app in self._living_apps():
             app.extensions[EXTENSION].tell.add(observer)
 
     def register(self, listener_class: C) -> C:
@@ -270,8 +270,11 @@ class DeferredEvents(DeferredModels):
             raise DeferError(f"the app {app.name!r} does not use this DeferredEvents: call init_app(app) first")
         return state
 
+    def _living_apps(self) -> list[Flask]:
+        return [app for each in self._apps if (app := each()) is not None]
+
     def _only_app(self) -> Flask:
-        apps = list(self._apps)
+        apps = self._living_apps()
         if len(apps) != 1:
             known = "no app uses" if not apps else f"{len(apps)} apps use"
             raise DeferError(
