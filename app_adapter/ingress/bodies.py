@@ -13,7 +13,7 @@ from bridge.strict_json import NumberTooLarge, refuse_constant, strict_json
 
 _PIECE = 65536
 # A string is skipped as a whole, also one without an end. The possessive repetition keeps the search linear.
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _NO_BRACKETS = bytes(each for each in range(256) if each not in _STEPS)
 
@@ -25,7 +25,8 @@ def read_body(request: Request, most: int) -> bytes:
         raise _too_large(f"{length} bytes", most)
     pieces: list[bytes] = []
     left = most + 1
-    while left and (piece := request.stream.read(min(left, _PIECE))):
+    stream = request.stream
+    while left and (piece := stream.read(min(left, _PIECE))):
         pieces.append(piece)
         left -= len(piece)
     if not left:
