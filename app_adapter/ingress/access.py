@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from hmac import compare_digest
 from http import HTTPStatus
@@ -33,8 +34,7 @@ class Client:
 
     def may(self, right: Right, event: str) -> bool:
         """Return whether the client has this right to the events of this name."""
-        patterns = (each for each in self.events if each.startswith(_beginning(event)))
-        return right in self.rights and any(matches(pattern, event) for pattern in patterns)
+        return right in self.rights and _any_stands_for(self.events, event)
 
     def check_right(self, right: Right) -> None:
         """Raise `Problem` unless the client has this right to some events."""
@@ -43,8 +43,8 @@ class Client:
 
     def check(self, right: Right, event: str) -> None:
         """Raise `Problem` unless the client has this right to the events of this name."""
-        self.check_right(right)
         if not self.may(right, event):
+            self.check_right(right)
             raise self._refused(
                 f"expected one of its events: {', '.join(self.events)}; not {event!r:.210}{_why(event)}"
             )
@@ -108,6 +108,13 @@ def ingress_of(settings: Settings) -> IngressSettings:
 def hash_of(token: str) -> str:
     """Return the hash of a token as the settings have it."""
     return HASH_PREFIX + sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+@lru_cache(maxsize=1024)
+def _any_stands_for(patterns: tuple[str, ...], event: str) -> bool:
+    """Return whether one of the patterns of a client stands for the events of this name."""
+    beginning = _beginning(event)
+    return any(pattern.startswith(beginning) and matches(pattern, event) for pattern in patterns)
 
 
 def _beginning(event: str) -> str:

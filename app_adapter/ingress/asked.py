@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from wsgiref.types import WSGIEnvironment
 
 from werkzeug.datastructures import Headers
 from werkzeug.http import parse_dict_header
@@ -19,8 +20,11 @@ PRIORITY, ON_DUPLICATE, KEY, PREFER = "Bridge-Priority", "Bridge-On-Duplicate", 
 _NOT_OF_A_CALL = (DELAY, AT, WITHIN, ON_DUPLICATE, KEY)
 """Headers that a call cannot follow: it begins now, and nothing of it is stored."""
 
-_ASKING = frozenset(each.lower() for each in (DELAY, AT, EXPIRES, WITHIN, PRIORITY, ON_DUPLICATE, KEY, PREFER))
-"""The headers that ask for something, in lower case."""
+_ASKING = frozenset(
+    f"HTTP_{each.upper().replace('-', '_')}"
+    for each in (DELAY, AT, EXPIRES, WITHIN, PRIORITY, ON_DUPLICATE, KEY, PREFER)
+)
+"""The headers that ask for something, as an environ names them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +35,17 @@ class Asked:
     wait: float = 0.0
 
 
+NOTHING = Asked({})
+
+
+def asks(environ: WSGIEnvironment) -> bool:
+    """Return whether a request has a header that asks for something. Most have none."""
+    return not _ASKING.isdisjoint(environ)
+
+
 def asked_of(headers: Headers, key_within: timedelta, longest_wait: timedelta) -> Asked:
     """Return what the headers ask for. `key_within` is for how long a key is held if they name no time. Raise `Problem`
     for a header that cannot be used, and for headers that contradict each other."""
-    if not any(name.lower() in _ASKING for name, _ in headers):
-        return Asked({})  # most requests ask for nothing, and looking for each header takes longer
     arguments: dict[str, Any] = {
         "delay": _time(headers, DELAY),
         "at": _moment(headers, AT),

@@ -9,9 +9,8 @@ import binascii
 import json
 from base64 import b64decode
 from collections.abc import Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from werkzeug.datastructures import Headers
@@ -29,9 +28,10 @@ REQUIRED = ("specversion", "id", "source", "type")
 MAX_SOURCE = 200
 """The longest source in characters."""
 
+_written = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
-@dataclass(frozen=True, slots=True)
-class Received:
+
+class Received(NamedTuple):
     """An event as it came. `payload` None is an empty body. `source` and `key` are None if the sender names none."""
 
     name: str
@@ -124,7 +124,7 @@ def _data(item: Mapping[str, Any], content_type: str) -> bytes | None:
     if "data" not in item:
         return None if is_json(content_type) else b""
     if is_json(content_type):
-        return encodable(json.dumps(data, ensure_ascii=False, separators=(",", ":"))).encode()
+        return encodable(_written(data)).encode()
     if not isinstance(data, str):
         raise wrong("data", data, f"expected a text, because datacontenttype={content_type!r:.100} is not JSON")
     if encodable(data) != data:

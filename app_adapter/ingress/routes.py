@@ -2,7 +2,7 @@
 
 import json
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from flask import Blueprint, Response, current_app, request
 from flask.blueprints import BlueprintSetupState
@@ -11,7 +11,7 @@ from app_adapter.app_state import AppState
 from app_adapter.defer import EXTENSION
 from app_adapter.ingress import cloudevents, openapi, reading, zmws
 from app_adapter.ingress.access import Access, Client, access_of, ingress_of
-from app_adapter.ingress.asked import KEY, Asked, asked_of
+from app_adapter.ingress.asked import KEY, NOTHING, Asked, asked_of, asks
 from app_adapter.ingress.bodies import check_json, read_body
 from app_adapter.ingress.cloudevents import Received
 from app_adapter.ingress.keys import Keys, keys_of
@@ -46,6 +46,7 @@ def blueprint() -> Blueprint:
 class Ingress:
     """The views of a blueprint, with what they have read of the settings of its app."""
 
+    _state: AppState = field(init=False)
     _settings: Settings = field(init=False)
     _access: Access = field(init=False)
     _webhooks: Webhooks = field(init=False)
@@ -60,7 +61,7 @@ class Ingress:
             raise SettingsError(
                 f"the app {setup.app.name!r}: expected DeferredEvents(app) before the ingress is registered"
             )
-        self._settings = state.settings
+        self._state, self._settings = state, state.settings
         self._access, self._limits = access_of(self._settings), ingress_of(self._settings)
         self._webhooks = webhooks_of(self._limits)
         self._keys = keys_of(self._settings)
@@ -69,19 +70,19 @@ class Ingress:
 
     def post(self, name: str | None = None) -> Response:
         """Take the events of a request. With a name in the URL, that is the name of each."""
-        headers = request.headers
+        environ, headers = request.environ, request.headers  # `request` looks these up at each use
         token = None if is_signed(headers) else self._access.client(headers.get("Authorization"))
         body = read_body(request, self._limits.max_request)
         client = token or self._webhooks.client(headers, body, time.time())
-        asked = asked_of(headers, self._limits.key_within, self._limits.longest_wait)
+        asked = asked_of(headers, self._limits.key_within, self._limits.longest_wait) if asks(environ) else NOTHING
         content_type = headers.get("Content-Type", "")
         if cloudevents.is_batch(content_type):
             return self._post_batch(client, name, body, asked)
         event = _named(self._event(content_type, body, name), name)
         if token is None:
-            event = replace(event, key=headers[WEBHOOK_ID])
+            event = event._replace(key=headers[WEBHOOK_ID])
         self._take(client, event, asked)
-        result = send(_state(), self._keys, event, asked)
+        result = send(self._state, self._keys, event, asked)
         return _answered(result, asked) if isinstance(result, Answered) else _deferred(result, name)
 
     def event(self, event_id: str) -> Response:
@@ -100,7 +101,7 @@ class Ingress:
         """Answer in the dialect of zmws. A request has the rights of the token that the settings name for it."""
         client = self._access.named(str(self._limits.zmws))
         parameters = zmws.parameters(request, read_body(request, self._limits.max_request))
-        return zmws.answer(_state(), client, job, parameters, self._limits.longest_wait.total_seconds(), self._take)
+        return zmws.answer(self._state, client, job, parameters, self._limits.longest_wait.total_seconds(), self._take)
 
     def _take(self, client: Client, event: Received, asked: Asked) -> None:
         self._check(client, event, asked)
@@ -124,7 +125,7 @@ class Ingress:
         found = cloudevents.of_batch(content_type, body, self._limits.max_depth, self._limits.max_events)
         events = [self._checked(client, each, name, asked) for each in found]
         self._rates.take(client, len(events))
-        return _batch_answer(send_many(_state(), self._keys, events, asked))
+        return _batch_answer(send_many(self._state, self._keys, events, asked))
 
     def _event(self, content_type: str, body: bytes, name: str | None) -> Received:
         depth = self._limits.max_depth
@@ -140,7 +141,7 @@ class Ingress:
         return Received(name, payload, content_type or None)
 
     def _check(self, client: Client, event: Received, asked: Asked) -> None:
-        check(event, _state().settings.values.max_body)
+        check(event, self._settings.values.max_body)
         client.check(Right.DEFER, event.name)
         if asked.wait:
             client.check(Right.CALL, event.name)
@@ -158,12 +159,7 @@ class Ingress:
 
 
 def _named(event: Received, name: str | None) -> Received:
-    return event if name is None else replace(event, name=name)
-
-
-def _state() -> AppState:
-    state: AppState = current_app.extensions[EXTENSION]
-    return state
+    return event if name is None or name == event.name else event._replace(name=name)
 
 
 def _answered(answer: Answered, asked: Asked) -> Response:
