@@ -1,6 +1,5 @@
 """The bodies of requests: read within a limit of bytes, and JSON within a limit of depth."""
 
-import json
 import re
 from http import HTTPStatus
 from itertools import accumulate
@@ -9,7 +8,7 @@ from typing import Any
 from flask import Request
 
 from app_adapter.ingress.problems import Problem, wrong
-from bridge.strict_json import NumberTooLarge, refuse_constant, strict_json
+from bridge.strict_json import STRICT, NumberTooLarge, decoded, strict_json
 
 _PIECE = 65536
 # A string is skipped as a whole, also one without an end. The possessive repetition keeps the search linear.
@@ -50,7 +49,7 @@ def check_json(data: bytes, max_depth: int) -> None:
     """Raise `Problem` for data that claim to be JSON: 400 if they are not, 422 if they are too deep."""
     _check_depth(data, max_depth)
     try:
-        json.loads(data.decode(), parse_constant=refuse_constant)
+        decoded(data.decode(), STRICT)
     except (ValueError, RecursionError) as error:
         raise _no_json(error) from error
 

@@ -59,8 +59,8 @@ def is_binary(headers: Headers) -> bool:
 def of_binary(headers: Headers, payload: bytes | None, content_type: str | None) -> Received:
     """Return the event of a request in binary mode. Raise `Problem`."""
     given = {name: unquote(headers[f"ce-{name}"]) for name in REQUIRED if f"ce-{name}" in headers}
-    attributes = _attributes(given, "the header ce-")
-    return Received(attributes["type"], payload, content_type, attributes["source"], attributes["id"])
+    _check_attributes(given, "the header ce-")
+    return Received(given["type"], payload, content_type, given["source"], given["id"])
 
 
 def of_structured(content_type: str, body: bytes, max_depth: int) -> Received:
@@ -91,18 +91,19 @@ def _one_of_many(item: object) -> Received | Problem:
 def _structured(item: object) -> Received:
     if not isinstance(item, dict):
         raise wrong("body", item, "expected a CloudEvent, a JSON object")
-    attributes = _attributes(item, "")
+    _check_attributes(item, "")
     content_type = item.get("datacontenttype")
     if content_type is not None and not isinstance(content_type, str):
         raise wrong("datacontenttype", content_type, "expected a text")
     payload = _data(item, content_type or JSON)
     if content_type is None and item.get("data_base64") is None:
         content_type = JSON
-    return Received(attributes["type"], payload, content_type, attributes["source"], attributes["id"])
+    return Received(item["type"], payload, content_type, item["source"], item["id"])
 
 
-def _attributes(given: Mapping[str, Any], prefix: str) -> Mapping[str, str]:
-    """Return the attributes that every event has. `prefix` goes before the names of attributes in messages."""
+def _check_attributes(given: Mapping[str, Any], prefix: str) -> None:
+    """Raise `Problem` unless the attributes are there that every event has. `prefix` goes before their names in
+    messages."""
     for name in REQUIRED:
         value = given.get(name)
         if not isinstance(value, str) or not value:
@@ -112,7 +113,6 @@ def _attributes(given: Mapping[str, Any], prefix: str) -> Mapping[str, str]:
     source = given["source"]
     if len(source) > MAX_SOURCE or not source.isprintable():
         raise wrong(f"{prefix}source", source, f"expected at most {MAX_SOURCE} printable characters")
-    return {name: given[name] for name in REQUIRED}
 
 
 def _data(item: Mapping[str, Any], content_type: str) -> bytes | None:

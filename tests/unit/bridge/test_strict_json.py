@@ -26,6 +26,7 @@ def test_json_is_read(text: str | bytes, value: object) -> None:
         ('{"a": NaN}', "NaN is not JSON"),
         ("[-Infinity]", "-Infinity is not JSON"),
         ("[1 2]", "Expecting ',' delimiter"),
+        ("\ufeff1", "Unexpected UTF-8 BOM"),
         (b'"\xff"', "can't decode byte 0xff"),
         ("[" * 100_000, "it is nested too deep"),
     ],
