@@ -55,6 +55,9 @@ class Deferring:
 
     def made(self, deferral: Deferral) -> Outgoing:
         """Return the event of a deferral, which nobody has sent yet. Raise what `defer()` raises for its arguments."""
+        return self._made(deferral, current_traceparent())
+
+    def _made(self, deferral: Deferral, traceparent: str | None) -> Outgoing:
         check_travels(deferral)
         now, values = datetime.now(UTC), self.settings.values
         due = due_of(deferral.delay, deferral.at, now)
@@ -65,7 +68,7 @@ class Deferring:
             source=deferral.source or values.source or self.app.name,
             dumps=self.app.json.dumps,
             max_body=values.max_body,
-            traceparent=current_traceparent(),
+            traceparent=traceparent,
             now=now,
             handling=handling_of(deferral, due, now),
         )
@@ -93,7 +96,8 @@ class Deferring:
     def defer_many(self, given: Iterable[Given], session: Any = None) -> list[str]:
         """Defer all events; see `app_adapter.defer_many`."""
         deferrals = [_deferral(each, at) for at, each in enumerate(given)]
-        made = [self._made_one_of_many(deferral, at) for at, deferral in enumerate(deferrals)]
+        trace = current_traceparent()
+        made = [self._made_one_of_many(deferral, at, trace) for at, deferral in enumerate(deferrals)]
         _check_session(session, deferrals)
         if session is not None:
             return _ids(made, deferrals, self._write(session, made, deferrals))
@@ -111,9 +115,9 @@ class Deferring:
         made = [self.made(deferral) for deferral in deferrals]
         self._write(session, made, deferrals, by="insert")
 
-    def _made_one_of_many(self, deferral: Deferral, at: int) -> Outgoing:
+    def _made_one_of_many(self, deferral: Deferral, at: int, traceparent: str | None) -> Outgoing:
         try:
-            return self.made(deferral)
+            return self._made(deferral, traceparent)
         except DeferError as error:
             error.args = (f"event {at} of defer_many(): {error}; nothing was published",)
             raise
