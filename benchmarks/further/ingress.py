@@ -1,12 +1,16 @@
-"""Events over HTTP beside a bare Flask handler that answers 202, both by `bridge-pool` behind nginx."""
+"""Events over HTTP, alone and in batches, beside a bare Flask handler that answers 202. All run by `bridge-pool` behind
+nginx.
+"""
 
 import asyncio
+import json
 import socket
 import statistics
 import time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
@@ -37,20 +41,58 @@ def take(name):
     return {"id": "019e0a4e-5b5c-7c3f-9c1d-0f4a2b6e8d11"}, 202
 """
 BODY = b'{"id": 17, "name": "' + b"x" * 98 + b'"}'
-REQUEST = "\r\n".join(
-    (
-        "POST /events/order.paid HTTP/1.1",
-        "Host: localhost",
-        f"Authorization: Bearer {TOKEN}",
-        "Content-Type: application/json",
-        f"Content-Length: {len(BODY)}",
-        "",
-        BODY.decode(),
-    )
-).encode()
+BATCH = 20
+"""Events of a request with a batch, each with the data of the other requests."""
 END = b"\r\n\r\n"
 
-KINDS = {"a bare handler": "bare:app", "the ingress, on SQLite": INGRESS, "the ingress, on RabbitMQ": INGRESS}
+
+def _request(path: str, content_type: str, body: bytes) -> bytes:
+    lines = (
+        f"POST {path} HTTP/1.1",
+        "Host: localhost",
+        f"Authorization: Bearer {TOKEN}",
+        f"Content-Type: {content_type}",
+        f"Content-Length: {len(body)}",
+        "",
+        body.decode(),
+    )
+    return "\r\n".join(lines).encode()
+
+
+def _batch() -> bytes:
+    return json.dumps(
+        [
+            {
+                "specversion": "1.0",
+                "id": f"order-{at}",
+                "source": "/shop",
+                "type": "order.paid",
+                "data": json.loads(BODY),
+            }
+            for at in range(BATCH)
+        ]
+    ).encode()
+
+
+ALONE = _request("/events/order.paid", "application/json", BODY)
+BATCHED = _request("/events", "application/cloudevents-batch+json", _batch())
+
+
+class Kind(NamedTuple):
+    """What is sent to which app: requests of `events` each."""
+
+    app: str
+    request: bytes
+    events: int
+
+
+KINDS = {
+    "a bare handler": Kind("bare:app", ALONE, 1),
+    "the ingress, on SQLite": Kind(INGRESS, ALONE, 1),
+    "the ingress, on RabbitMQ": Kind(INGRESS, ALONE, 1),
+    f"batches of {BATCH}, on SQLite": Kind(INGRESS, BATCHED, BATCH),
+    f"batches of {BATCH}, on RabbitMQ": Kind(INGRESS, BATCHED, BATCH),
+}
 
 
 def measure(directory: Path, scale: Scale) -> Table:
@@ -59,49 +101,58 @@ def measure(directory: Path, scale: Scale) -> Table:
     costs: dict[str, list[float]] = defaultdict(list)
     with RabbitNode() as node:
         for number in range(scale.rounds):
-            for at, (name, app) in enumerate(KINDS.items()):
+            for at, (name, kind) in enumerate(KINDS.items()):
                 where = directory / f"{number}-{at}"
                 where.mkdir(parents=True)
                 broker = node.new_vhost() if "RabbitMQ" in name else f"sqlite:///{where}/bridge.db"
-                rate, cost = asyncio.run(_measured(Site(where, broker, "bridge"), app, scale.events))
+                rate, cost = asyncio.run(_measured(Site(where, broker, "bridge"), kind, scale.events))
                 rates[name].append(rate)
                 costs[name].append(cost)
     bare = statistics.median(rates["a bare handler"])
     return Table(
         "Events over HTTP",
-        f"{scale.events:,} requests of {len(BODY)} bytes on {CONNECTIONS} connections that are kept, through nginx and "
+        f"{scale.events:,} events of {len(BODY)} bytes on {CONNECTIONS} connections that are kept, through nginx and "
         f"bridge-pool with {CHILDREN} children, medians of {scale.rounds} round(s) by turns. The ingress answers when "
-        "the broker has confirmed the event; the bare handler reads the body and answers 202. CPU is that of the "
-        "children.",
+        "the broker has confirmed the event, or all events of a batch; the bare handler reads the body and answers "
+        "202. *÷ bare* compares requests. CPU is that of the children.",
         (
-            ("who", "requests/s", "÷ bare", "CPU a request, µs", "goal"),
+            ("who", "requests/s", "÷ bare", "events/s", "CPU a request, µs", "CPU an event, µs", "goal, events/s"),
             *(
-                (
-                    name,
-                    f"{statistics.median(rates[name]):,.0f}",
-                    f"{statistics.median(rates[name]) / bare:.2f}",
-                    f"{statistics.median(costs[name]) * 1e6:.0f}",
-                    "" if "bare" in name else f"≥ {GOAL:,}",
-                )
-                for name in KINDS
+                _row(name, kind, statistics.median(rates[name]), statistics.median(costs[name]), bare)
+                for name, kind in KINDS.items()
             ),
         ),
     )
 
 
-async def _measured(site: Site, app: str, count: int) -> tuple[float, float]:
-    """Return requests a second, and seconds of CPU of the children for each."""
+def _row(name: str, kind: Kind, rate: float, cost: float, bare: float) -> tuple[str, ...]:
+    """Return the row of a kind, with its requests a second and its seconds of CPU a request."""
+    defers = kind.app == INGRESS
+    return (
+        name,
+        f"{rate:,.0f}",
+        f"{rate / bare:.2f}",
+        f"{rate * kind.events:,.0f}" if defers else "",
+        f"{cost * 1e6:,.0f}",
+        f"{cost / kind.events * 1e6:,.0f}" if defers else "",
+        f"≥ {GOAL:,}" if defers else "",
+    )
+
+
+async def _measured(site: Site, kind: Kind, events: int) -> tuple[float, float]:
+    """Return requests a second, and seconds of CPU of the children for each, with so many events in all."""
+    count = max(events // kind.events // CONNECTIONS, 1) * CONNECTIONS
     site.configure(f'[ingress.tokens.all]\nhash = "{hash_of(TOKEN)}"\nevents = ["#"]\n')
     (site.directory / "bare.py").write_text(BARE)
     address = Address(path=f"{site.directory}/run/ingress.sock")
     try:
         options = ("--bind", str(address), "--children", str(CHILDREN), "--spare", "0")
-        pool = site.run("bridge-pool", app, *options)
+        pool = site.run("bridge-pool", kind.app, *options)
         await pool.says("warm after")
         server = nginx(site.directory / "nginx", address, site.environment)
-        await asyncio.to_thread(_send, server.port, CONNECTIONS * 20)
+        await asyncio.to_thread(_send, server.port, kind.request, CONNECTIONS * 20)
         began, spent = time.monotonic(), _cpu(pool)
-        await asyncio.to_thread(_send, server.port, count)
+        await asyncio.to_thread(_send, server.port, kind.request, count)
         seconds, used = time.monotonic() - began, _cpu(pool) - spent
         server.stop()
         return count / seconds, used / count
@@ -113,17 +164,17 @@ def _cpu(pool: Program) -> float:
     return sum(sum(psutil.Process(pid).cpu_times()[:2]) for pid in pool.children)
 
 
-def _send(port: int, count: int) -> None:
+def _send(port: int, request: bytes, count: int) -> None:
     with ThreadPoolExecutor(CONNECTIONS) as threads:
-        for _ in threads.map(_send_on_one, [port] * CONNECTIONS, [count // CONNECTIONS] * CONNECTIONS):
-            pass
+        for each in [threads.submit(_send_on_one, port, request, count // CONNECTIONS) for _ in range(CONNECTIONS)]:
+            each.result()
 
 
-def _send_on_one(port: int, count: int) -> None:
+def _send_on_one(port: int, request: bytes, count: int) -> None:
     with socket.create_connection(("127.0.0.1", port), 30.0) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for _ in range(count):
-            connection.sendall(REQUEST)
+            connection.sendall(request)
             _read_answer(connection)
 
 
