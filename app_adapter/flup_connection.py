@@ -5,6 +5,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 from flup.server import fcgi_base as fcgi
@@ -57,7 +58,11 @@ class FlupConnection(fcgi.Connection):  # type: ignore[misc]  # flup has no type
         """True if the client did not take a part of a reply."""
         self.broken = False
         """True if the client broke the protocol."""
-        self._handlers: dict[int, Any] = {
+
+    @cached_property
+    def _handlers(self) -> dict[int, Any]:
+        """The handlers of records, by type. A request that arrives whole needs none."""
+        return {
             fcgi.FCGI_BEGIN_REQUEST: self._do_begin_request,
             fcgi.FCGI_ABORT_REQUEST: self._do_abort_request,
             fcgi.FCGI_PARAMS: self._do_params,

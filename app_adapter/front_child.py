@@ -36,6 +36,7 @@ from bridge.child_protocol import (
     REQUEST_SERVED,
     read_listen,
 )
+from bridge.fastcgi.params import ParamsDecoder
 from bridge.networks import Networks
 
 PATIENCE = 0.05
@@ -71,6 +72,7 @@ class FrontService:
         self._leash = leash
         self._server = server
         self._idle = idle
+        self._params = ParamsDecoder()
         self._held: list[FrontConnection] = []
         self._listener: socket.socket | None = None
         self._allowed = Networks()
@@ -155,13 +157,14 @@ class FrontService:
             return readable(DRAINED_AFTER, *held)
         ends = (self._leash, self._woken)
         door = (listener,) if len(self._held) < MOST_HELD else ()
-        ready = readable(self._quiet_enough_after(), *held, *ends)
-        if not ready:
-            return readable(self._next_look(), *held, *ends, *door)
+        busy_for = self._quiet_enough_after()
+        ready = readable(busy_for, *held, *ends) if busy_for else []
+        if ready:
+            ready += readable(0, *door)
+        else:
+            ready = readable(self._next_look(), *held, *ends, *door)
         if self._leash in ready:
             self.drain()
-        elif held:
-            ready += readable(0, *door)
         return ready
 
     def _next_look(self) -> float | None:
@@ -210,7 +213,7 @@ class FrontService:
             if not self._admits(sock):
                 return
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection = FrontConnection(sock, self._server, self)
+        connection = FrontConnection(sock, self._server, self, self._params)
         if connection.serve():
             self._held.append(connection)
 

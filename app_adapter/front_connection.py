@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from app_adapter.flup_connection import FAREWELL, READ_SIZE, FlupConnection
 from app_adapter.flup_request import FlupServer
 from app_adapter.plain_sockets import readable
+from bridge.fastcgi.params import ParamsDecoder
 
 HEAD_WITHIN = 5.0
 """Seconds that a client has for its first request, and for the parameters of each further request."""
@@ -46,10 +47,12 @@ class Observer(Protocol):
 
 
 class FrontConnection(FlupConnection):
-    """A connection that its client may keep for further requests."""
+    """A connection that its client may keep for further requests. The decoder `params` is that of all connections of
+    the child: most have one request."""
 
-    def __init__(self, sock: socket.socket, server: FlupServer, observer: Observer) -> None:
+    def __init__(self, sock: socket.socket, server: FlupServer, observer: Observer, params: ParamsDecoder) -> None:
         super().__init__(sock, server)
+        self._params = params
         sock.settimeout(SEND_WITHIN)
         self.socket = sock
         self.used = False

@@ -18,7 +18,9 @@ def plain_socket(descriptor: int) -> Socket:
 def accepted(listener: Socket) -> Socket:
     """Accept a connection. `socket.accept` would make a socket of the class that the app has put there."""
     descriptor, _ = listener._accept()  # type: ignore[attr-defined]  # typeshed has only the public part of `socket`
-    return plain_socket(descriptor)
+    sock = Socket(listener.family, listener.type, listener.proto, descriptor)  # without these, it asks the kernel
+    sock.settimeout(None)
+    return sock
 
 
 def readable(seconds: float | None, *sockets: Socket) -> list[Socket]:
