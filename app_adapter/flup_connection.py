@@ -198,9 +198,9 @@ class FlupConnection(fcgi.Connection):  # type: ignore[misc]  # flup has no type
         return record is not None
 
     def _serve_whole(self, whole: WholeRequest) -> None:
-        request = Request(self, whole.request_id, whole.role, whole.flags)
-        self._requests[whole.request_id] = request
-        request.take_whole(self._params.decode(whole.params), whole.body)
+        request_id, role, flags, params, body = whole
+        request = self._requests[request_id] = Request(self, request_id, role, flags)
+        request.take_whole(self._params.decode(params), body)
         self._begin(request)
 
     def _process(self, record: Record) -> None:

@@ -1,26 +1,27 @@
-"""Reads the records of a child's connection, and at once a request that has arrived whole, which most do: without a
-record object for each of its parts."""
+"""Reads the records of a child's connection, and at once a small request that has arrived whole, which most do: without
+a record object for each of its parts."""
 
 import struct
-from typing import NamedTuple
 
-from bridge.fastcgi.records import HEADER, VERSION, RecordReader, RecordType
+from bridge.fastcgi.records import VERSION, RecordReader, RecordType
 
-_BEGIN = struct.Struct(">BBHHBxHB5x")
-_START_OF_BEGIN = struct.pack(">BB", VERSION, RecordType.BEGIN_REQUEST)
-_PARAMS, _STDIN = int(RecordType.PARAMS), int(RecordType.STDIN)
+# A header is its version and type (H), request id (H), length (H) and padding (B), or without content its length and
+# padding together (I).
+_BEGINNING = struct.Struct(">HHIHB5xHHHBx")
+"""BEGIN_REQUEST, and the header of PARAMS."""
+_MIDDLE = struct.Struct(">HHIHHHBx")
+"""The end of PARAMS, and the header of STDIN."""
+_END = struct.Struct(">HHHBx")
+"""The end of STDIN."""
+_OF_VERSION = VERSION << 8
+_BEGIN, _PARAMS, _STDIN = (
+    _OF_VERSION | int(each) for each in (RecordType.BEGIN_REQUEST, RecordType.PARAMS, RecordType.STDIN)
+)
+_BEGIN_LENGTH = 8 << 16
 
 
-class WholeRequest(NamedTuple):
-    """A request of which all records have arrived."""
-
-    request_id: int
-    role: int
-    flags: int
-    params: bytes
-    """The content of its PARAMS records."""
-    body: bytes
-    """The content of its STDIN records."""
+WholeRequest = tuple[int, int, int, bytes, bytes]
+"""A request of which all records have arrived: its id, role and flags, its encoded parameters, and its body."""
 
 
 class RequestReader(RecordReader):
@@ -32,33 +33,38 @@ class RequestReader(RecordReader):
         super().__init__(types=None)
 
     def next_request(self) -> WholeRequest | None:
-        """Return the next request if all its records have arrived and nothing else is between them. Else return None;
-        `next_record` then returns what is there, or refuses it."""
+        """Return the next request if all its records have arrived, one with its parameters and at most one with its
+        body, and nothing else is between them. Else return None; `next_record` then returns what is there, or refuses
+        it."""
         data, at = self._data, self._at
-        if not data.startswith(_START_OF_BEGIN, at) or len(data) < at + _BEGIN.size:
+        params_at = at + _BEGINNING.size
+        if len(data) < params_at:
             return None
-        _, _, request_id, length, padding, role, flags = _BEGIN.unpack_from(data, at)
-        if length != _BEGIN.size - HEADER.size:
+        kind, number, rest, role, flags, kind_2, number_2, length, padding = _BEGINNING.unpack_from(data, at)
+        if kind != _BEGIN or rest != _BEGIN_LENGTH or kind_2 != _PARAMS or number_2 != number or not length:
             return None
-        params, at = _stream(data, at + _BEGIN.size + padding, _PARAMS, request_id)
-        body, at = _stream(data, at, _STDIN, request_id)
-        if at > len(data):
+        body, end = _body(data, params_at + length + padding, number)
+        if end > len(data):
             return None
-        self._at, self._fresh = at, False
-        return WholeRequest(request_id, role, flags, params, body)
+        self._at, self._fresh = end, False
+        return number, role, flags, data[params_at : params_at + length], body
 
 
-def _stream(data: bytes, at: int, expected: int, request_id: int) -> tuple[bytes, int]:
-    """Return the content of the records of a stream up to the empty record that ends it, and the place after that. The
-    place is beyond the data if they are not all there, or if another record is between them."""
-    content = b""
-    while at + HEADER.size <= len(data):
-        version, type_, number, length, padding = HEADER.unpack_from(data, at)
-        if type_ != expected or number != request_id or version != VERSION:
-            break
-        begin = at + HEADER.size
-        at = begin + length + padding
-        if not length:
-            return content, at
-        content = content + data[begin : begin + length] if content else data[begin : begin + length]
-    return b"", len(data) + 1
+def _body(data: bytes, at: int, request_id: int) -> tuple[bytes, int]:
+    """Return the body of a request whose parameters end at this place, and the place after the request. The place is
+    beyond the data if not all is there, or if another record is between."""
+    begin, beyond = at + _MIDDLE.size, len(data) + 1
+    if len(data) < begin:
+        return b"", beyond
+    kind, number, rest, kind_2, number_2, length, padding = _MIDDLE.unpack_from(data, at)
+    if kind != _PARAMS or number != request_id or rest or kind_2 != _STDIN or number_2 != request_id:
+        return b"", beyond
+    at = begin + length + padding
+    if not length:
+        return b"", at
+    if len(data) < at + _END.size:
+        return b"", beyond
+    kind, number, end_length, end_padding = _END.unpack_from(data, at)
+    if kind != _STDIN or number != request_id or end_length:
+        return b"", beyond
+    return data[begin : begin + length], at + _END.size + end_padding

@@ -9,7 +9,7 @@ from bridge.fastcgi.requests import encode_whole
 from tests.unit.app_adapter.fcgi_client import ABORT, begin, params, record, request
 
 CONTENT = params(CONTENT_LENGTH="3")[8:-8]
-REQUEST = WholeRequest(1, 1, 1, CONTENT, b"abc")
+REQUEST: WholeRequest = (1, 1, 1, CONTENT, b"abc")
 BEGIN, PARAMS, STDIN = 1, 4, 5
 
 
@@ -33,26 +33,21 @@ def test_a_request_of_the_worker_is_whole(body: bytes) -> None:
     encoded = encode_request({"CONTENT_LENGTH": str(len(body))}, body)
     for keep in (False, True):
         found = reader_of(encode_whole(7, encoded, keep=keep)).next_request()
-        assert found == WholeRequest(7, 1, keep, b"".join(encoded.params), body)
+        assert found == (7, 1, keep, b"".join(encoded.params), body)
 
 
 @pytest.mark.parametrize(
     "data",
     [
         request(b"abc"),
-        begin()
-        + record(PARAMS, CONTENT[:9])
-        + record(PARAMS, CONTENT[9:])
-        + record(PARAMS)
-        + record(STDIN, b"a")
-        + record(STDIN, b"bc")
-        + record(STDIN),
         b"".join(
-            padded(*each)
-            for each in ((BEGIN, begin()[8:]), (PARAMS, CONTENT), (PARAMS, b""), (STDIN, b"abc"), (STDIN, b""))
+            (
+                *(begin(), padded(PARAMS, CONTENT), record(PARAMS)),
+                *(padded(STDIN, b"abc"), padded(STDIN, b"")),
+            )
         ),
     ],
-    ids=["plain", "in pieces", "padded"],
+    ids=["plain", "padded"],
 )
 def test_a_request_is_whole_with_its_last_byte(data: bytes) -> None:
     """Without one of its bytes it is none, and nothing is taken. What follows stays."""
@@ -78,8 +73,15 @@ def test_a_request_is_whole_with_its_last_byte(data: bytes) -> None:
         record(BEGIN, b"short") + params() + record(STDIN),
         b"\x02" + request(b"abc")[1:],
         begin() + b"\x02" + (params() + record(STDIN))[1:],
+        begin() + record(PARAMS) + record(STDIN),
+        begin() + record(PARAMS, CONTENT[:9]) + record(PARAMS, CONTENT[9:]) + record(PARAMS) + record(STDIN),
+        begin() + params() + record(STDIN, b"a") + record(STDIN, b"bc") + record(STDIN),
+        padded(BEGIN, begin()[8:]) + params() + record(STDIN),
+        begin() + record(PARAMS, CONTENT) + padded(PARAMS, b"") + record(STDIN),
+        begin() + params() + record(STDIN, b"abc") + record(ABORT) + record(STDIN),
+        begin() + params() + record(STDIN, b"abc") + record(STDIN, request=2),
     ],
-    ids=range(10),
+    ids=range(17),
 )
 def test_anything_else_is_read_record_by_record(data: bytes) -> None:
     """What a record means there is decided where it is processed."""
