@@ -16,7 +16,7 @@ from app_adapter.error_output import ErrorOutput
 from app_adapter.listener_api import NEWS
 from app_adapter.news import News
 from app_adapter.request_body import RequestBody, stated_length
-from app_adapter.wsgi_response import UNHANDLED, ClientGone, WsgiResponse
+from app_adapter.wsgi_response import UNHANDLED, ClientGone, Heads, WsgiResponse
 from bridge.fastcgi.records import SENT_CONTENT
 
 READ_SIZE = 65_536
@@ -80,8 +80,8 @@ class Request(fcgi.Request):  # type: ignore[misc]  # flup has no types
     def run(self) -> None:
         """Run the app. A response that breaks after its first byte has no END_REQUEST, so that no client takes a part
         for the whole."""
-        response = WsgiResponse(self)
         server = self.server
+        response = WsgiResponse(self, server.heads.head_of)
         try:
             if self.role in server.roles:
                 response.run(server.application, server.environ_of(self))
@@ -151,6 +151,7 @@ class FlupServer(WSGIServer):  # type: ignore[misc]  # flup has no types
     ) -> None:
         super().__init__(app)
         self.pid = os.getpid()
+        self.heads = Heads()
         self.prints_errors = prints_errors
         self._secret = secret
         self._always: dict[str, Any] = {

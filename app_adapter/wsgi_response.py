@@ -8,7 +8,7 @@ no client.
 
 import re
 from collections.abc import Callable, Iterable, Sized
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from wsgiref.types import WSGIApplication, WSGIEnvironment
 
 _STATUS = re.compile(r"[1-9][0-9]{2} .*|[1-9][0-9]{2}")
@@ -47,14 +47,53 @@ class Client(Protocol):
         """End the reply. Nothing may follow."""
 
 
+class Head(NamedTuple):
+    """The head of a reply without the empty line at its end, and its Content-Length, None without one."""
+
+    data: bytes
+    length: int | None
+
+
+def head_of(status: str, headers: list[tuple[str, str]]) -> Head:
+    """Return the head of a reply. Raise `ValueError` for a status without three digits, and for a line end in a
+    header."""
+    if _STATUS.fullmatch(status) is None:
+        raise ValueError(f"status {status!r:.100}: expected three digits, a space and a reason")
+    length = None
+    lines = [f"Status: {status}"]
+    for name, value in headers:
+        lines.append(f"{name}: {value}")
+        if name.lower() == "content-length" and value.isascii() and value.isdecimal():
+            length = int(value)
+    if _LINE_ENDS.search("".join(lines)):
+        _refuse_line_ends(headers)
+    return Head("\r\n".join(lines).encode("latin-1") + b"\r\n", length)
+
+
+class Heads:
+    """Makes heads, and keeps the last one: most replays have the same."""
+
+    def __init__(self) -> None:
+        self._made_of: tuple[str, list[tuple[str, str]]] | None = None
+        self._last = Head(b"", None)
+
+    def head_of(self, status: str, headers: list[tuple[str, str]]) -> Head:
+        """Return what `head_of` returns, and raise what it raises."""
+        if (status, headers) != self._made_of:
+            self._last = head_of(status, headers)
+            self._made_of = status, list(headers)
+        return self._last
+
+
 class WsgiResponse:
     """One response. `begun` is True after the first byte, `ended` after the last one."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, head_of: Callable[[str, list[tuple[str, str]]], Head] = head_of) -> None:
         self._client = client
+        self._head_of = head_of
         self._head: bytes | None = None
         self._left: int | None = None
-        self._lone_piece = False
+        self._body: Iterable[bytes] = ()
         self.begun = False
         self.ended = False
 
@@ -70,7 +109,7 @@ class WsgiResponse:
                 close()
 
     def _send_all(self, body: Iterable[bytes]) -> None:
-        self._lone_piece = isinstance(body, Sized) and len(body) == 1
+        self._body = body
         for piece in body:
             if piece:
                 self._write(piece)
@@ -90,17 +129,7 @@ class WsgiResponse:
                 exc_info = None  # a traceback that is kept here would keep this frame
         elif self._head is not None:
             raise RuntimeError("start_response() was called a second time without exc_info")
-        if _STATUS.fullmatch(status) is None:
-            raise ValueError(f"status {status!r:.100}: expected three digits, a space and a reason")
-        self._left = None
-        lines = [f"Status: {status}"]
-        for name, value in headers:
-            lines.append(f"{name}: {value}")
-            if name.lower() == "content-length" and value.isascii() and value.isdecimal():
-                self._left = int(value)
-        if _LINE_ENDS.search("".join(lines)):
-            _refuse_line_ends(headers)
-        self._head = "\r\n".join(lines).encode("latin-1") + b"\r\n"
+        self._head, self._left = self._head_of(status, headers)
         return self._write
 
     def _write(self, piece: bytes) -> None:
@@ -109,7 +138,7 @@ class WsgiResponse:
             return
         if self._head is None:
             raise RuntimeError("the body began before start_response() was called")
-        if not self.begun and self._left is None and self._lone_piece and piece:
+        if not self.begun and self._left is None and piece and _is_one_piece(self._body):
             self._left = len(piece)
             self._head += b"Content-Length: %d\r\n" % self._left
         data = piece if self._left is None else piece[: max(self._left, 0)]
@@ -128,6 +157,10 @@ class WsgiResponse:
     def _end(self) -> None:
         self.ended = True
         self._client.end()
+
+
+def _is_one_piece(body: Iterable[bytes]) -> bool:
+    return isinstance(body, Sized) and len(body) == 1
 
 
 def _refuse_line_ends(headers: Iterable[tuple[str, str]]) -> None:
