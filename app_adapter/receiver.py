@@ -162,7 +162,7 @@ class Receiver:
             running.verdict = self._delivered
         else:
             running.verdict = verdict if self._release is None else replace(verdict, release=self._release)
-        return Response(f"{verdict.kind}\n", mimetype="text/plain")
+        return Response(f"{verdict.kind}\n", content_type="text/plain; charset=utf-8")
 
     def _failed(self, error: BaseException) -> Verdict:
         return Verdict("failed", error_of([error]), release=self._release)

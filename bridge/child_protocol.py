@@ -240,9 +240,10 @@ def read_tokens(data: bytes) -> list[StartToken]:
     return [StartToken(*token) for token in _TOKEN.iter_unpack(data)]
 
 
-def read_token(data: bytes) -> StartToken:
-    """Return the token that these bytes are."""
-    return StartToken._make(_TOKEN.unpack(data))
+def read_token(data: bytes) -> tuple[int, bool]:
+    """Return the request of the token that these bytes are, and whether it is marked."""
+    request, marked = _TOKEN.unpack(data)
+    return request, marked
 
 
 OUTPUT_MARKS = re.compile(rb"(?:\0\x01([0-9]{5})\x02)+")

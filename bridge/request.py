@@ -127,9 +127,9 @@ def read(environ: Mapping[str, Any], data: bytes) -> Replay:
     try:
         finished = environ["BRIDGE_FINISHED"]
         return Replay(
-            unquote(environ["HTTP_CE_ID"]),
+            _text(environ["HTTP_CE_ID"]),
             environ["HTTP_CE_TYPE"],
-            unquote(environ["HTTP_CE_SOURCE"]),
+            _text(environ["HTTP_CE_SOURCE"]),
             parse_time(environ["HTTP_CE_TIME"]),
             environ.get("CONTENT_TYPE", ""),
             data,
@@ -149,3 +149,8 @@ def _header(text: str) -> str:
     """Return `text` percent-encoded by the rules of CloudEvents' HTTP binding: every character except printable ASCII,
     and also space, " and %."""
     return text if _PLAIN.fullmatch(text) else quote(text, safe="!#$&'()*+,/:;<=>?@[\\]^`{|}~")
+
+
+def _text(header: str) -> str:
+    """Return the text of which `_header` made this."""
+    return unquote(header) if "%" in header else header
