@@ -204,6 +204,13 @@ class ForeignSlot:
             transport.close()
 
     def _begin(self, run: Run) -> None:
+        try:
+            self._make_and_send(run)
+        except Exception as error:  # the worker's own; without an end of the run, its event would wait for ever
+            self._let_go()
+            run.line.failed(run, error)
+
+    def _make_and_send(self, run: Run) -> None:
         transport = self._transport
         if transport is not None and not transport.silent():
             transport.close()

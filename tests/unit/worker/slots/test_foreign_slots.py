@@ -247,6 +247,19 @@ async def test_a_run_that_is_given_up_while_it_connects_closes_the_socket() -> N
     assert slot.room == 1
 
 
+async def test_an_error_of_the_worker_itself_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its event would wait for ever, because nothing was sent whose time could end."""
+
+    def fail(path: str) -> socket.socket:
+        raise RuntimeError(path)
+
+    monkeypatch.setattr("worker.slots.foreign_slot.connect_to_path", fail)
+    slot = ForeignServer(Address(path=str(tmp_path / "a"))).open(keep=False)
+    with pytest.raises(RuntimeError):
+        await run_in(slot, a_request())
+    assert slot.room == 1
+
+
 async def given_up(slot: ForeignSlot, turns: int) -> None:
     """Begin a run and give it up after so many turns of the loop. Let the loop run on for a while."""
     line = OneRun()
