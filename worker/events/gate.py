@@ -17,7 +17,8 @@ from worker.events.queue_breaker import QueueBreaker
 
 @dataclass(slots=True)
 class GateState:
-    """The state of a worker at one moment, for the terms.
+    """The state of a worker, for the terms. The caller asks with one object again and again, and changes it before each
+    question.
 
     `in_flight` counts the events of each queue that have begun and are not settled. `limits` has the highest such count
     for each queue that may not fill all slots. `unconfirmed` counts the settlements that the broker does not confirm.
@@ -129,6 +130,7 @@ TERMS: tuple[Term, ...] = (
     rate_of_the_queue,
     breaker_of_the_queue,
 )
+"""All terms. `GateState.leaves_free` looks at everything that one of them looks at."""
 
 
 def may_begin(queue: str, now: float, state: GateState) -> Go | Wait:

@@ -246,10 +246,8 @@ class Slots:
             self._loop = asyncio.get_running_loop()
         result: asyncio.Future[Ran] = self._loop.create_future()
         run = _InLine(request, deadline, self, self._places, result, begun, until)
-        line = self._line_of(run)
-        line.append(run)
-        if line[0] is run:  # otherwise those before it wait too
-            self._assign()
+        self._line_of(run).append(run)
+        self._assign()
         return run
 
     def _line_of(self, run: _InLine) -> deque[_InLine]:
@@ -353,7 +351,11 @@ class Slots:
         else:
             self._running_calls.add(slot)
             self._owed = self._owed or len(self._running_calls) >= len(self._leased) + len(self._free)
-        slot.begin(run)
+        try:
+            slot.begin(run)
+        except Exception as error:  # the worker's own: nobody knows what the slot has sent
+            run.result.set_exception(error)
+            self._abandon(run)
 
     def _leave(self, run: _InLine) -> None:
         """Take a run out of its slot. A slot without a run is free again, unless it was condemned meanwhile or is no

@@ -7,7 +7,7 @@ import pytest
 from tests.limits import PATIENCE
 from tests.unit.worker.doubles import DELIVERED, FakeSlot
 from tests.unit.worker.requests import a_request
-from worker.slots.slot import NotTaken
+from worker.slots.slot import NotTaken, Run
 from worker.slots.slots import NoSlotInTime, NoSlotToCome, Ran, Slots
 
 TURNS = 10
@@ -291,6 +291,25 @@ async def test_a_request_that_is_cancelled_in_its_slot_makes_the_slot_vacant() -
     await settle_down()
     running.cancel()
     await asyncio.wait_for(vacating, PATIENCE)
+
+
+async def test_an_error_of_the_slot_ends_its_request_and_the_others_go_on() -> None:
+    """What it has sent is not known, so that the slot gives the request up."""
+    slots, (slot,) = opened(1)
+    first, bad, last = await in_line(slots, "e1", "bad", "e3")
+    begins = slot.begin
+
+    def fail_once(run: Run) -> None:
+        slot.begin = begins  # type: ignore[method-assign]
+        raise MemoryError
+
+    slot.begin = fail_once  # type: ignore[method-assign]
+    await slot.answer(DELIVERED)
+    assert (await first).exchange == DELIVERED
+    with pytest.raises(MemoryError):
+        await bad
+    await slot.answer(DELIVERED)
+    assert (await last).exchange == DELIVERED
 
 
 async def test_the_room_in_line_can_be_awaited() -> None:
