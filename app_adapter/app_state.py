@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Flask
 
+from app_adapter.calling import Calling
 from app_adapter.cancel import Cancelling
 from app_adapter.deferral import Deferral
 from app_adapter.deferring import Deferring, Given
@@ -19,7 +20,6 @@ from bridge.config.settings import Settings
 from bridge.request import ReplayTarget
 
 if TYPE_CHECKING:
-    from app_adapter.calling import Calling
     from app_adapter.testing import Recording
 
 
@@ -50,10 +50,8 @@ class AppState:
         return ReplayTarget(self.settings.values.replay_path)
 
     @property
-    def calling(self) -> "Calling":
+    def calling(self) -> Calling:
         """The way of this app's calls to the workers."""
-        from app_adapter.calling import Calling  # imported here, because few web processes call
-
         return Calling(self.app, self.settings, self.tell, self.target, is_testing=self.recording() is not None)
 
     def defer(self, deferral: Deferral, session: Any = None) -> str:

@@ -15,11 +15,13 @@ from flask import current_app
 from app_adapter.defer import EXTENSION
 from app_adapter.fork_safe_publishing import thread_of
 from app_adapter.given_times import wait_of
+from app_adapter.mailbox_errands import fetch, put, settle
 from bridge.config.settings import Settings
 from bridge.deadline import Deadline
 from bridge.errors import BridgeError, DeferError, DeliveryLost, MailboxEmpty
 from bridge.handling import Priority
 from bridge.mailbox import checked_body, checked_name, checked_priority
+from bridge.publishing.errands import FetchMessage, PutMessage, SettleMessage
 
 if TYPE_CHECKING:
     from app_adapter.testing import Recording
@@ -64,9 +66,6 @@ class Mailbox:
         Return within `publish_timeout`, or raise `DeferError`: `InvalidPayload` for anything but bytes, `TooLarge` for
         more than `max_body`, `DeferUnconfirmed` if the message may have been put, and what `defer()` raises.
         """
-        from app_adapter.mailbox_errands import put  # imported here, because few web processes use a mailbox
-        from bridge.publishing.errands import PutMessage
-
         errand = PutMessage(self.name, checked_body(body, self.settings.values.max_body), checked_priority(priority))
         recording = self.recording()
         if recording is not None:
@@ -89,9 +88,6 @@ class Mailbox:
 
         At the end, raise `DeliveryLost` if the message is not known to be acknowledged: it may come again.
         """
-        from app_adapter.mailbox_errands import fetch, settle  # as in `put`
-        from bridge.publishing.errands import FetchMessage, SettleMessage
-
         seconds = wait_of("timeout", timeout)
         recording = self.recording()
         if recording is not None:
