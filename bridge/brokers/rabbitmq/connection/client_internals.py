@@ -35,7 +35,7 @@ SENT_TOGETHER = 500
 """Methods that are sent before their answers are read: all answers must fit in the buffers of the socket."""
 
 UNSENT_AT_MOST = 64 * 1024
-"""Bytes of acknowledgements or publishes that may wait for the socket."""
+"""Bytes of acknowledgements that may wait for the socket."""
 
 log = logging.getLogger(__name__)
 
@@ -192,20 +192,11 @@ def frame_max(channel: Engine) -> int:
 
 
 def write_frames(channel: Engine, frames: Iterable[Basic.Ack | Basic.Nack]) -> None:
-    """Give acknowledgements to the socket in one piece, as `write_to_socket` does."""
-    write_to_socket(channel, b"".join([encode_acknowledgement(channel.number, frame) for frame in frames]))
-
-
-def write_to_socket(channel: Engine, frames: bytes) -> None:
-    """Give whole frames to the socket in one piece, without waiting for it. They do not pass through the queue and the
-    task of aiormq's writer, and may overtake what waits there."""
-    with suppress(RuntimeError):  # uvloop's, of a socket that has just ended: the channel is about to close
-        _writer(channel).write(frames)
-
-
-async def until_drained(channel: Engine) -> None:
-    """Return when the socket has taken most of what waits for it. Raise `OSError` if the connection breaks."""
-    await _writer(channel).drain()
+    """Give acknowledgements to the socket in one piece, without waiting for it. They do not pass through the queue and
+    the task of aiormq's writer, and may overtake what waits there."""
+    payload = b"".join([encode_acknowledgement(channel.number, frame) for frame in frames])
+    with suppress(RuntimeError):  # uvloop's, of a socket that has just ended: the deliveries return to their queue
+        _writer(channel).write(payload)
 
 
 def socket_has_room(channel: Engine) -> bool:

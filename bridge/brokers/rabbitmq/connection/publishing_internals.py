@@ -3,60 +3,70 @@ aiormq, which needs a tenth of a millisecond for each publish, and looks through
 """
 
 import asyncio
-import time
 from typing import cast
 
+from aiormq.abc import ChannelFrame
 from aiormq.channel import Channel as Engine
 
-from bridge.brokers.rabbitmq.connection.client_internals import (
-    DeliveringConnection,
-    socket_has_room,
-    until_drained,
-    write_to_socket,
-)
+from bridge.brokers.rabbitmq.connection.client_internals import DeliveringConnection
 from bridge.brokers.rabbitmq.connection.confirms import Confirms
-
-PAUSE = 0.0001
-"""Seconds after which the next publish is sent at once. Many publishes of one turn of the loop take less."""
 
 
 class Outgoing:
-    """Publishes on their way to the socket. One after a pause is sent at once. Others are sent at the end of their turn
-    of the loop, all of them by one system call."""
+    """Publishes on their way to the connection's writer. Those of one turn of the loop are sent by one system call."""
 
     def __init__(self, channel: Engine) -> None:
         self._channel = channel
-        self._frames: list[bytes] = []
-        """Wait for the end of this turn."""
-        self._sent_at = 0.0
+        self._batch: _Batch | None = None
 
     @property
     def has_room(self) -> bool:
-        """True if the socket takes publishes now."""
-        return socket_has_room(self._channel)
+        """True if `add` and `drained` may be called now."""
+        return not self._channel.write_queue.full() or self._is_open(self._batch)
 
     def add(self, frames: bytes) -> None:
-        """Send these frames in this turn of the loop, without waiting for the socket."""
-        self._frames.append(frames)
-        if len(self._frames) > 1:
-            return
-        if time.monotonic() - self._sent_at >= PAUSE:
-            self._send()
-        else:
-            asyncio.get_running_loop().call_soon(self._send)
+        """Send these frames, without waiting for the socket. Raise `asyncio.QueueFull` if there is no room."""
+        if not self._is_open(self._batch):
+            batch = _Batch()
+            self._channel.write_queue.put_nowait(cast(ChannelFrame, batch))
+            self._batch = batch
+        cast(_Batch, self._batch).frames.append(frames)
 
     async def drained(self, frames: bytes) -> None:
-        """Send these frames, and return when the socket has taken most of what waits for it. Raise `OSError` if the
-        connection breaks meanwhile."""
-        self._frames.append(frames)
-        self._send()
-        await until_drained(self._channel)
+        """Send these frames, and return when the socket has taken them. Raise the error of the channel if it closes
+        meanwhile."""
+        self.add(frames)
+        batch = cast(_Batch, self._batch)
+        if batch.drain_future is None:
+            batch.drain_future = self._channel.create_future()
+        await asyncio.shield(batch.drain_future)
 
-    def _send(self) -> None:
-        frames, self._frames = self._frames, []
-        if frames:  # else they were sent with a large one
-            write_to_socket(self._channel, b"".join(frames))
-            self._sent_at = time.monotonic()
+    def _is_open(self, batch: "_Batch | None") -> bool:
+        return batch is not None and not batch.taken
+
+
+class _Batch:
+    """What the connection's writer takes for one `ChannelFrame`: all frames that were added until then."""
+
+    should_close = False
+
+    def __init__(self) -> None:
+        self.frames: list[bytes] = []
+        self.taken = False
+        self.drain_future: asyncio.Future[None] | None = None
+
+    @property
+    def payload(self) -> bytes:
+        self.taken = True
+        return b"".join(self.frames)
+
+    @property
+    def should_drain(self) -> bool:
+        return self.drain_future is not None and not self.drain_future.done()
+
+    def drain(self) -> None:
+        if self.should_drain:
+            cast("asyncio.Future[None]", self.drain_future).set_result(None)
 
 
 def read_confirms(channel: Engine, confirms: Confirms) -> None:

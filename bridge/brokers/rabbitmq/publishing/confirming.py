@@ -63,8 +63,8 @@ class ConfirmingChannel:
         return self._outgoing.has_room
 
     def write(self, exchange: str, routing_key: str, properties: Properties, body: bytes, answered: Answered) -> None:
-        """Publish without waiting, in this turn of the loop. Raise `asyncio.QueueFull`, with nothing written, unless it
-        `has_room`: a number for a message that is not sent would shift all answers."""
+        """Publish without waiting. What is written in one turn of the loop is sent together. Raise `asyncio.QueueFull`,
+        with nothing written, unless it `has_room`: a number for a message that is not sent would shift all answers."""
         if not self.has_room:
             raise asyncio.QueueFull
         self._outgoing.add(self._numbered(exchange, routing_key, properties, body, answered))
