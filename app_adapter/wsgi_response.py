@@ -71,7 +71,8 @@ def head_of(status: str, headers: list[tuple[str, str]]) -> Head:
 
 
 class Heads:
-    """Makes heads, and keeps the last one: most replays have the same."""
+    """Makes heads, and keeps the last one: most replays have the same. It is kept only if its headers are plain: others
+    can be equal and have another text, or change."""
 
     def __init__(self) -> None:
         self._made_of: tuple[str, list[tuple[str, str]]] | None = None
@@ -79,10 +80,15 @@ class Heads:
 
     def head_of(self, status: str, headers: list[tuple[str, str]]) -> Head:
         """Return what `head_of` returns, and raise what it raises."""
-        if (status, headers) != self._made_of:
-            self._last = head_of(status, headers)
-            self._made_of = status, list(headers)
-        return self._last
+        if (status, headers) == self._made_of:
+            return self._last
+        are_plain = type(headers) is list and all(
+            type(pair) is tuple and {*map(type, pair)} == {str} for pair in headers
+        )
+        head = head_of(status, headers)
+        if are_plain:
+            self._made_of, self._last = (status, headers.copy()), head
+        return head
 
 
 class WsgiResponse:
@@ -93,7 +99,7 @@ class WsgiResponse:
         self._head_of = head_of
         self._head: bytes | None = None
         self._left: int | None = None
-        self._body: Iterable[bytes] = ()
+        self._is_one_piece = False
         self.begun = False
         self.ended = False
 
@@ -109,7 +115,8 @@ class WsgiResponse:
                 close()
 
     def _send_all(self, body: Iterable[bytes]) -> None:
-        self._body = body
+        # Asked before the first piece: the length of a body that is its own iterator is that of the rest.
+        self._is_one_piece = self._left is None and isinstance(body, Sized) and len(body) == 1
         for piece in body:
             if piece:
                 self._write(piece)
@@ -138,7 +145,7 @@ class WsgiResponse:
             return
         if self._head is None:
             raise RuntimeError("the body began before start_response() was called")
-        if not self.begun and self._left is None and piece and _is_one_piece(self._body):
+        if not self.begun and self._left is None and piece and self._is_one_piece:
             self._left = len(piece)
             self._head += b"Content-Length: %d\r\n" % self._left
         data = piece if self._left is None else piece[: max(self._left, 0)]
@@ -157,10 +164,6 @@ class WsgiResponse:
     def _end(self) -> None:
         self.ended = True
         self._client.end()
-
-
-def _is_one_piece(body: Iterable[bytes]) -> bool:
-    return isinstance(body, Sized) and len(body) == 1
 
 
 def _refuse_line_ends(headers: Iterable[tuple[str, str]]) -> None:

@@ -7,7 +7,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import pytest
 
-from app_adapter.wsgi_response import ClientGone, WsgiResponse
+from app_adapter.wsgi_response import ClientGone, Heads, WsgiResponse
 
 HEAD = b"Status: 200 OK\r\n"
 
@@ -244,3 +244,31 @@ def test_a_wrong_start_of_the_response_sends_nothing(what: str) -> None:
         WsgiResponse(client).run(WRONG[what], {})
 
     assert client.notes == []
+
+
+def test_a_body_that_gets_shorter_is_sent_whole() -> None:
+    """It is its own iterator, and its length is that of the rest."""
+
+    class Queue(list[bytes]):
+        def __iter__(self) -> Iterator[bytes]:
+            while self:
+                yield self.pop(0)
+
+    notes = Notes()
+    WsgiResponse(notes).run(app_of(Queue([b"first", b"second"])), {})
+    assert notes.received.endswith(b"firstsecond")
+
+
+def test_a_head_is_kept_only_for_plain_headers() -> None:
+    """Others can be equal to the next ones, and have another text."""
+    heads = Heads()
+    assert heads.head_of("200 OK", iter([("X", "1")])).data == b"Status: 200 OK\r\nX: 1\r\n"  # type: ignore[arg-type]
+    assert heads.head_of("200 OK", []).data == b"Status: 200 OK\r\n"
+    pair = ["X", "1"]
+    assert heads.head_of("200 OK", [pair]).data == b"Status: 200 OK\r\nX: 1\r\n"  # type: ignore[list-item]
+    pair[1] = "2"
+    assert heads.head_of("200 OK", [pair]).data == b"Status: 200 OK\r\nX: 2\r\n"  # type: ignore[list-item]
+    plain = [("X", "1")]
+    assert heads.head_of("200 OK", plain) is heads.head_of("200 OK", [("X", "1")])
+    plain[0] = ("X", "2")
+    assert heads.head_of("200 OK", plain).data == b"Status: 200 OK\r\nX: 2\r\n"
