@@ -105,9 +105,16 @@ class ChildConnection:
         if not self.open:
             return
         if by_loop:
-            self._loop.add_reader(self._socket, self.read)
+            self._loop.add_reader(self._socket, self._readable)
         else:
             self._loop.remove_reader(self._socket)
+
+    def _readable(self) -> None:
+        """Read what has arrived, and in the next turn what follows it. uvloop watches a socket no more that has an error,
+        as after the end of a child with unread requests."""
+        self.read()
+        if self.open:
+            self._loop.call_soon(self.read)
 
     def read(self) -> None:
         """Process what has arrived, all of it if that is not very much."""

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 import socket
+from typing import Any
 
 from bridge.config.foreign_pool import Address
 
@@ -40,21 +41,23 @@ def connect_to_path(path: str) -> socket.socket:
 
 
 async def _connect_to_host(host: str, port: int) -> socket.socket:
-    """Try the addresses of a host one after the other; raise the error of the last one."""
+    """Try the addresses of a host one after the other; raise the error of the first one, which the system prefers."""
     loop = asyncio.get_running_loop()
-    failure = OSError(f"no address of {host}")
+    failure: OSError | None = None
     for family, kind, protocol, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-        sock = socket.socket(family, kind | socket.SOCK_NONBLOCK, protocol)
         try:
-            await loop.sock_connect(sock, address)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return await _connect_to(socket.socket(family, kind | socket.SOCK_NONBLOCK, protocol), address)
         except OSError as error:
-            sock.close()
             number = error.errno or errno.EIO
-            failure = OSError(number, os.strerror(number))  # the loop's text names the address once more
-        except BaseException:
-            sock.close()
-            raise
-        else:
-            return sock
-    raise failure
+            failure = failure or OSError(number, os.strerror(number))  # the loop's text names the address once more
+    raise failure or OSError(f"no address of {host}")
+
+
+async def _connect_to(sock: socket.socket, address: Any) -> socket.socket:
+    try:
+        await asyncio.get_running_loop().sock_connect(sock, address)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except BaseException:
+        sock.close()
+        raise
+    return sock

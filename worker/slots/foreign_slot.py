@@ -88,7 +88,6 @@ class ForeignServer:
     async def _look(self) -> bool:
         try:
             (await connect(self.address)).close()
-            await asyncio.sleep(END_SEEN_WITHIN)
         except BlockingIOError:
             pass  # the server runs, and is busy
         except OSError as error:
@@ -96,6 +95,7 @@ class ForeignServer:
             return False
         self._reached = True
         self._log_recovery("away")
+        await asyncio.sleep(END_SEEN_WITHIN)
         return True
 
     def _log_trouble(self, kind: str, why: str) -> None:
@@ -158,9 +158,8 @@ class ForeignSlot:
         return 1
 
     def begin(self, run: Run) -> None:
-        """Send the request of a run in the next turn of the loop, when the server can have seen the end of the last
-        connection. The run ends at most its deadline after the connection was made. If the server does not take the
-        request, the slot retires."""
+        """Send the request of a run in the next turn of the loop. The run ends at most its deadline after the connect.
+        If the server does not take the request, the slot retires."""
         self._run, self._began = run, self._loop.time()
         self._beginning = self._loop.call_soon(self._begin, run)
 
@@ -206,9 +205,8 @@ class ForeignSlot:
     def _begin(self, run: Run) -> None:
         try:
             self._make_and_send(run)
-        except Exception as error:  # the worker's own; without an end of the run, its event would wait for ever
-            self._let_go()
-            run.line.failed(run, error)
+        except Exception as error:
+            self._fail(run, error)
 
     def _make_and_send(self, run: Run) -> None:
         transport = self._transport
@@ -221,7 +219,7 @@ class ForeignSlot:
         if transport is not None:
             self._send(transport, request)
         elif self._server.address.path is None:
-            self._beginning = self._loop.create_task(self._connect(connection, request))
+            self._beginning = self._loop.create_task(self._connect(run, connection, request))
         else:
             self._connect_to_path(self._server.address.path, connection, request)
 
@@ -233,16 +231,16 @@ class ForeignSlot:
         else:
             self._send(self._opened(sock, connection), request)
 
-    async def _connect(self, connection: Connection, request: bytes) -> None:
+    async def _connect(self, run: Run, connection: Connection, request: bytes) -> None:
         try:
-            sock = await connect(self._server.address)
-        except OSError as error:
-            self._not_connected(error)
-        except Exception as error:  # a name that cannot be looked up, though the settings have checked it
-            run = self._let_go()
-            run.line.failed(run, error)
-        else:
-            self._send(self._opened(sock, connection), request)
+            try:
+                sock = await connect(self._server.address)
+            except OSError as error:
+                self._not_connected(error)
+            else:
+                self._send(self._opened(sock, connection), request)
+        except Exception as error:  # also of a name that cannot be looked up, though the settings have checked it
+            self._fail(run, error)
 
     def _opened(self, sock: socket.socket, connection: Connection) -> Transport:
         self._transport = Transport(sock, connection, self._server.last_reply, self._end)
@@ -262,6 +260,15 @@ class ForeignSlot:
             self._deadline.by(self._due)
         else:
             self._transport.run_out(self._run.deadline)
+
+    def _fail(self, run: Run, error: Exception) -> None:
+        """End a run by an error of the worker itself, or its event would wait for ever. The connection may have a part
+        of the request."""
+        self._close()
+        if self._run is not run:
+            raise error
+        self._let_go()
+        run.line.failed(run, error)
 
     def _not_connected(self, error: OSError) -> None:
         refusal = NotTaken(f"{self._server.address}: {error}")

@@ -16,8 +16,8 @@ class Transport:
     """A connected socket that does not block, and the `connection` on it. It is closed after every exchange except a
     complete, clean reply.
 
-    `on_end` is called with the exchange of each request, in a later turn of the loop than `send`. The transports to one
-    server share `last_reply`.
+    `on_end` is called with the exchange of each request: by `run_out`, or in a later turn of the loop than `send`. The
+    transports to one server share `last_reply`.
     """
 
     def __init__(
@@ -38,6 +38,8 @@ class Transport:
         self._reply: ArrivingReply | None = None
         self._room = EXCERPT
         self._unsent = memoryview(b"")
+        self._refused: OSError | None = None
+        """The error of the socket, which takes no further byte. A reply may have come before."""
         self._loop.add_reader(sock, self._read)
 
     def silent(self) -> bool:
@@ -60,7 +62,7 @@ class Transport:
         except BlockingIOError:
             sent = 0
         except OSError as error:
-            self._loop.call_soon(self._lose, error)
+            self._read_the_rest(error)
             return
         if sent < len(request):
             self._unsent = memoryview(request)[sent:]
@@ -90,12 +92,16 @@ class Transport:
         return self._reply
 
     def _read(self) -> None:
+        if not self.open:
+            return
         try:
             data = self._socket.recv(READ_SIZE)
-        except BlockingIOError:
-            return
         except OSError as error:
-            self._lose(error)
+            if self._refused is not None or not isinstance(error, BlockingIOError):
+                self._lose(self._refused or error)
+            return
+        if not data and self._refused is not None:
+            self._lose(self._refused)
             return
         try:
             exchange = self._take(self.connection.receive(data))
@@ -105,6 +111,8 @@ class Transport:
             return
         if exchange is not None or not data:
             self._end(exchange)
+        else:
+            self._loop.call_soon(self._read)  # uvloop watches a socket no more that has an error, as after a reset
 
     def _write(self) -> None:
         try:
@@ -112,10 +120,16 @@ class Transport:
         except BlockingIOError:
             return
         except OSError as error:
-            self._lose(error)
+            self._loop.remove_writer(self._socket)
+            self._read_the_rest(error)
             return
         if not self._unsent:
             self._loop.remove_writer(self._socket)
+
+    def _read_the_rest(self, error: OSError) -> None:
+        """Read what the server has sent before it ended the connection."""
+        self._refused = error
+        self._loop.call_soon(self._read)
 
     def _take(self, events: Sequence[ReplyEvent]) -> Exchange | NotTaken | None:
         """Take events of the reply; return the exchange if they end it."""
@@ -131,12 +145,15 @@ class Transport:
         return self._arriving.broken_off(str(error))
 
     def _lose(self, error: OSError) -> None:
-        self._end(self._arriving.broken_off(f"the connection was lost: {error}"))
+        in_flight, broken_off = self._in_flight, self._arriving.broken_off(f"the connection was lost: {error}")
+        self.close()
+        if in_flight:
+            self._on_end(broken_off)
 
     def _end(self, exchange: Exchange | NotTaken | None) -> None:
         """End the exchange, if one is under way; close the socket, unless it can be used again."""
         in_flight, self._in_flight, self._reply = self._in_flight, False, None
-        if self._unsent or not self.connection.reusable:
+        if self._unsent or self._refused is not None or not self.connection.reusable:
             self.close()
         if in_flight and exchange is not None:
             self._on_end(exchange)

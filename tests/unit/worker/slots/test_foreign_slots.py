@@ -22,6 +22,7 @@ from worker.slots.foreign_slot import ForeignServer, ForeignSlot
 from worker.slots.foreign_slots import ForeignPool
 from worker.slots.slot import NotTaken, Run, Slot
 from worker.slots.slots import Slots
+from worker.slots.transport import Transport
 
 
 def full() -> list[bytes]:
@@ -258,6 +259,40 @@ async def test_an_error_of_the_worker_itself_ends_the_run(tmp_path: Path, monkey
     with pytest.raises(RuntimeError):
         await run_in(slot, a_request())
     assert slot.room == 1
+
+
+async def test_a_kept_connection_that_the_worker_failed_to_use_is_not_used_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A part of the request may be on it."""
+    server = LyingServer(lambda: [truth(1)])
+    async with server.listening(tmp_path / "a"):
+        slot = ForeignServer(Address(path=str(tmp_path / "a"))).open(keep=True)
+        assert isinstance(await run_in(slot, a_request()), Reply)
+        with monkeypatch.context() as patch, pytest.raises(MemoryError):
+            patch.setattr(Transport, "send", fail_to_send)
+            await run_in(slot, a_request())
+        assert isinstance(await run_in(slot, a_request()), Reply)
+        slot.retire()
+
+
+async def test_an_error_of_the_worker_itself_after_it_has_connected_ends_the_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A connection to a host is made in a task, whose exception nobody sees."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        monkeypatch.setattr(Transport, "send", fail_to_send)
+        slot = ForeignServer(Address(host="127.0.0.1", port=listening.getsockname()[1])).open(keep=False)
+        with pytest.raises(MemoryError):
+            await run_in(slot, a_request())
+    assert slot.room == 1
+
+
+def fail_to_send(transport: Transport, request: bytes, room: int) -> None:
+    """Fail as `Transport.send` would without memory."""
+    raise MemoryError
 
 
 async def given_up(slot: ForeignSlot, turns: int) -> None:

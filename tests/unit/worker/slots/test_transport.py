@@ -127,6 +127,34 @@ async def test_an_end_in_mid_reply_is_broken_off(pair: tuple[Ours, Peer]) -> Non
     assert not ours.transport.open
 
 
+async def test_an_end_with_an_unread_request_is_seen(pair: tuple[Ours, Peer]) -> None:
+    """The kernel then reports an error of the socket, after which uvloop watches it no more."""
+    ours, peer = pair
+    exchange = ours.send()
+    await peer.send(error_output(b"oh"))
+    peer.leave()
+    async with asyncio.timeout(PATIENCE):
+        broken = await exchange
+    assert isinstance(broken, BrokenOff)
+    assert broken.error_output == b"oh"
+    assert not ours.transport.open
+
+
+@pytest.mark.parametrize("request_sent", [REQUEST, LARGE], ids=["whole", "in part"])
+async def test_a_reply_counts_whose_server_left_the_request_unread(
+    pair: tuple[Ours, Peer], request_sent: EncodedRequest
+) -> None:
+    """Such as a refusal of a large body. The reply is longer than one read."""
+    ours, peer = pair
+    exchange = ours.send(request_sent)
+    await peer.send(output(b"Status: 413 Too Large\r\n\r\n" + b"x" * 60_000) + output(b"x" * 60_000) + end())
+    peer.leave()
+    async with asyncio.timeout(PATIENCE):
+        reply = await exchange
+    assert isinstance(reply, Reply)
+    assert reply.status == 413
+
+
 async def test_a_breach_of_the_protocol_is_broken_off(pair: tuple[Ours, Peer]) -> None:
     """The message says what was expected."""
     ours, peer = pair
