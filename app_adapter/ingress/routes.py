@@ -46,7 +46,6 @@ def blueprint() -> Blueprint:
 class Ingress:
     """The views of a blueprint, with what they have read of the settings of its app."""
 
-    _state: AppState = field(init=False)
     _settings: Settings = field(init=False)
     _access: Access = field(init=False)
     _webhooks: Webhooks = field(init=False)
@@ -61,7 +60,7 @@ class Ingress:
             raise SettingsError(
                 f"the app {setup.app.name!r}: expected DeferredEvents(app) before the ingress is registered"
             )
-        self._state, self._settings = state, state.settings
+        self._settings = state.settings
         self._access, self._limits = access_of(self._settings), ingress_of(self._settings)
         self._webhooks = webhooks_of(self._limits)
         self._keys = keys_of(self._settings)
@@ -82,7 +81,7 @@ class Ingress:
         if token is None:
             event = event._replace(key=headers[WEBHOOK_ID])
         self._take(client, event, asked)
-        result = send(self._state, self._keys, event, asked)
+        result = send(_state(), self._keys, event, asked)
         return _answered(result, asked) if isinstance(result, Answered) else _deferred(result, name)
 
     def event(self, event_id: str) -> Response:
@@ -101,7 +100,7 @@ class Ingress:
         """Answer in the dialect of zmws. A request has the rights of the token that the settings name for it."""
         client = self._access.named(str(self._limits.zmws))
         parameters = zmws.parameters(request, read_body(request, self._limits.max_request))
-        return zmws.answer(self._state, client, job, parameters, self._limits.longest_wait.total_seconds(), self._take)
+        return zmws.answer(_state(), client, job, parameters, self._limits.longest_wait.total_seconds(), self._take)
 
     def _take(self, client: Client, event: Received, asked: Asked) -> None:
         self._check(client, event, asked)
@@ -125,7 +124,7 @@ class Ingress:
         found = cloudevents.of_batch(content_type, body, self._limits.max_depth, self._limits.max_events)
         events = [self._checked(client, each, name, asked) for each in found]
         self._rates.take(client, len(events))
-        return _batch_answer(send_many(self._state, self._keys, events, asked))
+        return _batch_answer(send_many(_state(), self._keys, events, asked))
 
     def _event(self, content_type: str, body: bytes, name: str | None) -> Received:
         depth = self._limits.max_depth
@@ -160,6 +159,11 @@ class Ingress:
 
 def _named(event: Received, name: str | None) -> Received:
     return event if name is None or name == event.name else event._replace(name=name)
+
+
+def _state() -> AppState:
+    state: AppState = current_app.extensions[EXTENSION]
+    return state
 
 
 def _answered(answer: Answered, asked: Asked) -> Response:
