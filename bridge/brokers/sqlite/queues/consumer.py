@@ -56,12 +56,14 @@ class SqliteConsumer:
         self._holding = Holding(declared)
         self._hand = Hand[SqliteDelivery](declared, self._holding.prefetch)
         self._arrival = asyncio.Event()
+        self._waiting = False
+        """True while the worker waits for a delivery. Some may be in hand, of a queue of which it has enough."""
         self._rounds = Rounds(
             database,
             tables.taking,
             tables.settling,
             self._holding,
-            busy=self._hand.__bool__,
+            busy=lambda: bool(self._hand) and not self._waiting,
             caught=self._catch,
             failed=self._note,  # the next heartbeat looks again
         )
@@ -102,9 +104,13 @@ class SqliteConsumer:
 
     async def receive(self) -> SqliteDelivery:
         while (delivery := self._hand.next(self._holding.handed_out)) is None:
+            self._waiting = True
             self._rounds.hurry()
             self._arrival.clear()
-            await self._arrival.wait()
+            try:
+                await self._arrival.wait()
+            finally:
+                self._waiting = False
         self._holding.hand_out(delivery)
         return delivery
 
