@@ -6,7 +6,7 @@ leaving the process).
 
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -261,9 +261,10 @@ class DeferredEvents(DeferredModels):
             self.recording = before
 
     def _state(self) -> AppState:
-        try:
+        app: Flask | None = None
+        with suppress(RuntimeError):  # outside of a context
             app = current_app._get_current_object()  # type: ignore[attr-defined]  # typed as the app itself
-        except RuntimeError:
+        if app is None:
             app = self._only_app()
         state = app.extensions.get(EXTENSION)
         if not isinstance(state, AppState) or state.events is not self:

@@ -110,8 +110,8 @@ class ChildConnection:
             self._loop.remove_reader(self._socket)
 
     def _readable(self) -> None:
-        """Read what has arrived, and in the next turn what follows it. uvloop watches a socket no more that has an error,
-        as after the end of a child with unread requests."""
+        """Read what has arrived, and in the next turn what follows it. uvloop watches a socket no more that has an
+        error, as after the end of a child with unread requests."""
         self.read()
         if self.open:
             self._loop.call_soon(self.read)
