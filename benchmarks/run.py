@@ -61,7 +61,7 @@ def _arguments() -> tuple[Sequence[str], Scale]:
     for option, value, least in (
         ("--events", given.events, 2 * SINGLE_SENDS),
         ("--rounds", given.rounds, 1),
-        ("--backlog", given.backlog, 1_000),
+        ("--backlog", given.backlog, 10_000),
     ):
         if value < least:
             parser.error(f"{option} {value}: expected at least {least:,}")

@@ -27,7 +27,7 @@ HELLO = "<?php\necho 'hello';\n"
 def measure(directory: Path, scale: Scale) -> Table:
     """Measure both, with a new connection for each request and with kept ones."""
     with php_pool(directory, HELLO) as pool:
-        rows = compared_with_nginx(pool, _transport, _nginx, ROUNDS, statistics.median, "≥ 0.50")
+        rows = compared_with_nginx(pool, _transport, _nginx, ROUNDS, statistics.median, "≥ 0.90")
     return Table(
         "The transport alone compared with nginx, over PHP-FPM",
         f"Requests/s of a script that prints hello, {PROCESSES} at a time, on a pool of {PROCESSES} processes on a "
