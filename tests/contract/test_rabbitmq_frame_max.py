@@ -177,7 +177,8 @@ async def test_foreign_messages_that_cannot_be_replaced_block_nothing(
 async def test_messages_of_an_older_bridge_that_are_too_large_stay_and_block_nothing(
     node: RabbitNode, site: RabbitSite, type: str
 ) -> None:
-    """More of them than the prefetch do not stop their queue, and all are still in it when the worker has ended."""
+    """More of them than the prefetch do not stop their queue, and all are still in it when the worker has ended. An
+    event may come again with its id: RabbitMQ closes the channel at a message that is too large, and drops confirms."""
     old, large = f"{site.namespace}_old", 2 * PREFETCH + 10
     queue = Queue("legacy", foreign=ForeignSource(old, "fervo", "legacy.event"))
     broker = RabbitBroker.from_url(node.url, site.namespace)
@@ -191,10 +192,14 @@ async def test_messages_of_an_older_bridge_that_are_too_large_stay_and_block_not
     try:
         with setting(node, "max_message_size", 2_000):
             consumer = await consuming(broker, "legacy")
-            events = [delivery.envelope.event for delivery in await take_and_ack(consumer, 5)]
+            ids: dict[bytes, set[str]] = {str(number).encode(): set() for number in range(5)}
+            while not all(ids.values()):
+                (delivery,) = await take_and_ack(consumer, 1)
+                ids[delivery.envelope.event.data].add(delivery.envelope.event.id)
+            await consumer.stop()
             await broker.close()
 
-        assert sorted(event.data for event in events) == [b"0", b"1", b"2", b"3", b"4"]
+        assert {len(each) for each in ids.values()} == {1}
 
         async def left() -> int:
             return await site.count(old, durable=True)

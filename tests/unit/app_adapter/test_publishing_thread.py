@@ -331,12 +331,12 @@ def test_many_events_wait_for_their_confirms_at_the_same_time() -> None:
 
 
 def test_many_events_without_a_confirm_take_no_longer_than_one() -> None:
-    """At the deadline each of them is unconfirmed."""
+    """At the deadline each that was begun is unconfirmed. A busy machine may not have begun all."""
     with publishing(FakeBroker(publishing=for_ever)) as thread:
         began = time.monotonic()
         answers = thread.publish_many([Outgoing(event())] * 300, within(BUDGET))
 
-    assert {type(answer) for answer in answers} == {DeferUnconfirmed}
+    assert DeferUnconfirmed in {type(answer) for answer in answers} <= {DeferUnconfirmed, DeferUnavailable}
     assert time.monotonic() - began < PATIENCE
 
 
