@@ -208,7 +208,7 @@ async def test_a_deadline_counts_from_the_own_beginning(slots: Slots, child: Han
     child.take_token()
     ran = await ended(second)
     assert isinstance(ran.exchange, OutOfTime)
-    assert ran.seconds >= 0.3
+    assert round(ran.seconds, 3) >= 0.3  # the clock of uvloop has whole milliseconds
 
 
 async def test_what_a_hanging_child_has_not_begun_is_not_out_of_time(slots: Slots, child: HandChild) -> None:
