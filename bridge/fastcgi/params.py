@@ -60,28 +60,24 @@ def append_params(encoded: bytes, params: Mapping[str, str]) -> tuple[bytes, ...
     which are not cached. Return None if one record cannot hold them all. Raise `InvalidRequest`."""
     pieces = [encoded]
     for name, value in params.items():
-        try:
-            text = value.encode()
-        except UnicodeEncodeError as error:
-            raise _not_text(name, error) from error
+        text = _encode_value(name, value)
         pieces += (_encode_beginning(name, len(text)), text)
     content = b"".join(pieces)
     return (content,) if len(content) <= SENT_CONTENT else None
 
 
 def _encode_pair(name: str, value: str | bytes) -> bytes:
-    if isinstance(value, str):
-        try:
-            value = value.encode()
-        except UnicodeEncodeError as error:
-            raise _not_text(name, error) from error
-    return _encode_beginning(name, len(value)) + value
+    data = _encode_value(name, value) if isinstance(value, str) else value
+    return _encode_beginning(name, len(data)) + data
 
 
-def _not_text(name: str, error: UnicodeEncodeError) -> InvalidRequest:
-    """Return the error for a value that is no text. Raise that of the name, if it is none either."""
-    _encode_name(name)
-    return InvalidRequest(f"{name} cannot be sent as UTF-8: {error.reason}")
+def _encode_value(name: str, value: str) -> bytes:
+    """Return a value as UTF-8. If that cannot be done, raise the error of the name, if it has one, else the value's."""
+    try:
+        return value.encode()
+    except UnicodeEncodeError as error:
+        _encode_name(name)
+        raise InvalidRequest(f"{name} cannot be sent as UTF-8: {error.reason}") from error
 
 
 @lru_cache(maxsize=1024)
