@@ -260,7 +260,8 @@ def test_a_body_that_gets_shorter_is_sent_whole() -> None:
 
 
 def test_a_head_is_kept_only_for_plain_headers() -> None:
-    """Others can be equal to the next ones, and have another text."""
+    """Others can be equal to the next ones, and have another text. PEP 3333 does not allow some of those here, so the
+    types do not either."""
     heads = Heads()
     assert heads.head_of("200 OK", iter([("X", "1")])).data == b"Status: 200 OK\r\nX: 1\r\n"  # type: ignore[arg-type]
     assert heads.head_of("200 OK", []).data == b"Status: 200 OK\r\n"

@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -143,13 +143,8 @@ async def test_a_full_backlog_is_a_refusal_and_the_server_does_not_count_as_away
 async def test_connecting_to_a_server_has_a_time_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The limit is separate from the event's deadline, which is for the app."""
     monkeypatch.setattr(connecting, "CONNECT_WITHIN", 0.2)
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen(0)
-        port = listening.getsockname()[1]
-        with socket.create_connection(("127.0.0.1", port)):
-            slot = ForeignServer(Address(host="127.0.0.1", port=port)).open(keep=False)
-            exchange = await run_in(slot, a_request())
+    with full_host() as address:
+        exchange = await run_in(ForeignServer(address).open(keep=False), a_request())
     assert isinstance(exchange, NotTaken)
     assert "no answer within 0.2 s" in exchange.why
 
@@ -238,18 +233,14 @@ async def test_a_run_that_is_given_up_before_it_is_sent_begins_nothing(tmp_path:
 
 async def test_a_run_that_is_given_up_while_it_connects_closes_the_socket() -> None:
     """A host may take seconds."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen(0)
-        port = listening.getsockname()[1]
-        with socket.create_connection(("127.0.0.1", port)):
-            slot = ForeignServer(Address(host="127.0.0.1", port=port)).open(keep=False)
-            await given_up(slot, turns=10)
+    with full_host() as address:
+        slot = ForeignServer(address).open(keep=False)
+        await given_up(slot, turns=10)
     assert slot.room == 1
 
 
 async def test_an_error_of_the_worker_itself_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its event would wait for ever, because nothing was sent whose time could end."""
+    """Without that, its event would wait for ever: no request was sent, so no deadline runs."""
 
     def fail(path: str) -> socket.socket:
         raise RuntimeError(path)
@@ -288,6 +279,17 @@ async def test_an_error_of_the_worker_itself_after_it_has_connected_ends_the_run
         with pytest.raises(MemoryError):
             await run_in(slot, a_request())
     assert slot.room == 1
+
+
+@contextmanager
+def full_host() -> Iterator[Address]:
+    """Yield the address of a TCP server whose backlog is full: a connection to it is never made."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        port = listening.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)):
+            yield Address(host="127.0.0.1", port=port)
 
 
 def fail_to_send(transport: Transport, request: bytes, room: int) -> None:
