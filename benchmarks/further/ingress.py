@@ -79,7 +79,7 @@ BATCHED = _request("/events", "application/cloudevents-batch+json", _batch())
 
 
 class Kind(NamedTuple):
-    """What is sent to which app: requests of `events` each."""
+    """A row of the table: the app that gets the requests, and how many events each request has."""
 
     app: str
     request: bytes
