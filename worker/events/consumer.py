@@ -39,6 +39,10 @@ from worker.events.steering import (
 from worker.events.unrun import acknowledge, end_failed, give_back, leave_out
 from worker.slots.slots import NoSlotToCome, Slots
 
+TAKEN_AT_ONCE = 8
+"""Deliveries that are taken in one turn of the event loop. More would keep it from the children that have no request
+meanwhile."""
+
 Gate = Callable[[str, float, GateState], Go | Wait]
 
 
@@ -140,7 +144,7 @@ class EventConsumer:
         that still wait for a slot return to their queue."""
         try:
             while self._limit is None or self.taken < self._limit:
-                for _ in range(await self._room()):
+                for _ in range(min(await self._room(), TAKEN_AT_ONCE)):
                     self._take(await self._broker.receive())
                     if self.taken == self._limit:
                         break

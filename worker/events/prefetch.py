@@ -21,10 +21,11 @@ HELD_WHILE_FAST = 16
 """Deliveries held for each slot while events are fast, unless the setting `in_flight` says otherwise: the most requests
 that are in flight in a slot."""
 
-AHEAD_SECONDS = 0.012
-"""Seconds for which a worker holds further deliveries: a few round trips to the broker. They are not in a slot yet."""
+AHEAD_SECONDS = 0.03
+"""Seconds for which a worker holds further deliveries: many round trips to the broker, some of which take long. They
+are not in a slot yet."""
 
-MOST_TIMES = 3
+MOST_TIMES = 8
 """Times that a worker holds what may be in flight, at most."""
 
 HELD_FOR_A_CHOICE = 2

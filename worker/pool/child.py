@@ -11,7 +11,7 @@ from bridge.child_protocol import MAX_REPORT, STACKS_SIGNAL, CannotBoot, Inherit
 from bridge.console.process_ending import ending
 from worker.pool.news import News
 from worker.pool.output import OnPrinted, Output
-from worker.pool.process import BootFailed, Process, Starter, memory_of, signal_group
+from worker.pool.process import BootFailed, Process, Starter, cpu_seconds_of, is_runnable, memory_of, signal_group
 from worker.pool.recycling import Wear
 from worker.pool.start_tokens import StartTokens
 
@@ -65,6 +65,14 @@ class Child:
     def wear(self) -> Wear:
         """The work that the child has done so far."""
         return Wear(self.requests, self.age, memory_of(self.pid))
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU time that the process has used so far."""
+        return cpu_seconds_of(self.pid)
+
+    def waits_for_cpu(self) -> bool:
+        """Return True if the process could go on, but for a CPU that is free."""
+        return is_runnable(self.pid)
 
     async def exited(self) -> str:
         """Wait for the process to end; return in words how it ended."""

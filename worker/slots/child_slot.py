@@ -66,6 +66,7 @@ class ChildSlot:
         self._last_reply = LastReply()
         self._printing: InChild | None = None
         self._known: dict[int, InChild] = {}
+        self._cpu = child.cpu_seconds()
         self._closed_to_more = False
         self._gathering = False
         self._ends: set[asyncio.Task[None]] = set()
@@ -105,8 +106,8 @@ class ChildSlot:
 
     @property
     def at_a_time(self) -> int:
-        """How many replies are read in a tick, or 1."""
-        return max(self._depth.requests // 2, 1)
+        """How many replies may be read in a tick, or 1: all, if the child was faster than expected."""
+        return self._depth.requests
 
     def begin(self, run: Run) -> None:
         """Send the request of a run: at once if the child is idle, else together with others in the next turn of the
@@ -179,7 +180,8 @@ class ChildSlot:
         if self._clock() < first.since + RECALLED_AFTER:
             self._watch()
             return
-        self._depth.note_slow()
+        if not self.child.waits_for_cpu():
+            self._depth.note_slow()
         first.run.line.recalled(self.recall())
 
     def _check_deadline(self) -> None:
@@ -209,7 +211,9 @@ class ChildSlot:
             return
         now = self._clock()
         seconds = (now - ended[0][0].since) / len(ended)
-        self._depth.note(seconds, len(ended))
+        cpu = self.child.cpu_seconds()
+        used, self._cpu = cpu - self._cpu, cpu
+        self._depth.note(seconds, used / len(ended), len(ended))
         if self._sent:
             self._sent[0].since = now
             self._watch()

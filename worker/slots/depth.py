@@ -2,10 +2,17 @@
 
 While events are fast, a child that waited for the worker after each event would be idle for much of the time. A slow
 event holds up those behind it, so only as many are sent as take a few milliseconds together: one, if events are slow.
+
+The clock alone does not tell how long an event takes. On a busy machine the child waits for a CPU too, and for the
+worker, and a depth that fell because of that would make it wait longer. So the CPU time of the child counts, and of the
+time by the clock the share that is surely the event's own.
 """
 
 WORK_SENT = 0.004
 """Seconds of work that are sent to a child at once."""
+
+CROWDED = 4
+"""A child on a busy machine has an event for so many times as long as the event takes."""
 
 _SHARE = 1 / 8
 """The share of the newest event in the mean."""
@@ -22,8 +29,9 @@ class Depth:
         """The time that an event takes, as a mean in which the newest ones count most."""
         self.requests = 1
 
-    def note(self, seconds: float, events: int = 1) -> None:
-        """Note the time that each of some events has taken."""
+    def note(self, clock: float, cpu: float, events: int = 1) -> None:
+        """Note the time that each of some events has taken: seconds by the clock, and of CPU."""
+        seconds = min(clock, max(cpu, clock / CROWDED))
         self.seconds += (min(seconds, WORK_SENT * 2) - self.seconds) * (1 - (1 - _SHARE) ** events)
         self.requests = max(1, min(self._most, int(WORK_SENT / max(self.seconds, 1e-6))))
 

@@ -9,7 +9,10 @@ from typing import Protocol
 
 SHORTEST = 0.001
 LONGEST = 0.0025
-"""Seconds between two reads. A tick is half of the work that the child has: it never waits for a tick."""
+"""Seconds between two reads. A tick is about half of the work that the child has, so that the child need not wait."""
+
+ENOUGH = 0.0014
+"""Seconds of work that a child has at least while it is read in ticks."""
 
 
 class Source(Protocol):
@@ -20,7 +23,7 @@ class Source(Protocol):
 
 
 class Ticks:
-    """Reads sources in ticks while the child has work for two ticks. `work` returns the seconds of work that it has,
+    """Reads sources in ticks while the child has `ENOUGH` work. `work` returns the seconds of work that it has,
     and `read` reads all that has come from the sources."""
 
     def __init__(self, work: Callable[[], float], read: Callable[[], None], *sources: Source) -> None:
@@ -47,8 +50,8 @@ class Ticks:
 
     def _tick(self) -> float | None:
         """Return the seconds of the next tick; None if the child has too little to do."""
-        half = self._work() / 2
-        return min(half, LONGEST) if half >= SHORTEST else None
+        work = self._work()
+        return min(max(work / 2, SHORTEST), LONGEST) if work >= ENOUGH else None
 
     def _read(self) -> None:
         tick = self._tick()

@@ -7,6 +7,7 @@ AMQP sends a delivery as frames: a method, a header, and the parts of the body. 
 
 import logging
 import struct
+import sys
 from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple, Protocol
@@ -60,6 +61,8 @@ class DeliveryStream:
         self._held = bytearray()
         self._wanted = 0
         self._damaged = False
+        self.behind = False
+        """True if `feed` has stopped before the end of what it has, and is to be called again."""
 
     def take(self, channel: int, deliver: TakeDelivery) -> None:
         """Pass the deliveries of this channel to `deliver` until the channel is closed."""
@@ -69,9 +72,10 @@ class DeliveryStream:
         """Offer the frames of this channel to `taker` until the channel is closed."""
         self._channels[channel] = taker
 
-    def feed(self, data: bytes) -> bytes:
+    def feed(self, data: bytes, at_most: int = sys.maxsize) -> bytes:
         """Process the bytes that were read, and pass on the deliveries in them. Return the whole frames that are left.
-        After bytes that are no frames, all bytes are left."""
+        After bytes that are no frames, all bytes are left. `at_most` frames are taken, then the rest waits for the next
+        call."""
         if self._damaged:
             return data
         if self._held:
@@ -83,7 +87,7 @@ class DeliveryStream:
         at, size = 0, len(data)
         left: list[bytes] = []
         kept = 0  # bytes before it are taken, or in `left`
-        while at < size:
+        while at < size and at_most:
             if data[at] not in _TYPES:
                 return self._give_up(data, kept, left)
             if size - at < OVERHEAD:
@@ -102,10 +106,14 @@ class DeliveryStream:
                 if kind == METHOD and payload.startswith(_ENDS_OF_CHANNEL):
                     del self._channels[number]
                 if taker.takes(kind, payload):
+                    at_most -= 1
                     if kept < at:
                         left.append(data[kept:at])
                     kept = end
             at = end
+        self.behind = at < size and not at_most
+        if self.behind:
+            self._wanted = 0
         self._held += data[at:]
         if kept < at:
             left.append(data[kept:at])
@@ -113,7 +121,7 @@ class DeliveryStream:
 
     def _give_up(self, data: bytes, kept: int, left: list[bytes]) -> bytes:
         """Leave these bytes and all others: what listens is no RabbitMQ, and aiormq says so."""
-        self._damaged = True
+        self._damaged, self.behind = True, False
         return b"".join((*left, data[kept:]))
 
 

@@ -30,7 +30,7 @@ def test_a_fast_worker_holds_more_but_not_of_a_queue_with_slots_of_its_own() -> 
     assert Pace(fast=True).prefetch({"mail": 4, "reports": 1}, slots=4) == {"mail": 4 * HELD_WHILE_FAST, "reports": 1}
 
 
-@pytest.mark.parametrize(("rate", "held"), [(FAST, 16), (600, 16), (700, 32), (1900, 32), (2100, 48), (50_000, 48)])
+@pytest.mark.parametrize(("rate", "held"), [(FAST, 16), (300, 32), (900, 48), (2000, 80), (4000, 128), (50_000, 128)])
 def test_the_faster_events_are_the_more_are_held(rate: float, held: int) -> None:
-    """A worker holds what its slots run in some milliseconds, up to three times what may be in flight."""
+    """A worker holds what its slots run in some milliseconds, up to eight times what may be in flight."""
     assert Pace(True, rate).prefetch({"mail": 4}, slots=4, held_while_fast=16) == {"mail": 4 * held}

@@ -31,13 +31,16 @@ class _News:
 
 
 class Deep(Depth):
-    """A depth that does not change."""
+    """A depth that does not change. `slow` counts the slow events."""
 
-    def note(self, seconds: float, events: int = 1) -> None:
+    slow = 0
+
+    def note(self, clock: float, cpu: float, events: int = 1) -> None:
         """Keep the depth."""
 
     def note_slow(self) -> None:
         """Keep the depth."""
+        self.slow += 1
 
 
 class HandChild:
@@ -48,14 +51,22 @@ class HandChild:
         self.socket, self.theirs = socket.socketpair()
         self.theirs.setblocking(False)
         self.tokens = StartTokens()
+        self.depth = Deep(0)
         reading, self.writing = os.pipe()
         self.output = Output(reading, pid, lambda *_: None)
         self.news = _News()
         self.on_end: Callable[[], None] = lambda: None
         self.used = False
+        self.waiting_for_cpu = False
         self.marked = False
         """True if the token that was taken last asks for an output mark."""
         self.told: list[str] = []
+
+    def cpu_seconds(self) -> float:
+        return 0.0
+
+    def waits_for_cpu(self) -> bool:
+        return self.waiting_for_cpu
 
     async def stacks(self) -> bytes:
         return b"its stacks"
@@ -145,7 +156,7 @@ async def hand_child(
     """Open a slot whose child is played by hand."""
     child = HandChild(pid)
     tell = (lambda moment: None) if moments is None else moments.append
-    deep = Deep(depth)
+    deep = child.depth = Deep(depth)
     deep.requests = depth
     slot = ChildSlot(cast("Child", child), child, deep, tell)
     slots.open(slot)

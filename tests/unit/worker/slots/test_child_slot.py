@@ -242,6 +242,25 @@ async def test_what_waits_behind_a_slow_one_goes_to_a_free_child(
         assert isinstance((await ended(first)).exchange, Reply)
 
 
+@pytest.mark.parametrize("waiting_for_cpu", [False, True])
+async def test_an_event_that_waits_for_a_cpu_is_not_slow(
+    slots: Slots, child: HandChild, monkeypatch: pytest.MonkeyPatch, waiting_for_cpu: bool
+) -> None:
+    """What is behind it goes elsewhere, but the next events are sent ahead as before."""
+    monkeypatch.setattr(child_slot, "RECALLED_AFTER", 0.005)
+    child.waiting_for_cpu = waiting_for_cpu
+    first, second = send(slots, "e1", "e2")
+    await turn()
+    number = child.take_token()
+    async with hand_child(slots) as other:
+        await asyncio.wait_for(other.has_token(), PATIENCE)
+        other.reply(other.take_token())
+        await ended(second)
+    assert child.depth.slow == (0 if waiting_for_cpu else 1)
+    child.reply(number)
+    await ended(first)
+
+
 async def test_a_child_continues_after_a_recall(slots: Slots, child: HandChild) -> None:
     """It skips the requests whose tokens are gone, and begins the one that its next token names."""
     first, second = send(slots, "e1", "e2")

@@ -421,7 +421,7 @@ async def test_a_call_ends_with_the_time_of_its_caller() -> None:
     await asyncio.sleep(0.2)
     await slot.answer(DELIVERED)
     await settle_down()
-    assert 5.0 < slot.deadlines[-1] <= 9.8
+    assert 5.0 < slot.deadlines[-1] <= 9.9  # uvloop's clock has whole milliseconds
 
 
 async def test_calls_go_on_while_events_are_held_back() -> None:

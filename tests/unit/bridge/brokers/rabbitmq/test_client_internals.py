@@ -254,6 +254,25 @@ async def test_aiormq_reads_all_but_the_deliveries(channel: Engine) -> None:
     assert delivered == [(1, b"hello")]
 
 
+async def test_many_deliveries_are_read_in_several_turns(channel: Engine) -> None:
+    """Other work of the loop comes between them. At the end of the stream, the rest is read at once."""
+    delivered: list[bytes] = []
+    reader = DeliveringReader(deliveries_of(channel), Clock())
+    read_deliveries(channel, lambda method, properties, body: delivered.append(body))
+
+    reader.feed_data(DELIVERY * 20)
+    reader.feed_data(DELIVERY)
+    assert len(delivered) == 8
+    await asyncio.sleep(0)
+    assert len(delivered) == 16
+    reader.feed_data(DELIVERY * 3)
+    reader.feed_eof()
+    assert len(delivered) == 24
+    await asyncio.sleep(0)
+    assert len(delivered) == 24
+    assert await reader.read() == b""
+
+
 async def test_deliveries_keep_a_connection_alive(channel: Engine) -> None:
     """aiormq closes a connection that brings no frame for long. While only deliveries come, it reads heartbeats."""
     clock = Clock()

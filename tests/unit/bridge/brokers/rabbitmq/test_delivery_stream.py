@@ -95,6 +95,31 @@ def test_in_pieces(sizes: list[int]) -> None:
     assert bodies(taken) == BODIES
 
 
+@given(some.integers(1, 12), some.integers(1, len(MIXED)))
+def test_some_frames_at_a_time(at_most: int, second: int) -> None:
+    """What is behind comes with the next calls, in the same order. Bytes that arrive meanwhile come after it."""
+    deliveries, taken = stream()
+    left = deliveries.feed(MIXED[:second], at_most)
+    assert len(taken) <= at_most
+    left += deliveries.feed(MIXED[second:], 0 if deliveries.behind else at_most)
+    while deliveries.behind:
+        before = len(taken)
+        left += deliveries.feed(b"", at_most)
+        assert len(taken) - before <= at_most
+
+    assert left == LEFT
+    assert bodies(taken) == BODIES
+
+
+def test_bytes_that_are_no_frames_are_behind_nothing() -> None:
+    """The stream ends with them: there is nothing to go on with."""
+    deliveries, _ = stream()
+    deliveries.feed(delivery(1, b"y") + delivery(2, b"x")[:-1] + b"\0", 3)
+    assert deliveries.behind
+    deliveries.feed(b"", 3)
+    assert not deliveries.behind
+
+
 def frames_in(data: bytes) -> list[object]:
     """Return the frames of bytes that have whole frames only; pamqp raises for any other."""
     frames: list[object] = []
