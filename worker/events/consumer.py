@@ -176,7 +176,9 @@ class EventConsumer:
             self._link.look(live, self._broker.trouble, clock())
             self._steering.look(live=live)
             self._ordered.end_lost()
-            self._pace = self._pace.after(self.finished - finished, clock() - since, self._slots.size)
+            self._pace = self._pace.after(
+                self.finished - finished, clock() - since, self._slots.size, self._held_while_fast
+            )
             await self._adjust()
             self._at_gate.look()  # shares of rates may have changed
 

@@ -25,8 +25,12 @@ AHEAD_SECONDS = 0.03
 """Seconds for which a worker holds further deliveries: many round trips to the broker, some of which take long. They
 are not in a slot yet."""
 
-MOST_TIMES = 8
-"""Times that a worker holds what may be in flight, at most."""
+TIMES = (1, 2, 4, 8)
+"""How many times what may be in flight a worker holds. There are few steps, and a step down is taken late, because a
+change costs: RabbitMQ fixes the prefetch of a consumer when it starts."""
+
+MUCH_TOO_MANY = 4
+"""Times what a worker needs that it holds before it takes a step down."""
 
 HELD_FOR_A_CHOICE = 2
 """Deliveries held for each slot if queues have different weights: with one, a queue whose events fill the slots would
@@ -45,15 +49,21 @@ def limits_of(rooms: Mapping[str, int], slots: int) -> dict[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """The pace of the events: fast or slow, and the events per second and slot."""
+    """The pace of the events: fast or slow, and how many times what may be in flight to hold."""
 
     fast: bool = False
-    rate: float = 0.0
+    times: int = 1
 
-    def after(self, finished: int, seconds: float, slots: int) -> "Pace":
-        """Return the next pace, after `slots` slots have finished `finished` events in `seconds` seconds."""
+    def after(self, finished: int, seconds: float, slots: int, in_flight: int = HELD_WHILE_FAST) -> "Pace":
+        """Return the next pace, after `slots` slots have finished `finished` events in `seconds` seconds. Of each slot,
+        `in_flight` events may be in flight."""
         rate = finished / seconds / slots
-        return Pace(rate >= (SLOW if self.fast else FAST), rate)
+        if rate < (SLOW if self.fast else FAST):
+            return Pace()
+        needed = 1 + rate * AHEAD_SECONDS / in_flight
+        if needed <= self.times < needed * MUCH_TOO_MANY:
+            return Pace(True, self.times)
+        return Pace(True, next((times for times in TIMES if times >= needed), TIMES[-1]))
 
     def prefetch(
         self, rooms: dict[str, int], slots: int, *, weighted: bool = False, held_while_fast: int = HELD_WHILE_FAST
@@ -61,9 +71,5 @@ class Pace:
         """Return how many deliveries of each queue to hold. `rooms` has how many events of each queue may be in
         flight. A queue that may not fill all slots gets no more than that: its deliveries would only wait at the
         gate. `weighted`: the queues have different weights."""
-        factor = self._held(held_while_fast) if self.fast else HELD_FOR_A_CHOICE if weighted else 1
+        factor = held_while_fast * self.times if self.fast else HELD_FOR_A_CHOICE if weighted else 1
         return rooms | {queue: room * factor for queue, room in rooms.items() if room >= slots}
-
-    def _held(self, in_flight: int) -> int:
-        """Return how many deliveries to hold for each slot: a multiple of `in_flight`, so that it changes rarely."""
-        return in_flight * (1 + min(round(self.rate * AHEAD_SECONDS / in_flight), MOST_TIMES - 1))
