@@ -144,6 +144,6 @@ def cpu_seconds_of(pid: int) -> float:
 def is_runnable(pid: int) -> bool:
     """Return True if the main thread of a process runs or waits for a CPU; False if it sleeps or has ended."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "R"
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] == b"R"
     except (OSError, IndexError):
         return False

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from tests.limits import PATIENCE
 from worker.pool.process import cpu_seconds_of, is_runnable
@@ -42,6 +43,14 @@ def test_a_process_that_waits() -> None:
     """It is not runnable, and uses no CPU."""
     with running("input()") as process:
         eventually(lambda: cpu_seconds_of(process.pid) > 0 and not is_runnable(process.pid))
+
+
+def test_a_process_whose_name_is_not_utf_8() -> None:
+    """Linux cuts a name to 15 bytes, also within a letter."""
+    named = "import ctypes; ctypes.CDLL(None).prctl(15, bytes([0xc3]) * 15)"
+    with running(f"{named}\nwhile True: pass") as process:
+        eventually(lambda: b"\xc3" in Path(f"/proc/{process.pid}/stat").read_bytes())
+        assert is_runnable(process.pid)
 
 
 def test_a_process_that_is_gone() -> None:
