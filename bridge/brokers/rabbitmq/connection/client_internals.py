@@ -94,6 +94,7 @@ class DeliveringReader(asyncio.StreamReader):
         self._deliveries = deliveries
         self._clock = clock
         self._fed = clock()
+        self._abort: Callable[[], None] = lambda: None
 
     def feed_data(self, data: Any) -> None:
         if self._deliveries.behind:
@@ -102,8 +103,24 @@ class DeliveringReader(asyncio.StreamReader):
             self._read(data)
 
     def feed_eof(self) -> None:
-        self._pass_on(self._deliveries.feed(b""))
+        self._read_the_rest()
         super().feed_eof()
+
+    def set_exception(self, exc: Exception) -> None:
+        self._read_the_rest()
+        super().set_exception(exc)
+
+    def set_transport(self, transport: asyncio.BaseTransport) -> None:
+        super().set_transport(transport)
+        self._abort = cast(asyncio.Transport, transport).abort
+
+    def _read_the_rest(self) -> None:
+        """Read all that has arrived before the connection ended. An error here must not keep it from ending."""
+        if self._deliveries.behind:
+            try:
+                self._pass_on(self._deliveries.feed(b""))
+            except Exception:
+                log.exception("internal error while reading the last frames of a connection")
 
     def _read(self, data: bytes) -> None:
         """Read some of the frames, and the others in the next turns."""
@@ -113,7 +130,11 @@ class DeliveringReader(asyncio.StreamReader):
 
     def _read_on(self) -> None:
         if self._deliveries.behind:  # else the stream has ended, and all is read
-            self._read(b"")
+            try:
+                self._read(b"")
+            except Exception:
+                self._abort()  # as the loop does after an error of `feed_data`: the frames are lost
+                raise
 
     def _pass_on(self, left: bytes) -> None:
         """Let aiormq read the frames that are left."""

@@ -60,6 +60,8 @@ class DeliveryStream:
         self._channels: dict[int, Taker] = {}
         self._held = bytearray()
         self._wanted = 0
+        self._unread = b""
+        self._at = 0
         self._damaged = False
         self.behind = False
         """True if `feed` has stopped before the end of what it has, and is to be called again."""
@@ -75,21 +77,30 @@ class DeliveryStream:
     def feed(self, data: bytes, at_most: int = sys.maxsize) -> bytes:
         """Process the bytes that were read, and pass on the deliveries in them. Return the whole frames that are left.
         After bytes that are no frames, all bytes are left. `at_most` frames are taken, then the rest waits for the next
-        call."""
+        call.
+
+        The rest is not copied for that: only the place is kept up to which it is read, and what arrives after it.
+        """
         if self._damaged:
             return data
-        if self._held:
+        at, more = 0, bytearray()
+        if self.behind:
+            more, self._held = self._held, more
+            more += data
+            data, at = self._unread, self._at
+            self._unread, self.behind = b"", False
+        elif self._held:
             self._held += data
             if len(self._held) < self._wanted:
                 return b""
             data = bytes(self._held)
             self._held.clear()
-        at, size = 0, len(data)
+        self._wanted, size = 0, len(data)
         left: list[bytes] = []
-        kept = 0  # bytes before it are taken, or in `left`
+        kept = at  # bytes before it are taken, or in `left`
         while at < size and at_most:
             if data[at] not in _TYPES:
-                return self._give_up(data, kept, left)
+                return self._give_up(*left, data[kept:], more)
             if size - at < OVERHEAD:
                 self._wanted = OVERHEAD
                 break
@@ -99,7 +110,7 @@ class DeliveryStream:
                 self._wanted = end - at
                 break
             if data[end - 1] != END:
-                return self._give_up(data, kept, left)
+                return self._give_up(*left, data[kept:], more)
             taker = self._channels.get(number)
             if taker is not None:
                 payload = data[at + _HEAD : end - 1]
@@ -111,18 +122,21 @@ class DeliveryStream:
                         left.append(data[kept:at])
                     kept = end
             at = end
-        self.behind = at < size and not at_most
-        if self.behind:
-            self._wanted = 0
-        self._held += data[at:]
         if kept < at:
             left.append(data[kept:at])
+        if at < size and not at_most:
+            self.behind, self._unread, self._at, self._held = True, data, at, more
+        else:
+            self._held += data[at:]
+            if more:
+                self._held += more
+                left.append(self.feed(b"", at_most))
         return left[0] if len(left) == 1 else b"".join(left)
 
-    def _give_up(self, data: bytes, kept: int, left: list[bytes]) -> bytes:
+    def _give_up(self, *left: bytes | bytearray) -> bytes:
         """Leave these bytes and all others: what listens is no RabbitMQ, and aiormq says so."""
-        self._damaged, self.behind = True, False
-        return b"".join((*left, data[kept:]))
+        self._damaged = True
+        return b"".join(left)
 
 
 class _Deliveries:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from socket import socketpair
-from typing import Any
+from typing import Any, cast
 
 import aio_pika
 import aiormq.abc
@@ -42,7 +42,7 @@ from bridge.brokers.rabbitmq.connection.client_internals import (
     socket_has_room,
     write_frames,
 )
-from bridge.brokers.rabbitmq.connection.delivery_stream import DeliveryStream
+from bridge.brokers.rabbitmq.connection.delivery_stream import DeliveryStream, TakeDelivery
 from bridge.brokers.rabbitmq.connection.field_tables import MAX_DEPTH, MAX_VALUES, short_string, table, time
 from tests.limits import PATIENCE
 
@@ -271,6 +271,86 @@ async def test_many_deliveries_are_read_in_several_turns(channel: Engine) -> Non
     await asyncio.sleep(0)
     assert len(delivered) == 24
     assert await reader.read() == b""
+
+
+async def test_what_arrived_before_a_broken_connection_is_read_first(channel: Engine) -> None:
+    """aiormq learns of the end after the last frame, as it does without deliveries that wait to be read."""
+    delivered: list[bytes] = []
+    reader = DeliveringReader(deliveries_of(channel), Clock())
+    read_deliveries(channel, lambda method, properties, body: delivered.append(body))
+
+    reader.feed_data(DELIVERY * 20 + pamqp.frame.marshal(Basic.QosOk(), 1))
+    reader.set_exception(ConnectionResetError())
+
+    assert len(delivered) == 20
+    assert reader._buffer == pamqp.frame.marshal(Basic.QosOk(), 1)  # type: ignore[attr-defined]
+    await asyncio.sleep(0)
+    assert len(delivered) == 20
+
+
+async def test_a_stream_may_end_twice(channel: Engine) -> None:
+    """The loop reports the end when the peer sends no more, and again when the socket is closed, which may be later."""
+    clock = Clock()
+    reader = DeliveringReader(deliveries_of(channel), clock)
+    for _ in range(2):
+        clock.now += ALIVE_EVERY
+        reader.feed_eof()
+    assert await reader.read() == b""
+
+
+class Aborted:
+    """A transport that notes that it was aborted."""
+
+    aborted = False
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+def fail_from(number: int, delivered: list[bytes]) -> TakeDelivery:
+    """Return a callback that raises with the delivery of this number and those after it."""
+
+    def deliver(method: object, properties: object, body: bytes) -> None:
+        delivered.append(body)
+        if len(delivered) >= number:
+            raise RuntimeError("a defect")
+
+    return deliver
+
+
+async def test_an_error_in_a_later_turn_ends_the_connection(channel: Engine) -> None:
+    """The frames after it are lost, so RabbitMQ has to send them again. The loop ends the connection itself after an
+    error in the first turn."""
+    loop = asyncio.get_running_loop()
+    errors: list[object] = []
+    loop.set_exception_handler(lambda _, context: errors.append(context["exception"]))
+    delivered: list[bytes] = []
+    transport = Aborted()
+    reader = DeliveringReader(deliveries_of(channel), Clock())
+    reader.set_transport(cast("asyncio.Transport", transport))
+    read_deliveries(channel, fail_from(10, delivered))
+
+    reader.feed_data(DELIVERY * 20)
+    assert not transport.aborted
+    await asyncio.sleep(0)
+    assert transport.aborted
+    assert [str(error) for error in errors] == ["a defect"]
+    reader.feed_eof()
+    assert len(delivered) == 10
+
+
+async def test_an_error_at_the_end_of_the_stream_is_logged(channel: Engine, caplog: pytest.LogCaptureFixture) -> None:
+    """The connection ends nevertheless."""
+    reader = DeliveringReader(deliveries_of(channel), Clock())
+    read_deliveries(channel, fail_from(9, []))
+
+    reader.feed_data(DELIVERY * 20)
+    reader.feed_eof()
+
+    assert await reader.read() == b""
+    assert [record.message for record in caplog.records if record.exc_info] == [
+        "internal error while reading the last frames of a connection"
+    ]
 
 
 async def test_deliveries_keep_a_connection_alive(channel: Engine) -> None:

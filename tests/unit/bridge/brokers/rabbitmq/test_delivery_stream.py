@@ -111,6 +111,37 @@ def test_some_frames_at_a_time(at_most: int, second: int) -> None:
     assert bodies(taken) == BODIES
 
 
+@given(some.lists(some.tuples(some.integers(1, 60), some.integers(0, 5)), min_size=1))
+def test_some_frames_at_a_time_of_pieces(steps: list[tuple[int, int]]) -> None:
+    """Neither the pieces nor the number of frames in each call make a difference."""
+    deliveries, taken = stream()
+    left, at, number = b"", 0, 0
+    while at < len(MIXED):
+        size, at_most = steps[number % len(steps)]
+        piece = deliveries.feed(MIXED[at : at + size], at_most)
+        left, at, number = left + piece, at + size, number + 1
+        assert frames_in(piece) is not None
+    left += deliveries.feed(b"")
+
+    assert not deliveries.behind
+    assert left == LEFT
+    assert bodies(taken) == BODIES
+
+
+@given(some.integers(0, 6), some.integers(1, 200))
+def test_all_bytes_after_no_frame_are_left(at_most: int, size: int) -> None:
+    """Those too that have arrived while frames before them were waiting."""
+    deliveries, taken = stream()
+    wrong = b"HTTP/1.1 400 Bad Request"
+    data = delivery(1, b"one") + delivery(2, b"two") + wrong
+    left = b"".join(deliveries.feed(data[at : at + size], at_most) for at in range(0, len(data), size))
+    left += deliveries.feed(b"")
+
+    assert bodies(taken) == [(1, b"one"), (2, b"two")]
+    assert left == wrong
+    assert deliveries.feed(b"more") == b"more"
+
+
 def test_bytes_that_are_no_frames_are_behind_nothing() -> None:
     """The stream ends with them: there is nothing to go on with."""
     deliveries, _ = stream()
