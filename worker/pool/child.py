@@ -70,8 +70,8 @@ class Child:
         """Return the CPU time that the process has used so far."""
         return cpu_seconds_of(self.pid)
 
-    def waits_for_cpu(self) -> bool:
-        """Return True if the process could go on, but for a CPU that is free."""
+    def is_runnable(self) -> bool:
+        """Return True if the main thread has a CPU or waits for one."""
         return is_runnable(self.pid)
 
     async def exited(self) -> str:

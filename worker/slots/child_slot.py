@@ -67,6 +67,7 @@ class ChildSlot:
         self._printing: InChild | None = None
         self._known: dict[int, InChild] = {}
         self._cpu = child.cpu_seconds()
+        self._long: InChild | None = None
         self._closed_to_more = False
         self._gathering = False
         self._ends: set[asyncio.Task[None]] = set()
@@ -102,7 +103,9 @@ class ChildSlot:
             return 0
         if not self._sent:
             return 1
-        return 0 if connection.stalled else max(self._depth.requests - len(self._sent), 0)
+        if connection.stalled or self._sent[0] is self._long:
+            return 0
+        return max(self._depth.requests - len(self._sent), 0)
 
     @property
     def at_a_time(self) -> int:
@@ -172,7 +175,7 @@ class ChildSlot:
             self._patience.by(first.since + RECALLED_AFTER)
 
     def _check_patience(self) -> None:
-        """Recall what waits behind a run that takes long."""
+        """Recall what waits behind a run that takes long, and let nothing more wait there until its end."""
         self._connection.read()  # this worker may be late itself
         if len(self._sent) < 2:
             return
@@ -180,9 +183,14 @@ class ChildSlot:
         if self._clock() < first.since + RECALLED_AFTER:
             self._watch()
             return
-        if not self.child.waits_for_cpu():
+        self._long = first
+        if not self._lacks_cpu():
             self._depth.note_slow()
         first.run.line.recalled(self.recall())
+
+    def _lacks_cpu(self) -> bool:
+        """Return True if the first run takes long because the child has had little CPU, although it could use it."""
+        return self.child.cpu_seconds() - self._cpu < RECALLED_AFTER / 2 and self.child.is_runnable()
 
     def _check_deadline(self) -> None:
         """End a run whose time is over. One that has not begun by then goes elsewhere, because the child hangs."""

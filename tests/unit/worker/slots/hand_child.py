@@ -57,16 +57,17 @@ class HandChild:
         self.news = _News()
         self.on_end: Callable[[], None] = lambda: None
         self.used = False
-        self.waiting_for_cpu = False
+        self.runnable = False
+        self.cpu = 0.0
         self.marked = False
         """True if the token that was taken last asks for an output mark."""
         self.told: list[str] = []
 
     def cpu_seconds(self) -> float:
-        return 0.0
+        return self.cpu
 
-    def waits_for_cpu(self) -> bool:
-        return self.waiting_for_cpu
+    def is_runnable(self) -> bool:
+        return self.runnable
 
     async def stacks(self) -> bytes:
         return b"its stacks"

@@ -242,23 +242,51 @@ async def test_what_waits_behind_a_slow_one_goes_to_a_free_child(
         assert isinstance((await ended(first)).exchange, Reply)
 
 
-@pytest.mark.parametrize("waiting_for_cpu", [False, True])
+@pytest.mark.parametrize(
+    ("runnable", "cpu", "slow"),
+    [
+        pytest.param(False, 0.0, 1, id="it sleeps"),
+        pytest.param(True, 0.004, 1, id="it computes"),
+        pytest.param(True, 0.0, 0, id="it waits for a CPU"),
+    ],
+)
 async def test_an_event_that_waits_for_a_cpu_is_not_slow(
-    slots: Slots, child: HandChild, monkeypatch: pytest.MonkeyPatch, waiting_for_cpu: bool
+    slots: Slots, child: HandChild, monkeypatch: pytest.MonkeyPatch, runnable: bool, cpu: float, slow: int
 ) -> None:
     """What is behind it goes elsewhere, but the next events are sent ahead as before."""
     monkeypatch.setattr(child_slot, "RECALLED_AFTER", 0.005)
-    child.waiting_for_cpu = waiting_for_cpu
     first, second = send(slots, "e1", "e2")
+    child.runnable, child.cpu = runnable, cpu
     await turn()
     number = child.take_token()
     async with hand_child(slots) as other:
         await asyncio.wait_for(other.has_token(), PATIENCE)
         other.reply(other.take_token())
         await ended(second)
-    assert child.depth.slow == (0 if waiting_for_cpu else 1)
+    assert child.depth.slow == slow
     child.reply(number)
     await ended(first)
+
+
+async def test_nothing_waits_behind_an_event_that_takes_long(
+    slots: Slots, child: HandChild, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was recalled stays in line, although the depth has room for it. After the end, the child has all."""
+    monkeypatch.setattr(child_slot, "RECALLED_AFTER", 0.005)
+    child.runnable = True
+    first, *others = send(slots, "e1", "e2", "e3")
+    await turn()
+    number = child.take_token()
+    async with asyncio.timeout(PATIENCE):
+        while child.tokens_left():
+            await asyncio.sleep(0.001)
+    await asyncio.sleep(0.01)  # nothing is sent again
+    assert "2 in line" in repr(slots)
+    child.reply(number)
+    await ended(first)
+    for task in others:
+        child.reply(child.take_token())
+        await ended(task)
 
 
 async def test_a_child_continues_after_a_recall(slots: Slots, child: HandChild) -> None:
