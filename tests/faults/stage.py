@@ -25,7 +25,8 @@ STORED_APP = APP.with_name("stored.py")
 
 CHILDREN = 2
 HELD_BY_A_WORKER = CHILDREN * 16
-"""The most deliveries that a worker holds: 16 for each slot while events are fast (`worker/events/prefetch.py`)."""
+"""The most deliveries of a worker that are in its children, and so may run twice: 16 for each slot, the setting
+`in_flight`. While events are fast, the worker holds more (`worker/events/prefetch.py`), which have not begun."""
 
 THREADS = 4
 """Threads of a publisher or a caller, and so the most publishes or calls that it has in flight."""

@@ -40,8 +40,8 @@ from worker.events.unrun import acknowledge, end_failed, give_back, leave_out
 from worker.slots.slots import NoSlotToCome, Slots
 
 TAKEN_AT_ONCE = 8
-"""Deliveries that are taken in one turn of the event loop. More would keep it from the children that have no request
-meanwhile."""
+"""Deliveries that are taken in one turn of the event loop. With more, children that have no request would wait longer
+for the loop."""
 
 Gate = Callable[[str, float, GateState], Go | Wait]
 

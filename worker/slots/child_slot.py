@@ -109,7 +109,7 @@ class ChildSlot:
 
     @property
     def at_a_time(self) -> int:
-        """How many replies may be read in a tick, or 1: all, if the child was faster than expected."""
+        """How many requests may end in one tick: all that are in flight, if the child is faster than expected."""
         return self._depth.requests
 
     def begin(self, run: Run) -> None:

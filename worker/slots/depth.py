@@ -12,7 +12,8 @@ WORK_SENT = 0.004
 """Seconds of work that are sent to a child at once."""
 
 CROWDED = 4
-"""A child on a busy machine has an event for so many times as long as the event takes."""
+"""How many times longer an event may take by the clock on a busy machine. Of events that wait, as for a database,
+`CROWDED` times `WORK_SENT` are sent at once."""
 
 _SHARE = 1 / 8
 """The share of the newest event in the mean."""

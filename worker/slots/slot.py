@@ -86,7 +86,7 @@ class Slot(Protocol):
 
     @property
     def at_a_time(self) -> int:
-        """How many requests end in the slot at a time, at present: their replies are read together."""
+        """How many requests may end in the slot at a time, at present: their replies are read together."""
 
     def begin(self, run: Run) -> None:
         """Send the request of a run, which begins when the requests before it have ended. Raise nothing for a fault of

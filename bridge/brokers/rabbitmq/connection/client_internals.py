@@ -45,7 +45,7 @@ brings no frame for some time, and RabbitMQ sends no heartbeat on a connection t
 
 
 FRAMES_AT_ONCE = 24
-"""Frames that are read in one turn of the event loop: those of eight deliveries."""
+"""Frames that are taken in one turn of the event loop: eight deliveries, if the body of each is one frame."""
 
 
 def adapt_client() -> None:

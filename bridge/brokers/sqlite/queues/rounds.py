@@ -23,7 +23,7 @@ from bridge.local_database.wakeups import CONSUMER_MARK
 TICK = 0.002
 """Seconds between the beginnings of two rounds while there are events to hand out."""
 LONG_TICK = 0.005
-"""The same for a round that nobody waits for. The worker's prefetch is for 12 ms."""
+"""The same for a round that nobody waits for. The worker's prefetch is for 30 ms."""
 
 
 @dataclass(frozen=True, slots=True)
