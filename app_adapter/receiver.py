@@ -97,7 +97,9 @@ class Receiver:
 
         Answer 404 to requests from outside. Only the worker can set the parameter that makes a request a replay.
         """
-        app, environ = self._app, request.environ  # `request` and `current_app` look these up at each use
+        # `request` looks the request up for each of its attributes, which costs more than all of the verdict.
+        asked = request._get_current_object()  # type: ignore[attr-defined]  # typed as the request itself
+        app, environ = self._app, asked.environ
         if not is_replay(environ):
             abort(404)
         running: _Running = environ[_REPLAY]
@@ -111,7 +113,7 @@ class Receiver:
         refusal = too_many(replay.name, listeners)
         if refusal is not None:
             return self._note(running, Verdict("failed", refusal))
-        event = event_of(replay, request.headers, app.json.loads, environ.get(NEWS))
+        event = event_of(replay, asked.headers, app.json.loads, environ.get(NEWS))
         if is_call(environ):
             conclusion, result = first_answer(listeners, event, call=self._call, log=app.logger)
             if conclusion.verdict.kind == "delivered":
