@@ -28,6 +28,7 @@ from app_adapter.public_urls import ReplayUrls
 from app_adapter.running_listener import RunningListener, listener_now
 from app_adapter.signals import Announcer
 from app_adapter.verdict_reply import NO_VERDICT, reply_of, reply_with
+from app_adapter.view_response import view_response
 from app_adapter.with_sqlalchemy import imported
 from bridge.app_moments import Replayed, Replaying
 from bridge.attempt import Error
@@ -164,7 +165,7 @@ class Receiver:
             running.verdict = self._delivered
         else:
             running.verdict = verdict if self._release is None else replace(verdict, release=self._release)
-        return Response(f"{verdict.kind}\n", content_type="text/plain; charset=utf-8")
+        return view_response(verdict.kind)
 
     def _failed(self, error: BaseException) -> Verdict:
         return Verdict("failed", error_of([error]), release=self._release)

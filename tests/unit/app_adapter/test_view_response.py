@@ -1,0 +1,92 @@
+"""Tests of the view's response: whatever hooks do with it, it is sent as Flask's own is."""
+
+from collections.abc import Callable
+from typing import get_args
+
+import pytest
+from flask import Flask, Response
+
+from app_adapter.view_response import view_response
+from bridge.reply import Kind
+
+ENVIRON = Flask(__name__).test_request_context("/_bridge/a.b", method="POST").request.environ
+
+
+def _length_of_its_own(response: Response) -> None:
+    response.set_data(b"another text")
+
+
+def _no_length(response: Response) -> None:
+    del response.headers["Content-Length"]
+
+
+def _location(response: Response) -> None:
+    response.headers["Location"] = "/ä"
+
+
+def _two_of_one_name(response: Response) -> None:
+    response.headers.add("X-A", "1")
+    response.headers.add("X-A", "2")
+
+
+def _no_content(response: Response) -> None:
+    response.status_code = 204
+
+
+def _texts(response: Response) -> None:
+    response.response = ["deliv", "ered\n"]
+
+
+CHANGES: list[Callable[[Response], object]] = [
+    lambda _: None,
+    _length_of_its_own,
+    _no_length,
+    _location,
+    _two_of_one_name,
+    _no_content,
+    _texts,
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("kind", get_args(Kind))
+def test_sends_what_flasks_response_sends(kind: Kind, change: Callable[[Response], object]) -> None:
+    """Status, headers and body are those of Flask's response with the same text, whatever a hook has changed."""
+    ours, flasks = view_response(kind), Response(f"{kind}\n", content_type="text/plain; charset=utf-8")
+    change(ours)
+    change(flasks)
+    assert _sent(ours) == _sent(flasks)
+
+
+def test_hooks_see_the_length() -> None:
+    """A hook reads the text and its length."""
+    response = view_response("delivered")
+    assert (response.get_data(), response.content_length, response.mimetype) == (b"delivered\n", 10, "text/plain")
+
+
+def test_responses_share_no_headers() -> None:
+    """A header of one response is not in the next, neither before nor after it was sent."""
+    first = view_response("delivered")
+    _, _, sent = first.get_wsgi_response(ENVIRON)
+    sent.append(("X-Sent", "1"))
+    first.headers["X-A"] = "1"
+    assert dict(view_response("delivered").headers) == {
+        "Content-Type": "text/plain; charset=utf-8",
+        "Content-Length": "10",
+    }
+
+
+def test_calls_what_waits_for_its_end() -> None:
+    """A function of `call_on_close` is called when the body is closed."""
+    called: list[bool] = []
+    response = view_response("delivered")
+    response.call_on_close(lambda: called.append(True))
+    body, _, _ = response.get_wsgi_response(ENVIRON)
+    assert (b"".join(body), called) == (b"delivered\n", [])
+    body.close()  # type: ignore[attr-defined]  # Werkzeug's iterator has it
+    assert called == [True]
+
+
+def _sent(response: Response) -> tuple[bytes, str, list[tuple[str, str]]]:
+    body, status, headers = response.get_wsgi_response(ENVIRON)
+    return b"".join(body), status, headers
