@@ -6,11 +6,11 @@ leaving the process).
 
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from flask import Flask, current_app, got_request_exception
+from flask import Flask, current_app, got_request_exception, has_app_context
 
 from app_adapter.app_state import AppState
 from app_adapter.call import TIMEOUT
@@ -261,11 +261,8 @@ class DeferredEvents(DeferredModels):
             self.recording = before
 
     def _state(self) -> AppState:
-        app: Flask | None = None
-        with suppress(RuntimeError):  # outside of a context
-            app = current_app._get_current_object()  # type: ignore[attr-defined]  # typed as the app itself
-        if app is None:
-            app = self._only_app()
+        # Asked first, because the error of a proxy without a context takes longer than all else here.
+        app: Flask = current_app._get_current_object() if has_app_context() else self._only_app()  # type: ignore[attr-defined]
         state = app.extensions.get(EXTENSION)
         if not isinstance(state, AppState) or state.events is not self:
             raise DeferError(f"the app {app.name!r} does not use this DeferredEvents: call init_app(app) first")
