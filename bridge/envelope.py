@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from json.encoder import encode_basestring as _quoted
 from typing import Any, NamedTuple, TypeVar
 
 from bridge.attempt import Attempt, Error, encodable
@@ -153,7 +154,21 @@ def to_json(fields: Mapping[str, Any]) -> str:
 
 
 def _line(envelope: Envelope) -> str:
-    return to_json(_to_fields(envelope))
+    is_usual = envelope.is_new and envelope.event.handling is PLAIN
+    return encodable(_usual_line(envelope), backslash=r"\\") if is_usual else to_json(_to_fields(envelope))
+
+
+def _usual_line(envelope: Envelope) -> str:
+    """Return what JSON's encoder makes of the fields of a head without history and handling. The encoder takes three
+    times as long."""
+    event, began = envelope.event, envelope.round_began
+    deferred = format_time(event.time)
+    trace = f',"traceparent":{_quoted(event.traceparent)}' if event.traceparent else ""
+    return (
+        f'{{"v":{VERSION},"id":{_quoted(event.id)},"type":{_quoted(event.name)},"source":{_quoted(event.source)},'
+        f'"time":"{deferred}","datacontenttype":{_quoted(event.content_type)},'
+        f'"began":"{deferred if began == event.time else format_time(began)}"{trace}}}'
+    )
 
 
 def _to_fields(envelope: Envelope) -> dict[str, Any]:

@@ -99,6 +99,17 @@ def test_a_usual_head_is_read_as_any_other(changed: dict[str, str]) -> None:
     assert read(usual) == read(json.dumps(fields))
 
 
+@given(st.text(max_size=20), st.text(max_size=20), st.sampled_from([None, "00-1-2-01"]), st.booleans())
+def test_a_usual_head_is_written_as_any_other(text: str, name: str, trace: str | None, late: bool) -> None:
+    """A head without history has the same fields and form as the beginning of one with history."""
+    deferred = event(id=text, name=name, source=text, content_type=name, traceparent=trace)
+    usual = envelope(event=deferred, round_began=NOW + timedelta(hours=late))
+
+    with_history = encode_head(usual._replace(spent=1))
+
+    assert with_history == encode_head(usual).removesuffix("}") + ',"spent":1}'
+
+
 def read(head: str) -> object:
     """Return the envelope of a head, or the text of the error."""
     try:
