@@ -24,6 +24,10 @@ from worker.pool.supervisor import Supervisor
 
 _READ_AT_ONCE = 4096
 
+PAUSE = 0.02
+"""Seconds after a read from a leash in which the pool does not look at it. A busy child sends two bytes for each
+request, and a wake-up for each of them would cost more than it tells."""
+
 
 class FrontChildren:
     """Gives the listening socket to the children of a pool, with the `order` how to use it. A child that leaves has
@@ -61,7 +65,7 @@ class FrontChildren:
 
     async def _ready(self, child: Child) -> None:
         child.socket.setblocking(False)
-        asyncio.get_running_loop().add_reader(child.socket, self._receive, child)
+        self._look(child)
 
     def _seated(self, child: Child) -> None:
         self._release = child.ready.release
@@ -81,6 +85,13 @@ class FrontChildren:
 
     async def _leave(self, child: Child) -> None:
         await child.finish(self._grace)
+        if child.socket.fileno() >= 0:
+            self._receive(child)  # the requests that it has served at its end
+
+    def _look(self, child: Child) -> None:
+        """Read from the leash of a child as soon as it has told something."""
+        if child.socket.fileno() >= 0:
+            asyncio.get_running_loop().add_reader(child.socket, self._receive, child)
 
     def _receive(self, child: Child) -> None:
         """Read from the leash of a child which requests it has begun and served."""
@@ -96,6 +107,8 @@ class FrontChildren:
             child.socket.close()
             self._pool.cut_off(child)
             return
+        loop.remove_reader(child.socket)
+        loop.call_later(PAUSE, self._look, child)
         served, doing = read_leash(data)
         child.used = child.used or served > 0 or doing == "busy"
         if served or doing == "idle":
