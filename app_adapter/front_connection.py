@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from app_adapter.flup_connection import FAREWELL, READ_SIZE, FlupConnection
 from app_adapter.flup_request import FlupServer
-from app_adapter.plain_sockets import readable
+from app_adapter.plain_sockets import arrived, readable
 from bridge.fastcgi.params import ParamsDecoder
 
 HEAD_WITHIN = 5.0
@@ -111,7 +111,7 @@ class FrontConnection(FlupConnection):
     def _arrived(self) -> bytes | None:
         """Return the bytes that have arrived, b"" at the end of the stream, and None if there are none yet."""
         try:
-            return self.socket.recv(READ_SIZE) if readable(0, self.socket) else None
+            return arrived(self.socket, READ_SIZE)
         except OSError:
             return b""
 

@@ -5,7 +5,8 @@ the app has put there, so that its green threads run meanwhile.
 """
 
 import select
-from socket import socket as Socket  # before an app can replace it
+from os import read as _read  # before an app can replace it
+from socket import socket as Socket  # as above
 
 
 def plain_socket(descriptor: int) -> Socket:
@@ -21,6 +22,15 @@ def accepted(listener: Socket) -> Socket:
     sock = Socket(listener.family, listener.type, listener.proto, descriptor)  # without these, it asks the kernel
     sock.settimeout(None)
     return sock
+
+
+def arrived(sock: Socket, size: int) -> bytes | None:
+    """Return at most `size` bytes that have arrived at a socket with a timeout, b"" at the end of the stream, and None
+    if there are none yet. `sock.recv` would wait for them, whatever its flags."""
+    try:
+        return _read(sock.fileno(), size)
+    except BlockingIOError:
+        return None
 
 
 def readable(seconds: float | None, *sockets: Socket) -> list[Socket]:
