@@ -180,6 +180,7 @@ class EventConsumer:
                 self.finished - finished, clock() - since, self._slots.size, self._held_while_fast
             )
             await self._adjust()
+            self._slots.shorten()
             self._at_gate.look()  # shares of rates may have changed
 
     def _look_for_break(self) -> None:

@@ -11,7 +11,7 @@ time by the clock the share that is surely the event's own.
 WORK_SENT = 0.004
 """Seconds of work that are sent to a child at once."""
 
-CROWDED = 4
+CROWDED = 2
 """How many times longer an event may take by the clock on a busy machine. Of events that wait, as for a database,
 `CROWDED` times `WORK_SENT` are sent at once."""
 

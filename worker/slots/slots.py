@@ -178,6 +178,14 @@ class Slots:
         self._line_moved.set()
         self._assign()
 
+    def shorten(self) -> None:
+        """End the newest requests in line that are more than it has room for with `NoSlotToCome`: events have become
+        slow, and other workers may be free."""
+        for _ in range(len(self._line) - self._length()):
+            run = self._line.pop()
+            if not run.result.done():
+                run.result.set_exception(NoSlotToCome())
+
     def interrupt(self, events: Collection[str]) -> None:
         """End the running requests of the events with these ids as at their deadline."""
         for slots in (self._leased, self._condemned):

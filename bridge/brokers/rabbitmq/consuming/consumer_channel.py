@@ -20,8 +20,9 @@ from bridge.errors import DeliveryLost
 GATHER_SECONDS = 0.002
 
 SENT_AT_SHARE = 6
-"""Acknowledgements are sent when they are a sixth of a queue's prefetch: RabbitMQ can send further deliveries while the
-rest are run, and few events that have ended would run again if this worker were killed."""
+SENT_AT_MOST = 16
+"""Acknowledgements are sent when they are a sixth of a queue's prefetch, or 16: RabbitMQ can send further deliveries
+while the rest are run, and few events that have ended would run again if this worker were killed."""
 
 
 def sent_at_once(*, waiting: bool, running: int, settled: int, prefetch: int) -> bool:
@@ -30,7 +31,7 @@ def sent_at_once(*, waiting: bool, running: int, settled: int, prefetch: int) ->
     While deliveries are `waiting` for the worker, or others are `running`, they are collected until they are too many:
     `settled` of the `prefetch` of a queue.
     """
-    return settled * SENT_AT_SHARE >= prefetch or not (waiting or running)
+    return settled >= min(prefetch / SENT_AT_SHARE, SENT_AT_MOST) or not (waiting or running)
 
 
 class ConsumerChannel:

@@ -52,8 +52,8 @@ def test_events_that_end_together_count_as_many() -> None:
 @pytest.mark.parametrize(
     ("clock", "cpu", "expected"),
     [
-        pytest.param(0.0008, 0.0002, 0.0002, id="waited for a CPU or for the worker"),
-        pytest.param(0.0008, 0.0001, 0.0002, id="a quarter of the time is its own"),
+        pytest.param(0.0004, 0.0003, 0.0003, id="waited for a CPU or for the worker"),
+        pytest.param(0.0008, 0.0001, 0.0004, id="half of the time is its own"),
         pytest.param(0.0008, 0.0006, 0.0006, id="most is CPU"),
         pytest.param(0.0008, 0.0016, 0.0008, id="other threads have used CPU"),
     ],

@@ -424,6 +424,24 @@ async def test_a_call_ends_with_the_time_of_its_caller() -> None:
     assert 5.0 < slot.deadlines[-1] <= 9.9  # uvloop's clock has whole milliseconds
 
 
+async def test_a_line_that_is_too_long_is_shortened() -> None:
+    """Events have become slow, so the newest ones go back to the broker, and perhaps to another worker."""
+    slots, (slot,) = opened(1)
+    slot.at_a_time = 4
+    tasks = await in_line(slots, "e1", "e2", "e3", "e4", "e5")
+    slots.shorten()
+    await settle_down()
+    assert [task.done() for task in tasks] == [False] * 5
+    slot.at_a_time = 1
+    slots.shorten()
+    for task in tasks[2:]:
+        with pytest.raises(NoSlotToCome):
+            await task
+    await slot.answer(DELIVERED)
+    await tasks[0]
+    assert sent(slot) == ["e1", "e2"]
+
+
 async def test_calls_go_on_while_events_are_held_back() -> None:
     """A call has no settlement that the broker could fail to confirm."""
     slots, (slot,) = opened(1)
