@@ -148,7 +148,7 @@ class EventConsumer:
                     self._take(await self._broker.receive())
                     if self.taken == self._limit:
                         break
-                await asyncio.sleep(0)  # let the events' tasks line up, so that the next look counts them
+                await asyncio.sleep(0)  # let the rest of the worker run, while many deliveries are there
             await self._at_gate.fewer_than(1)
             await self._slots.all_begun()
         except asyncio.CancelledError:
@@ -323,7 +323,8 @@ class EventConsumer:
         if self._breakers.begins(held.queue, held.name, held.event_id):
             self._in_flight.move()  # the probe has waited for long, and nothing was to be settled
         self._meter.passed(held.queue, held.token)
-        self._ordered.add(held, self._start(held, self._run(held)))
+        replay = self._replayer.replay(held, self._slots)  # sends the request before the task has its first turn
+        self._ordered.add(held, self._start(held, self._run(held, replay)))
 
     def _start(self, held: EventInFlight, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """Start the work that ends an event."""
@@ -343,10 +344,10 @@ class EventConsumer:
         self._breakers.left(held.queue, held.name, held.event_id)
         self._in_flight.leave(held)
 
-    async def _run(self, held: EventInFlight) -> None:
+    async def _run(self, held: EventInFlight, replay: Coroutine[Any, Any, None]) -> None:
         """Replay an event. This ends it, as `_ended` does, without a coroutine in between."""
         try:
-            await self._replayer.replay(held, self._slots)
+            await replay
         except (asyncio.CancelledError, NoSlotToCome):
             await give_back(held, again=lambda: not self._draining)
         except Exception as error:

@@ -6,7 +6,9 @@ grace.
 """
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Coroutine
+from inspect import CORO_CREATED, getcoroutinestate
+from typing import Any, cast
 
 from bridge.logger import log
 from worker.events.in_flight import EventInFlight
@@ -27,8 +29,14 @@ class OrderedRuns:
 
     def end_lost(self) -> None:
         """End the runs whose delivery is lost. A run that has ended and waits for its settlement goes on: its event may
-        be delivered to this worker again."""
+        be delivered to this worker again. A task that has not had its first turn ends at the next call: it would not
+        learn that it is cancelled, and leave its request in the slot."""
         for run, held in self._runs.items():
-            if held.delivery.lost and not held.lost:
+            if held.delivery.lost and not held.lost and _has_begun(run):
                 log.warning("ordered queue %s: its connection is lost; ending the running event", held.queue)
                 run.cancel()
+
+
+def _has_begun(task: "asyncio.Task[None]") -> bool:
+    """Return True if the task has had its first turn."""
+    return getcoroutinestate(cast("Coroutine[Any, Any, None]", task.get_coro())) != CORO_CREATED

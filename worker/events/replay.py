@@ -1,10 +1,10 @@
 """The replay of one event: send its request, decide the outcome, settle the delivery, tell the watchers."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import assert_never
+from typing import Any, NoReturn, assert_never
 
 from bridge.brokers.contract.consuming import Delivery
 from bridge.cancellations import Cancellation
@@ -21,7 +21,7 @@ from bridge.trust import Trust
 from worker.events.in_flight import EventInFlight
 from worker.events.request_encoder import RequestEncoder
 from worker.slots.slot import Request
-from worker.slots.slots import Slots
+from worker.slots.slots import Ran, Slots
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,10 @@ class _NotSent(Exception):
     def __init__(self, evidence: Unsendable | TooLate) -> None:
         super().__init__(evidence)
         self.evidence = evidence
+
+
+async def _not_begun(error: Exception) -> NoReturn:
+    raise error
 
 
 Halting = Callable[[str, Envelope, str], Awaitable[bool]]
@@ -105,17 +109,30 @@ class Replayer:
     def __post_init__(self) -> None:
         object.__setattr__(self, "_encoder", RequestEncoder(self.target, _foreign(self.rules)))
 
-    async def replay(self, held: EventInFlight, slots: Slots) -> None:
-        """Replay and settle one event. Raise `NoSlotToCome` if the worker drains before the event has a slot. An event
-        can expire while it waits for its slot, so the slot calls `_begin` first."""
+    def replay(self, held: EventInFlight, slots: Slots) -> Coroutine[Any, Any, None]:
+        """Send the request of one event, at once if a slot is free, and return what settles the event after its
+        exchange. That raises `NoSlotToCome` if the worker drains before the event has a slot, and any other error."""
+        exchange: Coroutine[Any, Any, Ran]
+        try:
+            exchange = self._exchange(held, slots)
+        except Exception as error:
+            exchange = _not_begun(error)
+        return self._settle(held, exchange)
+
+    def _exchange(self, held: EventInFlight, slots: Slots) -> Coroutine[Any, Any, Ran]:
+        """Send the request. An event can expire while it waits for its slot, so the slot calls `_begin` first."""
+        envelope, queue = held.delivery.envelope, held.queue
+        rules = self.rules[queue]
+        request = self._request(envelope, queue, rules)
+        self._check_time(envelope)
+        return slots.exchange(request, rules.deadline, partial(self._begin, envelope, queue, held.token))
+
+    async def _settle(self, held: EventInFlight, exchange: Coroutine[Any, Any, Ran]) -> None:
         envelope, queue = held.delivery.envelope, held.queue
         rules = self.rules[queue]
         evidence: Evidence
         try:
-            request = self._request(envelope, queue, rules)
-            self._check_time(envelope)
-            begin = partial(self._begin, envelope, queue, held.token)
-            evidence, seconds, child = await slots.exchange(request, rules.deadline, begin)
+            evidence, seconds, child = await exchange
         except _NotSent as error:
             evidence, seconds, child = error.evidence, 0.0, None
         now = self.now()

@@ -12,9 +12,9 @@ line again, in their order. So whatever holds for a request in line holds for th
 import asyncio
 from bisect import insort
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bridge.outcome import Exchange
 from worker.slots.slot import End, NotTaken, Request, Run, Slot
@@ -97,15 +97,20 @@ class Slots:
         """The number of slots that calls may fill."""
         return max(self.size - 1, 1) if self._calls is None else self._calls
 
-    async def exchange(self, request: Request, deadline: float, begun: Callable[[], None] = _do_nothing) -> Ran:
-        """Wait in line for a slot, send the request through it, and return its exchange. The exchange ends at most
-        `deadline` seconds after the request began. `begun` is called each time that a slot is about to get the request;
-        if it raises, the request is not sent. If a slot does not take the request, or the request is recalled, that
-        spends no attempt, and the request is first in line again.
+    def exchange(
+        self, request: Request, deadline: float, begun: Callable[[], None] = _do_nothing
+    ) -> Coroutine[Any, Any, Ran]:
+        """Send the request at once if a slot is free, else put it in line, and return what waits for its exchange. The
+        exchange ends at most `deadline` seconds after the request began. `begun` is called each time that a slot is
+        about to get the request; if it raises, the request is not sent. If a slot does not take the request, or the
+        request is recalled, that spends no attempt, and the request is first in line again.
 
-        Raise `NoSlotToCome` if the worker drains, or recalls the request, before the request has begun.
+        Raise `NoSlotToCome` if the worker drains. The wait raises it if the worker drains, or recalls the request,
+        before the request has begun.
         """
-        run = self._line_up(request, deadline, begun)
+        return self._end_of(self._line_up(request, deadline, begun))
+
+    async def _end_of(self, run: _InLine) -> Ran:
         try:
             return await run.result
         except asyncio.CancelledError:

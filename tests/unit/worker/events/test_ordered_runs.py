@@ -35,6 +35,20 @@ async def test_a_run_whose_delivery_is_lost_ends() -> None:
     goes_on.cancel()
 
 
+async def test_a_run_before_its_first_turn_ends_later() -> None:
+    """Its task could not take its request out of the slot, nor return its event."""
+    runs, events = OrderedRuns(["orders"]), in_flight()
+    run = asyncio.create_task(asyncio.sleep(60))
+    runs.add(events.hold(FakeDelivery("m1", queue="orders", lost=True)), run)
+
+    runs.end_lost()
+    assert not run.cancelling()
+    await asyncio.sleep(0)
+    runs.end_lost()
+
+    assert run.cancelling()
+
+
 async def test_a_run_that_is_over_or_was_delivered_again_goes_on() -> None:
     """Nothing of the event runs any more, or its redelivery came to this worker."""
     runs, events = OrderedRuns(["orders"]), in_flight()

@@ -56,6 +56,16 @@ async def test_a_slot_runs_one_request_at_a_time_and_the_line_keeps_its_order() 
     assert (sent(slot), repr(slots)) == (["e1", "e2", "e3"], "<Slots 1 free, 0 leased, 0 in line>")
 
 
+async def test_a_request_is_sent_before_its_caller_waits() -> None:
+    """A free slot has the request at once, and not only after the caller's task has had its turn."""
+    slots, (slot,) = opened(1)
+    exchange = slots.exchange(a_request(id="e1"), 30.0)
+    assert repr(slots) == "<Slots 0 free, 1 leased, 0 in line>"
+    await settle_down()
+    await slot.answer(DELIVERED)
+    assert (await exchange).exchange == DELIVERED
+
+
 async def test_the_next_request_is_sent_before_the_caller_has_the_last_ones_exchange() -> None:
     """A slot is idle for no longer than a turn of the loop, however long the settlement takes."""
     slots, (slot,) = opened(1)
@@ -379,6 +389,7 @@ async def test_an_event_follows_a_call_that_filled_the_last_slot() -> None:
     slots, each = opened(2, calls=2)
     for number in range(6):
         called(slots, f"c{number}")
+    await settle_down()
     await in_line(slots, "e1", "e2")
     await each[0].answer(DELIVERED)
     await settle_down()
@@ -393,6 +404,7 @@ async def test_a_single_slot_runs_calls_and_events_in_turn() -> None:
     slots, (slot,) = opened(1)
     for number in range(3):
         called(slots, f"c{number}")
+    await settle_down()
     await in_line(slots, "e0", "e1", "e2")
     for _ in range(6):
         await slot.answer(DELIVERED)
