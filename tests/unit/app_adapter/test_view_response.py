@@ -1,6 +1,6 @@
 """Tests of the view's response: whatever hooks do with it, it is sent as Flask's own is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import get_args
 
 import pytest
@@ -37,6 +37,14 @@ def _texts(response: Response) -> None:
     response.response = ["deliv", "ered\n"]
 
 
+def _passed_through(response: Response) -> None:
+    response.direct_passthrough = True
+
+
+def _pieces(response: Response) -> None:
+    response.response = (piece for piece in (b"deliv", b"ered\n"))
+
+
 CHANGES: list[Callable[[Response], object]] = [
     lambda _: None,
     _length_of_its_own,
@@ -45,6 +53,8 @@ CHANGES: list[Callable[[Response], object]] = [
     _two_of_one_name,
     _no_content,
     _texts,
+    _passed_through,
+    _pieces,
 ]
 
 
@@ -85,6 +95,32 @@ def test_calls_what_waits_for_its_end() -> None:
     assert (b"".join(body), called) == (b"delivered\n", [])
     body.close()  # type: ignore[attr-defined]  # Werkzeug's iterator has it
     assert called == [True]
+
+
+def test_the_body_is_an_iterator() -> None:
+    """A middleware may take the pieces one by one."""
+    body, _, _ = view_response("delivered").get_wsgi_response(ENVIRON)
+    assert (next(body), list(body)) == (b"delivered\n", [])  # type: ignore[call-overload]  # Werkzeug's is one
+
+
+@pytest.mark.parametrize("of", [view_response, lambda kind: Response(f"{kind}\n")])
+def test_a_body_that_a_hook_has_put_there_is_closed(of: Callable[[Kind], Response]) -> None:
+    """The pieces that a hook has put into the response are closed with it, also half read ones."""
+    ended: list[bool] = []
+
+    def pieces() -> Iterator[bytes]:
+        try:
+            yield b"deliv"
+            yield b"ered\n"
+        finally:
+            ended.append(True)
+
+    response = of("delivered")
+    response.response = pieces()
+    body, _, _ = response.get_wsgi_response(ENVIRON)
+    next(iter(body))
+    body.close()  # type: ignore[attr-defined]  # Werkzeug's iterator has it
+    assert ended == [True]
 
 
 def _sent(response: Response) -> tuple[bytes, str, list[tuple[str, str]]]:
