@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 
@@ -87,6 +88,44 @@ async def test_a_consumer_with_nothing_to_hand_out_waits_for_no_tick(consumer: C
     await take(consumer)
 
     assert await gathered(acking) == [None]
+
+
+async def test_a_look_of_a_waiting_worker_takes_no_acknowledgements_along(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the worker waits for an event, a look does not wait until acknowledgements are on the disk. They are
+    written a long tick after the ones before."""
+    await broker.declare([Queue("default")])
+    await publish_some(broker, 2)
+    consumer = await consuming(broker, "default", prefetch=4)
+    first, second = await take(consumer), await take(consumer)
+    await first.ack()
+    monkeypatch.setattr(rounds, "LONG_TICK", 600.0)
+    acking = asyncio.create_task(second.ack())
+    await publish_some(broker, 1)
+
+    await take(consumer)
+
+    assert not acking.done()
+    assert await consumer.backlog() == {"default": Backlog(0, 2, 0)}
+    await consumer.close()
+    assert await gathered(acking) == [None]
+
+
+async def test_a_returned_event_is_there_for_a_look(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look of a waiting worker finds an event that is given back, and one that is retried at its time, without a
+    heartbeat."""
+    monkeypatch.setattr(consuming_module, "_HEARTBEAT", 600.0)
+    await broker.declare([Queue("default")])
+    await publish_some(broker, 1)
+    consumer = await consuming(broker, "default", prefetch=4)
+
+    await (await take(consumer)).give_back()
+    again = await take(consumer)
+    await again.retry(again.envelope, timedelta(seconds=0.01))
+
+    await (await take(consumer)).ack()
+    await consumer.close()
 
 
 async def test_a_closed_consumer_has_written_its_settlements(broker: Broker, consumer: Consumer) -> None:

@@ -23,6 +23,7 @@ class Holding:
         self._declared = declared
         self._held: Counter[str] = Counter()
         self._contended: set[str] = set()
+        self._dry: set[str] = set()
 
     def set_prefetch(self, prefetch: Mapping[str, int]) -> None:
         """Change the prefetch of these queues."""
@@ -38,10 +39,15 @@ class Holding:
         held = self._held
         return {lane: room for lane, most in self.most.items() if (room := most - held.get(lane, 0)) > 0}
 
-    def is_low(self, lane: str) -> bool:
-        """Return True if a quarter or more of what may be held of this lane is not held."""
+    def wants(self, lane: str) -> bool:
+        """Return True if a quarter or more of what may be held of this lane is not held, and the last look may have
+        left events in it."""
         most = self.most.get(lane, 0)
-        return (most - self._held.get(lane, 0)) * 4 >= most
+        return lane not in self._dry and (most - self._held.get(lane, 0)) * 4 >= most
+
+    def note_look(self, rooms: Mapping[str, int], taken: Mapping[str, int]) -> None:
+        """Remember the lanes in which a look has found fewer events than it had room for."""
+        self._dry = {lane for lane, room in rooms.items() if taken.get(lane, 0) < room}
 
     def reserve(self, rooms: Mapping[str, int], sign: int) -> None:
         """Count rooms as held while a look is under way, which may fill them (1), or no more (-1)."""

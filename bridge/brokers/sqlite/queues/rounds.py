@@ -2,12 +2,15 @@
 
 While the consumer has events to hand out, a round begins when the one before has ended, and at most every `TICK`
 seconds, so that many settlements share one commit, one write to the disk and one change of threads. A round that would
-only acknowledge, in lanes of which most is still held, waits for `LONG_TICK`: nobody waits for it. Otherwise a round
-begins at once.
+only acknowledge, in lanes of which most is still held, waits for `LONG_TICK`: nobody waits for it.
+
+While the worker waits for an event, a look begins at once, and without the acknowledgements, with which it would wait
+for the disk. They have a round of their own, at most every `LONG_TICK` seconds.
 """
 
 import asyncio
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -22,8 +25,8 @@ from bridge.local_database.wakeups import CONSUMER_MARK
 
 TICK = 0.002
 """Seconds between the beginnings of two rounds while there are events to hand out."""
-LONG_TICK = 0.005
-"""The same for a round that nobody waits for. The worker's prefetch is for 30 ms."""
+LONG_TICK = 0.003
+"""The same for a round that nobody waits for. The worker's prefetch is for 30 ms, and a kill repeats what is not settled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ class Rounds:
         self._look_again = False
         self._wanted = False
         self._next: asyncio.Handle | None = None
-        self._next_at = self._began = 0.0
+        self._next_at = self._began = self._settled = 0.0
         self._next_is_soon = False
 
     def start(self, owner: str) -> None:
@@ -101,7 +104,7 @@ class Rounds:
         settlement = Settlement(delivery, work, wakes)
         self._settlements.append(settlement)
         self._holding.let_go(delivery)
-        self._wanted = self._wanted or work is not None or self._holding.is_low(delivery.lane)
+        self._wanted = self._wanted or work is not None or self._holding.wants(delivery.lane)
         self._plan()
         try:
             await settlement.settled
@@ -112,19 +115,33 @@ class Rounds:
             raise
 
     def begin(self) -> None:
-        """Submit one operation: the settlements that wait, and a look for events."""
+        """Submit one operation: the settlements that wait, a look for events, or both."""
         if self._next is not None:
             self._next.cancel()
             self._next = None
+        awaited = self._looking and not self._busy()
+        looks = self._looking and (self._wanted or not awaited)
         self._next_is_soon = self._again = self._wanted = False
         self._began = asyncio.get_running_loop().time()
-        settlements, self._settlements = self._settlements, []
         rooms: dict[str, int] = {}
-        if self._looking:
+        if looks:
             self._look_again = bool(self._looks)  # a look that is under way may have come too early
             rooms = self._holding.rooms()
+        settlements: list[Settlement] = []
+        if self._settlements and not (looks and awaited and self._may_follow(rooms)):
+            settlements, self._settlements = self._settlements, []
+            self._settled = self._began
         if settlements or rooms:
             self._submit(settlements, rooms)
+        if self._settlements:
+            self._plan()
+
+    def _may_follow(self, rooms: Mapping[str, int]) -> bool:
+        """Return True if the settlements that wait may follow a look in a round of their own. An event that returns to
+        its queue is there for a look only after it is settled, and a look in an ordered queue is synced itself."""
+        if self._began > self._settled + 2 * LONG_TICK:
+            return False  # else they could wait without limit for a pause between looks
+        return all(each.work is None for each in self._settlements) and not any(map(self._holding.is_ordered, rooms))
 
     def _plan(self) -> None:
         if self._next_is_soon:
@@ -134,7 +151,10 @@ class Rounds:
         if in_hand and self._under_way:
             self._again = True
             return
-        at = self._began + (TICK if self._wanted else LONG_TICK) if in_hand else 0.0
+        if in_hand:
+            at = self._began + (TICK if self._wanted else LONG_TICK)
+        else:
+            at = 0.0 if self._wanted or not self._looking else self._settled + LONG_TICK
         if self._next is not None:
             if self._next_at <= at:
                 return
@@ -184,6 +204,8 @@ class Rounds:
             return
         for settlement, lost in zip(settlements, done.errors, strict=True):
             settlement.end(lost)
+        if rooms:
+            self._holding.note_look(rooms, Counter(taken.lane for taken in done.catch.taken))
         self._caught(done.catch, done.file)
         if self._look_again:
             self.look()
