@@ -26,7 +26,7 @@ from bridge.local_database.wakeups import CONSUMER_MARK
 TICK = 0.002
 """Seconds between the beginnings of two rounds while there are events to hand out."""
 LONG_TICK = 0.003
-"""The same for a round that nobody waits for. The worker's prefetch is for 30 ms, and a kill repeats what is not settled."""
+"""The same for a round that nobody waits for. It is short, because a kill repeats what is not settled."""
 
 
 @dataclass(frozen=True, slots=True)
