@@ -14,8 +14,9 @@ from bridge.errors import BrokerRefused, BrokerUnavailable
 from bridge.local_database.one_name import check_one_name
 from bridge.local_database.private_files import make_database_file
 
-BUSY_SECONDS, BUSY_AT_MOST = 0.0005, 0.002
-"""Seconds between the first two attempts to use a busy file, and at most; each wait is twice the one before. The caller
+BUSY_SECONDS, BUSY_GROWTH, BUSY_AT_MOST = 0.0002, 1.25, 0.001
+"""Seconds between the first two attempts to use a busy file, by what each wait grows, and at most. A writer that syncs
+one commit after the other frees the file only for moments, which a process with longer waits misses. The caller
 sleeps, and not SQLite: its handler sleeps longer each time, and under gevent or eventlet, where the caller is a
 greenlet, a sleep within SQLite stops the whole process."""
 _WAL_BYTES_KEPT = 64 * 1024 * 1024

@@ -15,7 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from bridge.errors import BridgeError, BrokerUnavailable
-from bridge.local_database.connection import BUSY_AT_MOST, BUSY_SECONDS, Tables, connect, file_at, is_busy, translated
+from bridge.local_database.connection import (
+    BUSY_AT_MOST,
+    BUSY_GROWTH,
+    BUSY_SECONDS,
+    Tables,
+    connect,
+    file_at,
+    is_busy,
+    translated,
+)
 from bridge.local_database.foreign_commits import LOOK_SECONDS, ForeignCommits
 from bridge.local_database.forks import Gate
 from bridge.local_database.one_name import one_name
@@ -217,7 +226,7 @@ class Database:
             return False
         self.busy = True
         time.sleep(self._wait)
-        self._wait = min(2 * self._wait, BUSY_AT_MOST)
+        self._wait = min(BUSY_GROWTH * self._wait, BUSY_AT_MOST)
         return True
 
     def _look_around(self) -> None:
