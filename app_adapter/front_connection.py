@@ -120,9 +120,9 @@ class FrontConnection(FlupConnection):
         began = time.monotonic()
         if not readable(NOTED_AFTER, self.socket):
             self._observer.waiting(waits=True)
-            arrived = readable(self._patience - NOTED_AFTER, self.socket)
+            came = readable(self._patience - NOTED_AFTER, self.socket)
             self._observer.waiting(waits=False)
-            if not arrived:
+            if not came:
                 return b""
         data = super()._received()
         waited = time.monotonic() - began

@@ -5,8 +5,8 @@ the app has put there, so that its green threads run meanwhile.
 """
 
 import select
-from os import read as _read  # before an app can replace it
-from socket import socket as Socket  # as above
+from os import read as _read  # taken before an app can replace it, as the next one
+from socket import socket as Socket
 
 
 def plain_socket(descriptor: int) -> Socket:

@@ -112,6 +112,24 @@ async def test_a_look_of_a_waiting_worker_takes_no_acknowledgements_along(
     assert await gathered(acking) == [None]
 
 
+@pytest.mark.parametrize("prefetch", [1, 4, 8])
+async def test_one_free_place_is_filled_at_once(broker: Broker, monkeypatch: pytest.MonkeyPatch, prefetch: int) -> None:
+    """The worker waits for an event, and some are ready: the acknowledgement that makes room is followed by a look,
+    however small the room is."""
+    monkeypatch.setattr(consuming_module, "_HEARTBEAT", 600.0)
+    await broker.declare([Queue("default")])
+    await publish_some(broker, prefetch + 3)
+    consumer = await consuming(broker, "default", prefetch=prefetch)
+    deliveries = [await take(consumer) for _ in range(prefetch)]
+    for _ in range(3):
+        waiting = asyncio.create_task(take(consumer))
+        await asyncio.sleep(0)
+        await deliveries.pop().ack()
+        deliveries.append(await waiting)
+
+    await consumer.close()
+
+
 async def test_a_returned_event_is_there_for_a_look(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     """A look of a waiting worker finds an event that is given back, and one that is retried at its time, without a
     heartbeat."""

@@ -180,7 +180,8 @@ class EventConsumer:
                 self.finished - finished, clock() - since, self._slots.size, self._held_while_fast
             )
             await self._adjust()
-            self._slots.shorten()
+            if self._limit is None:  # events that return to their queue would count as taken
+                self._slots.shorten()
             self._at_gate.look()  # shares of rates may have changed
 
     def _look_for_break(self) -> None:
@@ -217,6 +218,8 @@ class EventConsumer:
         self._return_waiting_events()
         self._in_flight.expect_no_more()
         if self._tasks:
+            # A task that is cancelled before its first turn leaves its request in the slot. This gives each its turn,
+            # also with a grace of 0.
             await asyncio.wait(self._tasks.values(), timeout=grace)
         unfinished = [task for task in self._tasks.values() if not task.done()]
         for task in unfinished:

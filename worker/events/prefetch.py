@@ -18,19 +18,19 @@ SLOW = 20.0
 changes, so that the prefetch does not flip back and forth."""
 
 HELD_WHILE_FAST = 16
-"""Deliveries held for each slot while events are fast, unless the setting `in_flight` says otherwise: the most requests
-that are in flight in a slot."""
+"""The most requests that are in flight in a slot, unless the setting `in_flight` says otherwise. While events are fast,
+a worker holds a multiple of it, see `TIMES`."""
 
 AHEAD_SECONDS = 0.03
 """Seconds for which a worker holds further deliveries: many round trips to the broker, some of which take long. They
 are not in a slot yet."""
 
-TIMES = (1, 2, 4, 8)
+TIMES = (2, 4, 8)
 """How many times what may be in flight a worker holds. There are few steps, and a step down is taken late, because a
 change costs: RabbitMQ fixes the prefetch of a consumer when it starts."""
 
 MUCH_TOO_MANY = 4
-"""Times what a worker needs that it holds before it takes a step down."""
+"""A worker takes a step down when it holds this many times what it needs."""
 
 HELD_FOR_A_CHOICE = 2
 """Deliveries held for each slot if queues have different weights: with one, a queue whose events fill the slots would

@@ -110,8 +110,9 @@ class Replayer:
         object.__setattr__(self, "_encoder", RequestEncoder(self.target, _foreign(self.rules)))
 
     def replay(self, held: EventInFlight, slots: Slots) -> Coroutine[Any, Any, None]:
-        """Send the request of one event, at once if a slot is free, and return what settles the event after its
-        exchange. That raises `NoSlotToCome` if the worker drains before the event has a slot, and any other error."""
+        """Send the request of one event, at once if a slot is free. Return the coroutine that waits for the exchange
+        and settles the event. It raises `NoSlotToCome` if the worker drains before the event has a slot, and any error
+        of sending."""
         exchange: Coroutine[Any, Any, Ran]
         try:
             exchange = self._exchange(held, slots)

@@ -217,6 +217,7 @@ class ChildSlot:
                 ended.append((self._sent.popleft(), exchange))
         if not ended:
             return
+        self._long = None  # the first one has ended
         now = self._clock()
         seconds = (now - ended[0][0].since) / len(ended)
         cpu = self.child.cpu_seconds()

@@ -184,10 +184,11 @@ class Slots:
         self._assign()
 
     def shorten(self) -> None:
-        """End the newest requests in line that are more than it has room for with `NoSlotToCome`: events have become
-        slow, and other workers may be free."""
-        for _ in range(len(self._line) - self._length()):
-            run = self._line.pop()
+        """End the newest requests in line that are more than it has room for with `NoSlotToCome`, in their order:
+        events have become slow, and other workers may be free. While requests are held back, the broker is in trouble,
+        and they stay."""
+        surplus = 0 if self._held_back else len(self._line) - self._length()
+        for run in reversed([self._line.pop() for _ in range(surplus)]):
             if not run.result.done():
                 run.result.set_exception(NoSlotToCome())
 

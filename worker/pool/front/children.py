@@ -24,7 +24,7 @@ from worker.pool.supervisor import Supervisor
 
 _READ_AT_ONCE = 4096
 
-PAUSE = 0.02
+PAUSE = 0.01
 """Seconds after a read from a leash in which the pool does not look at it. A busy child sends two bytes for each
 request, and a wake-up for each of them would cost more than it tells."""
 

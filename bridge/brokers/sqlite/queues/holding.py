@@ -39,14 +39,16 @@ class Holding:
         held = self._held
         return {lane: room for lane, most in self.most.items() if (room := most - held.get(lane, 0)) > 0}
 
-    def wants(self, lane: str) -> bool:
-        """Return True if a quarter or more of what may be held of this lane is not held, and the last look may have
-        left events in it."""
+    def wants(self, lane: str, *, at_all: bool) -> bool:
+        """Return True if the last look may have left events in this lane, and a quarter or more of what may be held of
+        it is not held; with `at_all`, anything of it."""
         most = self.most.get(lane, 0)
-        return lane not in self._dry and (most - self._held.get(lane, 0)) * 4 >= most
+        free = most - self._held.get(lane, 0)
+        return lane not in self._dry and (free > 0 if at_all else free * 4 >= most)
 
     def note_look(self, rooms: Mapping[str, int], taken: Mapping[str, int]) -> None:
-        """Remember the lanes in which a look has found fewer events than it had room for."""
+        """Remember in which lanes the last look has found fewer events than it had room for, and forget those of the
+        look before."""
         self._dry = {lane for lane, room in rooms.items() if taken.get(lane, 0) < room}
 
     def reserve(self, rooms: Mapping[str, int], sign: int) -> None:

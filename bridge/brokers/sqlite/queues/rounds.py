@@ -2,10 +2,12 @@
 
 While the consumer has events to hand out, a round begins when the one before has ended, and at most every `TICK`
 seconds, so that many settlements share one commit, one write to the disk and one change of threads. A round that would
-only acknowledge, in lanes of which most is still held, waits for `LONG_TICK`: nobody waits for it.
+only acknowledge, in lanes of which most is still held or in which the last look has found all events, waits for
+`LONG_TICK`: nobody waits for it.
 
-While the worker waits for an event, a look begins at once, and without the acknowledgements, with which it would wait
-for the disk. They have a round of their own, at most every `LONG_TICK` seconds.
+While the worker waits for an event, a look begins at once. Plain acknowledgements are not in its transaction, since the
+look would wait for the disk with them: they follow `LONG_TICK` after the last ones. They go with the look if none was
+written for `2 * LONG_TICK`, if an event returns to its queue, or if the queue is ordered.
 """
 
 import asyncio
@@ -104,7 +106,8 @@ class Rounds:
         settlement = Settlement(delivery, work, wakes)
         self._settlements.append(settlement)
         self._holding.let_go(delivery)
-        self._wanted = self._wanted or work is not None or self._holding.wants(delivery.lane)
+        awaited = self._looking and not self._busy()
+        self._wanted = self._wanted or work is not None or self._holding.wants(delivery.lane, at_all=awaited)
         self._plan()
         try:
             await settlement.settled
@@ -120,7 +123,7 @@ class Rounds:
             self._next.cancel()
             self._next = None
         awaited = self._looking and not self._busy()
-        looks = self._looking and (self._wanted or not awaited)
+        looks = self._looking and (self._wanted or not awaited or self._could_take())
         self._next_is_soon = self._again = self._wanted = False
         self._began = asyncio.get_running_loop().time()
         rooms: dict[str, int] = {}
@@ -135,6 +138,12 @@ class Rounds:
             self._submit(settlements, rooms)
         if self._settlements:
             self._plan()
+
+    def _could_take(self) -> bool:
+        """Return True if there is room for events in the lanes of the settlements that wait, and there may be some."""
+        return any(
+            self._holding.wants(lane, at_all=True) for lane in {each.delivery.lane for each in self._settlements}
+        )
 
     def _may_follow(self, rooms: Mapping[str, int]) -> bool:
         """Return True if the settlements that wait may follow a look in a round of their own. An event that returns to

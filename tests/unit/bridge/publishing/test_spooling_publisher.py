@@ -141,7 +141,7 @@ async def test_a_broker_that_is_reached_and_confirms_nothing_delays_no_request(f
     broker = SwitchedBroker("silence")
 
     async with spooling(broker, file) as publisher:
-        await publisher.publish(an_event(1), deadline=within(3 * BUDGET))
+        await publisher.publish(an_event(1), deadline=within(3 * BUDGET))  # a stalled disk delays the spool
         await until(lambda: len(broker.unconfirmed) == 2)  # the relay has tried an event: the circuit is HALF_OPEN
         began = time.monotonic()
         await publisher.publish(an_event(2), deadline=within(PATIENCE))
