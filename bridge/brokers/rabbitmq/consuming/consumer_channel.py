@@ -17,11 +17,11 @@ from bridge.brokers.rabbitmq.connection.connecting import is_open
 from bridge.brokers.rabbitmq.consuming.unacked import Unacked
 from bridge.errors import DeliveryLost
 
-GATHER_SECONDS = 0.002
+GATHER_SECONDS = 0.001
 
 SENT_AT_SHARE = 6
-SENT_AT_MOST = 16
-"""Acknowledgements are sent when they are a sixth of a queue's prefetch, or 16: RabbitMQ can send further deliveries
+SENT_AT_MOST = 8
+"""Acknowledgements are sent when they are a sixth of a queue's prefetch, or 8: RabbitMQ can send further deliveries
 while the rest are run, and few events that have ended would run again if this worker were killed."""
 
 

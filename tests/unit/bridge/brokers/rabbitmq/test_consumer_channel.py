@@ -21,8 +21,8 @@ from tests.limits import PATIENCE
         (False, 1, 1, 0, True),  # the queue is paused
         (True, 0, 1, 32, False),  # the worker has enough to do
         (True, 0, 6, 32, True),
-        (True, 0, 15, 256, False),
-        (True, 0, 16, 256, True),  # a kill would repeat them
+        (True, 0, 7, 256, False),
+        (True, 0, 8, 256, True),  # a kill would repeat them
     ],
 )
 def test_sent_at_once(*, waiting: bool, running: int, settled: int, prefetch: int, expected: bool) -> None:
