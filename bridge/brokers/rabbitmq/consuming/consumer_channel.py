@@ -74,7 +74,7 @@ class ConsumerChannel:
         self._settled(tag)
 
     def ack(self, tag: int) -> None:
-        """Acknowledge a delivery within some 2 ms. Raise `DeliveryLost`."""
+        """Acknowledge a delivery within some milliseconds. Raise `DeliveryLost`."""
         self.check()
         queue = self.unacked.ack(tag)
         self._settled(tag)
