@@ -261,8 +261,10 @@ class DeferredEvents(DeferredModels):
             self.recording = before
 
     def _state(self) -> AppState:
-        # Asked first, because the error of a proxy without a context takes longer than all else here.
-        app: Flask = current_app._get_current_object() if has_app_context() else self._only_app()  # type: ignore[attr-defined]
+        if has_app_context():  # asked first: the error of a proxy without a context takes longer than all else here
+            app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # typed as the app itself
+        else:
+            app = self._only_app()
         state = app.extensions.get(EXTENSION)
         if not isinstance(state, AppState) or state.events is not self:
             raise DeferError(f"the app {app.name!r} does not use this DeferredEvents: call init_app(app) first")

@@ -42,7 +42,7 @@ class ViewResponse(Response):
         """
         headers = list(self.headers)
         is_plain = self.status_code == 200 and headers == _HEADERS["delivered"] and not self.direct_passthrough
-        if is_plain and environ["REQUEST_METHOD"] == "POST":  # Werkzeug sends no body to a HEAD of some middleware
+        if is_plain and environ["REQUEST_METHOD"] == "POST":  # a middleware may have made a HEAD of it: no body
             return _Body(self), self.status, headers
         return super().get_wsgi_response(environ)
 

@@ -262,8 +262,8 @@ class ForeignSlot:
             self._transport.run_out(self._run.deadline)
 
     def _fail(self, run: Run, error: Exception) -> None:
-        """End a run with an error of the worker itself; without that its event would wait for ever. Close its
-        connection, on which a part of the request may be."""
+        """End a run with an error of the worker itself, for which no deadline runs. Close its connection, on which a
+        part of the request may be."""
         self._close()
         if self._run is not run:
             raise error

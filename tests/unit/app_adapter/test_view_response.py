@@ -60,12 +60,13 @@ CHANGES: list[Callable[[Response], object]] = [
 
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("kind", get_args(Kind))
-def test_sends_what_flasks_response_sends(kind: Kind, change: Callable[[Response], object]) -> None:
+@pytest.mark.parametrize("method", ["POST", "HEAD"])
+def test_sends_what_flasks_response_sends(kind: Kind, change: Callable[[Response], object], method: str) -> None:
     """Status, headers and body are those of Flask's response with the same text, whatever a hook has changed."""
     ours, flasks = view_response(kind), Response(f"{kind}\n", content_type="text/plain; charset=utf-8")
     change(ours)
     change(flasks)
-    assert _sent(ours) == _sent(flasks)
+    assert _sent(ours, method) == _sent(flasks, method)
 
 
 def test_hooks_see_the_length() -> None:
@@ -123,6 +124,6 @@ def test_a_body_that_a_hook_has_put_there_is_closed(of: Callable[[Kind], Respons
     assert ended == [True]
 
 
-def _sent(response: Response) -> tuple[bytes, str, list[tuple[str, str]]]:
-    body, status, headers = response.get_wsgi_response(ENVIRON)
+def _sent(response: Response, method: str) -> tuple[bytes, str, list[tuple[str, str]]]:
+    body, status, headers = response.get_wsgi_response(ENVIRON | {"REQUEST_METHOD": method})
     return b"".join(body), status, headers

@@ -119,7 +119,7 @@ class DeliveringReader(asyncio.StreamReader):
         if self._deliveries.behind:
             try:
                 self._pass_on(self._deliveries.feed(b""))
-            except Exception:
+            except Exception:  # of any callback: raised here, it would reach the transport, which has ended
                 log.exception("internal error while reading the last frames of a connection")
 
     def _read(self, data: bytes) -> None:
@@ -132,7 +132,7 @@ class DeliveringReader(asyncio.StreamReader):
         if self._deliveries.behind:  # else the stream has ended, and all is read
             try:
                 self._read(b"")
-            except Exception:
+            except Exception:  # of any callback
                 self._abort()  # as the loop does after an error of `feed_data`: the frames are lost
                 raise
 

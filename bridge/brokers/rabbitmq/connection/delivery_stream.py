@@ -76,10 +76,8 @@ class DeliveryStream:
 
     def feed(self, data: bytes, at_most: int = sys.maxsize) -> bytes:
         """Process the bytes that were read, and pass on the deliveries in them. Return the whole frames that are left.
-        After bytes that are no frames, all bytes are left. `at_most` frames are taken, then the rest waits for the next
-        call.
-
-        The rest is not copied for that: only the place is kept up to which it is read, and what arrives after it.
+        After bytes that are no frames, all bytes are left. At most `at_most` frames are taken. The others wait for the
+        next call, without being copied: `_at` is the place in `_unread` up to which it is read, and `_held` follows it.
         """
         if self._damaged:
             return data
@@ -95,12 +93,32 @@ class DeliveryStream:
                 return b""
             data = bytes(self._held)
             self._held.clear()
-        self._wanted, size = 0, len(data)
         left: list[bytes] = []
+        at, at_most = self._take_whole(data, at, at_most, left)
+        if self._damaged:
+            left.append(bytes(more))
+        elif at < len(data) and not at_most:
+            self.behind, self._unread, self._at, self._held = True, data, at, more
+        else:
+            self._held += data[at:]
+            if more:
+                self._held += more
+                left.append(self.feed(b"", at_most))
+        return left[0] if len(left) == 1 else b"".join(left)
+
+    def _take_whole(self, data: bytes, at: int, at_most: int, left: list[bytes]) -> tuple[int, int]:
+        """Take at most `at_most` of the whole frames from `at` on, and add the others to `left`. Return the place up to
+        which the data are read, and how many frames may still be taken.
+
+        Bytes that are no frames are added to `left` with all that follow: what listens is no RabbitMQ, and aiormq says
+        so.
+        """
+        self._wanted, size = 0, len(data)
         kept = at  # bytes before it are taken, or in `left`
         while at < size and at_most:
             if data[at] not in _TYPES:
-                return self._give_up(*left, data[kept:], more)
+                self._damaged = True
+                break
             if size - at < OVERHEAD:
                 self._wanted = OVERHEAD
                 break
@@ -110,7 +128,8 @@ class DeliveryStream:
                 self._wanted = end - at
                 break
             if data[end - 1] != END:
-                return self._give_up(*left, data[kept:], more)
+                self._damaged = True
+                break
             taker = self._channels.get(number)
             if taker is not None:
                 payload = data[at + _HEAD : end - 1]
@@ -122,21 +141,11 @@ class DeliveryStream:
                         left.append(data[kept:at])
                     kept = end
             at = end
+        if self._damaged:
+            at = size
         if kept < at:
             left.append(data[kept:at])
-        if at < size and not at_most:
-            self.behind, self._unread, self._at, self._held = True, data, at, more
-        else:
-            self._held += data[at:]
-            if more:
-                self._held += more
-                left.append(self.feed(b"", at_most))
-        return left[0] if len(left) == 1 else b"".join(left)
-
-    def _give_up(self, *left: bytes | bytearray) -> bytes:
-        """Leave these bytes and all others: what listens is no RabbitMQ, and aiormq says so."""
-        self._damaged = True
-        return b"".join(left)
+        return at, at_most
 
 
 class _Deliveries:

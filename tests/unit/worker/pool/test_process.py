@@ -1,4 +1,4 @@
-"""What the pool sees of another process."""
+"""The CPU time and the state of another process."""
 
 import os
 import subprocess

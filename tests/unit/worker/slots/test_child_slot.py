@@ -253,7 +253,7 @@ async def test_what_waits_behind_a_slow_one_goes_to_a_free_child(
 async def test_an_event_that_waits_for_a_cpu_is_not_slow(
     slots: Slots, child: HandChild, monkeypatch: pytest.MonkeyPatch, runnable: bool, cpu: float, slow: int
 ) -> None:
-    """What is behind it goes elsewhere, but the next events are sent ahead as before."""
+    """The events behind it go elsewhere. The next events are sent ahead as before."""
     monkeypatch.setattr(child_slot, "RECALLED_AFTER", 0.005)
     first, second = send(slots, "e1", "e2")
     child.runnable, child.cpu = runnable, cpu
@@ -271,7 +271,7 @@ async def test_an_event_that_waits_for_a_cpu_is_not_slow(
 async def test_nothing_waits_behind_an_event_that_takes_long(
     slots: Slots, child: HandChild, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was recalled stays in line, although the depth has room for it. After the end, the child has all."""
+    """Recalled events stay in line, although the depth has room for them. The child has them all after the end."""
     monkeypatch.setattr(child_slot, "RECALLED_AFTER", 0.005)
     child.runnable = True
     first, *others = send(slots, "e1", "e2", "e3")

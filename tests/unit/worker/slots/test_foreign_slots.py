@@ -240,7 +240,7 @@ async def test_a_run_that_is_given_up_while_it_connects_closes_the_socket() -> N
 
 
 async def test_an_error_of_the_worker_itself_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without that, its event would wait for ever: no request was sent, so no deadline runs."""
+    """No deadline runs, because no request was sent. So the event of such a run would wait for ever."""
 
     def fail(path: str) -> socket.socket:
         raise RuntimeError(path)

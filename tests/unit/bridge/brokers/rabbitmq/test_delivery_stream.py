@@ -97,7 +97,7 @@ def test_in_pieces(sizes: list[int]) -> None:
 
 @given(some.integers(1, 12), some.integers(1, len(MIXED)))
 def test_some_frames_at_a_time(at_most: int, second: int) -> None:
-    """What is behind comes with the next calls, in the same order. Bytes that arrive meanwhile come after it."""
+    """The next calls take the frames that wait, in the same order, and then those that have arrived meanwhile."""
     deliveries, taken = stream()
     left = deliveries.feed(MIXED[:second], at_most)
     assert len(taken) <= at_most
